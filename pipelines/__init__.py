@@ -1,0 +1,1 @@
+"""Mainline: main is the production of a model. Every verb is run as `python -m pipelines VERB`."""

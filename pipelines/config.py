@@ -1,0 +1,409 @@
+"""params.yaml as typed, strict, frozen objects. Everything a user sets is declared here and nowhere else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from pipelines.errors import InputError
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+ColumnType = Literal["number", "integer", "category", "timestamp", "identifier", "boolean"]
+ClassificationMetric = Literal[
+    "average_precision", "roc_auc", "log_loss", "brier", "calibration_error", "precision", "recall", "f1"
+]
+RegressionMetric = Literal["mae", "rmse", "r2"]
+Metric = TypeVar("Metric", bound=str)
+
+
+class Strict(BaseModel):
+    """Frozen, without coercion, and refusing keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+
+class Column(Strict):
+    """What a column of the table may hold. Timestamps are UTC; a range's ends are included."""
+
+    type: ColumnType
+    min: float | None = None
+    max: float | None = None
+    allowed: tuple[str, ...] | None = Field(default=None, min_length=1)
+    nullable: bool = False
+    sensitive: bool = False
+
+    @model_validator(mode="after")
+    def _fits_type(self) -> Column:
+        if self.type not in ("number", "integer") and (self.min is not None or self.max is not None):
+            raise ValueError("min and max belong to type number or integer")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError("min is above max")
+        if self.allowed is not None and self.type != "category":
+            raise ValueError("allowed belongs to type category")
+        if self.allowed and (len(set(self.allowed)) < len(self.allowed) or "" in self.allowed):
+            raise ValueError("allowed values must be different from each other and not empty (missing is `nullable`)")
+        return self
+
+
+class Table(Strict):
+    """The schema of the table: its columns and the part that some of them play."""
+
+    key: str
+    target: str
+    event_time: str | None = None
+    label_time: str | None = None
+    label_delay_days: Annotated[int, Field(ge=0)] = 0
+    columns: Mapping[str, Column]
+
+    @model_validator(mode="after")
+    def _roles(self) -> Table:
+        for role in ("key", "target", "event_time", "label_time"):
+            name = getattr(self, role)
+            if name is not None and name not in self.columns:
+                raise ValueError(f"{role} names {name}, which is not among columns")
+            if role.endswith("_time") and name is not None and self.columns[name].type != "timestamp":
+                raise ValueError(f"{role} names {name}, which must be of type timestamp")
+        if self.label_delay_days and self.event_time is None:
+            raise ValueError("label_delay_days needs event_time")
+        return self
+
+    @property
+    def sensitive(self) -> frozenset[str]:
+        """Columns whose values never appear in a report, comment or error."""
+        return frozenset(name for name, column in self.columns.items() if column.sensitive)
+
+
+class Simulator(Strict):
+    """Card payments made by pipelines/ingest/simulator.py, byte-identical for equal parameters and locks."""
+
+    kind: Literal["simulator"]
+    seed: Seed
+    start: date
+    days: Annotated[int, Field(ge=30, le=1000)]
+    payments: Annotated[int, Field(ge=500)]
+    customers: Annotated[int, Field(ge=50)]
+    merchants: Annotated[int, Field(ge=50)]
+    fraud_rate: Annotated[float, Field(gt=0, lt=0.5)]
+    missing_rate: Share
+    drift_from: date | None = None
+    fraud_change_from: date | None = None
+
+
+class Files(Strict):
+    """CSV or Parquet files at any fsspec URL, one or many; wildcards are allowed."""
+
+    kind: Literal["files"]
+    paths: tuple[str, ...] = Field(min_length=1)
+    rename: Mapping[str, str] = {}
+
+
+class Validation(Strict):
+    """Limits of what the rows may look like beyond the schema."""
+
+    max_missing: Share
+    max_share: Share
+    leak_score: Annotated[float, Field(gt=0.5, le=1)]
+    min_rows: Count
+
+
+class SplitByTime(Strict):
+    """Test is the newest matured days, validation the days before, training all that is older."""
+
+    by: Literal["time"]
+    test_days: Count
+    validation_days: Count
+
+
+class SplitByHash(Strict):
+    """A row's side follows from a hash of its key (or of another column), so that it never changes."""
+
+    by: Literal["hash"]
+    salt: str
+    column: str | None = None
+    test: Annotated[float, Field(gt=0, lt=0.9)]
+    validation: Annotated[float, Field(gt=0, lt=0.9)]
+
+    @model_validator(mode="after")
+    def _leaves_training_rows(self) -> SplitByHash:
+        if self.test + self.validation >= 0.95:
+            raise ValueError("test and validation leave no rows to train on")
+        return self
+
+
+class Derived(Strict):
+    """A feature computed inside the model's graph from raw fields."""
+
+    op: Literal["log1p", "hour", "weekday", "is_weekend", "ratio", "differs"]
+    of: str
+    to: str | None = None
+
+    @model_validator(mode="after")
+    def _operands(self) -> Derived:
+        if (self.to is not None) != (self.op in ("ratio", "differs")):
+            raise ValueError("`to` belongs to ratio and differs, and both need it")
+        return self
+
+
+class Features(Strict):
+    """What the model sees: columns as they are, and derived features."""
+
+    use: tuple[str, ...]
+    derive: Mapping[Name, Derived] = {}
+
+
+class Step(Strict):
+    """A transformer before the estimator, by import path."""
+
+    estimator: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*\.[A-Za-z_]\w*$")]
+    params: Mapping[str, Any] = {}
+
+
+class Candidate(Step):
+    """An estimator that competes, with the steps before it."""
+
+    before: tuple[Step, ...] = ()
+
+
+class Selection(Strict, Generic[Metric]):
+    """The criterion on the validation rows by which the winner is chosen."""
+
+    metric: Metric
+
+
+class Decision(Strict):
+    """Which class is meant, and how the threshold is chosen on the validation rows."""
+
+    positive: str
+    maximise: Literal["f1", "recall"] = "f1"
+    min_precision: Share | None = None
+
+    @model_validator(mode="after")
+    def _recall_needs_precision(self) -> Decision:
+        if (self.maximise == "recall") != (self.min_precision is not None):
+            raise ValueError("min_precision belongs to maximise: recall, which needs it")
+        return self
+
+
+class Gates(Strict, Generic[Metric]):
+    """What blocks a merge. A tolerance is how far the unfavourable end of an interval may lie beyond main."""
+
+    headline: Metric
+    resamples: Annotated[int, Field(ge=100, le=100_000)]
+    seed: Seed
+    floors: Mapping[Metric, float]
+    regression: Mapping[Metric, Annotated[float, Field(ge=0)]]
+    scoring_time_ratio: Positive
+    max_model_mb: Positive
+
+
+class SliceBy(Strict):
+    """Rows by a column's values (each of them, if none is named) or by a range, `from` included, `to` not."""
+
+    column: str
+    values: tuple[str, ...] | None = None
+    low: float | None = Field(default=None, alias="from")
+    high: float | None = Field(default=None, alias="to")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> SliceBy:
+        if self.values is not None and (self.low is not None or self.high is not None):
+            raise ValueError("a slice goes by values or by a range, not by both")
+        return self
+
+
+class Slices(Strict, Generic[Metric]):
+    """Parts of the table that must not get worse, from a minimum support."""
+
+    metric: Metric
+    min_support: Count
+    min_positives: Annotated[int, Field(ge=0)] = 0
+    floor: float | None = None
+    tolerance: Annotated[float, Field(ge=0)]
+    by: Mapping[Name, SliceBy]
+
+
+class Fairness(Strict):
+    """Smallest over largest group, for each column that is sensitive and a category or boolean."""
+
+    min_recall_ratio: Share
+    min_false_positive_ratio: Share
+    min_support: Count
+    min_positives: Count
+
+
+class Serving(Strict):
+    """What the service needs and the release identity covers."""
+
+    base_image: Annotated[str, Field(pattern=r"^\S+@sha256:[0-9a-f]{64}$")]
+    max_batch_rows: Count
+    max_body_mb: Positive
+
+
+class Common(Strict, Generic[Metric]):
+    """The sections that both tasks share."""
+
+    release: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
+    table: Table = Field(alias="schema")
+    ingest: Annotated[Simulator | Files, Field(discriminator="kind")]
+    validation: Validation
+    split: Annotated[SplitByTime | SplitByHash, Field(discriminator="by")]
+    features: Features
+    candidates: Mapping[Name, Candidate] = Field(min_length=1)
+    selection: Selection[Metric]
+    gates: Gates[Metric]
+    slices: Slices[Metric]
+    serving: Serving
+
+    @cached_property
+    def inputs(self) -> tuple[str, ...]:
+        """Raw request fields that the model reads, in the order of the schema."""
+        needed = set(self.features.use)
+        for derived in self.features.derive.values():
+            needed |= {derived.of} | ({derived.to} if derived.to else set())
+        return tuple(name for name in self.table.columns if name in needed)
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Common[Metric]:
+        columns = self.table.columns
+        own = {self.table.key, self.table.target, self.table.label_time}
+        operands = [("use", name, None) for name in self.features.use]
+        for feature, derived in self.features.derive.items():
+            operands += [(feature, name, derived.op) for name in (derived.of, derived.to) if name]
+        for where, name, op in operands:
+            if name not in columns:
+                raise ValueError(f"features: {where} names {name}, which is not in schema.columns")
+            if name in own:
+                raise ValueError(f"features: {where} names {name}, which the model must not see")
+            _check_operand(where, name, columns[name].type, op)
+        for slice_name, by in self.slices.by.items():
+            if by.column not in columns:
+                raise ValueError(f"slices.by.{slice_name}: {by.column} is not in schema.columns")
+            kind = columns[by.column].type
+            if (by.low is not None or by.high is not None) != (kind in ("number", "integer")):
+                raise ValueError(f"slices.by.{slice_name}: a range belongs to a number, values to a category or boolean")
+        if isinstance(self.split, SplitByTime) and self.table.event_time is None:
+            raise ValueError("split: by time needs schema.event_time; without one use by: hash")
+        if isinstance(self.split, SplitByHash) and (self.split.column or self.table.key) not in columns:
+            raise ValueError(f"split.column: {self.split.column} is not in schema.columns")
+        return self
+
+
+class Classification(Common[ClassificationMetric]):
+    """A binary classification."""
+
+    task: Literal["classification"]
+    decision: Decision
+    fairness: Fairness | None = None
+
+    @model_validator(mode="after")
+    def _target_is_a_class(self) -> Classification:
+        if self.table.columns[self.table.target].type not in ("boolean", "integer", "category"):
+            raise ValueError("schema.target: a class must be of type boolean, integer or category")
+        return self
+
+
+class Regression(Common[RegressionMetric]):
+    """The prediction of a number."""
+
+    task: Literal["regression"]
+
+    @model_validator(mode="after")
+    def _target_is_a_number(self) -> Regression:
+        if self.table.columns[self.table.target].type not in ("number", "integer"):
+            raise ValueError("schema.target: a regression needs a number or an integer")
+        return self
+
+
+Params = Classification | Regression
+_ADAPTER: TypeAdapter[Params] = TypeAdapter(Annotated[Params, Field(discriminator="task")])
+PATH = Path("params.yaml")
+
+
+def _check_operand(where: str, name: str, kind: ColumnType, op: str | None) -> None:
+    """Refuse a feature whose column is of a type that it cannot use."""
+    fits: dict[str | None, tuple[str, ...]] = {
+        None: ("number", "integer", "category", "boolean"),
+        "log1p": ("number", "integer"),
+        "ratio": ("number", "integer"),
+        "differs": ("category",),
+    }
+    accepted = fits.get(op, ("timestamp",))
+    if kind not in accepted:
+        raise ValueError(f"features: {where} takes {' or '.join(accepted)}, and {name} is of type {kind}")
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML takes the last of two equal keys without a word; a setting must not vanish like that."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
+        twice = sorted({str(key) for key in keys if keys.count(key) > 1})
+        if twice:
+            raise yaml.YAMLError(f"line {node.start_mark.line + 1}: key given twice: {', '.join(twice)}")
+        return super().construct_mapping(node, deep)
+
+
+def parse(text: str, source: str = str(PATH)) -> Params:
+    """Read the text of a params.yaml.
+
+    Raises:
+        InputError: with one line a fault: its path and what was expected.
+    """
+    try:
+        raw = yaml.load(text, _UniqueKeys)  # noqa: S506 - a subclass of SafeLoader
+    except yaml.YAMLError as error:
+        raise InputError(f"{source} is not YAML: {error}", f"Mend {source}.") from error
+    if not isinstance(raw, dict):
+        raise InputError(f"{source}: expected a mapping of sections", f"Mend {source}.")
+    try:
+        # Through JSON: there a list is a tuple and a date a string, and all the rest stays strict.
+        return _ADAPTER.validate_json(json.dumps(raw, default=str))
+    except ValidationError as error:
+        lines = [f"  {_path(fault['loc'])}: {_expected(fault)}" for fault in error.errors()]
+        message = f"{source} has {len(lines)} fault{'s' if len(lines) > 1 else ''}:\n" + "\n".join(lines)
+        raise InputError(message, f"Mend {source}; `python -m pipelines schema` prints what it may hold.") from error
+
+
+def _path(loc: tuple[int | str, ...]) -> str:
+    """The place in the file, without the tags that the discriminated unions put in between."""
+    tags = {"classification", "regression", "simulator", "files", "time", "hash"}
+    parts = [part for i, part in enumerate(loc) if not (part in tags and i in (0, 1, 2) and i != len(loc) - 1)]
+    return ".".join(str(part) for part in parts) or "(top)"
+
+
+def _expected(fault: Any) -> str:
+    """Pydantic's message, with the value that stood there where it is a plain one."""
+    got = fault.get("input")
+    said = str(fault["msg"]).removeprefix("Value error, ")
+    if fault["type"] == "extra_forbidden":
+        return "unknown key"
+    plain = isinstance(got, str | int | float | bool) and fault["type"] != "missing"
+    return f"{said} (got {got!r})" if plain else said
+
+
+def load(path: Path = PATH) -> Params:
+    """Read params.yaml of the work tree.
+
+    Raises:
+        InputError: if it is missing or wrong.
+    """
+    try:
+        return parse(path.read_text(encoding="utf-8"), str(path))
+    except (FileNotFoundError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {error}", "Run this in the root of the repository.") from error
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema that editors check params.yaml against."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_ADAPTER.json_schema(by_alias=True)}
