@@ -84,6 +84,12 @@ class Table(Strict):
         return frozenset(name for name, column in self.columns.items() if column.sensitive)
 
 
+class ClassTable(Table):
+    """For a classification also the class that the model gives the probability of."""
+
+    positive: str
+
+
 class Simulator(Strict):
     """Card payments made by pipelines/ingest/simulator.py, byte-identical for equal parameters and locks."""
 
@@ -175,24 +181,29 @@ class Candidate(Step):
     before: tuple[Step, ...] = ()
 
 
-class Selection(Strict, Generic[Metric]):
-    """The criterion on the validation rows by which the winner is chosen."""
+class Threshold(Strict):
+    """How the threshold of the decision is chosen on the validation rows."""
 
-    metric: Metric
-
-
-class Decision(Strict):
-    """Which class is meant, and how the threshold is chosen on the validation rows."""
-
-    positive: str
     maximise: Literal["f1", "recall"] = "f1"
     min_precision: Share | None = None
 
     @model_validator(mode="after")
-    def _recall_needs_precision(self) -> Decision:
+    def _recall_needs_precision(self) -> Threshold:
         if (self.maximise == "recall") != (self.min_precision is not None):
             raise ValueError("min_precision belongs to maximise: recall, which needs it")
         return self
+
+
+class Selection(Strict, Generic[Metric]):
+    """What is chosen on the validation rows: the winner, by this criterion."""
+
+    metric: Metric
+
+
+class ClassSelection(Selection[ClassificationMetric]):
+    """For a classification also the threshold."""
+
+    threshold: Threshold = Threshold()
 
 
 class Gates(Strict, Generic[Metric]):
@@ -277,7 +288,7 @@ class Common(Strict, Generic[Metric]):
     def _names_exist(self) -> Common[Metric]:
         columns = self.table.columns
         own = {self.table.key, self.table.target, self.table.label_time}
-        operands = [("use", name, None) for name in self.features.use]
+        operands: list[tuple[str, str, str | None]] = [("use", name, None) for name in self.features.use]
         for feature, derived in self.features.derive.items():
             operands += [(feature, name, derived.op) for name in (derived.of, derived.to) if name]
         for where, name, op in operands:
@@ -291,7 +302,9 @@ class Common(Strict, Generic[Metric]):
                 raise ValueError(f"slices.by.{slice_name}: {by.column} is not in schema.columns")
             kind = columns[by.column].type
             if (by.low is not None or by.high is not None) != (kind in ("number", "integer")):
-                raise ValueError(f"slices.by.{slice_name}: a range belongs to a number, values to a category or boolean")
+                raise ValueError(
+                    f"slices.by.{slice_name}: a range belongs to a number, values to a category or boolean"
+                )
         if isinstance(self.split, SplitByTime) and self.table.event_time is None:
             raise ValueError("split: by time needs schema.event_time; without one use by: hash")
         if isinstance(self.split, SplitByHash) and (self.split.column or self.table.key) not in columns:
@@ -303,7 +316,8 @@ class Classification(Common[ClassificationMetric]):
     """A binary classification."""
 
     task: Literal["classification"]
-    decision: Decision
+    table: ClassTable = Field(alias="schema")
+    selection: ClassSelection
     fairness: Fairness | None = None
 
     @model_validator(mode="after")
@@ -347,7 +361,7 @@ class _UniqueKeys(yaml.SafeLoader):
     """YAML takes the last of two equal keys without a word; a setting must not vanish like that."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         twice = sorted({str(key) for key in keys if keys.count(key) > 1})
         if twice:
             raise yaml.YAMLError(f"line {node.start_mark.line + 1}: key given twice: {', '.join(twice)}")

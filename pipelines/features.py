@@ -81,7 +81,9 @@ class _Builder:
 
 def _log1p(build: _Builder, of: str, _: str) -> str:
     negative = build.node("Less", of, build.constant(0.0))
-    return build.node("Log", build.node("Add", build.node("Where", negative, build.constant(0.0), of), build.constant(1.0)))
+    return build.node(
+        "Log", build.node("Add", build.node("Where", negative, build.constant(0.0), of), build.constant(1.0))
+    )
 
 
 def _second_of_day(build: _Builder, of: str) -> str:
@@ -105,7 +107,9 @@ def _weekday(build: _Builder, of: str, _: str) -> str:
 
 
 def _is_weekend(build: _Builder, of: str, _: str) -> str:
-    return build.to_float(build.node("GreaterOrEqual", _weekday_number(build, of), build.constant(5, TensorProto.INT64)))
+    return build.to_float(
+        build.node("GreaterOrEqual", _weekday_number(build, of), build.constant(5, TensorProto.INT64))
+    )
 
 
 def _ratio(build: _Builder, of: str, to: str) -> str:
@@ -159,7 +163,10 @@ def graph(params: Params, vocabulary: Vocabulary) -> FeatureGraph:
         helper.make_graph(
             build.nodes,
             "features",
-            [helper.make_tensor_value_info(i.name, kinds.get(i.type, TensorProto.FLOAT), [None, 1]) for i in inputs_of(params)],
+            [
+                helper.make_tensor_value_info(i.name, kinds.get(i.type, TensorProto.FLOAT), [None, 1])
+                for i in inputs_of(params)
+            ],
             [helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, len(names)])],
             build.constants,
         ),

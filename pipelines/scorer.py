@@ -151,21 +151,22 @@ class Scorer:
         signature: what it takes and gives.
     """
 
-    def __init__(self, model: Path, signature: Path, threads: int = 0) -> None:
+    def __init__(self, model: Path, signature: Path | Signature, threads: int = 0) -> None:
         """Load a model and its signature.
 
         Args:
+            signature: its file, or what would be in it (a candidate has no file yet).
             threads: threads for one batch; 0 takes all cores, 1 is best for single rows.
 
         Raises:
             InputError: if a file is missing, corrupt, or does not fit the other one.
         """
-        self.signature = load_signature(signature)
+        self.signature = load_signature(signature) if isinstance(signature, Path) else signature
         self._session = _session(model, threads)
         graph = tuple(item.name for item in self._session.get_inputs())
         if set(graph) != set(self.signature.names):
             raise InputError(
-                f"{model} and {signature} do not belong together: the graph reads {', '.join(sorted(graph))}, "
+                f"{model} and its signature do not belong together: the graph reads {', '.join(sorted(graph))}, "
                 f"the signature names {', '.join(sorted(self.signature.names))}",
                 "Bring both from the same commit: `make review`, or `dvc checkout`.",
             )
@@ -215,7 +216,9 @@ def load_signature(path: Path) -> Signature:
     except FileNotFoundError as error:
         raise InputError(f"{path} is missing", "Reproduce the pipeline: `make review`.") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is not a signature: {error}", "Restore it: `dvc checkout`, or `make review`.") from error
+        raise InputError(
+            f"{path} is not a signature: {error}", "Restore it: `dvc checkout`, or `make review`."
+        ) from error
 
 
 def _session(model: Path, threads: int) -> Any:
@@ -306,7 +309,7 @@ def _fits(item: Input, value: Any) -> bool:
         return False
     if item.type == "integer" and value != int(value) if math.isfinite(value) else True:
         return False
-    return (item.min is None or value >= item.min) and (item.max is None or value <= item.max)
+    return bool((item.min is None or value >= item.min) and (item.max is None or value <= item.max))
 
 
 def batches(rows: int, size: int = BATCH_ROWS) -> Iterator[slice]:

@@ -1,0 +1,96 @@
+# For people, CI and the pre-commit hook alike; beneath are `python -m pipelines VERB` and the tools. See docs/commands.md.
+VENV ?= .venv
+MAINLINE_CACHE ?= .mainline/cache
+PORT ?= 5000
+WORKERS ?= auto
+export VENV MAINLINE_CACHE
+# Nothing reports its use to anybody: DVC, its library, Evidently, MLflow, BentoML.
+export DVC_NO_ANALYTICS := 1
+export ITERATIVE_DO_NOT_TRACK := 1
+export DO_NOT_TRACK := true
+export MLFLOW_DISABLE_TELEMETRY := true
+export BENTOML_DO_NOT_TRACK := True
+
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.DEFAULT_GOAL := help
+.SUFFIXES:
+
+bin := $(if $(filter /%,$(VENV)),$(VENV),$(CURDIR)/$(VENV))/bin
+# A verb starts `dvc`, and DVC's stages start `python`: both must be the environment's.
+run := PATH="$(bin):$$PATH" "$(bin)/python" -m
+checked := pipelines tests requirements $(wildcard bench serving)
+pythons := $(if $(PYTHON),"$(PYTHON)",python3.11 python3.12 python3.13 python3.14 python3 python)
+no_python := $(if $(PYTHON),PYTHON=$(PYTHON) is not,there is no) Python 3.11 or newer$(if $(PYTHON),, on PATH). \
+	Install one (Debian: apt-get install python3 python3-venv)$(if $(PYTHON),,, or name it: make PYTHON=/path/to/python3)
+# The first Python that is new enough runs requirements/install.py.
+install = for p in $(pythons); do \
+		"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && \
+		exec "$$p" requirements/install.py $(1); \
+	done; echo "make: $(no_python)." >&2; exit 2
+# Run a command and say its seconds.
+timed = @start=$$(date +%s); $(2); status=$$?; echo "$(1): $$(($$(date +%s) - start)) s"; exit $$status
+
+.PHONY: help
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: review
+review: setup  ## reproduce the pipeline, compare with main, write reports/review/ (BASE=revision)
+	@$(run) pipelines review $(if $(BASE),--base "$(BASE)")
+
+.PHONY: test
+test: lint  ## lint, types and every test (WORKERS=number, ARGS="-k name")
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(run) pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+
+.PHONY: data
+data: setup  ## bring the rows that params.yaml names into data/
+	@$(run) pipelines data
+
+.PHONY: repro
+repro: setup  ## reproduce the pipeline, without a comparison
+	@$(run) dvc repro
+
+.PHONY: predict
+predict: setup  ## score a table (IN=table OUT=table)
+	@$(if $(and $(IN),$(OUT)),,echo "make: predict takes IN=table OUT=table (CSV or Parquet, a path or a URL)." >&2; exit 2;) \
+	$(run) pipelines predict "$(IN)" "$(OUT)"
+
+.PHONY: mlflow
+mlflow: setup  ## show what was logged, on http://127.0.0.1:5000 (PORT=number)
+	@echo "http://127.0.0.1:$(PORT) (Ctrl-C ends it)"
+	@$(run) mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(PORT)
+
+.PHONY: bench
+bench: setup  ## measure the speed targets, write bench/results.json
+	@$(run) bench
+
+.PHONY: lint
+lint: setup  ## style, types, and whether the JSON schema fits the code
+	$(call timed,lint,$(run) ruff check --quiet $(checked) && $(run) ruff format --quiet --check $(checked))
+	$(call timed,types,$(run) mypy $(checked))
+	$(call timed,schema,$(run) pipelines schema --check)
+
+.PHONY: fix
+fix: setup  ## mend what can be mended: format, import order, simple faults
+	@$(run) ruff check --fix --quiet $(checked); status=$$?; $(run) ruff format $(checked) && exit $$status
+
+.PHONY: lock
+lock:  ## compile requirements/*.in to hash-pinned locks (UPGRADE=1 for newer versions)
+	@uv=$$($(call install,uv)) && compile() { \
+		UV_CACHE_DIR="$${UV_CACHE_DIR:-$(MAINLINE_CACHE)/uv}" "$$uv" pip compile --quiet --universal --generate-hashes \
+			--python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade) \
+			$$2 "requirements/$$1.in" -o "requirements/$$1.txt" && echo "requirements/$$1.txt"; \
+	} && compile pipelines && compile dev && compile serving && compile uv "-c requirements/dev.txt"
+
+.PHONY: setup
+setup:  ## make the environment in VENV; the other targets do it where it is needed
+	@{ [ -z "$(PYTHON)" ] && [ -x "$(bin)/python" ] && cmp -s requirements/dev.txt "$(bin)/../.mainline-stamp"; } \
+		|| { $(call install,env $(if $(PYTHON),--this-python)); }
+
+.PHONY: hooks
+hooks: setup  ## let git run `make lint` before each commit
+	@$(run) pre_commit install
+
+.PHONY: clean
+clean:  ## remove the environment, caches and generated reports; never data, models or mlflow.db
+	rm -rf .venv .mainline .mypy_cache .pytest_cache .ruff_cache .hypothesis reports/review reports/monitor

@@ -1,0 +1,141 @@
+"""Rows as files by month in one folder: all of them or none."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipelines.config import Table
+from pipelines.errors import Unreachable
+
+WITHOUT_TIME = "rows"
+GROUP_ROWS = 262_144
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows to store: tables of one schema, read once and one after another."""
+
+    schema: pa.Schema
+    parts: Iterable[pa.Table]
+
+
+@contextmanager
+def temporary_folder(target: Path) -> Iterator[Path]:
+    """A new folder data.XXXX.tmp beside `target`, removed at the end unless it was renamed.
+
+    Raises:
+        Unreachable: for what goes wrong with the disk meanwhile.
+    """
+    made: Path | None = None
+    try:
+        made = Path(tempfile.mkdtemp(prefix=f"{target.name}.", suffix=".tmp", dir=target.parent))
+        made.chmod(0o755)
+        yield made
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise Unreachable(
+            f"{target} cannot be written: {reason}; nothing of it was kept",
+            "Free the disk or mend its rights, and run again.",
+        ) from error
+    finally:
+        if made is not None:
+            shutil.rmtree(made, ignore_errors=True)
+
+
+def write(rows: Rows, table: Table, folder: Path) -> int:
+    """Write YYYY-MM.parquet by month of the event time, else rows.parquet, into an empty folder.
+
+    A month's rows are sorted by time and key, so that equal rows give equal bytes; rows without a time go to
+    rows.parquet in their order. Memory holds one part and one month.
+
+    Returns:
+        The number of rows.
+    """
+    time = table.event_time
+    if time is None or time not in rows.schema.names or not pa.types.is_timestamp(rows.schema.field(time).type):
+        time = None
+    keys = [name for name in (time, table.key) if name in rows.schema.names]
+    count = 0
+    with _Spools(folder, rows.schema) as spools:
+        for part in rows.parts:
+            count += len(part)
+            for month, piece in _by_month(part, time):
+                spools.add(month, piece)
+    for month, spool in sorted(spools.paths.items()):
+        piece = pq.read_table(spool)
+        if month != WITHOUT_TIME:
+            piece = _sorted(piece, keys)
+        with _writer(folder / f"{month}.parquet", rows.schema) as writer:
+            writer.write_table(piece.combine_chunks(), row_group_size=GROUP_ROWS)
+        spool.unlink()
+    return count
+
+
+@dataclass
+class _Spools:
+    """A file for each month that grows part by part."""
+
+    folder: Path
+    schema: pa.Schema
+    paths: dict[str, Path] = field(default_factory=dict)
+    _writers: dict[str, pq.ParquetWriter] = field(default_factory=dict)
+
+    def __enter__(self) -> _Spools:
+        return self
+
+    def add(self, month: str, piece: pa.Table) -> None:
+        if month not in self._writers:
+            self.paths[month] = self.folder / f"{month}.spool"
+            self._writers[month] = pq.ParquetWriter(self.paths[month], self.schema, compression="zstd")
+        self._writers[month].write_table(piece)
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        for writer in self._writers.values():
+            if kind is None:
+                writer.close()
+            else:
+                # The first error counts; a full disk says itself again on every close.
+                with suppress(OSError, pa.ArrowException):
+                    writer.close()
+
+
+def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    return pq.ParquetWriter(path, schema.remove_metadata(), compression="zstd", compression_level=3, version="2.6")
+
+
+def _by_month(part: pa.Table, time: str | None) -> Iterator[tuple[str, pa.Table]]:
+    """The rows of each month, in their order."""
+    if time is None:
+        yield WITHOUT_TIME, part
+        return
+    # Year and month as one number; null stays null.
+    when = part[time]
+    number = pc.add(pc.multiply(pc.year(when), 12), pc.subtract(pc.month(when), 1))
+    for month in pc.unique(number).sort().to_pylist() if len(part) else []:
+        if month is None:
+            yield WITHOUT_TIME, part.filter(pc.is_null(number))
+        else:
+            yield f"{month // 12:04d}-{month % 12 + 1:02d}", part.filter(pc.equal(number, month))
+
+
+def _sorted(piece: pa.Table, keys: list[str]) -> pa.Table:
+    """By the keys; rows that are equal in them keep their order."""
+    place = "__place__"
+    while place in piece.schema.names:
+        place += "_"
+    numbered = piece.append_column(place, pa.array(range(len(piece)), pa.int64()))
+    return numbered.sort_by([(name, "ascending") for name in [*keys, place]]).drop_columns([place])
+
+
+def is_store(folder: Path) -> bool:
+    """Whether the folder holds anything at all."""
+    return folder.is_dir() and any(folder.iterdir())

@@ -1,0 +1,94 @@
+"""Stage `export`: the winner as models/model.onnx, and models/signature.json, which says all that it takes and gives."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import onnx
+
+from pipelines import config, features, tables
+from pipelines.cli import end_with_code
+from pipelines.errors import InputError
+from pipelines.files import rounded, write_bytes, write_json
+from pipelines.scorer import Input, Signature
+from pipelines.training.paths import CANDIDATES, MODEL, SELECTION, SIGNATURE
+from pipelines.training.select import candidate_scores, draft_signature
+from pipelines.training.threshold import choose_threshold
+
+
+def example_row(rows: tables.Rows, inputs: tuple[Input, ...]) -> dict[str, Any]:
+    """A plausible request: the median or the most frequent value of each field, and nobody's row."""
+    example: dict[str, Any] = {}
+    for item in inputs:
+        values = rows.inputs[item.name]
+        if item.sensitive:
+            example[item.name] = None if item.nullable else _neutral(item)
+        elif item.type == "category":
+            words, counts = np.unique(values.astype(str), return_counts=True)
+            example[item.name] = str(words[np.argmax(counts)]) or None
+        elif item.type == "timestamp":
+            example[item.name] = str(np.datetime64(int(np.median(values)), "s")) + "Z"
+        else:
+            present = values[~np.isnan(values)]
+            middle = float(np.median(present)) if len(present) else _neutral(item)
+            example[item.name] = bool(round(middle)) if item.type == "boolean" else middle
+            if item.type == "integer":
+                example[item.name] = round(middle)
+    document: dict[str, Any] = rounded(example)
+    return document
+
+
+def _neutral(item: Input) -> Any:
+    """A value that says nothing of any row."""
+    if item.type == "category":
+        return item.allowed[0] if item.allowed else "unknown"
+    if item.type == "timestamp":
+        return "1970-01-01T00:00:00Z"
+    return item.min if item.min is not None else item.max if item.max is not None else 0
+
+
+def classes_of(params: config.Params) -> tuple[str, ...]:
+    """Names of the two classes, the positive one last; empty for a regression."""
+    if params.task == "regression":
+        return ()
+    column = params.table.columns[params.table.target]
+    known = column.allowed or (("false", "true") if column.type == "boolean" else ("0", "1"))
+    others = [name for name in known if name != params.table.positive]
+    return (others[0] if len(others) == 1 else "other", params.table.positive)
+
+
+def main() -> None:
+    """Export the winner of the selection."""
+    params = config.load()
+    winner = json.loads(SELECTION.read_text(encoding="utf-8"))["winner"]
+    path = CANDIDATES / f"{winner}.onnx"
+    if not path.is_file():
+        raise InputError(f"{path} is missing", "Reproduce the pipeline: `make repro`.")
+    inputs = features.inputs_of(params)
+    table = tables.read_data(tables.connect())
+    split = tables.load_split()
+    rows = tables.load(tables.side(table, params, split, "validation"), params, inputs)
+    signature: Signature = draft_signature(params, winner, inputs)
+    if params.task == "classification":
+        scores = candidate_scores(params, path, rows.inputs)
+        threshold = rounded(choose_threshold(rows.target, scores, params.selection.threshold))
+        signature = replace(signature, classes=classes_of(params), threshold=threshold)
+    if split["by"] == "time":
+        signature = replace(signature, trained_until=split["test_from"])
+    else:
+        signature = replace(signature, split={k: v for k, v in split.items() if k != "counts"})
+    signature = replace(signature, example=example_row(rows, inputs))
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, {"release": params.release, "task": params.task, "candidate": winner})
+    write_bytes(MODEL, model.SerializeToString(deterministic=True))
+    write_json(SIGNATURE, signature.to_json())
+    decided = "" if signature.threshold is None else f", threshold {signature.threshold:g}"
+    print(f"{MODEL}: {winner}{decided}")
+
+
+if __name__ == "__main__":
+    sys.exit(end_with_code(main))

@@ -1,0 +1,16 @@
+"""Where the stages of dvc.yaml write."""
+
+from pathlib import Path
+
+CANDIDATES = Path("models/candidates")
+MODEL = Path("models/model.onnx")
+SIGNATURE = Path("models/signature.json")
+PROFILE = Path("models/profile.json")
+VALIDATION = Path("reports/validation.json")
+SELECTION = Path("reports/candidates.json")
+CANDIDATES_PLOT = Path("reports/candidates.csv")
+METRICS = Path("reports/metrics.json")
+IMPORTANCE = Path("reports/importance.json")
+CURVES = Path("reports/plots/curves")
+BARS = Path("reports/plots/bars")
+CARD = Path("reports/model_card.md")

@@ -1,0 +1,62 @@
+"""Stage `split`: which rows train, choose and judge. Writes models/split.json, from which a row's side follows."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import ibis.expr.types as ir
+
+from pipelines import config, tables
+from pipelines.cli import end_with_code
+from pipelines.errors import InputError
+from pipelines.files import write_json
+
+
+def counts(table: ir.Table, params: config.Params, split: dict[str, Any]) -> dict[str, dict[str, int]]:
+    """Rows of each side with a known label, and positives among them for a classification; one scan."""
+    known = table[params.table.target].notnull()
+    label = tables.label(table, params)
+    aggregates: dict[str, ir.Scalar] = {}
+    for side in tables.SIDES:
+        member = known & tables.on_side(table, split, side)
+        aggregates[f"{side}.rows"] = member.sum()
+        if params.task == "classification":
+            aggregates[f"{side}.positives"] = (member & (label == 1)).sum()
+    found = table.aggregate(**aggregates).to_pyarrow().to_pylist()[0]
+    sides: dict[str, dict[str, int]] = {}
+    for name, value in found.items():
+        side_name, what = name.split(".")
+        sides.setdefault(side_name, {})[what] = int(value or 0)
+    return sides
+
+
+def check(sides: dict[str, dict[str, int]]) -> None:
+    """Refuse a split that leaves a side without rows, or without one of the classes.
+
+    Raises:
+        InputError: naming the sides.
+    """
+    empty = [side for side, count in sides.items() if not count["rows"]]
+    one_class = [side for side, c in sides.items() if c["rows"] and c.get("positives", 1) in (0, c["rows"])]
+    if empty or one_class:
+        faults = [f"no rows in {', '.join(empty)}"] * bool(empty) + [f"one class only in {', '.join(one_class)}"] * bool(one_class)
+        raise InputError(
+            f"the split leaves {' and '.join(faults)}",
+            "Bring more data, or change split (or label_delay_days) in params.yaml.",
+        )
+
+
+def main() -> None:
+    """Split data/ as params.yaml says."""
+    params = config.load()
+    table = tables.read_data(tables.connect())
+    split = tables.boundaries(table, params)
+    sides = counts(table, params, split)
+    check(sides)
+    write_json(tables.SPLIT, split | {"counts": sides})
+    print(", ".join(f"{side} {count['rows']:,} rows" for side, count in sides.items()))
+
+
+if __name__ == "__main__":
+    sys.exit(end_with_code(main))

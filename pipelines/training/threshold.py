@@ -1,0 +1,41 @@
+"""The threshold of the decision, chosen on the validation rows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipelines.config import Threshold
+from pipelines.errors import InputError
+from pipelines.metrics import Floats
+
+
+def choose_threshold(target: Floats, scores: Floats, rule: Threshold) -> float:
+    """The score from which on a row is decided positive.
+
+    Args:
+        target: shape (n,), 0 and 1.
+        scores: shape (n,), probabilities.
+
+    Raises:
+        InputError: if no threshold reaches the precision that params.yaml asks for.
+    """
+    order = np.argsort(-scores, kind="stable")
+    ordered, caught = scores[order], np.cumsum(target[order])
+    last_of_tie = np.append(ordered[1:] != ordered[:-1], True)
+    flagged = np.arange(1, len(ordered) + 1)
+    precision, recall = caught / flagged, caught / max(caught[-1], 1)
+    if rule.maximise == "f1":
+        quality = 2 * caught / (flagged + caught[-1])
+    else:
+        assert rule.min_precision is not None
+        quality = np.where(precision >= rule.min_precision, recall, -1.0)
+        if quality[last_of_tie].max() < 0:
+            best = precision[last_of_tie].max()
+            raise InputError(
+                f"selection.threshold: no threshold reaches {rule.min_precision}; the best is {best:.3f}",
+                "Lower selection.threshold.min_precision in params.yaml, or choose a better candidate.",
+            )
+    at = int(np.flatnonzero(last_of_tie)[np.argmax(quality[last_of_tie])])
+    # Between this score and the next, so that rounding to six digits moves no row across.
+    following = ordered[at + 1] if at + 1 < len(ordered) else 0.0
+    return float((ordered[at] + following) / 2)
