@@ -128,8 +128,10 @@ def find(path: str, root: Path) -> list[Source]:
     except (ValueError, ImportError) as error:
         raise InputError(f"ingest.paths: {path}: {error}", "Mend ingest.paths in params.yaml.") from error
     with reaching(path):
-        found = filesystem.glob(inside) if any(sign in inside for sign in "*?[") else [inside]
-        found = sorted(name for name in found if filesystem.isfile(name))
+        # `isfile` would take a store that does not answer for a file that is not there; `info` says which.
+        pattern = any(sign in inside for sign in "*?[")
+        seen = filesystem.glob(inside, detail=True) if pattern else {inside: filesystem.info(inside)}
+        found = sorted(name for name, info in seen.items() if info["type"] == "file")
     if not found:
         raise InputError(f"{path}: no such file", "Mend ingest.paths in params.yaml, or put the file there.")
     shown = (lambda name: name) if "://" not in path else filesystem.unstrip_protocol

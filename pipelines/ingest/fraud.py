@@ -26,9 +26,7 @@ AGE_RISK = np.array([1.0, 0.95, 1.0, 1.08])  # of AGE_GROUPS; mild, so that fair
 NIGHT = np.array([7, 8, 8, 7, 6, 4, 3, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3, 4, 4, 5, 6, 6, 7], dtype=np.float64)
 
 
-def fraudulent(
-    rng: np.random.Generator, people: Customers, shops: Merchants, n: int, days: int
-) -> Payments:
+def fraudulent(rng: np.random.Generator, people: Customers, shops: Merchants, n: int, days: int) -> Payments:
     """Draw n fraudulent payments over the period."""
     world = _World(rng, people, shops, days)
     testing, stolen, takeover = (round(n * share) for share in (TESTING, STOLEN, TAKEOVER))
@@ -125,5 +123,3 @@ class _World:
         euros = self.people.usual[who] * PRICE[category] * (1.0 + self.rng.gamma(2.0, 0.5, n))
         channel = self._channels(n, (0.25, 0.05, 0.2, 0.5))
         return self._payments(who, second, merchant, channel, np.ceil(euros / 10) * 10, 0.1)
-
-

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.ingest.population import CATEGORIES, COUNTRIES, Customers, Flags, Floats, Ints, Merchants
+from pipelines.ingest.population import COUNTRIES, Customers, Flags, Floats, Ints, Merchants
 
 DAY = 86_400
 CHANNELS = ("chip", "contactless", "online", "stripe")
@@ -110,5 +110,3 @@ def ordinary(
     first = np.arange(min(60, alone, len(shops.category)))
     made.merchant[first] = first
     return made
-
-

@@ -87,7 +87,9 @@ def _numbered(prefix: str, numbers: Ints, width: int) -> pa.Array:
     return pa.array([f"{prefix}{number:0{width}d}" for number in numbers.tolist()], pa.string())
 
 
-def _table(spec: Simulator, people: population.Customers, shops: population.Merchants, made: habits.Payments) -> pa.Table:
+def _table(
+    spec: Simulator, people: population.Customers, shops: population.Merchants, made: habits.Payments
+) -> pa.Table:
     """Put the payments in order, look back from each, and label them."""
     order = np.argsort(made.second, kind="stable")
     who, second, merchant = made.customer[order], made.second[order], made.merchant[order]

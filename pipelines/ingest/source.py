@@ -32,16 +32,31 @@ def reaching(name: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise InputError(f"{name}: no such file or bucket", "Mend ingest.paths, or put the file there.") from error
     except (pa.ArrowInvalid, EOFError, UnicodeDecodeError, csv.Error, zlib.error) as error:
-        raise InputError(f"{name} cannot be read, it is truncated or of another kind: {_line(error)}", REMEDY) from error
+        raise InputError(
+            f"{name} cannot be read, it is truncated or of another kind: {_line(error)}", REMEDY
+        ) from error
     except OSError as error:
         if _is_broken(error):
-            raise InputError(f"{name} cannot be read, it is truncated or of another kind: {_line(error)}", REMEDY) from error
-        raise Unreachable(f"{name} cannot be reached: {_line(error)}", "Check the address, rights and network.") from error
+            raise InputError(
+                f"{name} cannot be read, it is truncated or of another kind: {_line(error)}", REMEDY
+            ) from error
+        raise Unreachable(
+            f"{name} cannot be reached: {_line(error)}", "Check the address, rights and network."
+        ) from error
     except Exception as error:
         # Every store has errors of its own, with no common base but Exception.
-        if type(error).__module__.split(".")[0] not in ("botocore", "aiobotocore", "aiohttp", "gcsfs", "adlfs", "azure"):
+        if type(error).__module__.split(".")[0] not in (
+            "botocore",
+            "aiobotocore",
+            "aiohttp",
+            "gcsfs",
+            "adlfs",
+            "azure",
+        ):
             raise
-        raise Unreachable(f"{name} cannot be reached: {_line(error)}", "Check the address, rights and network.") from error
+        raise Unreachable(
+            f"{name} cannot be reached: {_line(error)}", "Check the address, rights and network."
+        ) from error
 
 
 def _is_broken(error: OSError) -> bool:
@@ -72,9 +87,8 @@ class Source:
 
         with self.filesystem.open(self.path, "rb") as file:
             parquet = pq.ParquetFile(file)
-            schema = parquet.schema_arrow.remove_metadata()
             for batch in parquet.iter_batches(PART_ROWS):
-                yield pa.Table.from_batches([batch]).replace_schema_metadata(None).cast(schema)
+                yield pa.Table.from_batches([batch]).replace_schema_metadata(None)
 
     def _csv(self) -> Iterator[pa.Table]:
         from pyarrow import csv as arrow_csv

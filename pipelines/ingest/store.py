@@ -60,10 +60,8 @@ def write(rows: Rows, table: Table, folder: Path) -> int:
     Returns:
         The number of rows.
     """
-    time = table.event_time
-    if time is None or time not in rows.schema.names or not pa.types.is_timestamp(rows.schema.field(time).type):
-        time = None
-    keys = [name for name in (time, table.key) if name in rows.schema.names]
+    time = table.event_time if _has_times(rows.schema, table.event_time) else None
+    keys = [name for name in (time, table.key) if name is not None and name in rows.schema.names]
     count = 0
     with _Spools(folder, rows.schema) as spools:
         for part in rows.parts:
@@ -78,6 +76,10 @@ def write(rows: Rows, table: Table, folder: Path) -> int:
             writer.write_table(piece.combine_chunks(), row_group_size=GROUP_ROWS)
         spool.unlink()
     return count
+
+
+def _has_times(schema: pa.Schema, name: str | None) -> bool:
+    return name in schema.names and pa.types.is_timestamp(schema.field(name).type)
 
 
 @dataclass

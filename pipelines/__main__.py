@@ -1,0 +1,34 @@
+"""`python -m pipelines VERB`. A verb is imported only when it is called, so that the light ones start at once."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+from pipelines.cli import end_with_code
+
+VERBS = {
+    "data": ("pipelines.ingest", "bring or make the rows of data/"),
+    "review": ("pipelines.review", "reproduce, compare with the base, judge, report"),
+    "predict": ("pipelines.predict", "score a table with models/model.onnx"),
+    "release": ("pipelines.release", "the release identity"),
+    "schema": ("pipelines.schema", "print or check the JSON schema of params.yaml"),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb and return its exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    parser = argparse.ArgumentParser(prog="python -m pipelines", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for verb, (module, summary) in VERBS.items():
+        subparser = verbs.add_parser(verb, help=summary, description=summary)
+        if argv[:1] == [verb]:
+            importlib.import_module(module).add_arguments(subparser)
+    arguments = parser.parse_args(argv)
+    return end_with_code(lambda: importlib.import_module(VERBS[arguments.verb][0]).run(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,18 @@
+"""Verb `review`: reproduce the head, compare it with the base on the same rows, judge, and write one report."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the verb."""
+    parser.add_argument("--base", help="revision to compare with (default: origin/main, or main without an origin)")
+    parser.add_argument("--again", action="store_true", help="review anew even where nothing changed since the last time")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Review the work tree; 0 if it passes, 1 if a gate says no."""
+    from pipelines.review.run import review
+
+    return review(base=arguments.base, again=arguments.again)
