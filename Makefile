@@ -16,7 +16,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 .SUFFIXES:
 
 bin := $(if $(filter /%,$(VENV)),$(VENV),$(CURDIR)/$(VENV))/bin
-# A verb starts `dvc`, and DVC's stages start `python`: both must be the environment's.
+# A verb starts `dvc`, and the stages of DVC start `python`: both must be of the environment.
 run := PATH="$(bin):$$PATH" "$(bin)/python" -m
 checked := pipelines tests requirements $(wildcard bench serving)
 pythons := $(if $(PYTHON),"$(PYTHON)",python3.11 python3.12 python3.13 python3.14 python3 python)
@@ -48,7 +48,7 @@ data: setup  ## bring the rows that params.yaml names into data/
 
 .PHONY: repro
 repro: setup  ## reproduce the pipeline, without a comparison
-	@$(run) dvc repro
+	@$(run) pipelines repro
 
 .PHONY: predict
 predict: setup  ## score a table (IN=table OUT=table)
@@ -57,6 +57,7 @@ predict: setup  ## score a table (IN=table OUT=table)
 
 .PHONY: mlflow
 mlflow: setup  ## show what was logged, on http://127.0.0.1:5000 (PORT=number)
+	@[ -f mlflow.db ] || { echo "make: nothing was logged yet; make review logs to mlflow.db." >&2; exit 2; }
 	@echo "http://127.0.0.1:$(PORT) (Ctrl-C ends it)"
 	@$(run) mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(PORT)
 

@@ -10,6 +10,7 @@ from pipelines.cli import end_with_code
 
 VERBS = {
     "data": ("pipelines.ingest", "bring or make the rows of data/"),
+    "repro": ("pipelines.reproduce", "reproduce the pipeline and check its outputs"),
     "review": ("pipelines.review", "reproduce, compare with the base, judge, report"),
     "predict": ("pipelines.predict", "score a table with models/model.onnx"),
     "release": ("pipelines.release", "the release identity"),

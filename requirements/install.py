@@ -154,7 +154,9 @@ def _bring_uv(lock: Path, private: Path) -> None:
 
 
 def _run(uv: Path, cache: Path, guard: int, *arguments: str) -> None:
-    env = {"UV_CACHE_DIR": str(cache / "uv"), "UV_PYTHON_DOWNLOADS": "never", **os.environ}
+    # Trust what the system trusts, as git and pip do: a mirror may have a certificate of its own.
+    ours = {"UV_CACHE_DIR": str(cache / "uv"), "UV_PYTHON_DOWNLOADS": "never", "UV_SYSTEM_CERTS": "true"}
+    env = {**ours, **os.environ}
     env.pop("VIRTUAL_ENV", None)
     if subprocess.run([uv, *arguments], env=env, pass_fds=[guard]).returncode != 0:
         raise Stop("uv failed (above: why). Mend that and run it again; what was downloaded is kept.")

@@ -71,5 +71,15 @@ def test_the_private_uv_is_the_one_of_the_environment():
 
 
 def test_the_image_gets_nothing_that_only_training_needs():
-    unwanted = {"pandas", "scikit-learn", "scipy", "mlflow", "mlflow-skinny", "dvc", "evidently", "skl2onnx", "matplotlib"}
+    unwanted = {
+        "pandas",
+        "scikit-learn",
+        "scipy",
+        "mlflow",
+        "mlflow-skinny",
+        "dvc",
+        "evidently",
+        "skl2onnx",
+        "matplotlib",
+    }
     assert unwanted & pins_of("serving").keys() == set()

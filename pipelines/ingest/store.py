@@ -18,6 +18,7 @@ from pipelines.errors import Unreachable
 
 WITHOUT_TIME = "rows"
 GROUP_ROWS = 262_144
+SPOOL = pa.ipc.IpcWriteOptions(compression="zstd")
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ def write(rows: Rows, table: Table, folder: Path) -> int:
             for month, piece in _by_month(part, time):
                 spools.add(month, piece)
     for month, spool in sorted(spools.paths.items()):
-        piece = pq.read_table(spool)
+        with pa.OSFile(str(spool)) as file:
+            piece = pa.ipc.open_stream(file).read_all()
         if month != WITHOUT_TIME:
             piece = _sorted(piece, keys)
         with _writer(folder / f"{month}.parquet", rows.schema) as writer:
@@ -89,7 +91,7 @@ class _Spools:
     folder: Path
     schema: pa.Schema
     paths: dict[str, Path] = field(default_factory=dict)
-    _writers: dict[str, pq.ParquetWriter] = field(default_factory=dict)
+    _writers: dict[str, pa.RecordBatchStreamWriter] = field(default_factory=dict)
 
     def __enter__(self) -> _Spools:
         return self
@@ -97,7 +99,8 @@ class _Spools:
     def add(self, month: str, piece: pa.Table) -> None:
         if month not in self._writers:
             self.paths[month] = self.folder / f"{month}.spool"
-            self._writers[month] = pq.ParquetWriter(self.paths[month], self.schema, compression="zstd")
+            # Arrow's own format: Parquet would turn seconds into milliseconds on the way.
+            self._writers[month] = pa.ipc.new_stream(str(self.paths[month]), self.schema, options=SPOOL)
         self._writers[month].write_table(piece)
 
     def __exit__(self, kind: object, *_: object) -> None:

@@ -13,10 +13,14 @@ SKIPPING = """
 """
 
 
+@pytest.fixture(autouse=True)
+def without_other_plugins(monkeypatch):
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
+
 @pytest.fixture
 def run(pytester, monkeypatch):
     def run(source, ci, *arguments):
-        monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
         monkeypatch.setenv("CI", "true") if ci else monkeypatch.delenv("CI", raising=False)
         pytester.makepyfile(source)
         return pytester.runpytest_inprocess("-p", "tests.plugins.strict", "-p", "no:cacheprovider", *arguments)

@@ -1,0 +1,35 @@
+"""What a person sees while something takes longer than a second."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+
+
+class Progress:
+    """Steps on stderr: a spinner with seconds on a terminal, one line when done elsewhere."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        """Write to `console`, by default stderr."""
+        self.console = console or Console(stderr=True, highlight=False)
+
+    @contextmanager
+    def step(self, what: str) -> Iterator[None]:
+        """Show `what` while the block runs, and how long it took if that was longer than half a second."""
+        started = time.monotonic()
+        with self.console.status(what):
+            yield
+        seconds = time.monotonic() - started
+        if seconds >= 0.5:
+            self.done(what, seconds)
+
+    def done(self, what: str, seconds: float) -> None:
+        """One line for a step that has ended."""
+        self.console.print(f"  {what}  {seconds:.1f} s", markup=False)
+
+    def say(self, what: str) -> None:
+        """One line."""
+        self.console.print(what, markup=False)

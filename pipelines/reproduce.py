@@ -1,0 +1,205 @@
+"""Verb `repro`: bring the data, prune what params.yaml no longer names, `dvc repro`, and check every output.
+
+`dvc repro` alone does the same for whoever removed no candidate; a removed one leaves its file and its entry behind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import yaml
+
+from pipelines import config, lock
+from pipelines.errors import InputError, MainlineError, Refused, Unreachable
+from pipelines.files import write_text
+from pipelines.progress import Progress
+
+CANDIDATES = Path("models/candidates")
+State = Literal["cached", "pulled", "ran", "failed"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What happened to a stage of dvc.yaml."""
+
+    name: str
+    state: State
+    seconds: float
+
+
+class StageFailed(MainlineError):
+    """A stage ended with an error; `stages` tells which and what ran before it."""
+
+    def __init__(self, message: str, remedy: str, stages: list[Stage]) -> None:
+        super().__init__(message, remedy)
+        self.stages = stages
+
+
+def dvc_environment() -> dict[str, str]:
+    """The environment in which DVC finds this interpreter as `python` and reports nothing to anybody."""
+    here = str(Path(sys.executable).parent)
+    path = os.pathsep.join([here, os.environ.get("PATH", "")])
+    return {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1", "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
+
+
+def has_remote(root: Path = Path()) -> bool:
+    """Whether DVC has a default remote, by its configuration files."""
+    for name in ("config", "config.local"):
+        path = root / ".dvc" / name
+        if path.is_file() and re.search(r"^\s*remote\s*=", path.read_text(encoding="utf-8"), re.MULTILINE):
+            return True
+    return False
+
+
+def prune(params: config.Params, root: Path = Path()) -> list[str]:
+    """Remove files and dvc.lock entries of candidates that params.yaml no longer has; return their names."""
+    gone = {path.stem for path in (root / CANDIDATES).glob("*.onnx")} - set(params.candidates)
+    for name in gone:
+        (root / CANDIDATES / f"{name}.onnx").unlink()
+    path = root / lock.PATH
+    if path.is_file():
+        text = path.read_text(encoding="utf-8")
+        lock.outputs(text)  # refuses what is no dvc.lock
+        document = yaml.safe_load(text) or {}
+        entries = [name for name in document.get("stages", {}) if name.startswith("train@")]
+        stale = [name for name in entries if name.removeprefix("train@") not in params.candidates]
+        for name in stale:
+            del document["stages"][name]
+            gone.add(name.removeprefix("train@"))
+        if stale:
+            write_text(path, yaml.safe_dump(document, sort_keys=False))
+    return sorted(gone)
+
+
+def reproduce(params: config.Params, progress: Progress, root: Path = Path()) -> list[Stage]:
+    """Run `dvc repro` (with --pull where a remote is set) and check its outputs.
+
+    Raises:
+        StageFailed: if a stage says no.
+        InputError: if dvc.lock does not fit.
+        Unreachable: if the remote cannot be reached.
+    """
+    prune(params, root)
+    command = [sys.executable, "-m", "dvc", "repro"] + (["--pull"] if has_remote(root) else [])
+    process = subprocess.Popen(  # noqa: S603
+        command,
+        cwd=root,
+        env=dvc_environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    said: list[str] = []
+    try:
+        stages = list(_follow(process.stdout, said, progress))
+        code = process.wait()
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
+    if code:
+        raise _failure(stages, said)
+    check_outputs(root)
+    return stages
+
+
+_STARTS = re.compile(r"^Running stage '([^']+)'")
+_CACHED = re.compile(r"^Stage '([^']+)' didn't change, skipping")
+_RESTORED = re.compile(r"^Stage '([^']+)' is cached - skipping run")
+
+
+def _follow(lines: Iterator[str] | object, said: list[str], progress: Progress) -> Iterator[Stage]:
+    """Turn what DVC prints into stages, with the seconds between its lines."""
+    running, started = "", time.monotonic()
+    with progress.console.status("Reproducing the pipeline") as status:
+        for line in lines:  # type: ignore[attr-defined]
+            said.append(line.rstrip("\n"))
+            now = time.monotonic()
+            starts, cached, restored = (pattern.match(line) for pattern in (_STARTS, _CACHED, _RESTORED))
+            if running and (starts or cached or restored or line.startswith("Updating lock file")):
+                progress.done(running, now - started)
+                yield Stage(running, "ran", now - started)
+                running = ""
+            if starts:
+                running = starts.group(1)
+                status.update(f"Reproducing the pipeline: {running}")
+            elif cached and not cached.group(1).endswith(".dvc"):
+                yield Stage(cached.group(1), "cached", now - started)
+            elif restored:
+                yield Stage(restored.group(1), "pulled", now - started)
+            if starts or cached or restored:
+                started = now
+    if running:
+        failed = any(line.startswith("ERROR: failed to reproduce") for line in said)
+        yield Stage(running, "failed" if failed else "ran", time.monotonic() - started)
+
+
+def _failure(stages: list[Stage], said: list[str]) -> MainlineError:
+    """The clear error for a `dvc repro` that failed: what the stage itself printed, else what DVC says."""
+    errors = [line.removeprefix("ERROR: ") for line in said if line.startswith("ERROR: ")]
+    failed = next((stage for stage in stages if stage.state == "failed"), None)
+    if failed:
+        start = max(i for i, line in enumerate(said) if _STARTS.match(line))
+        own = [line for line in said[start + 2 :] if line and not line.startswith("ERROR: failed to reproduce")]
+        return StageFailed("\n".join([f"stage {failed.name} failed:", *own[-40:]]), own[-1] if own else "Mend it and run again.", stages)
+    text = "\n".join(errors) or "\n".join(said[-5:])
+    if re.search(r"connect|unable to access|credential|endpoint|AccessDenied|Forbidden|NoSuchBucket|timed out", text, re.IGNORECASE):
+        return Unreachable(f"the DVC remote cannot be reached: {text}", "Mend DVC_REMOTE_URL or the network, and run again.")
+    return InputError(f"dvc repro failed: {text}", "Mend dvc.yaml or dvc.lock (`make update` throws generated files away).")
+
+
+def check_outputs(root: Path = Path()) -> None:
+    """Check that every single-file output is there with the md5 of dvc.lock.
+
+    Raises:
+        Refused: naming the files that are missing or different.
+    """
+    path = root / lock.PATH
+    named = lock.outputs(path.read_text(encoding="utf-8") if path.is_file() else None)
+    wrong = []
+    for name, md5 in named.items():
+        if md5.endswith(".dir"):
+            continue
+        file = root / name
+        if not file.is_file():
+            wrong.append(f"{name} is missing")
+        elif (found := file_md5(file)) != md5:
+            wrong.append(f"{name} is {found}, dvc.lock says {md5}")
+    if wrong:
+        raise Refused("outputs do not fit dvc.lock:\n" + "\n".join(f"  {line}" for line in wrong), "Run `dvc checkout --force` and again.")
+
+
+def file_md5(path: Path) -> str:
+    """The md5 of a file as DVC names it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb takes no options."""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Reproduce the work tree."""
+    from pipelines.ingest.data import bring, check_ingest
+
+    params, progress = config.load(), Progress()
+    check_ingest(params, Path())
+    brought = bring(params, Path(), progress)
+    if brought.note:
+        progress.say(brought.note)
+    for stage in reproduce(params, progress):
+        print(f"{stage.state:7} {stage.name}")
+    return 0

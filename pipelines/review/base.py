@@ -1,0 +1,179 @@
+"""The base's model: from the cache, else from the remote, else reproduced from its commit. Never none in silence."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines import lock
+from pipelines.errors import InputError, Unreachable
+from pipelines.git import git, text_at
+from pipelines.progress import Progress
+from pipelines.reproduce import dvc_environment, file_md5, has_remote
+
+FILES = ("models/model.onnx", "models/signature.json", "models/profile.json")
+REBUILT = Path(".mainline/base")
+
+
+@dataclass(frozen=True)
+class Base:
+    """The base's files on disk. `found` says how they came; `md5` is the model's, `named` the one of its dvc.lock."""
+
+    commit: str
+    folder: Path
+    found: str
+    md5: str
+    named: str
+
+    @property
+    def model(self) -> Path:
+        """models/model.onnx of the base."""
+        return self.folder / "model.onnx"
+
+    @property
+    def signature(self) -> Path:
+        """models/signature.json of the base."""
+        return self.folder / "signature.json"
+
+    @property
+    def profile(self) -> Path | None:
+        """models/profile.json of the base, where there is one."""
+        path = self.folder / "profile.json"
+        return path if path.is_file() else None
+
+
+def named_outputs(commit: str) -> dict[str, str] | None:
+    """The md5 of each of the base's files by its dvc.lock; None if the base has no model."""
+    outputs = lock.outputs(text_at(commit, "dvc.lock"))
+    if not all(name in outputs for name in FILES[:2]):
+        return None
+    return {name: outputs[name] for name in FILES if name in outputs}
+
+
+def fetch(commit: str, progress: Progress) -> Base | None:
+    """Bring the base's files under .mainline/base/MD5/.
+
+    Returns:
+        None if the base's commit has no model at all.
+
+    Raises:
+        InputError: if they are nowhere and cannot be reproduced.
+    """
+    named = named_outputs(commit)
+    if named is None:
+        return None
+    md5 = named[FILES[0]]
+    folder = REBUILT / "-".join(digest[:12] for digest in named.values())
+    if _complete(folder, named):
+        return Base(commit, folder, "cache", md5, md5)
+    unreachable = ""
+    for source in ("cache", "remote"):
+        if source == "remote" and not has_remote():
+            continue
+        try:
+            with progress.step(f"Bringing main's model from the {source}"):
+                if _copy_from_dvc(named, folder, pull=commit if source == "remote" else None):
+                    return Base(commit, folder, source, md5, md5)
+        except Unreachable as error:
+            unreachable = f" (the remote: {error})"
+    with progress.step("Reproducing main's model, which is in no cache and no remote"):
+        _rebuild(commit, folder, unreachable)
+    return Base(commit, folder, "reproduced", file_md5(folder / "model.onnx"), md5)
+
+
+def _complete(folder: Path, named: dict[str, str]) -> bool:
+    files = [(folder / Path(name).name, md5) for name, md5 in named.items()]
+    return all(path.is_file() and file_md5(path) == md5 for path, md5 in files)
+
+
+def _copy_from_dvc(named: dict[str, str], folder: Path, pull: str | None) -> bool:
+    """Copy the files out of DVC's cache, after fetching them if `pull` names a commit; False if one is not there."""
+    from dvc.repo import Repo
+
+    with Repo() as repo:
+        odb = repo.cache.local
+        if pull:
+            fetched = _fetch_revision(pull, named)
+            if not fetched:
+                return False
+        paths = {name: Path(odb.oid_to_path(md5)) for name, md5 in named.items()}
+    # The cache is shared and may have been cut short: what does not have its md5 is not used.
+    if not all(path.is_file() and file_md5(path) == named[name] for name, path in paths.items()):
+        return False
+    _install({Path(name).name: path for name, path in paths.items()}, folder)
+    return True
+
+
+def _fetch_revision(commit: str, named: dict[str, str]) -> bool:
+    """`dvc fetch` of the base's outputs; in a worktree, since the stages of dvc.yaml may be others here."""
+    with _worktree(commit) as tree:
+        done = _dvc(tree, "fetch", *named)
+    if done.returncode and "failed to connect" in done.stderr.lower():
+        raise Unreachable(done.stderr.strip().splitlines()[-1], "Mend DVC_REMOTE_URL or the network.")
+    return done.returncode == 0
+
+
+def _install(sources: dict[str, Path], folder: Path) -> None:
+    """Copy files into a folder that appears whole."""
+    temporary = folder.with_name(folder.name + ".tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    for name, path in sources.items():
+        shutil.copyfile(path, temporary / name)
+    shutil.rmtree(folder, ignore_errors=True)
+    temporary.rename(folder)
+
+
+def _rebuild(commit: str, folder: Path, unreachable: str) -> None:
+    """Reproduce the base in a scratch worktree, with its own code, sharing this repository's DVC cache.
+
+    Raises:
+        InputError: if that fails, with the last of what it printed.
+    """
+    with _worktree(commit) as tree:
+        data = subprocess.run(  # noqa: S603
+            [sys.executable, "-m", "pipelines", "repro"], cwd=tree, env=dvc_environment(), capture_output=True, text=True
+        )
+        if data.returncode:
+            said = "\n".join((data.stdout + data.stderr).strip().splitlines()[-8:])
+            raise InputError(
+                f"the base's model ({commit[:12]}) is in no cache and no remote{unreachable}, and cannot be reproduced:\n{said}",
+                "Set DVC_REMOTE_URL to where the base's model was pushed, or choose another BASE.",
+            )
+        _install({Path(name).name: tree / name for name in FILES if (tree / name).is_file()}, folder)
+
+
+class _worktree:  # noqa: N801 - used as a function
+    """A detached worktree of a commit with this repository's DVC cache and remote; removed afterwards."""
+
+    def __init__(self, commit: str) -> None:
+        self.commit = commit
+        self.path = Path(".mainline/worktree").absolute()
+
+    def __enter__(self) -> Path:
+        self._remove()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        git("worktree", "add", "--detach", "--force", str(self.path), self.commit)
+        local = Path(".dvc/config.local")
+        if local.is_file():
+            shutil.copyfile(local, self.path / ".dvc" / "config.local")
+        cache = _dvc(Path(), "cache", "dir").stdout.strip()
+        _dvc(self.path, "cache", "dir", "--local", str(Path(cache).absolute()))
+        return self.path
+
+    def __exit__(self, *_: object) -> None:
+        self._remove()
+
+    def _remove(self) -> None:
+        if self.path.exists():
+            shutil.rmtree(self.path)
+        git("worktree", "prune")
+
+
+def _dvc(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603
+        [sys.executable, "-m", "dvc", *arguments], cwd=root, env=dvc_environment(), capture_output=True, text=True
+    )

@@ -1,0 +1,86 @@
+"""What the head changes beside the model: values of params.yaml, and the training rows."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import ibis.expr.types as ir
+import yaml
+
+from pipelines.review.findings import DataChange, ParamChange
+from pipelines.scorer import Input, load_signature
+from pipelines.training import profile as profiling
+
+SHOWN = 80
+
+
+def param_changes(base: str | None, head: str) -> tuple[ParamChange, ...]:
+    """Values that differ between two texts of params.yaml, in the order of the path."""
+    sides = [dict(leaves(text)) for text in (base, head)]
+    paths = sorted(set(sides[0]) | set(sides[1]))
+    return tuple(
+        ParamChange(path, sides[0].get(path), sides[1].get(path))
+        for path in paths
+        if sides[0].get(path) != sides[1].get(path)
+    )
+
+
+def leaves(text: str | None) -> Iterator[tuple[str, str]]:
+    """Path and value, as short JSON, of every leaf of a params.yaml; nothing where there is no such text."""
+    return _leaves(_load(text))
+
+
+def _load(text: str | None) -> Any:
+    try:
+        return yaml.safe_load(text or "") or {}
+    except yaml.YAMLError:
+        return {}  # a base whose file is not YAML has nothing to show; the head's was read before
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict) and value:
+        for key, item in value.items():
+            yield from _leaves(item, f"{path}.{key}" if path else str(key))
+    else:
+        text = json.dumps(value, default=str, ensure_ascii=False)
+        yield path, text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
+
+
+def stability_index(base: dict[str, int], head: dict[str, int]) -> float:
+    """Population stability index of two counts over the same bins (Siddiqi, 2006); empty bins count half a row."""
+    total_base, total_head = sum(base.values()), sum(head.values())
+    if not total_base or not total_head:
+        return float("nan")
+    index = 0.0
+    for name in set(base) | set(head):
+        p = max(base.get(name, 0), 0.5) / total_base
+        q = max(head.get(name, 0), 0.5) / total_head
+        index += (q - p) * math.log(q / p)
+    return index
+
+
+def data_change(train: ir.Table, base_profile: Path | None, base_signature: Path) -> DataChange:
+    """Rows, columns and shift between the base's training rows (from its profile) and the head's (one scan)."""
+    inputs = {item.name: item for item in load_signature(base_signature).inputs}
+    have = set(train.columns)
+    if base_profile is None:
+        return DataChange(None, int(train.count().execute()), (), tuple(sorted(set(inputs) - have)))
+    profile = json.loads(base_profile.read_text(encoding="utf-8"))
+    common = tuple(item for name, item in inputs.items() if name in have and name in profile["inputs"])
+    described: dict[str, Any] = profile["inputs"]
+    edges = {name: entry["edges"] for name, entry in described.items() if "edges" in entry}
+    counted = profiling.counts(train, common, edges)
+    shift = {item.name: stability_index(described[item.name]["counts"], counted[item.name]) for item in common}
+    ordered = sorted(((n, v) for n, v in shift.items() if not math.isnan(v)), key=lambda entry: -entry[1])
+    rows = sum(next(iter(counted.values())).values()) if counted else int(train.count().execute())
+    return DataChange(profile["rows"], rows, (), tuple(sorted(set(inputs) - have)), tuple(ordered))
+
+
+def input_changes(base: tuple[Input, ...], head: tuple[Input, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of inputs that the head's model reads more, and fewer, than the base's."""
+    sides = [{item.name for item in side} for side in (base, head)]
+    return tuple(sorted(sides[1] - sides[0])), tuple(sorted(sides[0] - sides[1]))

@@ -1,0 +1,105 @@
+"""From two models to findings: what is judged in a comparison, a restore, and a new line."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import ibis.expr.types as ir
+
+from pipelines import tables
+from pipelines.config import Params
+from pipelines.review import changes, compare, critical, fairness, gates, plots, slices
+from pipelines.review.base import Base
+from pipelines.review.findings import DataChange, Gate, Kind
+from pipelines.scorer import Scorer
+from pipelines.training.paths import IMPORTANCE, MODEL, SELECTION, SIGNATURE
+
+
+@dataclass(frozen=True)
+class Restore:
+    """The head's release is already registered under this tag."""
+
+    tag: str
+
+
+def kind_of(params: Params, base: Base | None, restore: Restore | None) -> tuple[Kind, str]:
+    """What kind of review this is, and the note that says why it is not a comparison."""
+    if base is None:
+        return "new line", "The base has no model: there is nothing to compare with, and only absolute gates count."
+    theirs = tables_signature(base)
+    ours = {"release": params.release, "task": params.task, "target": params.table.target}
+    other = [f"{key} {theirs[key]!r} → {value!r}" for key, value in ours.items() if theirs[key] != value]
+    if other:
+        return "new line", f"A new line ({', '.join(other)}): only absolute gates count."
+    if restore:
+        return "restore", (
+            f"A restore of {restore.tag}, which was released before: integrity, critical cases and file checks block; "
+            "the comparison with the newer model is shown, not judged."
+        )
+    return "comparison", ""
+
+
+def tables_signature(base: Base) -> dict[str, str]:
+    """Release name, task and target of the base's model."""
+    document = json.loads(base.signature.read_text(encoding="utf-8"))
+    return {key: str(document[key]) for key in ("release", "task", "target")}
+
+
+def judge(params: Params, base: Base | None, kind: Kind) -> dict[str, Any]:
+    """Score, compare and judge.
+
+    Args:
+        base: None where there is nothing to compare with.
+
+    Returns:
+        Fields of `Findings`.
+    """
+    table = tables.read_data(tables.connect())
+    split = tables.load_split()
+    head = Scorer(MODEL, SIGNATURE)
+    other = Scorer(base.model, base.signature) if base and kind != "new line" else None
+    refused = compare.not_comparable(table, other.signature) if other else None
+    compared = compare.compare(table, params, split, head, None if refused else other)
+    metric_rows = compare.metric_rows(compared, params.gates.resamples, params.gates.seed)
+    slice_rows = slices.slice_rows(compared, params)
+    groups = fairness.group_rows(compared, params)
+    cases = tuple(critical.judge(head, case) for case in critical.load())
+    judged = [*gates.floor_gates(metric_rows, params)]
+    if refused:
+        judged.append(Gate("comparable", "comparison", False, None, None, refused, blocks=kind == "comparison"))
+    elif other:
+        if not len(compared.target):
+            why = "not comparable: main's model was trained on every test row of this head"
+            judged.append(Gate("comparable", "comparison", False, None, None, why))
+        judged += gates.regression_gates(metric_rows, params)
+    judged += slices.slice_gates(slice_rows, params)
+    judged += fairness.fairness_gates(groups, params)
+    always = critical.critical_gates(cases) + [*gates.file_gates(MODEL, params)]
+    if other and base and not refused:
+        always += gates.time_gates((MODEL, SIGNATURE), (base.model, base.signature), params)
+    selection = json.loads(SELECTION.read_text(encoding="utf-8"))
+    return {
+        "gates": tuple((gates.shown_only(judged) if kind == "restore" else judged) + always),
+        "rows": len(compared.target),
+        "left_out": compared.left_out,
+        "metrics": metric_rows,
+        "slices": slice_rows,
+        "slice_metric": params.slices.metric,
+        "groups": groups,
+        "critical": cases,
+        "candidates": selection["candidates"],
+        "winner": selection["winner"],
+        "importance": json.loads(IMPORTANCE.read_text(encoding="utf-8")),
+        "plots": plots.plots(compared) if len(compared.target) else (),
+        "threshold": (compared.base_threshold, compared.head_threshold),
+        "data": _data_change(table, params, split, base, kind) if base else None,
+    }
+
+
+def _data_change(table: ir.Table, params: Params, split: dict[str, Any], base: Base, kind: Kind) -> DataChange | None:
+    if kind == "new line":
+        return None
+    train = tables.side(table, params, split, "train")
+    return changes.data_change(train, base.profile, base.signature)

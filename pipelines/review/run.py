@@ -1,0 +1,186 @@
+"""One review from beginning to end: bring, reproduce, fetch the base, judge, write, log, and say the verdict."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pipelines import config, git, lock
+from pipelines.errors import InputError
+from pipelines.identity import registered, worktree_release_id
+from pipelines.progress import Progress
+from pipelines.reproduce import StageFailed, file_md5, reproduce
+from pipelines.review.findings import Fault, Findings, Gate, Side, StageRow
+
+FOLDER = Path("reports/review")
+KEY = FOLDER / ".inputs"
+MODEL = Path("models/model.onnx")
+VALIDATION = Path("reports/validation.json")
+
+
+def review(base: str | None = None, again: bool = False) -> int:
+    """Review the work tree against a base and print the verdict.
+
+    Returns:
+        0 if the review passes, 1 if a gate says no.
+    """
+    from pipelines.ingest.data import bring, check_ingest
+
+    progress = Progress()
+    params = config.load()
+    base_name, base_sha = git.base_commit(base)
+    progress.say(f"Review of {git.branch()} against {base_name} ({base_sha[:7]})")
+    check_ingest(params, Path())
+    brought = bring(params, Path(), progress.say)
+    notes = [brought.note] if brought.note else []
+    try:
+        stages = reproduce(params, progress)
+    except StageFailed as failure:
+        return _stopped(params, failure, base_name, base_sha, notes, progress)
+    notes += _dirty_note()
+    key = inputs_key(base_sha, notes)
+    if not again and KEY.is_file() and KEY.read_text(encoding="utf-8") == key:
+        progress.say("Nothing changed since the last review; its report stands (--again reviews anew).")
+        return _say(json.loads((FOLDER / "review.json").read_text(encoding="utf-8")), progress)
+    rows = tuple(StageRow(stage.name, stage.state, round(stage.seconds, 1)) for stage in stages)
+    found = _findings(params, base_name, base_sha, notes, rows, progress)
+    _write(found, key, progress)
+    return _say(found.to_json(), progress)
+
+
+def _findings(
+    params: config.Params, base_name: str, base_sha: str, notes: list[str], stages: tuple[StageRow, ...], progress: Progress
+) -> Findings:
+    from pipelines.review import base as bases
+    from pipelines.review.changes import param_changes
+    from pipelines.review.judge import Restore, judge, kind_of
+
+    base = bases.fetch(base_sha, progress)
+    release = worktree_release_id()
+    model = file_md5(MODEL)
+    tag = registered(params.release).get(release)
+    restore = Restore(tag) if tag and base and base.md5 != model else None
+    kind, why = kind_of(params, base, restore)
+    if base and base.md5 != base.named:
+        notes.append(
+            f"main's model was reproduced, and is not the one that its dvc.lock names: {base.md5} here, {base.named} there."
+        )
+    with progress.step("Scoring both models on the same rows"):
+        judged = judge(params, base, kind)
+    changes = param_changes(git.text_at(base_sha, "params.yaml"), config.PATH.read_text(encoding="utf-8"))
+    found = Findings(
+        name=params.release,
+        task=params.task,
+        kind=kind,
+        headline=params.gates.headline,
+        base=Side(base_name, base_sha, base.md5 if base else None, base.named if base else None, base.found if base else ""),
+        head=Side(git.branch(), git.commit_of("HEAD"), model, model),
+        notes=tuple([why] * bool(why) + notes),
+        stages=stages,
+        params=changes,
+        release=release,
+        **judged,
+    )
+    passed = Gate("validation", "validation", True, None, None, "every row fits the schema")
+    return _with_evidently(replace(found, gates=(passed, *found.gates)), params, base_sha, progress)
+
+
+def _with_evidently(found: Findings, params: config.Params, base_sha: str, progress: Progress) -> Findings:
+    """Beside the report an Evidently page, where the data changed and the base's rows are at hand."""
+    before = lock.data_md5(git.text_at(base_sha, "dvc.lock"))
+    now = lock.data_md5(lock.PATH.read_text(encoding="utf-8"))
+    if found.data is None or before is None or before == now:
+        return replace(found, data=None)
+    from pipelines.review import evidence
+
+    with progress.step("Drawing what changed in the data (Evidently)"):
+        said = evidence.write(FOLDER / "data.html", params, base_sha, before)
+    return replace(found, data=replace(found.data, evidently=said))
+
+
+def _stopped(
+    params: config.Params, failure: StageFailed, base_name: str, base_sha: str, notes: list[str], progress: Progress
+) -> int:
+    """The review of a head whose rows are at fault; any other failed stage is an error of its own.
+
+    Raises:
+        InputError: if a stage other than `validate` failed.
+    """
+    stages = tuple(StageRow(stage.name, stage.state, round(stage.seconds, 1)) for stage in failure.stages)
+    failed = next(stage.name for stage in stages if stage.state == "failed")
+    document = json.loads(VALIDATION.read_text(encoding="utf-8")) if VALIDATION.is_file() else {}
+    if failed != "validate" or document.get("passed", True):
+        raise InputError(str(failure), failure.remedy) from failure
+    faults = tuple(Fault(f["column"], f["kind"], f["why"], tuple(f["examples"])) for f in document["faults"])
+    gates = tuple(Gate(f"validation {f.column}: {f.kind}", "validation", False, None, None, f"{f.column}: {f.why}") for f in faults)
+    found = Findings(
+        name=params.release,
+        task=params.task,
+        kind="comparison",
+        headline=params.gates.headline,
+        base=Side(base_name, base_sha, None),
+        head=Side(git.branch(), git.commit_of("HEAD"), None),
+        gates=gates,
+        notes=("The rows are at fault, so nothing was trained and nothing compared.", *notes, *_dirty_note()),
+        stages=stages,
+        faults=faults,
+    )
+    _write(found, "", progress)
+    return _say(found.to_json(), progress)
+
+
+def _dirty_note() -> list[str]:
+    paths = [path for path in git.dirty() if not path.startswith("reports/")]
+    if not paths:
+        return []
+    shown = ", ".join(paths[:6]) + (f" and {len(paths) - 6} more" if len(paths) > 6 else "")
+    return [f"The work tree differs from its commit: {shown}."]
+
+
+def inputs_key(base_sha: str, notes: list[str]) -> str:
+    """A hash of all that a report follows from; the stages' times and how the data came are not among it."""
+    parts: dict[str, Any] = {"base": base_sha, "head": git.commit_of("HEAD"), "branch": git.branch(), "notes": notes}
+    files = [lock.PATH, config.PATH, MODEL, Path("requirements/pipelines.txt"), *sorted(Path("tests/critical").glob("*.yaml"))]
+    files += sorted(Path("pipelines").glob("*.py")) + sorted(Path("pipelines/review").rglob("*.*"))
+    for path in files:
+        if path.is_file() and "__pycache__" not in path.parts:
+            parts[str(path)] = file_md5(path)
+    parts["tags"] = sorted(registered(config.load().release).items())
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _write(found: Findings, key: str, progress: Progress) -> None:
+    """Write the report, log it, and only then remember from which inputs it follows."""
+    from pipelines.files import write_text
+    from pipelines.review import report, tracking
+
+    KEY.unlink(missing_ok=True)
+    unlogged = tracking.skipped()
+    with progress.step("Writing the report"):
+        report.write(_noted(found, unlogged), FOLDER)
+    if unlogged is None and (unlogged := tracking.log(found, FOLDER, progress)):
+        report.write(_noted(found, unlogged), FOLDER)
+    if unlogged:
+        progress.say(unlogged)
+    write_text(KEY, key)
+
+
+def _noted(found: Findings, note: str | None) -> Findings:
+    return replace(found, notes=(*found.notes, note)) if note else found
+
+
+def _say(document: dict[str, Any], progress: Progress) -> int:
+    """Print the verdict and why; the last line says what to do next."""
+    failed = [gate for gate in document["gates"] if gate["blocks"] and not gate["passed"]]
+    progress.say(f"{document['verdict'].upper()}: {len(failed)} of {len(document['gates'])} gates say no")
+    for gate in failed[:8]:
+        progress.say(f"  {gate['name']}: {gate['why']}")
+    if len(failed) > 8:
+        progress.say(f"  and {len(failed) - 8} more")
+    print(f"Read {FOLDER / 'review.html'} (or review.md, review.json).")
+    return 1 if failed else 0
+
+

@@ -1,0 +1,125 @@
+"""One MLflow run a review, into SQLite on a laptop or the server of MLFLOW_TRACKING_URI. It never costs the verdict."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from pipelines import config, lock
+from pipelines.progress import Progress
+from pipelines.review.changes import leaves
+from pipelines.review.findings import Findings
+from pipelines.scorer import Input, Signature, load_signature
+from pipelines.training.paths import MODEL, SIGNATURE
+
+DATABASE = "sqlite:///mlflow.db"
+PARAM_LENGTH = 500
+_TYPES = {"number": "float", "integer": "float", "boolean": "float", "category": "string", "timestamp": "long"}
+
+
+def skipped() -> str | None:
+    """Why nothing will be logged, or None."""
+    if not os.environ.get("MLFLOW_TRACKING_URI") and os.environ.get("CI"):
+        return "Not logged to MLflow: in CI that needs MLFLOW_TRACKING_URI."
+    return None
+
+
+def log(found: Findings, folder: Path, progress: Progress) -> str | None:
+    """Log a review that is already written.
+
+    Args:
+        folder: the report's files, which become artifacts.
+
+    Returns:
+        Why it could not be logged, or None.
+    """
+    # A server that is down must be given up soon.
+    for name, value in {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}.items():
+        os.environ.setdefault(name, value)
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    where = os.environ.get("MLFLOW_TRACKING_URI") or DATABASE
+    try:
+        with progress.step("Logging to MLflow"):
+            _log(found, folder, where)
+    except Exception as error:  # a server, a database, a disk: whatever it is, the verdict stands
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        return f"Not logged to MLflow: {reason}"
+    return None
+
+
+def _log(found: Findings, folder: Path, where: str) -> None:
+    import logging
+
+    import mlflow
+
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    logging.getLogger("alembic").setLevel(logging.ERROR)
+    mlflow.set_tracking_uri(where)
+    mlflow.set_experiment(found.name)
+    tags = {
+        "commit": found.head.sha or "",
+        "branch": found.head.ref,
+        "verdict": found.verdict,
+        "base": found.base.sha or "",
+        "kind": found.kind,
+        "release": found.release or "",
+        "model_md5": found.head.model or "",
+    }
+    with mlflow.start_run(run_name=f"{found.head.ref} {(found.head.sha or '')[:7]}", tags=tags):
+        text = config.PATH.read_text(encoding="utf-8")
+        mlflow.log_params({path: value[:PARAM_LENGTH] for path, value in leaves(text)})
+        mlflow.log_metrics({row.name: row.head for row in found.metrics if row.head is not None})
+        mlflow.log_metric("gates_failed", len(found.failures))
+        _log_dataset(mlflow)
+        mlflow.log_artifacts(str(folder), artifact_path="review")
+        if found.head.model:
+            _log_model(mlflow)
+
+
+def _log_dataset(mlflow: Any) -> None:
+    from mlflow.data.code_dataset_source import CodeDatasetSource
+    from mlflow.data.meta_dataset import MetaDataset
+
+    md5 = lock.data_md5(lock.PATH.read_text(encoding="utf-8")) if lock.PATH.is_file() else None
+    if md5:
+        source = CodeDatasetSource(tags={"pointer": "data.dvc"})
+        mlflow.log_input(MetaDataset(source, name="data", digest=md5.removesuffix(".dir")), context="training")
+
+
+def _log_model(mlflow: Any) -> None:
+    import onnx
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    signature: Signature = load_signature(SIGNATURE)
+    inputs = Schema([ColSpec(_TYPES[item.type], item.name, required=not item.nullable) for item in signature.inputs])
+    outputs = Schema([ColSpec("float", signature.output)])
+    mlflow.onnx.log_model(
+        onnx.load(MODEL),
+        name="model",
+        signature=ModelSignature(inputs, outputs),
+        input_example=_example(signature),
+        # Named here: inferring them would run the model in a process of its own.
+        pip_requirements=["onnxruntime", "numpy"],
+        metadata={"signature": json.dumps(signature.to_json())},
+    )
+
+
+def _example(signature: Signature) -> Any:
+    import pandas as pd
+
+    return pd.DataFrame([{item.name: _cell(item, signature.example.get(item.name)) for item in signature.inputs}])
+
+
+def _cell(item: Input, value: Any) -> Any:
+    import numpy as np
+
+    from pipelines.scorer import missing, to_epoch
+
+    if value is None:
+        value = missing(item)
+    if item.type == "timestamp":
+        return np.int64(to_epoch(value))
+    return value if item.type == "category" else np.float32(value)

@@ -1,0 +1,269 @@
+"""The verb `data`, in scratch repositories with the real git and DVC."""
+
+import argparse
+import errno
+import shutil
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from pipelines import config, ingest
+from pipelines.errors import InputError, Unreachable
+from pipelines.ingest import data, pointer
+from tests.ingest.conftest import git
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, empty_repository, params):
+    """A repository with data/, made and committed; to copy, not to use."""
+    folder = tmp_path_factory.mktemp("made") / "repository"
+    shutil.copytree(empty_repository, folder)
+    (folder / "params.yaml").write_text(yaml.safe_dump(params.model_dump(mode="json", by_alias=True)), encoding="utf-8")
+    said = data.make(params, folder, quiet)
+    assert "data.dvc names them" in said
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "Add the data")
+    return folder
+
+
+@pytest.fixture
+def repository(tmp_path, made):
+    shutil.copytree(made, tmp_path / "repository")
+    return tmp_path / "repository"
+
+
+def quiet(_):
+    """Progress that nobody reads."""
+
+
+def other(params, **settings):
+    return params.model_copy(update={"ingest": params.ingest.model_copy(update=settings)})
+
+
+def content(repository):
+    return {path.name: path.read_bytes() for path in sorted((repository / "data").iterdir())}
+
+
+def document(repository):
+    return yaml.safe_load((repository / "data.dvc").read_text(encoding="utf-8"))
+
+
+def spoil(repository):
+    (repository / "data" / "2026-01.parquet").write_bytes(b"mine")
+
+
+def test_make_writes_months_and_a_pointer_that_git_takes_alone(repository, params):
+    assert sorted(content(repository)) == ["2026-01.parquet", "2026-02.parquet"]
+    assert sum(pq.read_metadata(path).num_rows for path in (repository / "data").iterdir()) == params.ingest.payments
+    assert document(repository)["meta"] == {"ingest": data.ingest_id(params)}
+    assert git(repository, "ls-files").split() == [
+        ".dvc/.gitignore",
+        ".dvc/config",
+        ".dvcignore",
+        ".gitignore",
+        "data.dvc",
+        "params.yaml",
+    ]  # noqa: E501
+    assert git(repository, "status", "--porcelain") == ""
+    assert [path.name for path in repository.iterdir() if path.name.endswith(".tmp")] == []
+
+
+def test_the_hash_is_the_one_that_dvc_gives(repository):
+    assert pointer.folder_md5(repository, repository / "data") == pointer.md5_of(document(repository))
+    assert pointer.dvc(repository, "status", "--quiet").returncode == 0
+
+
+def test_make_again_does_nothing(repository, params):
+    before = (content(repository), document(repository))
+    assert "nothing to do" in data.make(params, repository, quiet)
+    assert (content(repository), document(repository)) == before
+
+
+def test_the_record_of_the_parameters_survives_dvc_add(repository, params):
+    shutil.copy(repository / "data" / "2026-01.parquet", repository / "data" / "2025-01.parquet")
+    assert pointer.dvc(repository, "add", "data").returncode == 0
+    assert document(repository)["meta"] == {"ingest": data.ingest_id(params)}
+
+
+def test_make_with_other_parameters_replaces_rows_that_the_cache_has(repository, params):
+    old, named = content(repository), document(repository)
+    changed = other(params, seed=8)
+    data.make(changed, repository, quiet)
+    assert content(repository) != old
+    assert document(repository)["meta"]["ingest"] == data.ingest_id(changed) != named["meta"]["ingest"]
+    git(repository, "checkout", "-q", "data.dvc")
+    assert pointer.dvc(repository, "checkout", "data.dvc").returncode == 0
+    assert content(repository) == old
+
+
+def test_make_saves_rows_that_only_the_pointer_names_before_it_replaces_them(repository, params):
+    old = content(repository)
+    shutil.rmtree(repository / ".dvc" / "cache")
+    data.make(other(params, seed=8), repository, quiet)
+    git(repository, "checkout", "-q", "data.dvc")
+    assert pointer.dvc(repository, "checkout", "data.dvc").returncode == 0
+    assert content(repository) == old
+
+
+def test_make_never_replaces_rows_that_nothing_else_holds(repository, params):
+    spoil(repository)
+    before = (content(repository), document(repository))
+    with pytest.raises(InputError, match="neither data.dvc names nor") as caught:
+        data.make(params, repository, quiet)
+    assert "dvc add data" in caught.value.remedy
+    assert (content(repository), document(repository)) == before
+    assert [path.name for path in repository.iterdir() if path.name.endswith(".tmp")] == []
+
+
+def test_make_takes_up_a_pointer_without_a_record(repository, params):
+    bare = {key: value for key, value in document(repository).items() if key != "meta"}
+    (repository / "data.dvc").write_text(yaml.safe_dump(bare), encoding="utf-8")
+    data.check_ingest(params, repository)
+    assert "commit it" in data.make(params, repository, quiet)
+    assert document(repository)["meta"] == {"ingest": data.ingest_id(params)}
+
+
+def test_make_on_a_full_disk_leaves_the_old_rows_and_nothing_half_written(repository, params, monkeypatch):
+    before = (content(repository), document(repository))
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
+    with pytest.raises(Unreachable, match="No space left"):
+        data.make(other(params, seed=8), repository, quiet)
+    assert (content(repository), document(repository)) == before
+    assert [path.name for path in repository.iterdir() if path.name.endswith(".tmp")] == []
+
+
+def test_changed_ingest_parameters_are_refused_until_make(repository, params):
+    data.check_ingest(params, repository)
+    for settings in ({"seed": 8}, {"payments": 4_000}, {"drift_from": params.ingest.start}):
+        with pytest.raises(InputError, match="ingest parameters changed") as caught:
+            data.check_ingest(other(params, **settings), repository)
+        assert "make data" in caught.value.remedy
+    data.make(other(params, seed=8), repository, quiet)
+    data.check_ingest(other(params, seed=8), repository)
+
+
+def test_a_column_of_another_type_is_a_changed_ingest_and_a_gate_is_not(repository, params):
+    raw = params.model_dump(mode="json", by_alias=True)
+    raw["gates"]["resamples"] += 100
+    data.check_ingest(config.parse(yaml.safe_dump(raw, sort_keys=False)), repository)
+    raw["schema"]["columns"]["payments_1h"]["type"] = "number"
+    with pytest.raises(InputError, match="ingest parameters changed"):
+        data.check_ingest(config.parse(yaml.safe_dump(raw, sort_keys=False)), repository)
+
+
+def test_rows_that_are_there_are_left_alone(repository, params):
+    brought = data.bring(params, repository, quiet)
+    assert (brought.source, brought.differs) == ("present", False)
+    assert brought.actual_md5 == brought.named_md5
+
+
+def test_rows_that_differ_are_left_alone_and_it_is_said(repository, params):
+    spoil(repository)
+    before = content(repository)
+    brought = data.bring(params, repository, quiet)
+    assert (brought.source, brought.differs) == ("present", True)
+    assert brought.actual_md5 != brought.named_md5
+    assert "dvc add data" in brought.note and "dvc checkout --force data.dvc" in brought.note
+    assert content(repository) == before
+
+
+@pytest.mark.parametrize("leave_empty_folder", [False, True])
+def test_rows_come_from_the_cache_first(repository, params, leave_empty_folder):
+    before = content(repository)
+    shutil.rmtree(repository / "data")
+    if leave_empty_folder:
+        (repository / "data").mkdir()
+    brought = data.bring(params, repository, quiet)
+    assert (brought.source, brought.differs) == ("checked out", False)
+    assert content(repository) == before
+
+
+def test_rows_are_pulled_where_a_remote_is_set(repository, params, tmp_path):
+    before = content(repository)
+    assert (
+        pointer.dvc(repository, "remote", "add", "--default", "--local", "far", str(tmp_path / "far")).returncode == 0
+    )
+    assert pointer.dvc(repository, "push", "data.dvc").returncode == 0
+    shutil.rmtree(repository / "data")
+    shutil.rmtree(repository / ".dvc" / "cache")
+    brought = data.bring(params, repository, quiet)
+    assert (brought.source, brought.differs) == ("pulled", False)
+    assert content(repository) == before
+
+
+def test_a_remote_that_lacks_the_rows_is_unreachable_and_leaves_no_folder(repository, params, tmp_path):
+    assert (
+        pointer.dvc(repository, "remote", "add", "--default", "--local", "far", str(tmp_path / "far")).returncode == 0
+    )
+    shutil.rmtree(repository / "data")
+    shutil.rmtree(repository / ".dvc" / "cache")
+    with pytest.raises(Unreachable, match="dvc fetch failed"):
+        data.bring(params, repository, quiet)
+    assert not (repository / "data").exists()
+
+
+def test_a_clone_without_cache_and_remote_ingests_the_same_bytes(repository, params, tmp_path):
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "-q", str(repository), str(clone))
+    heard = []
+    brought = data.bring(params, clone, heard.append)
+    assert (brought.source, brought.differs) == ("made", False)
+    assert content(clone) == content(repository)
+    assert git(clone, "status", "--porcelain") == ""
+    assert pointer.in_cache(clone, brought.named_md5)
+    assert heard == ["simulating 5000 payments"]
+
+
+def test_bytes_that_come_out_differently_are_said_and_not_pointed_to(repository, params, tmp_path):
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "-q", str(repository), str(clone))
+    brought = data.bring(other(params, seed=8), clone, quiet)
+    assert (brought.source, brought.differs) == ("made", True)
+    assert "make data" in brought.note
+    assert git(clone, "status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize("text", [None, "outs: []", "[", "outs:\n- md5: abc\n  path: data\n"])
+def test_without_a_pointer_there_is_one_clear_message(repository, params, text):
+    (repository / "data.dvc").unlink()
+    if text is not None:
+        (repository / "data.dvc").write_text(text, encoding="utf-8")
+    for use in (data.check_ingest, lambda *args: data.bring(*args, quiet)):
+        with pytest.raises(InputError, match=r"data\.dvc") as caught:
+            use(params, repository)
+        assert "make data" in caught.value.remedy or "git" in caught.value.remedy
+
+
+def test_outside_a_dvc_repository_the_remedy_is_said(tmp_path, params):
+    with pytest.raises(InputError, match="not a DVC repository"):
+        data.make(params, tmp_path, quiet)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_are_ingested_too(repository, params):
+    shutil.copytree(repository / "data", repository / "source")
+    files = params.model_copy(update={"ingest": config.Files(kind="files", paths=("source/*.parquet",))})
+    before = content(repository)
+    assert "names it now" in data.make(files, repository, quiet)
+    assert content(repository) == before
+    data.check_ingest(files, repository)
+
+
+def run(*arguments):
+    parser = argparse.ArgumentParser()
+    ingest.add_arguments(parser)
+    return ingest.run(parser.parse_args(arguments))
+
+
+def test_the_verb_says_what_it_did(repository, monkeypatch, capsys):
+    monkeypatch.chdir(repository)
+    monkeypatch.delenv("DVC_REMOTE_URL", raising=False)
+    assert run() == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith("nothing to do")
+    assert run("--bring") == 0
+    assert "as data.dvc names it" in capsys.readouterr().out
