@@ -380,13 +380,24 @@ def parse(text: str, source: str = str(PATH)) -> Params:
         raise InputError(f"{source} is not YAML: {error}", f"Mend {source}.") from error
     if not isinstance(raw, dict):
         raise InputError(f"{source}: expected a mapping of sections", f"Mend {source}.")
+    if unquoted := _dates(raw):
+        # DVC, which reads this file too, refuses YAML's own dates.
+        raise InputError(f"{source}: {', '.join(unquoted)}: write the date in quotes", f"Mend {source}.")
     try:
         # Through JSON: there a list is a tuple and a date a string, and all the rest stays strict.
-        return _ADAPTER.validate_json(json.dumps(raw, default=str))
+        return _ADAPTER.validate_json(json.dumps(raw))
     except ValidationError as error:
         lines = [f"  {_path(fault['loc'])}: {_expected(fault)}" for fault in error.errors()]
         message = f"{source} has {len(lines)} fault{'s' if len(lines) > 1 else ''}:\n" + "\n".join(lines)
         raise InputError(message, f"Mend {source}; `python -m pipelines schema` prints what it may hold.") from error
+
+
+def _dates(value: Any, path: str = "") -> list[str]:
+    """Paths of values that YAML read as a date."""
+    if isinstance(value, date):
+        return [path]
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [found for key, item in items for found in _dates(item, f"{path}.{key}" if path else str(key))]
 
 
 def _path(loc: tuple[int | str, ...]) -> str:
