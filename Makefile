@@ -59,7 +59,7 @@ predict: setup  ## score a table (IN=table OUT=table)
 mlflow: setup  ## show what was logged, on http://127.0.0.1:5000 (PORT=number)
 	@[ -f mlflow.db ] || { echo "make: nothing was logged yet; make review logs to mlflow.db." >&2; exit 2; }
 	@echo "http://127.0.0.1:$(PORT) (Ctrl-C ends it)"
-	@$(run) mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(PORT)
+	@$(run) mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(PORT) --workers 1
 
 .PHONY: bench
 bench: setup  ## measure the speed targets, write bench/results.json

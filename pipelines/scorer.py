@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +21,34 @@ from pipelines.errors import InputError
 
 Columns = Mapping[str, npt.NDArray[Any]]
 BATCH_ROWS = 100_000
-_DTYPES: dict[str, Any] = {
-    "number": np.float32,
-    "integer": np.float32,
-    "boolean": np.float32,
-    "category": np.object_,
-    "timestamp": np.int64,
+MAX_EPOCH = 2**40  # no calendar goes further, and milliseconds taken for seconds do
+MAX_NUMBER = float(np.finfo(np.float32).max)  # beyond it the graph would see infinity
+_FLOAT, _INT, _OBJECT = np.dtype(np.float32), np.dtype(np.int64), np.dtype(np.object_)
+_GRAPH_TYPES = {
+    "number": "tensor(float)",
+    "integer": "tensor(float)",
+    "boolean": "tensor(float)",
+    "category": "tensor(string)",
+    "timestamp": "tensor(int64)",
 }
+_EPOCH = datetime(1970, 1, 1)
+_EPOCH_UTC = _EPOCH.replace(tzinfo=UTC)
+_SECOND = timedelta(seconds=1)
+# Tuples, because a union of classes would be built anew for each value.
+_NUMBERS = (int, float, np.integer, np.floating)
+_NO_NUMBERS = (bool, np.timedelta64)  # numbers by class only
+_BOOLS = (bool, np.bool_)
+_NARROW = (np.float32, np.float16)
+_MAY_BE_NAN = (float, np.floating, datetime, np.datetime64)
 
 
 @dataclass(frozen=True)
 class Input:
-    """One raw request field. Missing is NaN in a number and the empty string in a category."""
+    """One raw request field. Missing is NaN in a number and the empty string in a category.
+
+    Raises:
+        ValueError: if a graph cannot have such an input; a time has no marker for missing.
+    """
 
     name: str
     type: str
@@ -41,6 +57,14 @@ class Input:
     max: float | None = None
     allowed: tuple[str, ...] | None = None
     sensitive: bool = False
+
+    def __post_init__(self) -> None:
+        if self.type not in _GRAPH_TYPES:
+            raise ValueError(f"{self.name} is of type {self.type}, which no model reads")
+        if self.type == "timestamp" and self.nullable:
+            raise ValueError(f"{self.name} is a timestamp, which cannot be missing")
+        if not all(limit is None or isinstance(limit, int | float) for limit in (self.min, self.max)):
+            raise ValueError(f"{self.name} has a range that is not of numbers")
 
     def expects(self) -> str:
         """What a value must be, in words for an error message."""
@@ -54,10 +78,10 @@ class Input:
                 "category": "a text",
                 "timestamp": "a time (ISO 8601, or seconds since 1970)",
             }[self.type]
-        if self.min is not None or self.max is not None:
-            low = "" if self.min is None else f" from {self.min:g}"
-            high = "" if self.max is None else f" to {self.max:g}"
-            what += low + high
+        if self.min is not None:
+            what += f" from {self.min:.15g}"
+        if self.max is not None:
+            what += f"{' up' if self.min is None else ''} to {self.max:.15g}"
         return what + (" or nothing" if self.nullable else "")
 
 
@@ -106,10 +130,12 @@ class Signature:
         """Read the content of a signature.json.
 
         Raises:
-            KeyError, TypeError: if it lacks a part.
+            KeyError, TypeError, ValueError: if it lacks a part, or has one that cannot be.
         """
         inputs = []
         for item in document["inputs"]:
+            if not isinstance(item, Mapping) or not isinstance(item.get("allowed", []), list):
+                raise TypeError("an input is not described as one")
             fields = {key: value for key, value in item.items() if key != "missing"}
             fields["allowed"] = tuple(fields["allowed"]) if "allowed" in fields else None
             inputs.append(Input(**fields))
@@ -163,13 +189,24 @@ class Scorer:
         """
         self.signature = load_signature(signature) if isinstance(signature, Path) else signature
         self._session = _session(model, threads)
-        graph = tuple(item.name for item in self._session.get_inputs())
-        if set(graph) != set(self.signature.names):
-            raise InputError(
-                f"{model} and its signature do not belong together: the graph reads {', '.join(sorted(graph))}, "
-                f"the signature names {', '.join(sorted(self.signature.names))}",
-                "Bring both from the same commit: `make review`, or `dvc checkout`.",
-            )
+        self._check_pair(model)
+        self._cells = [(item.name, _CELLS.get(item.type, _number_cell)) for item in self.signature.inputs]
+        self._outputs = [self.signature.output]
+
+    def _check_pair(self, model: Path) -> None:
+        """Refuse a graph whose inputs or answer are not those of the signature."""
+        takes = {f"{item.name}: {item.type}" for item in self._session.get_inputs()}
+        named = {f"{item.name}: {_GRAPH_TYPES[item.type]}" for item in self.signature.inputs}
+        if takes != named:
+            fault = f"the graph alone has {_listed(takes - named)}, the signature alone {_listed(named - takes)}"
+        elif self.signature.output not in (gives := [item.name for item in self._session.get_outputs()]):
+            fault = f"the graph gives {_listed(set(gives))}, the signature names {self.signature.output}"
+        else:
+            return
+        raise InputError(
+            f"{model} and its signature do not belong together: {fault}",
+            "Bring both from the same commit: `make review`, or `dvc checkout`.",
+        )
 
     def score(self, columns: Columns) -> npt.NDArray[np.float64]:
         """Score encoded columns.
@@ -186,13 +223,12 @@ class Scorer:
 
     def _run(self, columns: Columns, start: int) -> npt.NDArray[np.float64]:
         feed = {name: columns[name][start : start + BATCH_ROWS, None] for name in self.signature.names}
-        (answer,) = self._session.run([self.signature.output], feed)
+        (answer,) = self._session.run(self._outputs, feed)
         return np.asarray(answer, dtype=np.float64).reshape(-1)
 
     def score_row(self, row: Mapping[str, Any]) -> float:
         """Score one row of raw values that `check` found nothing wrong with."""
-        feed = {item.name: _cell(item, row.get(item.name)) for item in self.signature.inputs}
-        (answer,) = self._session.run([self.signature.output], feed)
+        (answer,) = self._session.run(self._outputs, {name: cell(row.get(name)) for name, cell in self._cells})
         return float(answer[0, 0])
 
     def check(self, row: Mapping[str, Any]) -> list[Rejection]:
@@ -215,7 +251,7 @@ def load_signature(path: Path) -> Signature:
         return Signature.from_json(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
         raise InputError(f"{path} is missing", "Reproduce the pipeline: `make review`.") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OSError) as error:
         raise InputError(
             f"{path} is not a signature: {error}", "Restore it: `dvc checkout`, or `make review`."
         ) from error
@@ -236,9 +272,23 @@ def _session(model: Path, threads: int) -> Any:
         raise InputError(f"{model} is not a readable model: {reason}", "Restore it: `dvc checkout --force`.") from error
 
 
+def _listed(names: set[str]) -> str:
+    return ", ".join(sorted(names)) or "nothing"
+
+
 def missing(item: Input) -> Any:
     """The marker that the graph takes for a missing value."""
     return "" if item.type == "category" else math.nan
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a raw value stands for a missing one: None, NaN, NaT or the empty text."""
+    if value is None:
+        return True
+    if isinstance(value, str):
+        return not value
+    # Of other classes nothing is known, not even whether they can be compared.
+    return isinstance(value, _MAY_BE_NAN) and bool(value != value)
 
 
 def encode(item: Input, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -249,67 +299,126 @@ def encode(item: Input, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
     Returns:
         float32, int64 (epoch seconds) or object strings, shape (n,).
+
+    Raises:
+        ValueError: if a value is not of the type, or a time is missing.
     """
     if item.type == "category":
-        return np.array(["" if value is None or value != value else str(value) for value in values], dtype=np.object_)
-    if np.issubdtype(values.dtype, np.datetime64):
-        return values.astype("datetime64[s]").astype(np.int64)
+        return np.array(["" if is_missing(value) else str(value) for value in values], dtype=_OBJECT)
     if item.type == "timestamp":
-        return np.array([to_epoch(value) for value in values], dtype=np.int64)
-    if values.dtype == np.object_:
-        values = np.array([math.nan if value is None else value for value in values])
-    return values.astype(_DTYPES[item.type])
+        return _encode_times(values)
+    if values.dtype == _OBJECT:
+        values = np.array([math.nan if is_missing(value) else value for value in values], dtype=np.float64)
+    return values.astype(_FLOAT)
+
+
+def _encode_times(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    if np.issubdtype(values.dtype, np.datetime64):
+        if np.isnat(values).any():
+            raise ValueError("a time is missing")
+        return values.astype("datetime64[s]").astype(np.int64)
+    if np.issubdtype(values.dtype, np.integer):
+        return values.astype(np.int64)
+    return np.array([to_epoch(value) for value in values], dtype=np.int64)
 
 
 def to_epoch(value: Any) -> int:
-    """Seconds since 1970 of a time given as datetime, ISO 8601 text or number; naive times are UTC.
+    """Seconds since 1970, cut downwards, of a datetime, a date, ISO 8601 text or a number; naive times are UTC.
 
     Raises:
         ValueError: if it is no time.
     """
-    if isinstance(value, bool) or value is None:
-        raise ValueError("not a time")
-    if isinstance(value, int | float | np.integer):
-        return int(value)
-    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
-    if not isinstance(moment, datetime):
-        raise ValueError("not a time")
-    return math.floor((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    elif isinstance(value, np.datetime64):
+        value = value.astype("datetime64[s]").astype(np.int64).item() if not np.isnat(value) else math.nan
+    if isinstance(value, datetime):
+        # Whole numbers all the way: a float has no microseconds left far from 1970.
+        return int((value - (_EPOCH_UTC if value.tzinfo else _EPOCH)) // _SECOND)
+    if isinstance(value, date):
+        return (value - _EPOCH.date()).days * 86_400
+    if _is_number(value) and (isinstance(value, int) or np.isfinite(value)):
+        seconds: int = math.floor(value)
+        return seconds
+    raise ValueError("not a time")
 
 
-def _cell(item: Input, value: Any) -> npt.NDArray[Any]:
-    if value is None:
-        value = missing(item)
-    elif item.type == "timestamp":
-        value = to_epoch(value)
-    return np.array([[value]], dtype=_DTYPES[item.type])
+def _number_cell(value: Any) -> npt.NDArray[Any]:
+    return np.array(math.nan if value is None or isinstance(value, str) else value, _FLOAT, ndmin=2)
+
+
+def _category_cell(value: Any) -> npt.NDArray[Any]:
+    return np.array("" if is_missing(value) else value, _OBJECT, ndmin=2)
+
+
+def _time_cell(value: Any) -> npt.NDArray[Any]:
+    return np.array(to_epoch(value), _INT, ndmin=2)
+
+
+_CELLS: dict[str, Callable[[Any], npt.NDArray[Any]]] = {"category": _category_cell, "timestamp": _time_cell}
 
 
 def _check_cell(item: Input, value: Any) -> Rejection | None:
-    if value is None or value == "" or value != value:
+    if is_missing(value):
         return None if item.nullable else Rejection(item.name, f"is missing; expected {item.expects()}")
     if _fits(item, value):
         return None
-    shown = "" if item.sensitive else f" (got {str(value)[:60]!r})"
+    shown = "" if item.sensitive else f" (got {_shown(value)})"
     return Rejection(item.name, f"expected {item.expects()}{shown}")
+
+
+def _shown(value: Any) -> str:
+    try:
+        return repr(str(value)[:60])
+    except Exception:  # any class may fail in its own way; a whole number of 5,000 digits does, too
+        return f"a {type(value).__name__} that cannot be shown"
 
 
 def _fits(item: Input, value: Any) -> bool:
     """Whether a present value is of the type, in the range and among the allowed ones."""
     if item.type == "category":
-        return isinstance(value, str) and (item.allowed is None or value in item.allowed)
+        return isinstance(value, str) and (_is_plain(value) if item.allowed is None else value in item.allowed)
     if item.type == "timestamp":
         try:
-            return abs(to_epoch(value)) < 2**40
-        except (ValueError, OverflowError, TypeError):
+            return abs(to_epoch(value)) < MAX_EPOCH
+        except ValueError:
             return False
+    if isinstance(value, _BOOLS):
+        return item.type == "boolean"
+    return _is_number(value) and _fits_number(item, value)
+
+
+def _is_plain(text: str) -> bool:
+    """Whether a graph can take the text: its strings end at a NUL, and are UTF-8."""
+    if "\0" in text:
+        return False
+    try:
+        return text.isascii() or bool(text.encode())
+    except UnicodeEncodeError:
+        return False
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, _NUMBERS) and not isinstance(value, _NO_NUMBERS)
+
+
+def _fits_number(item: Input, value: Any) -> bool:
+    low, high = item.min, item.max
+    if isinstance(value, _NARROW):
+        # A float32 of 0.01 is below the double 0.01: compare it in its own precision.
+        with np.errstate(over="ignore"):
+            low, high = (None if limit is None else float(np.float32(limit)) for limit in (low, high))
+    try:
+        number = float(value)
+    except OverflowError:
+        return False
+    if not abs(number) <= MAX_NUMBER:
+        return False
     if item.type == "boolean":
-        return isinstance(value, bool | np.bool_) or (isinstance(value, int | float) and value in (0, 1))
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
+        return number in (0, 1)
+    if item.type == "integer" and not number.is_integer():
         return False
-    if item.type == "integer" and value != int(value) if math.isfinite(value) else True:
-        return False
-    return bool((item.min is None or value >= item.min) and (item.max is None or value <= item.max))
+    return (low is None or number >= low) and (high is None or number <= high)
 
 
 def batches(rows: int, size: int = BATCH_ROWS) -> Iterator[slice]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipelines.config import Params, Simulator
-from pipelines.errors import InputError
+from pipelines.errors import InputError, Unreachable
 from pipelines.ingest import pointer, store
 from pipelines.ingest.pointer import DATA, POINTER
 from pipelines.ingest.store import Rows
@@ -81,6 +81,11 @@ def bring(params: Params, root: Path, progress: Progress) -> Brought:
             str(POINTER),
             remedy="Check the remote, its address and rights, and run again; or `make data`.",
         )
+        if not pointer.in_cache(root, named):
+            raise Unreachable(
+                f"the remote {remote} does not hold all rows that data.dvc names ({_short(named)})",
+                "Push them (`dvc push data.dvc`) from where they were made; or `make data`, and commit data.dvc.",
+            )
         source = "pulled"
     else:
         return _made(params, root, named, progress)

@@ -38,10 +38,10 @@ def dvc_or_fail(root: Path, *arguments: str, remedy: str) -> None:
 
 
 def said(done: subprocess.CompletedProcess[str]) -> str:
-    """The errors that DVC printed, or its last line."""
-    lines = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-    errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
-    return "; ".join(errors or lines[-1:])[:500] or f"exit code {done.returncode}"
+    """The error that DVC printed, on one line."""
+    text = done.stderr or done.stdout
+    words = text[max(0, text.find("ERROR:")) :].removeprefix("ERROR:").split()
+    return " ".join(words)[:400] or f"exit code {done.returncode}"
 
 
 def read(root: Path) -> dict[str, Any]:

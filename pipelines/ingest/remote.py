@@ -8,7 +8,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from pipelines.errors import InputError
-from pipelines.ingest.pointer import dvc, said
 
 NAME = "storage"
 URL, ENDPOINT = "DVC_REMOTE_URL", "DVC_REMOTE_ENDPOINT_URL"
@@ -38,18 +37,19 @@ def write_remote(root: Path, url: str, endpoint: str | None = None) -> None:
                 f"{ENDPOINT} is not an http(s) address", f"Set {ENDPOINT} to http(s)://host:port, or unset it."
             )
     if "://" not in url:
-        url = str((root / url).absolute())  # DVC would take it relative to .dvc/
+        url = os.path.normpath(root.absolute() / url)
     wanted = {"url": url, **({"endpointurl": endpoint} if endpoint else {})}
     if _current(root) == wanted:
         return
-    _run(root, "remove", NAME, "--local", may_fail=True)
+    from dvc.config import Config, ConfigError
+
     try:
-        _run(root, "add", "--local", "--default", "--force", NAME, url)
-        if endpoint:
-            _run(root, "modify", "--local", NAME, "endpointurl", endpoint)
-    except InputError:
-        _run(root, "remove", NAME, "--local", may_fail=True)
-        raise
+        # DVC checks before it writes.
+        with Config(str(root / ".dvc"), validate=False).edit("local") as local:
+            local["remote"][NAME] = wanted
+            local["core"]["remote"] = NAME
+    except ConfigError as error:
+        raise InputError(f"DVC refuses the remote: {error}", f"Mend {URL} and {ENDPOINT}, or unset them.") from error
 
 
 def _checked(address: str, variable: str) -> str:
@@ -77,10 +77,7 @@ def _current(root: Path) -> dict[str, str] | None:
     section = f"'remote \"{NAME}\"'"
     if parser.get("core", "remote", fallback=None) != NAME or not parser.has_section(section):
         return None
-    return dict(parser[section])
-
-
-def _run(root: Path, *arguments: str, may_fail: bool = False) -> None:
-    done = dvc(root, "remote", *arguments)
-    if done.returncode and not may_fail:
-        raise InputError(f"DVC refuses the remote: {said(done)}", f"Mend {URL} and {ENDPOINT}, or unset them.")
+    found = dict(parser[section])
+    if "://" not in (url := found.get("url", "")):
+        found["url"] = os.path.normpath(root.absolute() / ".dvc" / url)  # DVC writes paths relative to its folder
+    return found

@@ -16,6 +16,7 @@ from pipelines.errors import InputError, Unreachable
 
 PART_ROWS = 262_144
 PART_BYTES = 16 << 20
+STORES = ("botocore", "aiobotocore", "aiohttp", "gcsfs", "adlfs", "azure")  # packages whose errors mean the network
 REMEDY = "Replace the file, or take it out of ingest.paths."
 
 
@@ -30,41 +31,35 @@ def reaching(name: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
+        # fsspec's HTTP says so too where the server does not answer.
+        if isinstance(error.__cause__, OSError):
+            raise _unreachable(name, error.__cause__) from error
         raise InputError(f"{name}: no such file or bucket", "Mend ingest.paths, or put the file there.") from error
     except (pa.ArrowInvalid, EOFError, UnicodeDecodeError, csv.Error, zlib.error) as error:
-        raise InputError(
-            f"{name} cannot be read, it is truncated or of another kind: {_line(error)}", REMEDY
-        ) from error
+        raise _damaged(name, error) from error
     except OSError as error:
-        if _is_broken(error):
-            raise InputError(
-                f"{name} cannot be read, it is truncated or of another kind: {_line(error)}", REMEDY
-            ) from error
-        raise Unreachable(
-            f"{name} cannot be reached: {_line(error)}", "Check the address, rights and network."
-        ) from error
+        raise (_damaged if _is_damage(error) else _unreachable)(name, error) from error
     except Exception as error:
         # Every store has errors of its own, with no common base but Exception.
-        if type(error).__module__.split(".")[0] not in (
-            "botocore",
-            "aiobotocore",
-            "aiohttp",
-            "gcsfs",
-            "adlfs",
-            "azure",
-        ):
+        if type(error).__module__.split(".")[0] not in STORES:
             raise
-        raise Unreachable(
-            f"{name} cannot be reached: {_line(error)}", "Check the address, rights and network."
-        ) from error
+        raise _unreachable(name, error) from error
 
 
-def _is_broken(error: OSError) -> bool:
+def _damaged(name: str, error: Exception) -> InputError:
+    return InputError(f"{name} cannot be read, it is truncated or of another kind: {_line(error)}", REMEDY)
+
+
+def _unreachable(name: str, error: Exception) -> Unreachable:
+    return Unreachable(f"{name} cannot be reached: {_line(error)}", "Check the address, rights and network.")
+
+
+def _is_damage(error: OSError) -> bool:
     """Whether the file's content is at fault: Arrow and gzip say that with an OSError without a number."""
     return error.errno is None and type(error).__module__ in ("builtins", "gzip", "pyarrow.lib")
 
 
-def _line(error: BaseException) -> str:
+def _line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0][:200]
 
 

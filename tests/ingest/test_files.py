@@ -4,6 +4,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
+import s3fs
 
 from pipelines.config import Files
 from pipelines.errors import InputError, Unreachable
@@ -138,7 +139,7 @@ def test_a_missing_file_is_named(tmp_path, params, path):
 
 
 def test_an_unknown_protocol_is_wrong_configuration(tmp_path, params):
-    with pytest.raises(InputError, match="ingest.paths"):
+    with pytest.raises(InputError, match=r"ingest\.paths"):
         read(tmp_path, params.table, "nosuch://bucket/a.csv")
 
 
@@ -147,6 +148,7 @@ def test_a_server_that_does_not_answer_is_unreachable(tmp_path, params, monkeypa
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    s3fs.S3FileSystem.clear_instance_cache()  # whose members were made with another environment
     for path in ("s3://bucket/a.csv", "s3://bucket/*.csv", "http://127.0.0.1:9/a.csv"):
         with pytest.raises(Unreachable, match="cannot be reached"):
             read(tmp_path, params.table, path)

@@ -1,6 +1,7 @@
 import configparser
 
 import pytest
+from dvc.config import Config
 
 from pipelines.errors import InputError
 from pipelines.ingest import pointer, remote
@@ -33,10 +34,11 @@ def test_without_the_variable_nothing_is_written(repository, monkeypatch):
 
 
 def test_the_same_remote_is_not_written_twice_and_another_one_replaces_it(repository, monkeypatch):
-    remote.write_remote(repository, "s3://bucket/one", "http://127.0.0.1:9000")
-    monkeypatch.setattr(remote, "dvc", lambda *_: pytest.fail("nothing was to do"))
-    remote.write_remote(repository, "s3://bucket/one", "http://127.0.0.1:9000")
-    monkeypatch.undo()
+    for url, endpoint in (("s3://bucket/one", "http://127.0.0.1:9000"), ("../shared", None)):
+        remote.write_remote(repository, url, endpoint)
+        with monkeypatch.context() as patch:
+            patch.setattr(Config, "edit", lambda *_: pytest.fail("there was nothing to do"))
+            remote.write_remote(repository, url, endpoint)
     remote.write_remote(repository, "s3://bucket/two")
     assert local_config(repository)["'remote \"storage\"'"] == {"url": "s3://bucket/two"}
 
@@ -44,8 +46,13 @@ def test_the_same_remote_is_not_written_twice_and_another_one_replaces_it(reposi
 def test_a_path_is_taken_from_the_root_of_the_repository(repository):
     remote.write_remote(repository, "../shared")
     done = pointer.dvc(repository, "remote", "list")
-    assert str(repository.parent) in local_config(repository)["'remote \"storage\"'"]["url"]
-    assert done.returncode == 0 and "storage" in done.stdout
+    assert done.stdout.split()[:2] == ["storage", str(repository.parent / "shared")]
+
+
+def test_other_settings_of_the_clone_stay(repository):
+    (repository / ".dvc" / "config.local").write_text("[cache]\n    type = copy\n", encoding="utf-8")
+    remote.write_remote(repository, "s3://bucket/one")
+    assert local_config(repository)["cache"] == {"type": "copy"}
 
 
 @pytest.mark.parametrize("url", ["  ", "s3://buc ket", "s3://", "://x", "s3://b\nucket"])

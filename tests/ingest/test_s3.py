@@ -5,6 +5,7 @@ import shutil
 import boto3
 import pyarrow.parquet as pq
 import pytest
+import s3fs
 from moto.server import ThreadedMotoServer
 
 from pipelines import config
@@ -51,7 +52,7 @@ def test_one_clone_pushes_and_another_pulls_the_same_bytes(bucket, repository, p
     git(tmp_path, "clone", "-q", str(repository), str(clone))
 
     remote.from_environment(clone)
-    heard = []
+    heard: list[str] = []
     brought = data.bring(params, clone, heard.append)
 
     assert (brought.source, brought.differs) == ("pulled", False)
@@ -77,6 +78,7 @@ def test_rows_are_read_from_s3(bucket, params, spec, tmp_path, monkeypatch):
     from pipelines.ingest.simulator import simulate
 
     monkeypatch.setenv("AWS_ENDPOINT_URL", bucket)
+    s3fs.S3FileSystem.clear_instance_cache()  # whose members were made with another environment
     table = simulate(spec)
     client = boto3.client("s3", endpoint_url=bucket)
     for part in range(2):

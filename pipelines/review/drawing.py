@@ -1,0 +1,250 @@
+"""Plots as small SVG drawings in the page's own colours, and the same plots as Mermaid and tables for the comment.
+
+The SVG holds no colour and no font: it names classes (`head`, `base`, `good`, ...) that the page's style sheet knows,
+so one drawing serves light, dark and print. Every text goes through Markup.format, which escapes it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from markupsafe import Markup
+
+from pipelines.review.findings import Plot
+
+Point = tuple[float, float]
+WIDTH, HEIGHT = 360, 264
+LEFT, RIGHT, TOP, BOTTOM = 48, 348, 10, 222
+BAR, LABEL_END = 20, 118
+SIDES = ("base", "head")  # in the order of drawing: the head lies on top
+_AGAINST_ITSELF = ("observed_by_predicted", "true_by_false_positive_rate")
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """From values to coordinates, with round values at both ends."""
+
+    ticks: tuple[float, ...]
+    start: float
+    end: float
+
+    def __call__(self, value: float) -> str:
+        low, high = self.ticks[0], self.ticks[-1]
+        return f"{self.start + (value - low) / (high - low) * (self.end - self.start):.1f}"
+
+
+def ticks(low: float, high: float, count: int = 5) -> tuple[float, ...]:
+    """Round values (1, 2, 2.5 or 5 times a power of ten apart) from at most `low` to at least `high`."""
+    if not high - low > abs(high) * 1e-9:
+        low, high = low - (abs(low) or 1) / 2, high + (abs(high) or 1) / 2
+    magnitude = 10.0 ** math.floor(math.log10((high - low) / count))
+    step = next(m * magnitude for m in (1, 2, 2.5, 5, 10) if m * magnitude * count >= (high - low) * (1 - 1e-9))
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return tuple(float(f"{i * step:.12g}") for i in range(first, last + 1))
+
+
+def short(value: float) -> str:
+    """A number for an axis or the end of a bar, with the real minus sign."""
+    if value and (abs(value) >= 1e9 or abs(value) < 1e-4):
+        text = f"{value:.2e}"
+    else:
+        text = f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:,.4g}"
+    return text.replace("-", "−")
+
+
+def drawing(plot: Plot) -> Markup:
+    """A plot as SVG; an empty one says that it is."""
+    if plot.kind == "bars":
+        bars = [(label, value) for label, value in plot.bars if math.isfinite(value)]
+        return _bars(plot, bars) if bars else Markup('<p class="muted">Nothing to draw.</p>')
+    lines = known(plot)
+    return _lines(plot, lines) if lines else Markup('<p class="muted">Nothing to draw.</p>')
+
+
+def known(plot: Plot) -> dict[str, list[Point]]:
+    """The lines that have at least two finite points, base before head."""
+    finite = {side: [p for p in plot.lines.get(side, ()) if all(map(math.isfinite, p))] for side in SIDES}
+    return {side: points for side, points in finite.items() if len(points) > 1}
+
+
+def _span(values: Iterable[float]) -> tuple[float, float]:
+    """Ends of an axis. A share that nearly fills 0 to 1 gets all of it, so that plots of reviews look alike."""
+    listed = list(values)
+    low, high = min(listed), max(listed)
+    return (0.0, 1.0) if 0 <= low and 0.5 <= high <= 1 else (low, high)
+
+
+def _svg(height: int, label: str, content: Markup) -> Markup:
+    return Markup(
+        '<svg viewBox="0 0 {} {}" role="img" aria-label="{}" class="plot"><title>{}</title>{}</svg>'
+    ).format(WIDTH, height, label, label, content)
+
+
+def _lines(plot: Plot, lines: dict[str, list[Point]]) -> Markup:
+    points = [point for side in lines.values() for point in side]
+    x = _Scale(ticks(*_span(p[0] for p in points)), LEFT, RIGHT)
+    y = _Scale(ticks(*_span(p[1] for p in points)), BOTTOM, TOP)
+    parts = [
+        Markup('<path class="grid" d="M{} {}V{}"/><text x="{}" y="{}" text-anchor="middle">{}</text>').format(
+            x(tick), TOP, BOTTOM, x(tick), BOTTOM + 15, short(tick)
+        )
+        for tick in x.ticks
+    ]
+    parts += [
+        Markup('<path class="grid" d="M{} {}H{}"/><text x="{}" y="{}" text-anchor="end" dy="4">{}</text>').format(
+            LEFT, y(tick), RIGHT, LEFT - 6, y(tick), short(tick)
+        )
+        for tick in y.ticks
+    ]
+    if plot.name in _AGAINST_ITSELF:
+        ends = max(x.ticks[0], y.ticks[0]), min(x.ticks[-1], y.ticks[-1])
+        if ends[0] < ends[1]:
+            path = "M{} {}L{} {}".format(*(f(end) for end in ends for f in (x, y)))
+            parts.append(Markup('<path class="equal" d="{}"/>').format(path))
+    for side, line in lines.items():
+        path = "M" + "L".join(f"{x(a)} {y(b)}" for a, b in line)
+        parts.append(Markup('<path class="line {}" d="{}"><title>{}</title></path>').format(side, path, side))
+    middle = (LEFT + RIGHT) / 2
+    parts.append(Markup('<text x="{}" y="{}" text-anchor="middle" class="name">{}</text>').format(middle, 257, plot.x_label))
+    label = f"{plot.title}: {plot.y_label} over {plot.x_label}, {' and '.join(reversed(lines))}"
+    return _svg(HEIGHT, label, Markup("").join(parts))
+
+
+def _bars(plot: Plot, bars: Sequence[tuple[str, float]]) -> Markup:
+    """Horizontal bars from zero, the label before and the value behind."""
+    low, high = min(0.0, *(v for _, v in bars)), max(0.0, *(v for _, v in bars))
+    room = 62  # for the value
+    x = _Scale((low, high if high > low else low + 1), LABEL_END + 8 + (room if low < 0 else 0), WIDTH - room)
+    zero, parts = float(x(0)), []
+    for i, (label, value) in enumerate(bars):
+        end, middle = float(x(value)), i * BAR + BAR / 2
+        where = (end - 5, "end") if value < 0 else (end + 5, "start")
+        parts.append(
+            Markup(
+                '<text x="{}" y="{}" dy="4" text-anchor="end">{}<title>{}</title></text>'
+                '<rect class="bar" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{}" rx="2"/>'
+                '<text x="{:.1f}" y="{}" dy="4" text-anchor="{}" class="value">{}</text>'
+            ).format(
+                LABEL_END, middle, clip(label, 18), label,
+                min(zero, end), i * BAR + 3, max(abs(end - zero), 0.8), BAR - 6,
+                where[0], middle, where[1], short(value),
+            )  # fmt: skip
+        )
+    height = len(bars) * BAR
+    parts.append(Markup('<path class="axis" d="M{:.1f} 0V{}"/>').format(zero, height))
+    label = f"{plot.title}: {len(bars)} bars, {bars[0][0]} {short(bars[0][1])} first"
+    return _svg(height, label, Markup("").join(parts))
+
+
+def clip(text: str, length: int) -> str:
+    """The text, or its beginning with an ellipsis."""
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def whisker(
+    delta: float | None, low: float | None, high: float | None, tone: str, limit: float | None = None, said: str = ""
+) -> Markup:
+    """An interval against zero, and shaded what lies beyond the tolerance.
+
+    Args:
+        tone: `good`, `bad` or `even`, a class of the page.
+        limit: signed difference from which on it is too much: below if negative, above if positive.
+        said: the same in words, for who cannot see it.
+    """
+    if low is None or high is None or not all(map(math.isfinite, (low, high))):
+        return Markup("")
+    middle = delta if delta is not None and math.isfinite(delta) else (low + high) / 2
+    width, height = 120, 20
+    reach = max(abs(low), abs(high), abs(middle), abs(limit or 0)) * 1.15 or 1.0
+    x = _Scale((-reach, reach), 2, width - 2)
+    beyond = Markup("")
+    if limit:
+        start, end = (0.0, float(x(limit))) if limit < 0 else (float(x(limit)), float(width))
+        beyond = Markup('<rect class="beyond" x="{:.1f}" y="0" width="{:.1f}" height="{}" rx="2"/>').format(
+            start, max(end - start, 0), height
+        )
+    return Markup(
+        '<svg viewBox="0 0 {w} {h}" role="img" aria-label="{said}" class="whisker"><title>{said}</title>{beyond}'
+        '<path class="axis" d="M{zero} 1V{bottom}"/>'
+        '<path class="reach {tone}" d="M{a} 10H{b}M{a} 6V14M{b} 6V14"/><circle class="{tone}" cx="{m}" cy="10" r="3.5"/></svg>'
+    ).format(
+        w=width, h=height, said=said, beyond=beyond, bottom=height - 1, tone=tone,
+        zero=x(0), a=x(low), b=x(high), m=x(middle),
+    )  # fmt: skip
+
+
+def resampled(plot: Plot, points: int) -> tuple[list[float], dict[str, list[float]]]:
+    """Lines at equal steps of x, for a table.
+
+    Returns:
+        x of shape (points,), and for each side y of the same shape, NaN outside the side's own range.
+    """
+    lines = known(plot)
+    if not lines:
+        return [], {}
+    x = np.linspace(*_span(p[0] for line in lines.values() for p in line), points)
+    return x.tolist(), {side: _at(line, x) for side, line in lines.items()}
+
+
+def _at(line: list[Point], x: npt.NDArray[np.float64]) -> list[float]:
+    """A line's y at each x, by linear interpolation; the mean where several points share an x, NaN outside."""
+    xs, ys = np.array(sorted(line)).T
+    at, first, count = np.unique(xs, return_index=True, return_counts=True)
+    found = np.interp(x, at, np.add.reduceat(ys, first) / count)
+    near = (x[-1] - x[0]) / 100
+    found[(x < at[0] - near) | (x > at[-1] + near)] = np.nan
+    values: list[float] = found.tolist()
+    return values
+
+
+def mermaid(plot: Plot, points: int = 21) -> str:
+    """The plot as a Mermaid xychart (the code alone, without its fence); empty if there is nothing to draw.
+
+    Mermaid's texts are cut down to letters, digits and a few signs, for it has no escape.
+    """
+    if plot.kind == "bars":
+        bars = [(label, value) for label, value in plot.bars if math.isfinite(value)][:points]
+        if not bars:
+            return ""
+        labels = ", ".join(f'"{plain(label)}"' for label, _ in bars)
+        span = ticks(min(0.0, *(v for _, v in bars)), max(0.0, *(v for _, v in bars)))
+        rows = [f"x-axis [{labels}]", _axis("y", plot.x_label, span), f"bar [{_numbers(v for _, v in bars)}]"]
+        return _chart("xychart-beta horizontal", ("head",), plot.title, rows)
+    lines = known(plot)
+    ends = [(min(p[0] for p in line), max(p[0] for p in line)) for line in lines.values()]
+    low, high = max((a for a, _ in ends), default=0.0), min((b for _, b in ends), default=0.0)
+    if not low < high:
+        return ""
+    # Mermaid spreads the points of a line over the whole axis, so both sides are drawn where both have points.
+    x = np.linspace(low, high, points)
+    lines = {side: list(zip(x.tolist(), _at(line, x), strict=True)) for side, line in lines.items()}
+    span = ticks(*_span(y for line in lines.values() for _, y in line))
+    rows = [_axis("x", plot.x_label, (low, high)), _axis("y", plot.y_label, span)]
+    rows += [f"line [{_numbers(y for _, y in line)}]" for line in lines.values()]
+    return _chart("xychart-beta", lines, plot.title, rows)
+
+
+def _chart(kind: str, sides: Iterable[str], title: str, rows: Sequence[str]) -> str:
+    colours = {"base": "#8c959f", "head": "#2f81f7"}
+    palette = ", ".join(colours[side] for side in sides)
+    start = f'%%{{init: {{"themeVariables": {{"xyChart": {{"plotColorPalette": "{palette}"}}}}}}}}%%'
+    return "\n".join([start, kind, *(f"  {row}" for row in (f'title "{plain(title)}"', *rows))])
+
+
+def _axis(name: str, label: str, span: Sequence[float]) -> str:
+    return f'{name}-axis "{plain(label)}" {_numbers(span[:1])} --> {_numbers(span[-1:])}'
+
+
+def plain(text: str) -> str:
+    """What of a text may stand between Mermaid's quotes."""
+    return clip(re.sub(r"[^\w .,=%()/+-]|_{2,}", " ", text, flags=re.ASCII).strip() or "(unnamed)", 32)
+
+
+def _numbers(values: Iterable[float]) -> str:
+    """Without exponents, which Mermaid does not read."""
+    return ", ".join(np.format_float_positional(v, precision=4, unique=False, fractional=False, trim="-") for v in values)
