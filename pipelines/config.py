@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import date
 from functools import cached_property
@@ -285,6 +286,17 @@ class Common(Strict, Generic[Metric]):
         return tuple(name for name in self.table.columns if name in needed)
 
     @model_validator(mode="after")
+    def _features_are_named_once(self) -> Common[Metric]:
+        names = [*self.features.use, *self.features.derive]
+        if not names:
+            raise ValueError("features: the model sees nothing; name a column in use, or derive a feature")
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"features: {', '.join(twice)} is named twice")
+        if taken := [name for name in self.inputs if _TAKEN.fullmatch(name)]:
+            raise ValueError(f"features: {', '.join(taken)} is a name that the model's graph or its answer bears")
+        return self
+
+    @model_validator(mode="after")
     def _names_exist(self) -> Common[Metric]:
         columns = self.table.columns
         own = {self.table.key, self.table.target, self.table.label_time}
@@ -296,7 +308,7 @@ class Common(Strict, Generic[Metric]):
                 raise ValueError(f"features: {where} names {name}, which is not in schema.columns")
             if name in own:
                 raise ValueError(f"features: {where} names {name}, which the model must not see")
-            _check_operand(where, name, columns[name].type, op)
+            _check_operand(where, name, columns[name], op)
         for slice_name, by in self.slices.by.items():
             if by.column not in columns:
                 raise ValueError(f"slices.by.{slice_name}: {by.column} is not in schema.columns")
@@ -342,9 +354,11 @@ class Regression(Common[RegressionMetric]):
 Params = Classification | Regression
 _ADAPTER: TypeAdapter[Params] = TypeAdapter(Annotated[Params, Field(discriminator="task")])
 PATH = Path("params.yaml")
+# Columns that predict adds, and names inside the graph: features.py and estimators.py give these.
+_TAKEN = re.compile(r"probability|decision|value|reason|features|(raw|const)_\d+|estimator_.*|positive_class|one_column")
 
 
-def _check_operand(where: str, name: str, kind: ColumnType, op: str | None) -> None:
+def _check_operand(where: str, name: str, column: Column, op: str | None) -> None:
     """Refuse a feature whose column is of a type that it cannot use."""
     fits: dict[str | None, tuple[str, ...]] = {
         None: ("number", "integer", "category", "boolean"),
@@ -353,18 +367,24 @@ def _check_operand(where: str, name: str, kind: ColumnType, op: str | None) -> N
         "differs": ("category",),
     }
     accepted = fits.get(op, ("timestamp",))
-    if kind not in accepted:
-        raise ValueError(f"features: {where} takes {' or '.join(accepted)}, and {name} is of type {kind}")
+    if column.type not in accepted:
+        raise ValueError(f"features: {where} takes {' or '.join(accepted)}, and {name} is of type {column.type}")
+    if column.type == "timestamp" and column.nullable:
+        raise ValueError(f"features: {where} needs a time in every row, and {name} is nullable")
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML takes the last of two equal keys without a word; a setting must not vanish like that."""
+class _PlainKeys(yaml.SafeLoader):
+    """Refuses two things that YAML does without a word: to take the last of two equal keys, and NO for false."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        twice = sorted({str(key) for key in keys if keys.count(key) > 1})
-        if twice:
-            raise yaml.YAMLError(f"line {node.start_mark.line + 1}: key given twice: {', '.join(twice)}")
+        nodes = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        keys = [self.construct_object(key, deep=True) for key in nodes]
+        for i, (key, at) in enumerate(zip(keys, nodes, strict=True)):
+            line = f"line {at.start_mark.line + 1}"
+            if not isinstance(key, str):
+                raise yaml.YAMLError(f"{line}: the key {at.value} is no text: put it in quotes")
+            if key in keys[:i]:
+                raise yaml.YAMLError(f"{line}: the key {key} is given twice")
         return super().construct_mapping(node, deep)
 
 
@@ -375,7 +395,7 @@ def parse(text: str, source: str = str(PATH)) -> Params:
         InputError: with one line a fault: its path and what was expected.
     """
     try:
-        raw = yaml.load(text, _UniqueKeys)  # noqa: S506 - a subclass of SafeLoader
+        raw = yaml.load(text, _PlainKeys)  # noqa: S506 - a subclass of SafeLoader
     except yaml.YAMLError as error:
         raise InputError(f"{source} is not YAML: {error}", f"Mend {source}.") from error
     if not isinstance(raw, dict):
@@ -387,7 +407,7 @@ def parse(text: str, source: str = str(PATH)) -> Params:
         # Through JSON: there a list is a tuple and a date a string, and all the rest stays strict.
         return _ADAPTER.validate_json(json.dumps(raw))
     except ValidationError as error:
-        lines = [f"  {_path(fault['loc'])}: {_expected(fault)}" for fault in error.errors()]
+        lines = [f"  {_path(fault)}: {_expected(fault)}" for fault in error.errors()]
         message = f"{source} has {len(lines)} fault{'s' if len(lines) > 1 else ''}:\n" + "\n".join(lines)
         raise InputError(message, f"Mend {source}; `python -m pipelines schema` prints what it may hold.") from error
 
@@ -400,21 +420,31 @@ def _dates(value: Any, path: str = "") -> list[str]:
     return [found for key, item in items for found in _dates(item, f"{path}.{key}" if path else str(key))]
 
 
-def _path(loc: tuple[int | str, ...]) -> str:
+def _path(fault: Any) -> str:
     """The place in the file, without the tags that the discriminated unions put in between."""
-    tags = {"classification", "regression", "simulator", "files", "time", "hash"}
-    parts = [part for i, part in enumerate(loc) if not (part in tags and i in (0, 1, 2) and i != len(loc) - 1)]
-    return ".".join(str(part) for part in parts) or "(top)"
+    parts = list(fault["loc"][1:])  # the first is the task
+    if parts[:1] in (["ingest"], ["split"]):
+        del parts[1:2]  # the second is the kind
+    if fault["type"].startswith("union_tag"):
+        parts.append(fault["ctx"]["discriminator"].strip("'"))
+    return ".".join(str(part) for part in parts if part != "[key]") or "(whole file)"
 
 
 def _expected(fault: Any) -> str:
-    """Pydantic's message, with the value that stood there where it is a plain one."""
-    got = fault.get("input")
+    """What was expected, with the value that stood there where it is a plain one."""
+    kind, got = fault["type"], fault.get("input")
     said = str(fault["msg"]).removeprefix("Value error, ")
-    if fault["type"] == "extra_forbidden":
+    if kind == "extra_forbidden":
         return "unknown key"
-    plain = isinstance(got, str | int | float | bool) and fault["type"] != "missing"
-    return f"{said} (got {got!r})" if plain else said
+    if kind == "missing":
+        return "is missing"
+    if kind.startswith("union_tag"):
+        expected = fault["ctx"].get("expected_tags") or _tags(fault)
+        tag = fault["ctx"]["discriminator"].strip("'")
+        return f"expected {' or '.join(expected)}" + (f" (got {got[tag]!r})" if tag in got else ", and it is missing")
+    if kind == "string_type" and not isinstance(got, dict | list):
+        said += ", so put it in quotes"
+    return f"{said} (got {got!r})" if isinstance(got, str | int | float | bool) else said
 
 
 def load(path: Path = PATH) -> Params:

@@ -194,12 +194,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Reproduce the work tree."""
     from pipelines.ingest.data import bring, check_ingest
+    from pipelines.ingest.remote import from_environment
 
     params, progress = config.load(), Progress()
+    from_environment(Path())
     check_ingest(params, Path())
-    brought = bring(params, Path(), progress)
-    if brought.note:
-        progress.say(brought.note)
+    bring(params, Path(), progress.say)
     for stage in reproduce(params, progress):
         print(f"{stage.state:7} {stage.name}")
     return 0

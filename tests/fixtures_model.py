@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -175,3 +177,19 @@ def boosting(tmp_path_factory):
 @pytest.fixture(scope="session")
 def regression(tmp_path_factory):
     return build(tmp_path_factory.mktemp("regression"), task="regression")
+
+
+@pytest.fixture
+def small_disk():
+    """A block in which no file grows beyond so many bytes: the kernel refuses the write, as on a full disk."""
+
+    @contextmanager
+    def limited(size):
+        old, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (old, hard))
+
+    return limited

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from pipelines.config import ColumnType, Files, Table
+from pipelines.config import Files, Table
 from pipelines.errors import InputError
 from pipelines.ingest.cast import ARROW, lossless
 from pipelines.ingest.source import Source, open_source, reaching
@@ -41,10 +41,9 @@ def read(spec: Files, table: Table, root: Path = Path()) -> Rows:
 class _Plan:
     """What is known of a column so far."""
 
-    kind: ColumnType | None
-    fits: bool
-    own: list[pa.DataType]
-    cast: pa.DataType
+    fits: bool  # every part so far takes the type of the schema
+    cast: pa.DataType  # which is this one in Arrow
+    own: list[pa.DataType] = field(default_factory=list)  # the types that the parts came with
 
     def type(self) -> pa.DataType:
         if self.fits:
@@ -61,8 +60,8 @@ def _learn(source: Source, spec: Files, table: Table, plans: dict[str, _Plan]) -
             column = part[name]
             known = table.columns.get(name)
             kind = known.type if known else None
-            plan = plans.setdefault(name, _Plan(kind, kind is not None, [], ARROW[kind] if kind else pa.null()))
-            plan.own.append(column.type) if column.type not in plan.own else None
+            plan = plans.setdefault(name, _Plan(kind is not None, ARROW[kind] if kind else pa.null()))
+            plan.own.append(column.type)
             if plan.fits and kind is not None:
                 typed = lossless(column, kind)
                 plan.fits = typed is not None
@@ -80,21 +79,21 @@ def _finer(one: pa.DataType, other: pa.DataType) -> pa.DataType:
 def _parts(sources: list[Source], spec: Files, table: Table, schema: pa.Schema) -> Iterator[pa.Table]:
     for source in sources:
         for part in _renamed(source, spec):
-            columns = [_fitted(part, field, table, source.name) for field in schema]
+            columns = [_fitted(part, wanted, table, source.name) for wanted in schema]
             yield pa.table(columns, schema=schema)
 
 
-def _fitted(part: pa.Table, field: pa.Field, table: Table, name: str) -> Any:
-    if field.name not in part.column_names:
-        return pa.nulls(len(part), field.type)
-    column = part[field.name]
-    known = table.columns.get(field.name)
+def _fitted(part: pa.Table, wanted: pa.Field, table: Table, name: str) -> Any:
+    if wanted.name not in part.column_names:
+        return pa.nulls(len(part), wanted.type)
+    column = part[wanted.name]
+    known = table.columns.get(wanted.name)
     typed = lossless(column, known.type) if known else None
     try:
-        return (column if typed is None or field.type == column.type else typed).cast(field.type)
+        return (column if typed is None or wanted.type == column.type else typed).cast(wanted.type)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise InputError(
-            f"{name}: column {field.name} is of another kind ({column.type}) than in the other files",
+            f"{name}: column {wanted.name} is of another kind ({column.type}) than in the other files",
             "Give the column one type in all files.",
         ) from error
 

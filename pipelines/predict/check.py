@@ -53,20 +53,20 @@ def check(batch: Any, inputs: Sequence[Input]) -> Checked:
     return Checked(good, columns)
 
 
-def raw_values(item: Input, array: Any) -> list[Any]:
+def raw_values(item: Input, column: Any) -> list[Any]:
     """The values of a column as `Scorer.check` takes them, shape (n,)."""
-    array = _plain(array)
+    array = _plain(column)
     kind = array.type
     if pa.types.is_string(kind):
         return [None if text is None else typed(item, text) for text in array.to_pylist()]
     if pa.types.is_integer(kind) and item.type == "category":
-        return array.cast(pa.string()).to_pylist()
+        return list(array.cast(pa.string()).to_pylist())
     if pa.types.is_timestamp(kind):
         return list(array.cast(pa.timestamp(kind.unit)).to_numpy(zero_copy_only=False))
     if kind == pa.float32():
         return [None if value is None else np.float32(value) for value in array.to_pylist()]
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or kind == pa.float64() or pa.types.is_null(kind):
-        return array.to_pylist()
+        return list(array.to_pylist())
     return [_Alien(kind) if there else None for there in array.is_valid().to_pylist()]
 
 

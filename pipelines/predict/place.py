@@ -73,15 +73,17 @@ def reaching(name: str, remedy: str) -> Iterator[None]:
             raise _unreachable(name, error.__cause__) from error
         raise InputError(f"{name}: no such file, folder or bucket", remedy) from error
     except (pa.ArrowException, EOFError, UnicodeError, zlib.error) as error:
-        raise InputError(f"{name} cannot be read, it is damaged or of another kind: {said(error)}", remedy) from error
+        raise _damaged(name, remedy, error) from error
     except Exception as error:
         if isinstance(error, OSError) and error.errno is None and _is_of_a_reader(error):
-            raise InputError(
-                f"{name} cannot be read, it is damaged or of another kind: {said(error)}", remedy
-            ) from error
+            raise _damaged(name, remedy, error) from error
         if isinstance(error, OSError) or type(error).__module__.split(".")[0] in _STORES:
             raise _unreachable(name, error) from error
         raise
+
+
+def _damaged(name: str, remedy: str, error: Exception) -> InputError:
+    return InputError(f"{name} cannot be read, it is damaged or of another kind: {said(error)}", remedy)
 
 
 def _unreachable(name: str, error: Exception) -> Unreachable:

@@ -128,16 +128,21 @@ def _meter(rows: int | None) -> Iterator[_Advance]:
         yield lambda rows: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class Speed(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(f"{task.speed or 0:,.0f} rows/s")
 
     with Progress(
         TextColumn("scoring"),
         BarColumn(),
         TextColumn("{task.completed:,.0f} rows"),
-        TextColumn("{task.speed:,.0f} rows/s"),
+        Speed(),
         TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
     ) as progress:
-        task = progress.add_task("scoring", total=rows, speed=0.0)
+        task = progress.add_task("scoring", total=rows)
         yield lambda rows: progress.advance(task, rows)

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +19,10 @@ from markupsafe import Markup
 from pipelines.review.findings import Plot
 
 Point = tuple[float, float]
-WIDTH, HEIGHT = 360, 264
-LEFT, RIGHT, TOP, BOTTOM = 48, 348, 10, 222
-BAR, LABEL_END = 20, 118
+WIDTH, HEIGHT = 336, 252
+RIGHT, TOP, BOTTOM = 322, 8, 206
+BAR, LABEL_END = 20, 116
+LETTER = 6.6  # width of a digit, about
 SIDES = ("base", "head")  # in the order of drawing: the head lies on top
 _AGAINST_ITSELF = ("observed_by_predicted", "true_by_false_positive_rate")
 
@@ -57,6 +59,14 @@ def short(value: float) -> str:
     return text.replace("-", "−")
 
 
+def tick(value: float) -> str:
+    """A round number beside an axis, where there is little room."""
+    for size, sign in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if abs(value) >= size:
+            return f"{value / min(size, 1e3 if sign == 'k' else size):,.6g}{sign}".replace("-", "−")
+    return f"{value:.6g}".replace("-", "−")
+
+
 def drawing(plot: Plot) -> Markup:
     """A plot as SVG; an empty one says that it is."""
     if plot.kind == "bars":
@@ -76,31 +86,26 @@ def _span(values: Iterable[float]) -> tuple[float, float]:
     """Ends of an axis. A share that nearly fills 0 to 1 gets all of it, so that plots of reviews look alike."""
     listed = list(values)
     low, high = min(listed), max(listed)
-    return (0.0, 1.0) if 0 <= low and 0.5 <= high <= 1 else (low, high)
+    return (0.0, 1.0) if low >= 0 and 0.5 <= high <= 1 else (low, high)
 
 
 def _svg(height: int, label: str, content: Markup) -> Markup:
-    return Markup(
-        '<svg viewBox="0 0 {} {}" role="img" aria-label="{}" class="plot"><title>{}</title>{}</svg>'
-    ).format(WIDTH, height, label, label, content)
+    return Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}" class="plot"><title>{}</title>{}</svg>').format(
+        WIDTH, height, label, label, content
+    )
 
 
 def _lines(plot: Plot, lines: dict[str, list[Point]]) -> Markup:
     points = [point for side in lines.values() for point in side]
-    x = _Scale(ticks(*_span(p[0] for p in points)), LEFT, RIGHT)
     y = _Scale(ticks(*_span(p[1] for p in points)), BOTTOM, TOP)
-    parts = [
-        Markup('<path class="grid" d="M{} {}V{}"/><text x="{}" y="{}" text-anchor="middle">{}</text>').format(
-            x(tick), TOP, BOTTOM, x(tick), BOTTOM + 15, short(tick)
-        )
-        for tick in x.ticks
-    ]
-    parts += [
-        Markup('<path class="grid" d="M{} {}H{}"/><text x="{}" y="{}" text-anchor="end" dy="4">{}</text>').format(
-            LEFT, y(tick), RIGHT, LEFT - 6, y(tick), short(tick)
-        )
-        for tick in y.ticks
-    ]
+    left = 10 + LETTER * max(len(tick(value)) for value in y.ticks)
+    x = _Scale(ticks(*_span(p[0] for p in points)), left, RIGHT)
+    down = Markup('<path class="grid" d="M{x} {}V{}"/><text x="{x}" y="{}" text-anchor="middle">{}</text>')
+    across = Markup(
+        '<path class="grid" d="M{:.1f} {y}H{}"/><text x="{:.1f}" y="{y}" text-anchor="end" dy="4">{}</text>'
+    )
+    parts = [down.format(TOP, BOTTOM, BOTTOM + 16, tick(value), x=x(value)) for value in x.ticks]
+    parts += [across.format(left, RIGHT, left - 6, tick(value), y=y(value)) for value in y.ticks]
     if plot.name in _AGAINST_ITSELF:
         ends = max(x.ticks[0], y.ticks[0]), min(x.ticks[-1], y.ticks[-1])
         if ends[0] < ends[1]:
@@ -109,8 +114,8 @@ def _lines(plot: Plot, lines: dict[str, list[Point]]) -> Markup:
     for side, line in lines.items():
         path = "M" + "L".join(f"{x(a)} {y(b)}" for a, b in line)
         parts.append(Markup('<path class="line {}" d="{}"><title>{}</title></path>').format(side, path, side))
-    middle = (LEFT + RIGHT) / 2
-    parts.append(Markup('<text x="{}" y="{}" text-anchor="middle" class="name">{}</text>').format(middle, 257, plot.x_label))
+    name = Markup('<text x="{:.1f}" y="{}" text-anchor="middle">{}</text>')
+    parts.append(name.format((left + RIGHT) / 2, HEIGHT - 8, plot.x_label))
     label = f"{plot.title}: {plot.y_label} over {plot.x_label}, {' and '.join(reversed(lines))}"
     return _svg(HEIGHT, label, Markup("").join(parts))
 
@@ -118,23 +123,18 @@ def _lines(plot: Plot, lines: dict[str, list[Point]]) -> Markup:
 def _bars(plot: Plot, bars: Sequence[tuple[str, float]]) -> Markup:
     """Horizontal bars from zero, the label before and the value behind."""
     low, high = min(0.0, *(v for _, v in bars)), max(0.0, *(v for _, v in bars))
-    room = 62  # for the value
+    room = 70  # for the value
     x = _Scale((low, high if high > low else low + 1), LABEL_END + 8 + (room if low < 0 else 0), WIDTH - room)
     zero, parts = float(x(0)), []
     for i, (label, value) in enumerate(bars):
         end, middle = float(x(value)), i * BAR + BAR / 2
         where = (end - 5, "end") if value < 0 else (end + 5, "start")
-        parts.append(
-            Markup(
-                '<text x="{}" y="{}" dy="4" text-anchor="end">{}<title>{}</title></text>'
-                '<rect class="bar" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{}" rx="2"/>'
-                '<text x="{:.1f}" y="{}" dy="4" text-anchor="{}" class="value">{}</text>'
-            ).format(
-                LABEL_END, middle, clip(label, 18), label,
-                min(zero, end), i * BAR + 3, max(abs(end - zero), 0.8), BAR - 6,
-                where[0], middle, where[1], short(value),
-            )  # fmt: skip
-        )
+        text = Markup('<text x="{:.1f}" y="{}" dy="4" text-anchor="{}" class="{}">{}</text>')
+        named = clip(label, 18) + Markup("<title>{}</title>").format(label)
+        parts.append(text.format(LABEL_END, middle, "end", "label", named))
+        box = (min(zero, end), i * BAR + 3, max(abs(end - zero), 0.8), BAR - 6)
+        parts.append(Markup('<rect class="bar" x="{:.1f}" y="{}" width="{:.1f}" height="{}" rx="2"/>').format(*box))
+        parts.append(text.format(where[0], middle, where[1], "value", short(value)))
     height = len(bars) * BAR
     parts.append(Markup('<path class="axis" d="M{:.1f} 0V{}"/>').format(zero, height))
     label = f"{plot.title}: {len(bars)} bars, {bars[0][0]} {short(bars[0][1])} first"
@@ -159,23 +159,18 @@ def whisker(
     if low is None or high is None or not all(map(math.isfinite, (low, high))):
         return Markup("")
     middle = delta if delta is not None and math.isfinite(delta) else (low + high) / 2
-    width, height = 120, 20
     reach = max(abs(low), abs(high), abs(middle), abs(limit or 0)) * 1.15 or 1.0
-    x = _Scale((-reach, reach), 2, width - 2)
+    x = _Scale((-reach, reach), 2, 118)
     beyond = Markup("")
     if limit:
-        start, end = (0.0, float(x(limit))) if limit < 0 else (float(x(limit)), float(width))
-        beyond = Markup('<rect class="beyond" x="{:.1f}" y="0" width="{:.1f}" height="{}" rx="2"/>').format(
-            start, max(end - start, 0), height
-        )
+        start, end = (0.0, float(x(limit))) if limit < 0 else (float(x(limit)), 120.0)
+        rectangle = Markup('<rect class="beyond" x="{:.1f}" y="0" width="{:.1f}" height="20" rx="2"/>')
+        beyond = rectangle.format(start, max(end - start, 0))
     return Markup(
-        '<svg viewBox="0 0 {w} {h}" role="img" aria-label="{said}" class="whisker"><title>{said}</title>{beyond}'
-        '<path class="axis" d="M{zero} 1V{bottom}"/>'
-        '<path class="reach {tone}" d="M{a} 10H{b}M{a} 6V14M{b} 6V14"/><circle class="{tone}" cx="{m}" cy="10" r="3.5"/></svg>'
-    ).format(
-        w=width, h=height, said=said, beyond=beyond, bottom=height - 1, tone=tone,
-        zero=x(0), a=x(low), b=x(high), m=x(middle),
-    )  # fmt: skip
+        '<svg viewBox="0 0 120 20" role="img" aria-label="{said}" class="whisker"><title>{said}</title>{beyond}'
+        '<path class="axis" d="M{zero} 1V19"/><path class="reach {tone}" d="M{a} 10H{b}M{a} 6V14M{b} 6V14"/>'
+        '<circle class="{tone}" cx="{m}" cy="10" r="3.5"/></svg>'
+    ).format(said=said, beyond=beyond, tone=tone, zero=x(0), a=x(low), b=x(high), m=x(middle))
 
 
 def resampled(plot: Plot, points: int) -> tuple[list[float], dict[str, list[float]]]:
@@ -212,8 +207,10 @@ def mermaid(plot: Plot, points: int = 21) -> str:
         if not bars:
             return ""
         labels = ", ".join(f'"{plain(label)}"' for label, _ in bars)
-        span = ticks(min(0.0, *(v for _, v in bars)), max(0.0, *(v for _, v in bars)))
-        rows = [f"x-axis [{labels}]", _axis("y", plot.x_label, span), f"bar [{_numbers(v for _, v in bars)}]"]
+        # Mermaid's bars begin at the end of the axis, so a negative one is drawn as none; the table has it.
+        lengths = [max(value, 0.0) for _, value in bars]
+        span = ticks(0.0, max(lengths) or 1.0)
+        rows = [f"x-axis [{labels}]", _axis("y", plot.x_label, span), f"bar [{_numbers(lengths)}]"]
         return _chart("xychart-beta horizontal", ("head",), plot.title, rows)
     lines = known(plot)
     ends = [(min(p[0] for p in line), max(p[0] for p in line)) for line in lines.values()]
@@ -242,9 +239,10 @@ def _axis(name: str, label: str, span: Sequence[float]) -> str:
 
 def plain(text: str) -> str:
     """What of a text may stand between Mermaid's quotes."""
-    return clip(re.sub(r"[^\w .,=%()/+-]|_{2,}", " ", text, flags=re.ASCII).strip() or "(unnamed)", 32)
+    return clip(re.sub(r"[^\w .,=%()/+-]|_{2,}", " ", text, flags=re.ASCII).strip() or "(unnamed)", 48)
 
 
 def _numbers(values: Iterable[float]) -> str:
     """Without exponents, which Mermaid does not read."""
-    return ", ".join(np.format_float_positional(v, precision=4, unique=False, fractional=False, trim="-") for v in values)
+    digits: dict[str, Any] = {"precision": 4, "unique": False, "fractional": False, "trim": "-"}
+    return ", ".join(np.format_float_positional(value, **digits) for value in values)

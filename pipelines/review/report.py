@@ -18,11 +18,12 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from markupsafe import escape as html_escape
 
 from pipelines.files import write_json, write_text
 from pipelines.metrics import LOWER_IS_BETTER
 from pipelines.review import drawing
-from pipelines.review.findings import Findings, Gate, GroupRow, MetricRow, Plot, SliceRow
+from pipelines.review.findings import Findings, Gate, MetricRow, Plot, SliceRow
 
 BUDGET = 60_000  # bytes of UTF-8; GitHub refuses a comment of more than 65,536 characters
 WHYS = 8
@@ -86,12 +87,25 @@ def _render(template: str, findings: Findings, safe: Callable[[Any], Any]) -> st
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
-        "number": number, "brief": brief, "signed": signed, "percent": percent, "count": count, "seconds": seconds, "spoken": spoken,
-        "code": code, "digest": _digest, "svg": _svg, "mermaid": _mermaid,
-        "upper_first": upper_first, "of": of,
-    }  # fmt: skip
-    environment.globals |= {"cut": Markup(CUT), "tone": tone, "word": word, "whisker": _whisker, "shift_word": shift_word, "points": drawing.resampled}
+    known = (
+        number,
+        brief,
+        signed,
+        percent,
+        count,
+        seconds,
+        spoken,
+        code,
+        breaks,
+        upper_first,
+        of,
+        svg,
+        mermaid,
+        digest,
+    )
+    environment.filters |= {function.__name__: function for function in known}
+    environment.globals |= {function.__name__: function for function in (tone, word, whisker, shift_word)}
+    environment.globals |= {"cut": Markup("").join(CUT), "points": drawing.resampled}
     return environment.get_template(template).render(**_view(findings))
 
 
@@ -105,6 +119,7 @@ def _view(findings: Findings) -> dict[str, Any]:
         bars = sorted(findings.importance.items(), key=lambda item: -item[1])
         title, loses = "What the model looks at", f"loss of {spoken(findings.headline)} when shuffled"
         drawn.append(Plot("importance", title, "bars", loses, "", bars=bars))
+    said = (findings.data.evidently if findings.data else None) or ""
     return {
         "f": findings,
         "passes": findings.verdict == "pass",
@@ -124,7 +139,7 @@ def _view(findings: Findings) -> dict[str, Any]:
         "plots": drawn,
         "columns": list(dict.fromkeys(name for values in findings.candidates.values() for name in values)),
         "candidates": sorted(findings.candidates.items(), key=lambda item: item[0] != findings.winner),
-        "evidently": findings.data and re.fullmatch(r"\w[\w.-]*\.html", findings.data.evidently or "", re.ASCII),
+        "evidently": re.match(r"(\w[\w.-]*\.html)\b(.*)", said, re.ASCII | re.DOTALL),
         "lower": findings.slice_metric in LOWER_IS_BETTER,
         "answer": "probability" if findings.task == "classification" else "answer",
     }
@@ -180,7 +195,8 @@ def headline(findings: Findings) -> tuple[str, str]:
         return "Not measured", missing if findings.metrics else f"{why}o model was scored."
     name, rows = upper_first(spoken(row.name)), f"on {findings.rows:,} test rows"
     if findings.kind == "new line" or row.base is None:
-        return "Nothing to compare with" if findings.kind == "new line" else "Not comparable", f"{name} is {number(row.head)} {rows}."
+        unmatched = "Nothing to compare with" if findings.kind == "new line" else "Not comparable"
+        return unmatched, f"{name} is {number(row.head)} {rows}."
     if row.delta is None or row.low is None or row.high is None:
         return "Not comparable", f"{name} is {number(row.base)} on the base and {number(row.head)} here, {rows}."
     if row.delta == row.low == row.high == 0:
@@ -213,7 +229,8 @@ def word(row: MetricRow | SliceRow, lower_is_better: bool | None = None) -> str:
     return {"good": "better", "bad": "worse", "even": "no clear difference"}[tone(row, lower_is_better)]
 
 
-def _whisker(row: MetricRow | SliceRow, limit: float | None = None, lower_is_better: bool | None = None) -> Markup:
+def whisker(row: MetricRow | SliceRow, limit: float | None = None, lower_is_better: bool | None = None) -> Markup:
+    """The row's interval against zero, drawn."""
     delta = row.delta if isinstance(row, MetricRow) else _difference(row.base, row.value)
     said = f"{word(row, lower_is_better)}: {signed(delta)}, interval {signed(row.low)} to {signed(row.high)}"
     return drawing.whisker(delta, row.low, row.high, tone(row, lower_is_better), limit, said)
@@ -304,7 +321,7 @@ _GAP = "&#8203;"  # keeps GitHub, which links names and numbers in the finished 
 
 
 def escape(text: str) -> Markup:
-    """Text for anywhere in GitHub's Markdown: it reads as it is, and nothing in it formats, links, mentions or breaks a table.
+    """Text for anywhere in GitHub's Markdown: it reads as it is, and does not format, link, mention or break a table.
 
     Backslashes stop Markdown. They do not stop GitHub, which looks for @name, #1, GH-1, :emoji: and addresses in the
     finished HTML: there a space of no width stands in between.
@@ -318,7 +335,7 @@ def escape(text: str) -> Markup:
 
 
 def code(text: str | None, length: int = 80) -> Markup:
-    """A value as code in Markdown; one with signs that a code span or a table cell cannot hold goes through `escape`."""
+    """A value as code in Markdown; with signs that a code span or a table cell cannot hold it goes through `escape`."""
     if text is None:
         return Markup("—")
     text = shorten(text, length)
@@ -329,14 +346,22 @@ def code(text: str | None, length: int = 80) -> Markup:
     return Markup(f"`{text}`")  # noqa: S704 - holds nothing that could end the span
 
 
-def _svg(plot: Plot) -> Markup:
+def breaks(name: str) -> Markup:
+    """A name for the page that may be broken after its signs, and only where it must be elsewhere."""
+    safe = str(html_escape(shorten(name, 2000)))
+    return Markup(re.sub(r"(?<=[=_./:])(?=\w)", "<wbr>", safe))  # noqa: S704 - escaped just now
+
+
+def svg(plot: Plot) -> Markup:
+    """A plot for the page."""
     return Markup(clean(drawing.drawing(plot)))  # noqa: S704 - escaped where it was drawn
 
 
-def _mermaid(plot: Plot) -> Markup:
+def mermaid(plot: Plot) -> Markup:
+    """A plot for the comment."""
     return Markup(drawing.mermaid(plot))  # noqa: S704 - made of numbers and of texts cut down to harmless signs
 
 
-def _digest(style: Markup) -> str:
+def digest(style: Markup) -> str:
     """What the content security policy calls the style sheet."""
     return "sha256-" + base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()

@@ -28,14 +28,16 @@ def review(base: str | None = None, again: bool = False) -> int:
         0 if the review passes, 1 if a gate says no.
     """
     from pipelines.ingest.data import bring, check_ingest
+    from pipelines.ingest.remote import from_environment
 
     progress = Progress()
     params = config.load()
     base_name, base_sha = git.base_commit(base)
     progress.say(f"Review of {git.branch()} against {base_name} ({base_sha[:7]})")
+    from_environment(Path())
     check_ingest(params, Path())
     brought = bring(params, Path(), progress.say)
-    notes = [brought.note] if brought.note else []
+    notes = [brought.note] if brought.differs else []
     try:
         stages = reproduce(params, progress)
     except StageFailed as failure:
