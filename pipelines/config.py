@@ -354,8 +354,12 @@ class Regression(Common[RegressionMetric]):
 Params = Classification | Regression
 _ADAPTER: TypeAdapter[Params] = TypeAdapter(Annotated[Params, Field(discriminator="task")])
 PATH = Path("params.yaml")
-# Columns that predict adds, and names inside the graph: features.py and estimators.py give these.
-_TAKEN = re.compile(r"probability|decision|value|reason|features|(raw|const)_\d+|estimator_.*|positive_class|one_column")
+# The keys that say which of several forms a section has.
+_TAGS = {"task": ("classification", "regression"), "kind": ("simulator", "files"), "by": ("time", "hash")}
+# Columns that predict adds, and names that features.py and estimators.py give inside the graph.
+_TAKEN = re.compile(
+    r"probability|decision|value|reason|features|(raw|const)_\d+|estimator_.*|positive_class|one_column"
+)
 
 
 def _check_operand(where: str, name: str, column: Column, op: str | None) -> None:
@@ -407,7 +411,7 @@ def parse(text: str, source: str = str(PATH)) -> Params:
         # Through JSON: there a list is a tuple and a date a string, and all the rest stays strict.
         return _ADAPTER.validate_json(json.dumps(raw))
     except ValidationError as error:
-        lines = [f"  {_path(fault)}: {_expected(fault)}" for fault in error.errors()]
+        lines = ["  " + ": ".join(filter(None, [_path(fault), _expected(fault)])) for fault in error.errors()]
         message = f"{source} has {len(lines)} fault{'s' if len(lines) > 1 else ''}:\n" + "\n".join(lines)
         raise InputError(message, f"Mend {source}; `python -m pipelines schema` prints what it may hold.") from error
 
@@ -421,13 +425,16 @@ def _dates(value: Any, path: str = "") -> list[str]:
 
 
 def _path(fault: Any) -> str:
-    """The place in the file, without the tags that the discriminated unions put in between."""
+    """The place in the file, without the tags that the discriminated unions put in between.
+
+    Empty for a fault between sections, whose message begins with the section.
+    """
     parts = list(fault["loc"][1:])  # the first is the task
     if parts[:1] in (["ingest"], ["split"]):
         del parts[1:2]  # the second is the kind
     if fault["type"].startswith("union_tag"):
         parts.append(fault["ctx"]["discriminator"].strip("'"))
-    return ".".join(str(part) for part in parts if part != "[key]") or "(whole file)"
+    return ".".join(str(part) for part in parts if part != "[key]")
 
 
 def _expected(fault: Any) -> str:
@@ -439,9 +446,9 @@ def _expected(fault: Any) -> str:
     if kind == "missing":
         return "is missing"
     if kind.startswith("union_tag"):
-        expected = fault["ctx"].get("expected_tags") or _tags(fault)
         tag = fault["ctx"]["discriminator"].strip("'")
-        return f"expected {' or '.join(expected)}" + (f" (got {got[tag]!r})" if tag in got else ", and it is missing")
+        said = f"expected {' or '.join(_TAGS[tag])}"
+        return f"{said} (got {got[tag]!r})" if tag in got else f"is missing; {said}"
     if kind == "string_type" and not isinstance(got, dict | list):
         said += ", so put it in quotes"
     return f"{said} (got {got!r})" if isinstance(got, str | int | float | bool) else said
@@ -455,7 +462,7 @@ def load(path: Path = PATH) -> Params:
     """
     try:
         return parse(path.read_text(encoding="utf-8"), str(path))
-    except (FileNotFoundError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read: {error}", "Run this in the root of the repository.") from error
 
 

@@ -104,8 +104,8 @@ def _render(template: str, findings: Findings, safe: Callable[[Any], Any]) -> st
         digest,
     )
     environment.filters |= {function.__name__: function for function in known}
-    environment.globals |= {function.__name__: function for function in (tone, word, whisker, shift_word)}
-    environment.globals |= {"cut": Markup("").join(CUT), "points": drawing.resampled}
+    callable_there = (tone, word, whisker, shift_word, drawing.resampled)
+    environment.globals |= {function.__name__: function for function in callable_there}
     return environment.get_template(template).render(**_view(findings))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipelines.config import Params
 from pipelines.scorer import Signature
+from pipelines.tables import SIDES
 
 
 def write(
@@ -38,7 +39,7 @@ def write(
         "",
         "| side | rows |" + (" positives |" if params.task == "classification" else ""),
         "|---|---:|" + ("---:|" if params.task == "classification" else ""),
-        *[f"| {side} | " + " | ".join(f"{value:,}" for value in count.values()) + " |" for side, count in sides.items()],
+        *[_side(side, sides[side]) for side in SIDES],
         "",
         "The newest rows judge; nothing is chosen on them." if signature.trained_until else "A hash of the key decides.",
         "",
@@ -58,3 +59,8 @@ def write(
         used = [name for name in sensitive if name in signature.names]
         lines += ["", "## Sensitive columns", "", f"{', '.join(sensitive)}; read by the model: {', '.join(used) or 'none'}."]
     return "\n".join(lines) + "\n"
+
+
+def _side(name: str, count: dict[str, int]) -> str:
+    positives = f" {count['positives']:,} |" if "positives" in count else ""
+    return f"| {name} | {count['rows']:,} |{positives}"

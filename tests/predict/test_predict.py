@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.predict import score, source
+from pipelines.predict.check import check
 from tests.predict.conftest import files, read, write
 
 KINDS = ("csv", "parquet")
@@ -146,8 +147,12 @@ def test_rows_are_read_scored_and_written_in_batches(predict, orders, tmp_path, 
     assert predict(write(orders, tmp_path / "in.parquet"), tmp_path / "whole.parquet") == 0
     monkeypatch.setattr(source, "BATCH_ROWS", 32)
     sizes = []
-    inner = score.check
-    monkeypatch.setattr(score, "check", lambda batch, inputs: sizes.append(len(batch)) or inner(batch, inputs))
+
+    def noted(batch, inputs):
+        sizes.append(len(batch))
+        return check(batch, inputs)
+
+    monkeypatch.setattr(score, "check", noted)
     for kind in KINDS:
         sizes.clear()
         assert predict(write(orders, tmp_path / f"in.{kind}"), tmp_path / "parts.parquet") == 0
@@ -267,13 +272,13 @@ def test_an_interrupted_run_leaves_the_last_table_and_nothing_else(predict, orde
     path = write(replaced(orders, "price", 3, -1.0), tmp_path / "in.parquet")
     (tmp_path / "out.csv").write_bytes(b"the last good table")
     monkeypatch.setattr(source, "BATCH_ROWS", 100)
-    inner, calls = score.check, []
+    calls = []
 
     def interrupted(batch, inputs):
         calls.append(1)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return inner(batch, inputs)
+        return check(batch, inputs)
 
     monkeypatch.setattr(score, "check", interrupted)
     assert predict(path, tmp_path / "out.csv") == 130

@@ -116,7 +116,7 @@ def critical(failing: tuple[str, ...] = ()) -> tuple[CriticalResult, ...]:
          "A false alarm at the till costs a customer."),
         ("a larger amount does not look safer", "must", 0.31, "must not fall as amount goes through 20, 200, 2000",
          "Or fraudsters aim high."),
-        ("the weekday alone decides nothing", "should", 0.02, "paid_at changes it by at most 0.05 (changed it by 0.012)",
+        ("the weekday alone decides nothing", "should", 0.02, "paid_at changes it by at most 0.05 (did by 0.012)",
          "It is habit, not fraud."),
         ("rapid small payments", "should", 0.42, "at least 0.4", "Card testing comes before the large payment."),
     )  # fmt: skip
@@ -276,7 +276,7 @@ def regression() -> Findings:
         gates=(
             Gate("floor r2", "floors", True, 0.871, 0.7, "r2 is 0.8710, at least 0.7 is asked"),
             Gate("regression mae", "regression", False, -2410.0, -500.0,
-                 "mae 21403.1200 → 23011.9000; in the unfavourable case 2410 worse than main, and 500 worse is tolerated"),
+                 "mae 21403.1200 → 23011.9000; in the unfavourable case 2410 worse, and 500 worse is tolerated"),
             Gate("model size", "files", True, 0.4, 20, "0.4 MB, at most 20 MB is asked"),
         ),
         rows=4120,
