@@ -32,12 +32,16 @@ def write_bytes(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
+        temporary = ""
     except OSError as error:
-        if temporary:
+        reason = error.strerror or str(error)
+        raise Unreachable(
+            f"{path} cannot be written: {reason}", "Free the disk or mend its rights, and run again."
+        ) from error
+    finally:
+        if temporary:  # an interruption, too, leaves nothing behind
             with suppress(FileNotFoundError):
                 Path(temporary).unlink()
-        reason = error.strerror or str(error)
-        raise Unreachable(f"{path} cannot be written: {reason}", "Free the disk or mend its rights, and run again.") from error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -63,7 +63,7 @@ def test_log1p_is_numpys_where_a_number_is_not_negative_and_zero_below(values):
 
 
 def test_log1p_of_nothing_is_nothing():
-    assert math.isnan(LOG1P(price=np.float32([math.nan]))[0])
+    assert math.isnan(LOG1P(price=np.array([math.nan], dtype=np.float32))[0])
 
 
 @given(st.lists(OF_CALENDAR, min_size=1, max_size=20))
@@ -101,8 +101,8 @@ def test_ratio_is_a_quotient_where_there_is_something_to_divide_by(pairs):
 
 
 def test_ratio_to_zero_to_less_or_to_nothing_is_nothing_and_never_infinite():
-    of = np.float32([5, 5, 5, 0, math.nan])
-    to = np.float32([0, -2, math.nan, 0, 2])
+    of = np.array([5, 5, 5, 0, math.nan], dtype=np.float32)
+    to = np.array([0, -2, math.nan, 0, 2], dtype=np.float32)
     assert np.isnan(RATIO(price=of, usual_price=to)).all()
 
 
@@ -133,7 +133,7 @@ def test_a_category_is_one_at_its_value_and_an_unknown_one_is_zero_everywhere(ro
 
 def test_a_number_and_a_boolean_go_through_as_they_are_missing_ones_too():
     session, names = graph_of("{use: [price, gift, items]}")
-    values = np.float32([1.5, math.nan, 0.0])
+    values = np.array([1.5, math.nan, 0.0], dtype=np.float32)
     (found,) = session.run(["features"], dict.fromkeys(("price", "gift", "items"), values[:, None]))
     assert names == ("price", "gift", "items")
     np.testing.assert_array_equal(found, np.stack([values] * 3, axis=1))

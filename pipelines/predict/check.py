@@ -27,6 +27,7 @@ _NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 _IS_NUMBER = re.compile(_NUMBER)
 _TIME = "^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,6})?"
 _ZONE = "(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
+_NOT_A_TIME = -(2**63)  # as NumPy marks it
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
@@ -82,7 +83,8 @@ def typed(item: Input, text: str) -> Any:
     if item.type == "timestamp" and re.fullmatch("[0-9]{8}", text):
         return text  # 20260131 is a day; as seconds it would be one of 1970
     if _IS_NUMBER.fullmatch(text):
-        return float(text)
+        # A whole number is shown as it was written, where a reason shows it.
+        return int(text) if text.lstrip("+-").isdigit() and len(text) < 19 else float(text)
     return math.nan if text.lower() == "nan" else text
 
 
@@ -107,7 +109,10 @@ def _plain(array: Any) -> Any:
     if pa.types.is_float16(array.type):
         return array.cast(pa.float32())
     if pa.types.is_date(array.type):
-        return array.cast(pa.timestamp("s" if pa.types.is_date32(array.type) else "ms"))
+        array = array.cast(pa.timestamp("s" if pa.types.is_date32(array.type) else "ms"))
+    if pa.types.is_timestamp(array.type):
+        not_a_time = pc.equal(array.cast(pa.int64()), _NOT_A_TIME)
+        return pc.if_else(not_a_time, pa.scalar(None, array.type), array)
     return array
 
 
@@ -156,17 +161,16 @@ def _numbers(item: Input, array: Any) -> tuple[Mask, Any]:
         values, wrong = np.full(len(array), np.nan), _mask(array.is_valid())
     absent = np.isnan(values)
     with np.errstate(invalid="ignore", over="ignore"):
-        # A float32 is compared in its own precision, as by the scorer.
-        low, high = (None if end is None else values.dtype.type(end) for end in (item.min, item.max))
         fits = np.abs(values) <= MAX_NUMBER
         if item.type == "boolean":
             fits &= (values == 0) | (values == 1)
         if item.type == "integer":
             fits &= values == np.trunc(values)
-        if low is not None:
-            fits &= values >= low
-        if high is not None:
-            fits &= values <= high
+        # NumPy compares a float32 with a plain number in its own precision, as the scorer does.
+        if item.min is not None:
+            fits &= values >= item.min
+        if item.max is not None:
+            fits &= values <= item.max
     return np.where(absent, item.nullable, fits) & ~wrong, values
 
 

@@ -6,10 +6,12 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import fsspec
 import pyarrow as pa
+from fsspec.implementations.local import LocalFileSystem
 
 from pipelines.errors import InputError, MainlineError, Unreachable
 
@@ -29,13 +31,11 @@ class Place:
     @property
     def is_local(self) -> bool:
         """Whether it is on this machine's disks."""
-        return "file" in self.filesystem.protocol
+        return isinstance(self.filesystem, LocalFileSystem)
 
     def is_same(self, other: Place) -> bool:
         """Whether two names mean one file; links are followed on local disks."""
         if self.is_local and other.is_local:
-            from pathlib import Path
-
             return Path(self.path).resolve() == Path(other.path).resolve()
         return type(self.filesystem) is type(other.filesystem) and self.path == other.path
 

@@ -74,7 +74,8 @@ class Sink:
         with reaching(self.where.name, _REMEDY):
             if self._writer is None:
                 self._open()
-            self._writer.write_batch(batch)
+            if len(batch):
+                self._writer.write_batch(batch)
 
     def _open(self) -> None:
         filesystem = self.where.filesystem

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -93,13 +94,14 @@ def _find(where: Place) -> list[Place]:
         if not where.path.lower().endswith(KINDS):
             raise InputError(f"{name}: not a name of a CSV or Parquet file", f"IN must end in {', '.join(KINDS)}.")
         return [where]
-    below = where.path.split("*")[0]
+    # What is hidden above the folder or the pattern's fixed part does not count.
+    above = re.split(r"[*?\[]", where.path)[0].rpartition("/")[0] if is_pattern else where.path
     paths = sorted(
         path
         for path, info in seen.items()
         if info["type"] == "file"
         and path.lower().endswith(KINDS)
-        and not any(part.startswith((".", "_")) for part in PurePosixPath(path.removeprefix(below)).parts)
+        and not any(part.startswith((".", "_")) for part in PurePosixPath(path.removeprefix(above).lstrip("/")).parts)
     )
     if not paths:
         raise InputError(f"{name}: no CSV or Parquet file there", "Mend IN, or put the files there.")

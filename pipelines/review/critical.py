@@ -101,8 +101,8 @@ def judge(scorer: Scorer, case: Case) -> CriticalResult:
     answers = [scorer.score_row(row) for row in rows]
     if case.invariance:
         spread = max(answers) - min(answers)
-        asked = f"{case.invariance.field} changes it by at most {case.invariance.tolerance:g}"
-        return _result(case, spread <= case.invariance.tolerance, answers[0], f"{asked} (changed it by {spread:.3f})")
+        asked = f"a change of at most {case.invariance.tolerance:g} by {case.invariance.field}"
+        return _result(case, spread <= case.invariance.tolerance, answers[0], f"{asked} (it is {spread:.3g})")
     if case.direction:
         return _directed(case, case.direction, answers)
     return _expected(case, scorer, answers[0])
@@ -114,7 +114,7 @@ def _directed(case: Case, direction: Direction, answers: list[float]) -> Critica
     for i, earlier in enumerate(answers):
         worst = max([worst, *(sign * (earlier - later) for later in answers[i + 1 :])])
     path = " → ".join(f"{answer:.3f}" for answer in answers)
-    expected = f"must not {direction.must_not} as {direction.field} goes through {', '.join(map(str, direction.values))}"
+    expected = f"no {direction.must_not} as {direction.field} goes through {', '.join(map(str, direction.values))}"
     return _result(case, worst <= direction.tolerance, answers[0], f"{expected} ({path})")
 
 

@@ -187,7 +187,7 @@ class Findings:
 
     def to_json(self) -> dict[str, Any]:
         """The document review.json: the contract's keys first of all, and what else a program may want."""
-        return {
+        document: dict[str, Any] = {
             "verdict": self.verdict,
             "kind": self.kind,
             "name": self.name,
@@ -205,3 +205,11 @@ class Findings:
             "notes": list(self.notes),
             "release": self.release,
         }
+        if self.task == "regression":
+            # What has no meaning there is not in the file.
+            del document["groups"]
+            for case in document["critical"]:
+                case["value"] = case.pop("probability")
+            for row in document["slices"]:
+                del row["positives"]
+        return document

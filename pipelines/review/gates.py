@@ -14,6 +14,13 @@ from pipelines.review.findings import Gate, MetricRow
 from pipelines.scorer import Scorer
 
 
+def words(value: float | None) -> str:
+    """A number as people read it: four significant digits, or none behind the point from a thousand on."""
+    if value is None:
+        return "undefined"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
 def floor_gates(rows: tuple[MetricRow, ...], params: Params) -> Iterator[Gate]:
     """The head's value itself against an absolute limit."""
     values = {row.name: row.head for row in rows}
@@ -24,7 +31,7 @@ def floor_gates(rows: tuple[MetricRow, ...], params: Params) -> Iterator[Gate]:
             yield Gate(f"floor {name}", "floors", False, None, limit, f"{name} is not defined on the test rows")
             continue
         passed = not metrics.better(name, limit, value)
-        yield Gate(f"floor {name}", "floors", passed, value, limit, f"{name} is {value:.4f}, {asked} {limit:g} is asked")
+        yield Gate(f"floor {name}", "floors", passed, value, limit, f"{name} is {words(value)}, {asked} {limit:g} is asked")
 
 
 def regression_gates(rows: tuple[MetricRow, ...], params: Params) -> Iterator[Gate]:
@@ -41,8 +48,8 @@ def regression_gates(rows: tuple[MetricRow, ...], params: Params) -> Iterator[Ga
             continue
         worst = min(metrics.gain(name, row.low), metrics.gain(name, row.high))
         why = (
-            f"{name} {row.base:.4f} → {row.head:.4f}; in the unfavourable case "
-            f"{abs(worst):.4f} {'worse' if worst < 0 else 'better'} than main, and {tolerance:g} worse is tolerated"
+            f"{name} {words(row.base)} → {words(row.head)}; in the unfavourable case "
+            f"{words(abs(worst))} {'worse' if worst < 0 else 'better'} than main, and {tolerance:g} worse is tolerated"
         )
         yield Gate(f"regression {name}", "regression", worst >= -tolerance, worst, -tolerance, why)
 

@@ -13,10 +13,11 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 from markupsafe import escape as html_escape
 
@@ -55,11 +56,9 @@ def write(findings: Findings, folder: Path) -> None:
 
 def markdown(findings: Findings) -> str:
     """The comment, in GitHub's Markdown, at most 60,000 bytes: whole sections go, from the end, if it is longer."""
-
-    def safe(value: Any) -> Markup:
-        return value if isinstance(value, Markup) else escape(shorten(str(value), 300))
-
-    sections = [section.strip() for section in _render("review.md.j2", findings, safe).split(CUT)]
+    sections = [
+        section.strip() for section in _template("review.md.j2", safe_in_markdown).render(_view(findings)).split(CUT)
+    ]
     sections = [re.sub(r"\n{3,}", "\n\n", section) for section in sections if section]
     left_out = "_The rest is left out here for its length; all of it is in review.html._"
     whole = "\n\n".join(sections) + "\n"
@@ -71,14 +70,21 @@ def markdown(findings: Findings) -> str:
 
 def page(findings: Findings) -> str:
     """The page: one HTML file that asks nothing from the network and runs no script."""
-
-    def safe(value: Any) -> Any:
-        return value if isinstance(value, Markup) else shorten(str(value), 2000)
-
-    return _render("review.html.j2", findings, safe)
+    return _template("review.html.j2", safe_in_page).render(_view(findings))
 
 
-def _render(template: str, findings: Findings, safe: Callable[[Any], Any]) -> str:
+def safe_in_markdown(value: Any) -> Markup:
+    """What a template of the comment gives out, unless it is Markdown already."""
+    return value if isinstance(value, Markup) else escape(shorten(str(value), 300))
+
+
+def safe_in_page(value: Any) -> str:
+    """What a template of the page gives out; Jinja escapes it then, unless it is HTML already."""
+    return value if isinstance(value, Markup) else shorten(str(value), 2000)
+
+
+@cache
+def _template(name: str, safe: Callable[[Any], str]) -> Template:
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -106,7 +112,7 @@ def _render(template: str, findings: Findings, safe: Callable[[Any], Any]) -> st
     environment.filters |= {function.__name__: function for function in known}
     callable_there = (tone, word, whisker, shift_word, drawing.resampled)
     environment.globals |= {function.__name__: function for function in callable_there}
-    return environment.get_template(template).render(**_view(findings))
+    return environment.get_template(name)
 
 
 def _view(findings: Findings) -> dict[str, Any]:
@@ -131,6 +137,7 @@ def _view(findings: Findings) -> dict[str, Any]:
         "blocking": [gate for gate in findings.gates if gate.blocks],
         "gates": sorted(findings.gates, key=_gate_order),
         "metrics": ordered,
+        "compared": any(row.base is not None for row in ordered),
         "limits": {row.name: _limit(row, findings.gates) for row in ordered},
         "critical": sorted(findings.critical, key=lambda case: (case.passed, case.level != "must")),
         "slices": sorted(findings.slices, key=lambda row: (False, True, None).index(row.passed)),
@@ -284,7 +291,7 @@ def of(value: int, noun: str) -> str:
 
 def seconds(value: float) -> str:
     """Seconds as a person says them."""
-    return f"{value:.1f} s" if value < 60 else f"{int(value + 0.5) // 60} min {int(value + 0.5) % 60} s"
+    return f"{value:.1f} s" if round(value, 1) < 60 else f"{int(value + 0.5) // 60} min {int(value + 0.5) % 60} s"
 
 
 def shift_word(value: float) -> str:
@@ -329,7 +336,7 @@ def escape(text: str) -> Markup:
     text = clean(text)
     text = "".join(_INLINE.get(char, char) for char in text)
     text = re.sub(r"(?<!&)#", f"\\#{_GAP}", text).replace("@", f"@{_GAP}")
-    text = re.sub(r"(?i)\b(gh-)(?=\d)|(:)(?=//|[\w+\\-]+:)|(www)(?=\.)", lambda found: found[0] + _GAP, text)
+    text = re.sub(r"(?i)(gh-)(?=\d)|(:)(?=//|[\w+\\-]+(?::|$))|(www)(?=\.)", lambda found: found[0] + _GAP, text)
     text = re.sub(r"^(\d+)([.)])(?=\s|$)", r"\1\\\2", text)
     return Markup(re.sub(r"^([-+=])(?=[\s+=-]|$)", r"\\\1", text))  # noqa: S704 - escaped for Markdown just now
 

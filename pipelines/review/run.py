@@ -117,7 +117,7 @@ def _stopped(
     if failed != "validate" or document.get("passed", True):
         raise InputError(str(failure), failure.remedy) from failure
     faults = tuple(Fault(f["column"], f["kind"], f["why"], tuple(f["examples"])) for f in document["faults"])
-    gates = tuple(Gate(f"validation {f.column}: {f.kind}", "validation", False, None, None, f"{f.column}: {f.why}") for f in faults)
+    gates = tuple(Gate(f"validation {f.column}: {f.kind}", "validation", False, None, None, f.why) for f in faults)
     found = Findings(
         name=params.release,
         task=params.task,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 import xml.etree.ElementTree as ET
@@ -47,7 +48,7 @@ def test_ticks_are_round_evenly_spaced_and_cover_the_values(a: float, b: float, 
     slack = 1e-6 * (found[-1] - found[0])
     assert found[0] <= low + slack and found[-1] >= high - slack
     assert 2 <= len(found) <= count + 2
-    steps = [after - before for before, after in zip(found, found[1:], strict=False)]
+    steps = [after - before for before, after in itertools.pairwise(found)]
     assert max(steps) - min(steps) <= 1e-6 * max(steps)
 
 
@@ -78,7 +79,7 @@ def test_bars_stay_within_the_frame(lengths: list[tuple[str, float]]) -> None:
     rectangles = list(root.iter("rect"))
     assert len(rectangles) == len(shown)
     for box in rectangles:
-        assert 0 <= float(box.attrib["x"]) and float(box.attrib["x"]) + float(box.attrib["width"]) <= width
+        assert float(box.attrib["x"]) >= 0 and float(box.attrib["x"]) + float(box.attrib["width"]) <= width
         assert float(box.attrib["y"]) + float(box.attrib["height"]) <= height
 
 
@@ -109,7 +110,7 @@ def test_a_whisker_stays_within_its_frame(a: float, b: float, c: float, limit: f
     assert not re.search("nan|inf|e[-+]", numbers(svg))
     assert root.attrib["aria-label"] == "said"
     for box in root.iter("rect"):
-        assert 0 <= float(box.attrib["x"]) and float(box.attrib["x"]) + float(box.attrib["width"]) <= width + 0.1
+        assert float(box.attrib["x"]) >= 0 and float(box.attrib["x"]) + float(box.attrib["width"]) <= width + 0.1
 
 
 def test_what_lies_beyond_the_tolerance_is_shaded_on_its_side() -> None:

@@ -1,0 +1,39 @@
+"""A table of many rows, made of a small one: its months again and again, with keys of their own and later seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+STEP = 7  # seconds between a row and its copy: all copies stay in the same months
+
+
+def write(source: Path, target: Path, copies: int, key: str, says: Callable[[str], None]) -> int:
+    """Write every Parquet file of `source` to `target` with each row `copies` times; the number of rows."""
+    target.mkdir(parents=True)
+    written = 0
+    for path in sorted(source.glob("*.parquet")):
+        says(f"{path.name}: {written:,} rows so far")
+        table = pq.read_table(path)
+        with pq.ParquetWriter(target / path.name, table.schema) as writer:
+            for copy in range(copies):
+                writer.write_table(_copied(table, copy, key))
+        written += table.num_rows * copies
+    return written
+
+
+def _copied(table: pa.Table, copy: int, key: str) -> pa.Table:
+    columns = []
+    for field in table.schema:
+        values = table[field.name]
+        if field.name == key:
+            values = pc.binary_join_element_wise(values, str(copy), "-")
+        elif pa.types.is_timestamp(field.type):
+            seconds = pa.scalar(STEP * copy, pa.duration(field.type.unit))
+            values = pc.add(values, seconds).cast(field.type)
+        columns.append(values)
+    return pa.table(columns, schema=table.schema)
