@@ -17,8 +17,8 @@ def git(*arguments: str, cwd: Path | None = None, env: dict[str, str] | None = N
         subprocess.CalledProcessError: if git says no.
     """
     environment = {**os.environ, "GIT_PAGER": "cat", "GIT_TERMINAL_PROMPT": "0", **(env or {})}
-    done = subprocess.run(  # noqa: S603 - arguments are a list, and no shell sees them
-        ["git", *arguments], cwd=cwd, env=environment, check=True, capture_output=True, text=True
+    done = subprocess.run(
+        ["git", *arguments], cwd=cwd, env=environment, check=True, capture_output=True, text=True, errors="replace"
     )
     return done.stdout.rstrip("\n")
 
@@ -65,7 +65,9 @@ def base_commit(asked: str | None) -> tuple[str, str]:
     commit = commit_of(name)
     if commit is None:
         fetch = "`git fetch origin main`, or name" if has_origin else "Name"
-        raise InputError(f"there is no base {name!r} to compare with", f"{fetch} another one: `make review BASE=REVISION`.")
+        raise InputError(
+            f"there is no base {name!r} to compare with", f"{fetch} another one: `make review BASE=REVISION`."
+        )
     return name, commit
 
 
@@ -76,8 +78,14 @@ def branch() -> str:
 
 def dirty() -> list[str]:
     """Paths that differ from HEAD in the work tree, untracked ones included."""
-    lines = git("status", "--porcelain", "--untracked-files=normal").splitlines()
-    return [line[3:] for line in lines]
+    # Without -z git puts names with blanks or accents in quotes.
+    entries = iter(git("status", "--porcelain", "-z", "--untracked-files=normal").split("\0"))
+    paths = []
+    for entry in filter(None, entries):
+        paths.append(entry[3:])
+        if "R" in entry[:2] or "C" in entry[:2]:
+            next(entries)  # the name that it had before
+    return paths
 
 
 def tree_of_worktree(paths: list[str]) -> str:
@@ -86,5 +94,5 @@ def tree_of_worktree(paths: list[str]) -> str:
         env = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
         git("read-tree", "HEAD", env=env)
         present = [path for path in paths if Path(path).exists() or object_at("HEAD", path)]
-        git("add", "--all", "--force", "--", *present, env=env)
+        git("add", "--all", "--", *present, env=env)
         return git("write-tree", env=env)

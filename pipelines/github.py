@@ -36,12 +36,14 @@ class GitHub:
         self._sleep = sleep
         self._session = requests.Session()
         self._session.trust_env = True
-        self._session.headers |= {
-            "Accept": "application/vnd.github+json",
-            "Authorization": f"Bearer {token}",
-            "X-GitHub-Api-Version": VERSION,
-            "User-Agent": "mainline",
-        }
+        self._session.headers.update(
+            {
+                "Accept": "application/vnd.github+json",
+                "Authorization": f"Bearer {token}",
+                "X-GitHub-Api-Version": VERSION,
+                "User-Agent": "mainline",
+            }
+        )
 
     @staticmethod
     def from_environment() -> GitHub:
@@ -53,9 +55,12 @@ class GitHub:
         lacking = [name for name in ("GITHUB_REPOSITORY", "GITHUB_TOKEN") if not os.environ.get(name)]
         if lacking:
             raise InputError(
-                f"{' and '.join(lacking)} not set", "Run this in GitHub Actions, or set them (a token: `gh auth token`)."
+                f"{' and '.join(lacking)} not set",
+                "Run this in GitHub Actions, or set them (a token: `gh auth token`).",
             )
-        return GitHub(os.environ["GITHUB_REPOSITORY"], os.environ["GITHUB_TOKEN"], os.environ.get("GITHUB_API_URL") or API)
+        return GitHub(
+            os.environ["GITHUB_REPOSITORY"], os.environ["GITHUB_TOKEN"], os.environ.get("GITHUB_API_URL") or API
+        )
 
     # Pull requests and comments
 
@@ -104,7 +109,9 @@ class GitHub:
             for part in answer.iter_content(1 << 16):
                 content += part
                 if len(content) > limit:
-                    raise Refused(f"artifact {artifact} has more than {limit:,} bytes", "It is not posted; look into the run.")
+                    raise Refused(
+                        f"artifact {artifact} has more than {limit:,} bytes", "It is not posted; look into the run."
+                    )
         return content
 
     # Issues
@@ -211,9 +218,10 @@ class GitHub:
             else:
                 if answer.status_code < 400:
                     return answer
-                said, wait = _reason(answer), self._wait(answer, attempt)
-                if wait is None:
+                said, pause = _reason(answer), self._wait(answer, attempt)
+                if pause is None:
                     raise _error(method, url, answer, said)
+                wait = pause
             if attempt + 1 < TRIES:
                 self._sleep(wait)
         raise Unreachable(f"GitHub: {method} {_path(url)}: {said}", "Run it again when githubstatus.com is green.")

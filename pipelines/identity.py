@@ -21,10 +21,12 @@ def release_id(revision: str) -> str:
     Raises:
         InputError: if the revision has no model, or no readable params.yaml.
     """
-    outputs = lock.outputs(text_at(revision, "dvc.lock"))
+    outputs = lock.outputs(text_at(revision, "dvc.lock"), f"dvc.lock of {revision}")
     lacking = [part for part in PARTS if part not in outputs]
     if lacking:
-        raise InputError(f"dvc.lock of {revision} has no {', '.join(lacking)}", "Reproduce the pipeline and commit dvc.lock.")
+        raise InputError(
+            f"dvc.lock of {revision} has no {', '.join(lacking)}", "Reproduce the pipeline and commit dvc.lock."
+        )
     pairs = {part: outputs[part] for part in PARTS}
     for path in ("serving", "requirements/serving.txt"):
         pairs[path] = object_at(revision, path) or ""
@@ -53,7 +55,8 @@ def registered(name: str) -> dict[str, str]:
     for entry in git("for-each-ref", "--sort=creatordate", f"--format={form}", f"refs/tags/{name}@v*").split("\x01"):
         tag, _, annotation = entry.strip("\n").partition("\x00")
         try:
-            document = yaml.safe_load(annotation)
+            # Every value as text: a release id may be of digits alone.
+            document = yaml.load(annotation, yaml.BaseLoader)  # noqa: S506 - makes no objects
         except yaml.YAMLError:
             continue  # a tag that people wrote by hand says nothing about a release
         if isinstance(document, dict) and isinstance(document.get("release"), str):

@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -91,7 +91,7 @@ def reproduce(params: config.Params, progress: Progress, root: Path = Path()) ->
     """
     prune(params, root)
     command = [sys.executable, "-m", "dvc", "repro"] + (["--pull"] if has_remote(root) else [])
-    process = subprocess.Popen(  # noqa: S603
+    process = subprocess.Popen(
         command,
         cwd=root,
         env=dvc_environment(),
@@ -120,11 +120,11 @@ _CACHED = re.compile(r"^Stage '([^']+)' didn't change, skipping")
 _RESTORED = re.compile(r"^Stage '([^']+)' is cached - skipping run")
 
 
-def _follow(lines: Iterator[str] | object, said: list[str], progress: Progress) -> Iterator[Stage]:
+def _follow(lines: Iterable[str], said: list[str], progress: Progress) -> Iterator[Stage]:
     """Turn what DVC prints into stages, with the seconds between its lines."""
     running, started = "", time.monotonic()
     with progress.console.status("Reproducing the pipeline") as status:
-        for line in lines:  # type: ignore[attr-defined]
+        for line in lines:
             said.append(line.rstrip("\n"))
             now = time.monotonic()
             starts, cached, restored = (pattern.match(line) for pattern in (_STARTS, _CACHED, _RESTORED))
@@ -153,11 +153,23 @@ def _failure(stages: list[Stage], said: list[str]) -> MainlineError:
     if failed:
         start = max(i for i, line in enumerate(said) if _STARTS.match(line))
         own = [line for line in said[start + 2 :] if line and not line.startswith("ERROR: failed to reproduce")]
-        return StageFailed("\n".join([f"stage {failed.name} failed:", *own[-40:]]), own[-1] if own else "Mend it and run again.", stages)
+        return StageFailed(
+            "\n".join([f"stage {failed.name} failed:", *own[-40:]]),
+            own[-1] if own else "Mend it and run again.",
+            stages,
+        )
     text = "\n".join(errors) or "\n".join(said[-5:])
-    if re.search(r"connect|unable to access|credential|endpoint|AccessDenied|Forbidden|NoSuchBucket|timed out", text, re.IGNORECASE):
-        return Unreachable(f"the DVC remote cannot be reached: {text}", "Mend DVC_REMOTE_URL or the network, and run again.")
-    return InputError(f"dvc repro failed: {text}", "Mend dvc.yaml or dvc.lock (`make update` throws generated files away).")
+    if re.search(
+        r"connect|unable to access|credential|endpoint|AccessDenied|Forbidden|NoSuchBucket|timed out",
+        text,
+        re.IGNORECASE,
+    ):
+        return Unreachable(
+            f"the DVC remote cannot be reached: {text}", "Mend DVC_REMOTE_URL or the network, and run again."
+        )
+    return InputError(
+        f"dvc repro failed: {text}", "Mend dvc.yaml or dvc.lock (`make update` throws generated files away)."
+    )
 
 
 def check_outputs(root: Path = Path()) -> None:
@@ -178,7 +190,10 @@ def check_outputs(root: Path = Path()) -> None:
         elif (found := file_md5(file)) != md5:
             wrong.append(f"{name} is {found}, dvc.lock says {md5}")
     if wrong:
-        raise Refused("outputs do not fit dvc.lock:\n" + "\n".join(f"  {line}" for line in wrong), "Run `dvc checkout --force` and again.")
+        raise Refused(
+            "outputs do not fit dvc.lock:\n" + "\n".join(f"  {line}" for line in wrong),
+            "Run `dvc checkout --force` and again.",
+        )
 
 
 def file_md5(path: Path) -> str:

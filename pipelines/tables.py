@@ -126,8 +126,10 @@ def side(table: ir.Table, params: Params, split: dict[str, Any], name: Side) -> 
     return rows.order_by(order)
 
 
-def unseen(table: ir.Table, signature_until: str | None, signature_split: dict[str, Any] | None, event_time: str | None) -> ir.BooleanValue:
-    """Whether a model with this `trained_until` or `split` was not trained on a row (validation chose its threshold)."""
+def unseen(
+    table: ir.Table, signature_until: str | None, signature_split: dict[str, Any] | None, event_time: str | None
+) -> ir.BooleanValue:
+    """Whether a model with this `trained_until` or `split` did not see a row (validation chose its threshold)."""
     if signature_split is not None:
         return on_side(table, signature_split, "test")
     if signature_until is None or event_time is None:
@@ -168,7 +170,7 @@ def column(table: Any, name: str) -> npt.NDArray[Any]:
 
     values = table[name].combine_chunks()
     if pa.types.is_timestamp(values.type):
-        return np.asarray(values.cast(pa.timestamp("s")).to_numpy(zero_copy_only=False))
+        return np.asarray(values.cast(pa.timestamp("s"), safe=False).to_numpy(zero_copy_only=False))
     if pa.types.is_boolean(values.type):
         values = values.cast(pa.int8())
     if pa.types.is_integer(values.type) or pa.types.is_floating(values.type) or pa.types.is_decimal(values.type):

@@ -134,7 +134,11 @@ def merge(document: dict[str, Any], changes: dict[str, Any]) -> None:
 def copy_sources(target: Path) -> None:
     """The files that git would commit, as they are now."""
     listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     for name in listed.stdout.splitlines():
         if (ROOT / name).is_file():

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 import sklearn.metrics as theirs
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from pipelines import metrics
@@ -26,6 +26,8 @@ def drawn(rows=3000, seed=5, noise=1.0):
 
 
 @settings(deadline=None, max_examples=60)
+@example([(1.0, 0.9), (0.0, 0.1), (1.0, 0.1)], 0.5)  # one row flagged
+@example([(1.0, 0.5), (0.0, 0.5), (0.0, 0.5), (1.0, 0.4)], 0.5)  # all of a tie, at the threshold
 @given(LABELLED, st.sampled_from([0.1, 0.5, 0.9]))
 def test_metrics_of_a_classification_are_those_of_scikit_learn_ties_included(rows, threshold):
     target, scores = arrays(rows)

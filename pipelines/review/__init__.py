@@ -8,7 +8,9 @@ import argparse
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the verb."""
     parser.add_argument("--base", help="revision to compare with (default: origin/main, or main without an origin)")
-    parser.add_argument("--again", action="store_true", help="review anew even where nothing changed since the last time")
+    parser.add_argument(
+        "--again", action="store_true", help="review anew even where nothing changed since the last time"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -134,13 +134,18 @@ def _rebuild(commit: str, folder: Path, unreachable: str) -> None:
         InputError: if that fails, with the last of what it printed.
     """
     with _worktree(commit) as tree:
-        data = subprocess.run(  # noqa: S603
-            [sys.executable, "-m", "pipelines", "repro"], cwd=tree, env=dvc_environment(), capture_output=True, text=True
+        data = subprocess.run(
+            [sys.executable, "-m", "pipelines", "repro"],
+            cwd=tree,
+            env=dvc_environment(),
+            capture_output=True,
+            text=True,
         )
         if data.returncode:
             said = "\n".join((data.stdout + data.stderr).strip().splitlines()[-8:])
             raise InputError(
-                f"the base's model ({commit[:12]}) is in no cache and no remote{unreachable}, and cannot be reproduced:\n{said}",
+                f"the base's model ({commit[:12]}) is in no cache and no remote{unreachable}, "
+                f"and cannot be reproduced:\n{said}",
                 "Set DVC_REMOTE_URL to where the base's model was pushed, or choose another BASE.",
             )
         _install({Path(name).name: tree / name for name in FILES if (tree / name).is_file()}, folder)
@@ -174,6 +179,6 @@ class _worktree:  # noqa: N801 - used as a function
 
 
 def _dvc(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603
+    return subprocess.run(
         [sys.executable, "-m", "dvc", *arguments], cwd=root, env=dvc_environment(), capture_output=True, text=True
     )

@@ -78,7 +78,9 @@ def load(folder: Path = FOLDER) -> tuple[Case, ...]:
         except (yaml.YAMLError, ValidationError, UnicodeDecodeError, AttributeError) as error:
             faults = error.errors() if isinstance(error, ValidationError) else []
             lines = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults] or [str(error)]
-            raise InputError(f"{path} is wrong:\n" + "\n".join(f"  {line}" for line in lines), f"Mend {path}.") from error
+            raise InputError(
+                f"{path} is wrong:\n" + "\n".join(f"  {line}" for line in lines), f"Mend {path}."
+            ) from error
     names = [case.name for case in cases]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise InputError(f"critical cases of the same name: {', '.join(twice)}", f"Rename them in {folder}/.")
@@ -97,7 +99,9 @@ def judge(scorer: Scorer, case: Case) -> CriticalResult:
         unknown.append(varied.field)
     if faults or unknown:
         reasons = [f"the model does not read {', '.join(unknown)}"] * bool(unknown) + faults
-        return CriticalResult(case.name, case.level, False, None, "a row that fits the signature", f"{case.why} ({'; '.join(reasons)})")
+        return CriticalResult(
+            case.name, case.level, False, None, "a row that fits the signature", f"{case.why} ({'; '.join(reasons)})"
+        )
     answers = [scorer.score_row(row) for row in rows]
     if case.invariance:
         spread = max(answers) - min(answers)
@@ -123,11 +127,18 @@ def _expected(case: Case, scorer: Scorer, answer: float) -> CriticalResult:
     if isinstance(case.expect, str):
         if threshold is None:
             return _result(case, False, answer, f"{case.expect}, which a regression cannot answer")
-        return _result(case, (answer >= threshold) == (case.expect == "positive"), answer, f"{case.expect} (threshold {threshold:.3f})")
+        return _result(
+            case,
+            (answer >= threshold) == (case.expect == "positive"),
+            answer,
+            f"{case.expect} (threshold {threshold:.3f})",
+        )
     assert case.expect is not None
     low = float("-inf") if case.expect.at_least is None else case.expect.at_least
     high = float("inf") if case.expect.at_most is None else case.expect.at_most
-    words = [f"at least {low:g}"] * (case.expect.at_least is not None) + [f"at most {high:g}"] * (case.expect.at_most is not None)
+    words = [f"at least {low:g}"] * (case.expect.at_least is not None) + [f"at most {high:g}"] * (
+        case.expect.at_most is not None
+    )
     return _result(case, low <= answer <= high, answer, " and ".join(words))
 
 
@@ -141,5 +152,7 @@ def critical_gates(results: tuple[CriticalResult, ...]) -> list[Gate]:
     for case in results:
         got = "could not be scored" if case.probability is None else f"got {case.probability:.3f}"
         why = f"{got}, expected {case.expected}. {case.why}"
-        gates.append(Gate(f"critical: {case.name}", "critical", case.passed, case.probability, None, why, case.level == "must"))
+        gates.append(
+            Gate(f"critical: {case.name}", "critical", case.passed, case.probability, None, why, case.level == "must")
+        )
     return gates

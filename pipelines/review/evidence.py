@@ -29,17 +29,19 @@ def write(path: Path, params: Params, base_sha: str, base_data: str) -> str:
     """
     folder = _base_rows(base_data)
     if folder is None:
-        return f"no Evidently page: the base's rows ({base_data[:12]}, commit {base_sha[:7]}) are not in DVC's cache here"
+        return (
+            f"no Evidently page: the base's rows ({base_data[:12]}, commit {base_sha[:7]}) are not in DVC's cache here"
+        )
     connection = tables.connect()
     columns = [item.name for item in features.inputs_of(params) if not item.sensitive]
     head = tables.read_data(connection)
     base = connection.read_parquet([str(file) for file in folder], union_by_name=True)
     lacking = sorted(set(columns) - set(base.columns))
     shown = [name for name in columns if name not in lacking]
-    pages = [_sample(table, params, shown) for table in (head, base)]
-    write_bytes(path, _page(*pages, params, shown).encode())
+    current, reference = (_sample(table, params, shown) for table in (head, base))
+    write_bytes(path, _page(current, reference, params, shown).encode())
     without = f" (without {', '.join(lacking)}, which the base has not)" if lacking else ""
-    return f"{path.name} beside this report, from {len(pages[1]):,} and {len(pages[0]):,} rows{without}"
+    return f"{path.name} beside this report, from {len(reference):,} and {len(current):,} rows{without}"
 
 
 def _base_rows(md5: str) -> list[Path] | None:
@@ -58,14 +60,8 @@ def _base_rows(md5: str) -> list[Path] | None:
 
 def _sample(table: ir.Table, params: Params, columns: list[str]) -> Any:
     """Up to 10,000 rows as pandas, chosen by a hash of the key: the same rows every time."""
-    order = (ibis_text(table, params.table.key)).hexdigest("sha256")
+    order = table[params.table.key].cast("string").hexdigest("sha256")
     return table.order_by(order).limit(SAMPLE).select(*columns).to_pandas()
-
-
-def ibis_text(table: ir.Table, column: str) -> ir.StringValue:
-    """A column as text."""
-    text: ir.StringValue = table[column].cast("string")
-    return text
 
 
 def _page(current: Any, reference: Any, params: Params, columns: list[str]) -> str:

@@ -54,7 +54,12 @@ def review(base: str | None = None, again: bool = False) -> int:
 
 
 def _findings(
-    params: config.Params, base_name: str, base_sha: str, notes: list[str], stages: tuple[StageRow, ...], progress: Progress
+    params: config.Params,
+    base_name: str,
+    base_sha: str,
+    notes: list[str],
+    stages: tuple[StageRow, ...],
+    progress: Progress,
 ) -> Findings:
     from pipelines.review import base as bases
     from pipelines.review.changes import param_changes
@@ -68,7 +73,8 @@ def _findings(
     kind, why = kind_of(params, base, restore)
     if base and base.md5 != base.named:
         notes.append(
-            f"main's model was reproduced, and is not the one that its dvc.lock names: {base.md5} here, {base.named} there."
+            "main's model was reproduced, and is not the one that its dvc.lock names: "
+            f"{base.md5} here, {base.named} there."
         )
     with progress.step("Scoring both models on the same rows"):
         judged = judge(params, base, kind)
@@ -78,7 +84,9 @@ def _findings(
         task=params.task,
         kind=kind,
         headline=params.gates.headline,
-        base=Side(base_name, base_sha, base.md5 if base else None, base.named if base else None, base.found if base else ""),
+        base=Side(
+            base_name, base_sha, base.md5 if base else None, base.named if base else None, base.found if base else ""
+        ),
         head=Side(git.branch(), git.commit_of("HEAD"), model, model),
         notes=tuple([why] * bool(why) + notes),
         stages=stages,
@@ -145,7 +153,13 @@ def _dirty_note() -> list[str]:
 def inputs_key(base_sha: str, notes: list[str]) -> str:
     """A hash of all that a report follows from; the stages' times and how the data came are not among it."""
     parts: dict[str, Any] = {"base": base_sha, "head": git.commit_of("HEAD"), "branch": git.branch(), "notes": notes}
-    files = [lock.PATH, config.PATH, MODEL, Path("requirements/pipelines.txt"), *sorted(Path("tests/critical").glob("*.yaml"))]
+    files = [
+        lock.PATH,
+        config.PATH,
+        MODEL,
+        Path("requirements/pipelines.txt"),
+        *sorted(Path("tests/critical").glob("*.yaml")),
+    ]
     files += sorted(Path("pipelines").glob("*.py")) + sorted(Path("pipelines/review").rglob("*.*"))
     for path in files:
         if path.is_file() and "__pycache__" not in path.parts:
@@ -184,5 +198,3 @@ def _say(document: dict[str, Any], progress: Progress) -> int:
         progress.say(f"  and {len(failed) - 8} more")
     print(f"Read {FOLDER / 'review.html'} (or review.md, review.json).")
     return 1 if failed else 0
-
-

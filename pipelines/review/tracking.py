@@ -85,7 +85,9 @@ def _log_dataset(mlflow: Any) -> None:
     md5 = lock.data_md5(lock.PATH.read_text(encoding="utf-8")) if lock.PATH.is_file() else None
     if md5:
         source = CodeDatasetSource(tags={"pointer": "data.dvc"})
-        mlflow.log_input(MetaDataset(source, name="data", digest=md5.removesuffix(".dir")), context="training")
+        # Concrete to mlflow, abstract to its own type hints: a data set known by name and digest alone.
+        dataset = MetaDataset(source, name="data", digest=md5.removesuffix(".dir"))  # type: ignore[abstract]
+        mlflow.log_input(dataset, context="training")
 
 
 def _log_model(mlflow: Any) -> None:

@@ -41,7 +41,9 @@ def write(
         "|---|---:|" + ("---:|" if params.task == "classification" else ""),
         *[_side(side, sides[side]) for side in SIDES],
         "",
-        "The newest rows judge; nothing is chosen on them." if signature.trained_until else "A hash of the key decides.",
+        "The newest rows judge; nothing is chosen on them."
+        if signature.trained_until
+        else "A hash of the key decides.",
         "",
         "## What it looks at",
         "",
@@ -53,11 +55,21 @@ def write(
     ]
     if signature.threshold is not None:
         positive = signature.classes[-1]
-        lines += ["", "## Decision", "", f"`{params.table.target}` is {positive} from probability {signature.threshold:g} on."]
+        lines += [
+            "",
+            "## Decision",
+            "",
+            f"`{params.table.target}` is {positive} from probability {signature.threshold:g} on.",
+        ]
     sensitive = sorted(params.table.sensitive)
     if sensitive:
         used = [name for name in sensitive if name in signature.names]
-        lines += ["", "## Sensitive columns", "", f"{', '.join(sensitive)}; read by the model: {', '.join(used) or 'none'}."]
+        lines += [
+            "",
+            "## Sensitive columns",
+            "",
+            f"{', '.join(sensitive)}; read by the model: {', '.join(used) or 'none'}.",
+        ]
     return "\n".join(lines) + "\n"
 
 

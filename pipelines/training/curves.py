@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -55,10 +56,10 @@ def bars(task: str, target: Floats, scores: Floats, threshold: float | None) -> 
     }
 
 
-def _thin(position: Floats) -> np.ndarray:  # type: ignore[type-arg]
+def _thin(position: Floats) -> np.ndarray:
     """Indices of at most about 200 points, evenly spread along `position`, which rises from 0 to 1."""
     wanted = np.linspace(0, 1, POINTS - 3)
-    found: np.ndarray = np.unique(np.minimum(np.searchsorted(position, wanted), len(position) - 1))  # type: ignore[type-arg]
+    found: np.ndarray = np.unique(np.minimum(np.searchsorted(position, wanted), len(position) - 1))
     return found
 
 
@@ -77,8 +78,10 @@ def _by_quantile(x: Floats, y: Floats, parts: int = 20) -> Points:
     return [(float(x[part].mean()), float(y[part].mean())) for part in np.array_split(order, parts) if len(part)]
 
 
-def _histogram(values: Floats, low: float | None = None, high: float | None = None, bins: int = 20) -> list[tuple[str, float]]:
+def _histogram(
+    values: Floats, low: float | None = None, high: float | None = None, bins: int = 20
+) -> list[tuple[str, float]]:
     span = (float(values.min()) if low is None else low, float(values.max()) if high is None else high)
     counts, edges = np.histogram(values, bins=bins, range=span)
-    labels: Sequence[str] = [f"{a:.3g} to {b:.3g}" for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    labels: Sequence[str] = [f"{a:.3g} to {b:.3g}" for a, b in pairwise(edges)]
     return [(label, int(count)) for label, count in zip(labels, counts, strict=True)]

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from pipelines.config import Candidate, Params, Step
+from pipelines.config import Candidate, Step
 from pipelines.errors import InputError
 from pipelines.features import IR_VERSION, OPSETS, FeatureGraph
 
@@ -45,9 +45,7 @@ def _make(where: str, step: Step) -> Any:
     if unknown := sorted(set(step.params) - set(accepted)):
         raise InputError(f"{where}.params: {step.estimator} has no {', '.join(unknown)}", remedy)
     if "random_state" in accepted and step.params.get("random_state") is None:
-        raise InputError(
-            f"{where}.params: random_state is required, or two runs of one commit give two models", remedy
-        )
+        raise InputError(f"{where}.params: random_state is required, or two runs of one commit give two models", remedy)
     return factory(**step.params)
 
 

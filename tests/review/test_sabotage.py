@@ -30,7 +30,9 @@ def change_rows(repo: Repo, change: Change) -> None:
 
 
 def set_column(table: pa.Table, name: str, values: Any) -> pa.Table:
-    return table.set_column(table.schema.get_field_index(name), table.schema.field(name), pa.array(values, table[name].type))
+    return table.set_column(
+        table.schema.get_field_index(name), table.schema.field(name), pa.array(values, table[name].type)
+    )
 
 
 def before_the_test_rows(repo: Repo, table: pa.Table) -> pa.ChunkedArray:

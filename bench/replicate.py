@@ -9,15 +9,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-STEP = 7  # seconds between a row and its copy: all copies stay in the same months
+STEP = 7  # seconds between a row and its copy: all copies stay in the months of the small table
 
 
 def write(source: Path, target: Path, copies: int, key: str, says: Callable[[str], None]) -> int:
-    """Write every Parquet file of `source` to `target` with each row `copies` times; the number of rows."""
+    """Write every Parquet file of `source` to `target` with each row `copies` times.
+
+    Returns:
+        The number of rows written.
+    """
     target.mkdir(parents=True)
     written = 0
     for path in sorted(source.glob("*.parquet")):
-        says(f"{path.name}: {written:,} rows so far")
+        says(f"Writing many rows: {written:,} so far")
         table = pq.read_table(path)
         with pq.ParquetWriter(target / path.name, table.schema) as writer:
             for copy in range(copies):
@@ -31,9 +35,9 @@ def _copied(table: pa.Table, copy: int, key: str) -> pa.Table:
     for field in table.schema:
         values = table[field.name]
         if field.name == key:
-            values = pc.binary_join_element_wise(values, str(copy), "-")
+            values = pc.binary_join_element_wise(values, f"{copy:024d}", "-")  # as long as a UUID
         elif pa.types.is_timestamp(field.type):
-            seconds = pa.scalar(STEP * copy, pa.duration(field.type.unit))
-            values = pc.add(values, seconds).cast(field.type)
+            later = pa.scalar(STEP * copy, pa.duration("s")).cast(pa.duration(field.type.unit))
+            values = pc.add(values, later).cast(field.type)
         columns.append(values)
     return pa.table(columns, schema=table.schema)

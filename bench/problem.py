@@ -1,0 +1,93 @@
+"""The problems that are measured, made once a run in a temporary folder from the files that git would commit."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from bench.timing import THREADS, Says
+from tests.fixtures_repo import SMALL, Done, Repo, copy_sources, merge, point_at_cache
+
+
+class Problem:
+    """The default problem, and a smaller one; each is built when it is first asked for.
+
+    Attributes:
+        folder: for whatever a subject writes; it goes away with the run.
+    """
+
+    def __init__(self, folder: Path, says: Says) -> None:
+        self.folder = folder
+        self._says = says
+
+    @cached_property
+    def with_data(self) -> Repo:
+        """The default problem with its rows in data/, not reproduced."""
+        return self._made("default", {})
+
+    @cached_property
+    def default(self) -> Repo:
+        """The default problem, reproduced and committed on main."""
+        return self._reproduced(self.with_data)
+
+    @cached_property
+    def small(self) -> Repo:
+        """The smaller problem of the tests, reproduced and committed on main."""
+        return self._reproduced(self._made("small", SMALL))
+
+    def clone(self, origin: Repo) -> Repo:
+        """A clone on a branch of its own, with data and models in place."""
+        path = self.folder / f"{origin.path.name}-clone"
+        origin.git("clone", "--quiet", str(origin.path), str(path))
+        clone = Repo(path, origin.cache)
+        point_at_cache(clone)
+        dvc(clone, "checkout", "--quiet")
+        clone.git("checkout", "--quiet", "-b", "change")
+        return clone
+
+    def _made(self, name: str, changes: Mapping[str, Any]) -> Repo:
+        repo = Repo(self.folder / name, self.folder / f"{name}-cache")
+        repo.path.mkdir()
+        copy_sources(repo.path)
+        for generated in ("data.dvc", "dvc.lock", "reports"):
+            path = repo.path / generated
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        repo.git("init", "--quiet", "--initial-branch=main")
+        repo.params(lambda document: merge(document, dict(changes)))
+        point_at_cache(repo)
+        self._says(f"Bringing the rows of the {name} problem")
+        must(repo.verb("data"))
+        return repo
+
+    def _reproduced(self, repo: Repo) -> Repo:
+        self._says(f"Reproducing the {repo.path.name} problem")
+        must(repo.verb("repro", **threads()))
+        repo.commit("reproduced")
+        return repo
+
+
+def dvc(repo: Repo, *arguments: str) -> Done:
+    """A DVC command that must succeed."""
+    return must(repo.run("python", "-m", "dvc", *arguments, **threads()))
+
+
+def threads() -> dict[str, str]:
+    """The environment of a command that takes as many threads as every other side."""
+    return {"OMP_NUM_THREADS": str(THREADS), "OPENBLAS_NUM_THREADS": str(THREADS)}
+
+
+def must(done: Done) -> Done:
+    """What a command that succeeded printed.
+
+    Raises:
+        RuntimeError: with its output, if it failed.
+    """
+    if done.code:
+        raise RuntimeError(f"a command ended with {done.code}:\n{done.out}")
+    return done
