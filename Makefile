@@ -36,7 +36,7 @@ help:  ## list the targets
 
 .PHONY: review
 review: setup  ## reproduce the pipeline, compare with main, write reports/review/ (BASE=revision)
-	@$(run) pipelines review $(if $(BASE),--base "$(BASE)")
+	@$(run) pipelines review $(if $(BASE),--base "$(BASE)") $(if $(LOCKED),--locked)
 
 .PHONY: test
 test: lint  ## lint, types and every test (WORKERS=number, ARGS="-k name")
@@ -49,6 +49,22 @@ data: setup  ## bring the rows that params.yaml names into data/
 .PHONY: repro
 repro: setup  ## reproduce the pipeline, without a comparison
 	@$(run) pipelines repro
+
+.PHONY: update
+update: setup  ## merge main, throw the generated files away, reproduce, commit (BASE=revision)
+	@$(run) pipelines update $(if $(BASE),--base "$(BASE)")
+
+.PHONY: push
+push: setup  ## push data and models to the DVC remote of DVC_REMOTE_URL
+	@$(run) pipelines push
+
+.PHONY: publish
+publish: setup  ## in CI: commit, check and comment of the review in FROM=folder
+	@$(run) pipelines publish "$(FROM)"
+
+.PHONY: publish-fork
+publish-fork: setup  ## in CI: comment of a fork's review
+	@$(run) pipelines publish --fork
 
 .PHONY: predict
 predict: setup  ## score a table (IN=table OUT=table)

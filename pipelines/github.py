@@ -88,6 +88,10 @@ class GitHub:
         body = {"name": name, "head_sha": sha, "status": "completed", "conclusion": conclusion, "output": output}
         return self._call("POST", "check-runs", body)
 
+    def checks(self, sha: str) -> Iterator[Json]:
+        """The newest check run of each name on a commit."""
+        return self._pages(f"commits/{sha}/check-runs", key="check_runs")
+
     def dispatch(self, workflow: str, ref: str, inputs: Mapping[str, str] | None = None) -> None:
         """Start a workflow (its file name) on a branch."""
         body: dict[str, Any] = {"ref": ref} | ({"inputs": dict(inputs)} if inputs else {})

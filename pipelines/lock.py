@@ -25,6 +25,13 @@ def read(root: Path = Path()) -> str | None:
         raise _unreadable(str(PATH), error) from error
 
 
+def is_generated(path: str) -> bool:
+    """Whether a path in git is written by the pipeline: dvc.lock, and reports/ without what git does not keep."""
+    return path == str(PATH) or (
+        path.startswith("reports/") and not path.startswith(("reports/review/", "reports/monitor/"))
+    )
+
+
 def outputs(text: str | None, where: str = str(PATH)) -> dict[str, str]:
     """Output path -> md5 (a folder's ends in .dir) of the text of a dvc.lock; empty without one.
 

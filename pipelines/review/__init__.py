@@ -9,6 +9,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the verb."""
     parser.add_argument("--base", help="revision to compare with (default: origin/main, or main without an origin)")
     parser.add_argument(
+        "--locked", action="store_true", help="fail if dvc.lock and reports/ are not those of the commit's tree"
+    )
+    parser.add_argument(
         "--again", action="store_true", help="review anew even where nothing changed since the last time"
     )
 
@@ -17,4 +20,4 @@ def run(arguments: argparse.Namespace) -> int:
     """Review the work tree; 0 if it passes, 1 if a gate says no."""
     from pipelines.review.run import review
 
-    return review(base=arguments.base, again=arguments.again)
+    return review(base=arguments.base, again=arguments.again, locked=arguments.locked)

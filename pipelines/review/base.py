@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -10,12 +11,15 @@ from pathlib import Path
 
 from pipelines import lock
 from pipelines.errors import InputError, Unreachable
+from pipelines.files import write_json
 from pipelines.git import git, text_at
+from pipelines.ingest.pointer import said
 from pipelines.progress import Progress
 from pipelines.reproduce import dvc_environment, file_md5, has_remote
 
 FILES = ("models/model.onnx", "models/signature.json", "models/profile.json")
-REBUILT = Path(".mainline/base")
+KEPT = Path(".mainline/base")
+REBUILT = "rebuilt.json"  # beside files that were reproduced: their md5s, which may be others than dvc.lock names
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class Base:
 
 def named_outputs(commit: str) -> dict[str, str] | None:
     """The md5 of each of the base's files by its dvc.lock; None if the base has no model."""
-    outputs = lock.outputs(text_at(commit, "dvc.lock"))
+    outputs = lock.outputs(text_at(commit, "dvc.lock"), f"dvc.lock of {commit[:12]}")
     if not all(name in outputs for name in FILES[:2]):
         return None
     return {name: outputs[name] for name in FILES if name in outputs}
@@ -66,10 +70,10 @@ def fetch(commit: str, progress: Progress) -> Base | None:
     if named is None:
         return None
     md5 = named[FILES[0]]
-    folder = REBUILT / "-".join(digest[:12] for digest in named.values())
-    if _complete(folder, named):
+    folder = KEPT / "-".join(digest[:12] for digest in named.values())
+    if _whole(folder, named):
         return Base(commit, folder, "cache", md5, md5)
-    unreachable = ""
+    why_not = ""
     for source in ("cache", "remote"):
         if source == "remote" and not has_remote():
             continue
@@ -78,15 +82,24 @@ def fetch(commit: str, progress: Progress) -> Base | None:
                 if _copy_from_dvc(named, folder, pull=commit if source == "remote" else None):
                     return Base(commit, folder, source, md5, md5)
         except Unreachable as error:
-            unreachable = f" (the remote: {error})"
-    with progress.step("Reproducing main's model, which is in no cache and no remote"):
-        _rebuild(commit, folder, unreachable)
-    return Base(commit, folder, "reproduced", file_md5(folder / "model.onnx"), md5)
+            why_not = f" (the remote: {error})"
+    found = "cache"
+    if not _whole(folder, _rebuilt_earlier(folder)):
+        found = "reproduced"
+        with progress.step("Reproducing main's model, which is in no cache and no remote"):
+            _rebuild(commit, folder, why_not)
+    return Base(commit, folder, found, file_md5(folder / "model.onnx"), md5)
 
 
-def _complete(folder: Path, named: dict[str, str]) -> bool:
+def _whole(folder: Path, named: dict[str, str]) -> bool:
     files = [(folder / Path(name).name, md5) for name, md5 in named.items()]
-    return all(path.is_file() and file_md5(path) == md5 for path, md5 in files)
+    return bool(files) and all(path.is_file() and file_md5(path) == md5 for path, md5 in files)
+
+
+def _rebuilt_earlier(folder: Path) -> dict[str, str]:
+    path = folder / REBUILT
+    found: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return found
 
 
 def _copy_from_dvc(named: dict[str, str], folder: Path, pull: str | None) -> bool:
@@ -96,9 +109,7 @@ def _copy_from_dvc(named: dict[str, str], folder: Path, pull: str | None) -> boo
     with Repo() as repo:
         odb = repo.cache.local
         if pull:
-            fetched = _fetch_revision(pull, named)
-            if not fetched:
-                return False
+            _fetch_revision(pull, named)
         paths = {name: Path(odb.oid_to_path(md5)) for name, md5 in named.items()}
     # The cache is shared and may have been cut short: what does not have its md5 is not used.
     if not all(path.is_file() and file_md5(path) == named[name] for name, path in paths.items()):
@@ -107,13 +118,22 @@ def _copy_from_dvc(named: dict[str, str], folder: Path, pull: str | None) -> boo
     return True
 
 
-def _fetch_revision(commit: str, named: dict[str, str]) -> bool:
-    """`dvc fetch` of the base's outputs; in a worktree, since the stages of dvc.yaml may be others here."""
+def _fetch_revision(commit: str, named: dict[str, str]) -> None:
+    """`dvc fetch` of the base's outputs; in a worktree, since the stages of dvc.yaml may be others here.
+
+    Raises:
+        Unreachable: with what DVC says, be it that the remote does not hold them.
+    """
     with _worktree(commit) as tree:
-        done = _dvc(tree, "fetch", *named)
-    if done.returncode and "failed to connect" in done.stderr.lower():
-        raise Unreachable(done.stderr.strip().splitlines()[-1], "Mend DVC_REMOTE_URL or the network.")
-    return done.returncode == 0
+        done = subprocess.run(
+            [sys.executable, "-m", "dvc", "fetch", *named],
+            cwd=tree,
+            env=dvc_environment(),
+            capture_output=True,
+            text=True,
+        )
+    if done.returncode:
+        raise Unreachable(said(done), "Mend DVC_REMOTE_URL or the network.")
 
 
 def _install(sources: dict[str, Path], folder: Path) -> None:
@@ -127,7 +147,7 @@ def _install(sources: dict[str, Path], folder: Path) -> None:
     temporary.rename(folder)
 
 
-def _rebuild(commit: str, folder: Path, unreachable: str) -> None:
+def _rebuild(commit: str, folder: Path, why_not: str) -> None:
     """Reproduce the base in a scratch worktree, with its own code, sharing this repository's DVC cache.
 
     Raises:
@@ -144,11 +164,14 @@ def _rebuild(commit: str, folder: Path, unreachable: str) -> None:
         if data.returncode:
             said = "\n".join((data.stdout + data.stderr).strip().splitlines()[-8:])
             raise InputError(
-                f"the base's model ({commit[:12]}) is in no cache and no remote{unreachable}, "
+                f"the base's model ({commit[:12]}) is in no cache and no remote{why_not}, "
                 f"and cannot be reproduced:\n{said}",
                 "Set DVC_REMOTE_URL to where the base's model was pushed, or choose another BASE.",
             )
-        _install({Path(name).name: tree / name for name in FILES if (tree / name).is_file()}, folder)
+        sources = {Path(name).name: tree / name for name in FILES if (tree / name).is_file()}
+        md5s = {name: file_md5(path) for name, path in sources.items()}
+        write_json(tree / ".mainline" / REBUILT, md5s)
+        _install({**sources, REBUILT: tree / ".mainline" / REBUILT}, folder)
 
 
 class _worktree:  # noqa: N801 - used as a function
@@ -162,11 +185,14 @@ class _worktree:  # noqa: N801 - used as a function
         self._remove()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         git("worktree", "add", "--detach", "--force", str(self.path), self.commit)
-        local = Path(".dvc/config.local")
-        if local.is_file():
-            shutil.copyfile(local, self.path / ".dvc" / "config.local")
-        cache = _dvc(Path(), "cache", "dir").stdout.strip()
-        _dvc(self.path, "cache", "dir", "--local", str(Path(cache).absolute()))
+        from dvc.config import Config
+        from dvc.repo import Repo
+
+        with Repo() as repo, Config(str(self.path / ".dvc"), validate=False).edit("local") as local:
+            # Read and written by DVC, since a relative path in its configuration starts at the configuration's folder.
+            for section, values in Config(str(Path(".dvc").absolute())).read().items():
+                local[section] = values
+            local["cache"]["dir"] = repo.cache.local_cache_dir
         return self.path
 
     def __exit__(self, *_: object) -> None:
@@ -176,9 +202,3 @@ class _worktree:  # noqa: N801 - used as a function
         if self.path.exists():
             shutil.rmtree(self.path)
         git("worktree", "prune")
-
-
-def _dvc(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments], cwd=root, env=dvc_environment(), capture_output=True, text=True
-    )

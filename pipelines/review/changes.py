@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import os.path
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 import yaml
 
@@ -22,22 +24,31 @@ def param_changes(base: str | None, head: str) -> tuple[ParamChange, ...]:
     """Values that differ between two texts of params.yaml, in the order of the path."""
     sides = [dict(leaves(text)) for text in (base, head)]
     paths = sorted(set(sides[0]) | set(sides[1]))
-    return tuple(
-        ParamChange(path, sides[0].get(path), sides[1].get(path))
-        for path in paths
-        if sides[0].get(path) != sides[1].get(path)
-    )
+    pairs = [(path, sides[0].get(path), sides[1].get(path)) for path in paths]
+    return tuple(ParamChange(path, *_shown(before, after)) for path, before, after in pairs if before != after)
+
+
+def _shown(*sides: str | None) -> tuple[str | None, str | None]:
+    """Both values at a length that can be read, of long ones the part in which they begin to differ."""
+    before, after = sides
+    common = len(os.path.commonprefix([before or "", after or ""]))
+    start = max(0, common - SHOWN // 2) if max(len(before or ""), len(after or "")) > SHOWN else 0
+    cut = [value and "…" * (start > 0) + value[start : start + SHOWN] for value in sides]
+    short = [
+        shown and shown + "…" * (len(value or "") > start + SHOWN) for shown, value in zip(cut, sides, strict=True)
+    ]
+    return short[0], short[1]
 
 
 def leaves(text: str | None) -> Iterator[tuple[str, str]]:
-    """Path and value, as short JSON, of every leaf of a params.yaml; nothing where there is no such text."""
+    """Path and value, as JSON, of every leaf of a params.yaml; nothing where there is no such text."""
     return _leaves(_load(text))
 
 
 def _load(text: str | None) -> Any:
     try:
         return yaml.safe_load(text or "") or {}
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         return {}  # a base whose file is not YAML has nothing to show; the head's was read before
 
 
@@ -46,8 +57,7 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
         for key, item in value.items():
             yield from _leaves(item, f"{path}.{key}" if path else str(key))
     else:
-        text = json.dumps(value, default=str, ensure_ascii=False)
-        yield path, text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
+        yield path, json.dumps(value, default=str, ensure_ascii=False)
 
 
 def stability_index(base: dict[str, int], head: dict[str, int]) -> float:
@@ -63,6 +73,16 @@ def stability_index(base: dict[str, int], head: dict[str, int]) -> float:
     return index
 
 
+def fits(found: dt.DataType, wanted: str) -> bool:
+    """Whether a column of the table can be read as an input of this type."""
+    accepted = {
+        "category": found.is_string(),
+        "timestamp": found.is_timestamp(),
+        "boolean": found.is_boolean() or found.is_numeric(),
+    }
+    return accepted.get(wanted, found.is_numeric())
+
+
 def data_change(train: ir.Table, base_profile: Path | None, base_signature: Path) -> DataChange:
     """Rows, columns and shift between the base's training rows (from its profile) and the head's (one scan)."""
     inputs = {item.name: item for item in load_signature(base_signature).inputs}
@@ -70,7 +90,12 @@ def data_change(train: ir.Table, base_profile: Path | None, base_signature: Path
     if base_profile is None:
         return DataChange(None, int(train.count().execute()), (), tuple(sorted(set(inputs) - have)))
     profile = json.loads(base_profile.read_text(encoding="utf-8"))
-    common = tuple(item for name, item in inputs.items() if name in have and name in profile["inputs"])
+    types = train.schema()
+    common = tuple(
+        item
+        for name, item in inputs.items()
+        if name in have and name in profile["inputs"] and fits(types[name], item.type)
+    )
     described: dict[str, Any] = profile["inputs"]
     edges = {name: entry["edges"] for name, entry in described.items() if "edges" in entry}
     counted = profiling.counts(train, common, edges)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from pipelines import metrics, tables
 from pipelines.config import Params
+from pipelines.review import changes
 from pipelines.review.findings import MetricRow
 from pipelines.scorer import Scorer, Signature
 
@@ -48,20 +49,23 @@ class Compared:
         return [metrics.Weighted(self.task, self.target, scores, threshold) for scores, threshold in sides]
 
 
-def not_comparable(table: ir.Table, base: Signature) -> str | None:
-    """Why the base's model cannot be scored on this table, or None."""
+def not_comparable(table: ir.Table, base: Signature, event_time: str | None) -> str | None:
+    """Why the base's model cannot be scored on this table, or on none but rows it was trained on; None if it can.
+
+    Args:
+        event_time: the head's column, by which a base that was split by time is told its rows.
+    """
     have = table.schema()
     for item in base.inputs:
         if item.name not in have:
             return f"not comparable: column {item.name}"
         kind = have[item.name]
-        fits = {
-            "category": kind.is_string(),
-            "timestamp": kind.is_timestamp(),
-            "boolean": kind.is_boolean() or kind.is_numeric(),
-        }.get(item.type, kind.is_numeric())
-        if not fits:
+        if not changes.fits(kind, item.type):
             return f"not comparable: column {item.name} is {kind}, and the base's model takes {item.type}"
+    if base.split is not None:
+        return None if base.split["column"] in have else f"not comparable: column {base.split['column']}"
+    if base.trained_until is not None and event_time is None:
+        return "not comparable: without schema.event_time nobody can tell which rows main's model was trained on"
     return None
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
-from pipelines.config import Strict
+from pipelines.config import Strict, _PlainKeys
 from pipelines.errors import InputError
 from pipelines.review.findings import CriticalResult, Gate
 from pipelines.scorer import Scorer
@@ -73,9 +73,9 @@ def load(folder: Path = FOLDER) -> tuple[Case, ...]:
     cases: list[Case] = []
     for path in sorted(folder.glob("*.yaml")):
         try:
-            document = yaml.safe_load(path.read_text(encoding="utf-8")) or []
+            document = yaml.load(path.read_text(encoding="utf-8"), _PlainKeys) or []  # noqa: S506 - a SafeLoader
             cases += _CASES.validate_json(json.dumps(document, default=lambda value: value.isoformat()))
-        except (yaml.YAMLError, ValidationError, UnicodeDecodeError, AttributeError) as error:
+        except (yaml.YAMLError, ValueError, TypeError, AttributeError) as error:  # a ValidationError is a ValueError
             faults = error.errors() if isinstance(error, ValidationError) else []
             lines = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults] or [str(error)]
             raise InputError(

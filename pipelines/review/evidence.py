@@ -38,8 +38,13 @@ def write(path: Path, params: Params, base_sha: str, base_data: str) -> str:
     base = connection.read_parquet([str(file) for file in folder], union_by_name=True)
     lacking = sorted(set(columns) - set(base.columns))
     shown = [name for name in columns if name not in lacking]
-    current, reference = (_sample(table, params, shown) for table in (head, base))
-    write_bytes(path, _page(current, reference, params, shown).encode())
+    try:
+        current, reference = (_sample(table, params, shown) for table in (head, base))
+        text = _page(current, reference, params, shown)
+    except Exception as error:  # rows of another kind than today's end in whatever Evidently or the engine raises
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+        return f"no Evidently page: it cannot be drawn from the base's rows ({reason})"
+    write_bytes(path, text.encode())
     without = f" (without {', '.join(lacking)}, which the base has not)" if lacking else ""
     return f"{path.name} beside this report, from {len(reference):,} and {len(current):,} rows{without}"
 

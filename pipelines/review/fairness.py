@@ -53,12 +53,14 @@ def fairness_gates(rows: tuple[GroupRow, ...], params: Params) -> list[Gate]:
             ("recall", {r.group: r.recall for r in judged}, limits.min_recall_ratio),
             ("false positive rate", {r.group: r.false_positive_rate for r in judged}, limits.min_false_positive_ratio),
         )
-        gates += [_gate(column, what, values, limit) for what, values, limit in rates]
+        for what, values, limit in rates:
+            known = {group: value for group, value in values.items() if value is not None}
+            if len(known) > 1:
+                gates.append(_gate(column, what, known, limit))
     return gates
 
 
-def _gate(column: str, what: str, values: dict[str, float | None], limit: float) -> Gate:
-    known = {group: value for group, value in values.items() if value is not None}
+def _gate(column: str, what: str, known: dict[str, float], limit: float) -> Gate:
     lowest, highest = min(known, key=lambda g: known[g]), max(known, key=lambda g: known[g])
     ratio = known[lowest] / known[highest] if known[highest] else 1.0
     why = (

@@ -174,6 +174,7 @@ class Findings:
     plots: tuple[Plot, ...] = ()
     threshold: tuple[float | None, float | None] = (None, None)
     release: str | None = None
+    pull_request: int | None = None
 
     @property
     def verdict(self) -> Literal["pass", "fail"]:
@@ -204,6 +205,7 @@ class Findings:
             "faults": [asdict(fault) for fault in self.faults],
             "notes": list(self.notes),
             "release": self.release,
+            "pull_request": self.pull_request,
         }
         if self.task == "regression":
             # What has no meaning there is not in the file.

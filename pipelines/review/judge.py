@@ -60,7 +60,7 @@ def judge(params: Params, base: Base | None, kind: Kind) -> dict[str, Any]:
     split = tables.load_split()
     head = Scorer(MODEL, SIGNATURE)
     other = Scorer(base.model, base.signature) if base and kind != "new line" else None
-    refused = compare.not_comparable(table, other.signature) if other else None
+    refused = compare.not_comparable(table, other.signature, params.table.event_time) if other else None
     compared = compare.compare(table, params, split, head, None if refused else other)
     metric_rows = compare.metric_rows(compared, params.gates.resamples, params.gates.seed)
     slice_rows = slices.slice_rows(compared, params)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pipelines import config, git, lock
-from pipelines.errors import InputError
+from pipelines.errors import Refused
 from pipelines.identity import registered, worktree_release_id
 from pipelines.progress import Progress
 from pipelines.reproduce import StageFailed, file_md5, reproduce
@@ -21,8 +23,13 @@ MODEL = Path("models/model.onnx")
 VALIDATION = Path("reports/validation.json")
 
 
-def review(base: str | None = None, again: bool = False) -> int:
+def review(base: str | None = None, again: bool = False, locked: bool = False) -> int:
     """Review the work tree against a base and print the verdict.
+
+    Args:
+        base: revision to compare with.
+        again: review anew even where the last report was made from the same inputs.
+        locked: refuse a commit whose generated files are not what its tree gives.
 
     Returns:
         0 if the review passes, 1 if a gate says no.
@@ -42,15 +49,43 @@ def review(base: str | None = None, again: bool = False) -> int:
         stages = reproduce(params, progress)
     except StageFailed as failure:
         return _stopped(params, failure, base_name, base_sha, notes, progress)
+    if locked:
+        _check_locked()
     notes += _dirty_note()
     key = inputs_key(base_sha, notes)
-    if not again and KEY.is_file() and KEY.read_text(encoding="utf-8") == key:
+    if not again and (earlier := _earlier(key)):
         progress.say("Nothing changed since the last review; its report stands (--again reviews anew).")
-        return _say(json.loads((FOLDER / "review.json").read_text(encoding="utf-8")), progress)
+        return _say(earlier, progress)
     rows = tuple(StageRow(stage.name, stage.state, round(stage.seconds, 1)) for stage in stages)
     found = _findings(params, base_name, base_sha, notes, rows, progress)
     _write(found, key, progress)
     return _say(found.to_json(), progress)
+
+
+def _check_locked() -> None:
+    """Refuse generated files that differ from HEAD after the reproduction.
+
+    Raises:
+        Refused: naming them.
+    """
+    changed = [path for path in git.dirty() if lock.is_generated(path)]
+    if changed:
+        raise Refused(
+            f"the commit does not hold what its tree gives: {', '.join(sorted(changed)[:8])}",
+            "Run `make update` on the branch and push: it merges main and reproduces.",
+        )
+
+
+def _earlier(key: str) -> dict[str, Any] | None:
+    """review.json of the last review, if that had the same inputs and its report is still there."""
+    reports = [FOLDER / name for name in ("review.json", "review.md", "review.html")]
+    if not all(path.is_file() for path in (KEY, *reports)) or KEY.read_text(encoding="utf-8") != key:
+        return None
+    try:
+        document: dict[str, Any] = json.loads(reports[0].read_text(encoding="utf-8"))
+    except ValueError:
+        return None
+    return document
 
 
 def _findings(
@@ -92,6 +127,7 @@ def _findings(
         stages=stages,
         params=changes,
         release=release,
+        pull_request=_pull_request(),
         **judged,
     )
     passed = Gate("validation", "validation", True, None, None, "every row fits the schema")
@@ -101,7 +137,7 @@ def _findings(
 def _with_evidently(found: Findings, params: config.Params, base_sha: str, progress: Progress) -> Findings:
     """Beside the report an Evidently page, where the data changed and the base's rows are at hand."""
     before = lock.data_md5(git.text_at(base_sha, "dvc.lock"))
-    now = lock.data_md5(lock.PATH.read_text(encoding="utf-8"))
+    now = lock.data_md5(lock.read())
     if found.data is None or before is None or before == now:
         return replace(found, data=None)
     from pipelines.review import evidence
@@ -117,13 +153,13 @@ def _stopped(
     """The review of a head whose rows are at fault; any other failed stage is an error of its own.
 
     Raises:
-        InputError: if a stage other than `validate` failed.
+        StageFailed: if a stage other than `validate` failed.
     """
     stages = tuple(StageRow(stage.name, stage.state, round(stage.seconds, 1)) for stage in failure.stages)
     failed = next(stage.name for stage in stages if stage.state == "failed")
     document = json.loads(VALIDATION.read_text(encoding="utf-8")) if VALIDATION.is_file() else {}
     if failed != "validate" or document.get("passed", True):
-        raise InputError(str(failure), failure.remedy) from failure
+        raise failure
     faults = tuple(Fault(f["column"], f["kind"], f["why"], tuple(f["examples"])) for f in document["faults"])
     gates = tuple(Gate(f"validation {f.column}: {f.kind}", "validation", False, None, None, f.why) for f in faults)
     found = Findings(
@@ -137,9 +173,16 @@ def _stopped(
         notes=("The rows are at fault, so nothing was trained and nothing compared.", *notes, *_dirty_note()),
         stages=stages,
         faults=faults,
+        pull_request=_pull_request(),
     )
     _write(found, "", progress)
     return _say(found.to_json(), progress)
+
+
+def _pull_request() -> int | None:
+    """The number of the pull request in whose run of Actions this is, or None."""
+    found = re.fullmatch(r"refs/pull/(\d+)/merge", os.environ.get("GITHUB_REF", ""))
+    return int(found.group(1)) if found else None
 
 
 def _dirty_note() -> list[str]:

@@ -14,7 +14,7 @@ from pipelines.review.findings import Findings
 from pipelines.scorer import Input, Signature, load_signature
 from pipelines.training.paths import MODEL, SIGNATURE
 
-DATABASE = "sqlite:///mlflow.db"
+DATABASE = Path("mlflow.db")
 PARAM_LENGTH = 500
 _TYPES = {"number": "float", "integer": "float", "boolean": "float", "category": "string", "timestamp": "long"}
 
@@ -39,23 +39,43 @@ def log(found: Findings, folder: Path, progress: Progress) -> str | None:
     for name, value in {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}.items():
         os.environ.setdefault(name, value)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    where = os.environ.get("MLFLOW_TRACKING_URI") or DATABASE
     try:
         with progress.step("Logging to MLflow"):
-            _log(found, folder, where)
+            _log(found, folder, os.environ.get("MLFLOW_TRACKING_URI") or _own_database())
     except Exception as error:  # a server, a database, a disk: whatever it is, the verdict stands
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         return f"Not logged to MLflow: {reason}"
     return None
 
 
-def _log(found: Findings, folder: Path, where: str) -> None:
+def _own_database() -> str:
+    """The address of mlflow.db, which appears with all its tables: MLflow never again opens one that has but some."""
+    import tempfile
+
+    from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
+
+    _hush()
+    if not DATABASE.exists():
+        with tempfile.TemporaryDirectory(prefix=f"{DATABASE}.", dir=DATABASE.absolute().parent) as beside:
+            made = Path(beside) / DATABASE.name
+            engine = create_sqlalchemy_engine(f"sqlite:///{made}")
+            _initialize_tables(engine)
+            engine.dispose()
+            made.replace(DATABASE)
+    return f"sqlite:///{DATABASE}"
+
+
+def _hush() -> None:
     import logging
 
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _log(found: Findings, folder: Path, where: str) -> None:
     import mlflow
 
-    logging.getLogger("mlflow").setLevel(logging.ERROR)
-    logging.getLogger("alembic").setLevel(logging.ERROR)
+    _hush()
     mlflow.set_tracking_uri(where)
     mlflow.set_experiment(found.name)
     tags = {
@@ -82,7 +102,7 @@ def _log_dataset(mlflow: Any) -> None:
     from mlflow.data.code_dataset_source import CodeDatasetSource
     from mlflow.data.meta_dataset import MetaDataset
 
-    md5 = lock.data_md5(lock.PATH.read_text(encoding="utf-8")) if lock.PATH.is_file() else None
+    md5 = lock.data_md5(lock.read())
     if md5:
         source = CodeDatasetSource(tags={"pointer": "data.dvc"})
         # Concrete to mlflow, abstract to its own type hints: a data set known by name and digest alone.

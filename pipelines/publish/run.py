@@ -1,0 +1,95 @@
+"""Publish a review: on a branch of the repository (commit, check, comment), or of a fork (the comment alone)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import Refused
+from pipelines.github import GitHub
+from pipelines.publish import comment, commit, event, handover
+
+CHECK = "review"
+TESTS, TESTS_CHECK = "test.yml", "test"
+ARTIFACT = "review"
+
+
+def publish(folder: Path) -> int:
+    """Publish the review of a branch of this repository.
+
+    Every step may be repeated: the commit is found again, the check is not put twice, the comment is updated.
+    """
+    happened = event.read(event.PullRequestEvent)
+    pull, github = happened.pull_request, GitHub.from_environment()
+    found = handover.from_folder(folder)
+    now = github.pull(pull.number)
+    if now["state"] != "open":
+        return _nothing(f"pull request {pull.number} is {now['state']} meanwhile")
+    if pull.head.repo is None or pull.head.repo.full_name != happened.repository.full_name:
+        raise Refused(f"pull request {pull.number} comes from a fork", "report-fork.yml posts its report.")
+    try:
+        carried = commit.push(pull.head.ref, pull.head.sha, found.generated)
+    except commit.Superseded as gone:
+        return _nothing(str(gone))
+    if now["head"]["sha"] not in (pull.head.sha, carried):
+        return _nothing(f"pull request {pull.number} moved to {now['head']['sha'][:12]} meanwhile")
+    if carried != pull.head.sha:
+        print(f"committed {carried[:12]} to {pull.head.ref!r}")
+        _check(github, pull.head.ref, carried, found.verdict)
+    way = comment.post(github, pull.number, carried, found.report, _run_url())
+    print(f"commented on pull request {pull.number} by {way}: {found.verdict}")
+    return 0
+
+
+def _check(github: GitHub, branch: str, sha: str, verdict: str) -> None:
+    """Put the required checks on the bot commit, for which GitHub starts no workflow by itself."""
+    conclusion = "success" if verdict == "pass" else "failure"
+    known = {(check["name"], check["conclusion"]) for check in github.checks(sha)}
+    if (CHECK, conclusion) not in known:
+        title = "The review passes" if verdict == "pass" else "The review fails"
+        github.create_check(sha, CHECK, conclusion, title, f"[What was run and found]({_run_url()})")
+    print(f"check {CHECK} on {sha[:12]}: {conclusion}")
+    if TESTS_CHECK not in {name for name, _ in known}:
+        github.dispatch(TESTS, branch)
+        print(f"started {TESTS} on {branch!r}")
+
+
+def publish_fork() -> int:
+    """Post the report of a fork's review. The artifact is the fork's word; who and what it is for is GitHub's.
+
+    Raises:
+        Refused: if the artifact does not belong to a pull request of that commit and repository.
+    """
+    happened = event.read(event.WorkflowRunEvent)
+    run, github = happened.workflow_run, GitHub.from_environment()
+    if run.event != "pull_request" or run.head_repository.full_name == happened.repository.full_name:
+        return _nothing("the run is not one of a fork's pull request")
+    artifact = next((a for a in github.artifacts(run.id) if a["name"] == ARTIFACT), None)
+    if artifact is None:
+        raise Refused(f"run {run.id} has no artifact {ARTIFACT!r}", "Look into the review's job.")
+    if artifact["size_in_bytes"] > handover.LARGEST_ZIP:
+        raise Refused(f"the artifact has {artifact['size_in_bytes']:,} bytes", "It is not posted; look into the run.")
+    found = handover.from_zip(github.download_artifact(artifact["id"], handover.LARGEST_ZIP))
+    if found.number is None:
+        raise Refused("the artifact names no pull request", "Look into the review's job.")
+    now = github.pull(found.number)
+    theirs = (now["head"]["repo"] or {}).get("full_name")
+    if theirs != run.head_repository.full_name:
+        raise Refused(f"pull request {found.number} is not of {run.head_repository.full_name}", "It is not posted.")
+    if now["state"] != "open" or now["head"]["sha"] != run.head_sha:
+        return _nothing(f"pull request {found.number} is closed or has moved on")
+    way = comment.post(github, found.number, run.head_sha, found.report, _run_url(run.id))
+    print(f"commented on pull request {found.number} by {way}: {found.verdict}")
+    return 0
+
+
+def _nothing(why: str) -> int:
+    print(f"Nothing to publish: {why}.")
+    return 0
+
+
+def _run_url(run: int | None = None) -> str:
+    server = os.environ.get("GITHUB_SERVER_URL", "https://github.com")
+    number: Any = run or os.environ.get("GITHUB_RUN_ID", "")
+    return f"{server}/{os.environ.get('GITHUB_REPOSITORY', '')}/actions/runs/{number}"

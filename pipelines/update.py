@@ -1,0 +1,93 @@
+"""Verb `update`: merge main into the branch, throw the generated files away, reproduce, and commit the merge.
+
+dvc.lock, metrics and plots of two branches conflict as soon as both change the model, and no hand can merge them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+from pathlib import Path
+
+from pipelines import config
+from pipelines.errors import InputError, Refused
+from pipelines.git import base_commit, branch, git, try_git
+from pipelines.lock import is_generated
+from pipelines.progress import Progress
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the verb."""
+    parser.add_argument("--base", help="revision to merge (default: origin/main, or main without an origin)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Bring the branch up to date with the base."""
+    from pipelines.ingest.data import bring, check_ingest
+    from pipelines.ingest.remote import from_environment
+    from pipelines.reproduce import reproduce
+
+    progress = Progress()
+    if arguments.base is None and try_git("remote", "get-url", "origin") is not None:
+        with progress.step("Fetching main"):
+            try_git("fetch", "--quiet", "origin", "main")
+    name, base = base_commit(arguments.base)
+    if not Path(git("rev-parse", "--git-path", "MERGE_HEAD")).exists():
+        _merge(name, base)
+    _settle(base)
+    params = config.load()
+    from_environment(Path())
+    check_ingest(params, Path())
+    bring(params, Path(), progress.say)
+    reproduce(params, progress)
+    git("add", "--all", "--", "dvc.lock", "reports")
+    message = f"Merge {name} and reproduce the pipeline"
+    if Path(git("rev-parse", "--git-path", "MERGE_HEAD")).exists() or git("diff", "--cached", "--name-only"):
+        git("commit", "--quiet", "--no-verify", "-m", message)
+        print(f"{branch()} is up to date with {name}; push it.")
+    else:
+        print(f"{branch()} was up to date with {name}.")
+    return 0
+
+
+def _merge(name: str, base: str) -> None:
+    """Begin the merge; conflicts stay in the work tree for `_settle`.
+
+    Raises:
+        InputError: if the work tree has changes of its own.
+    """
+    if changed := git("status", "--porcelain", "--untracked-files=no"):
+        shown = ", ".join(line[3:] for line in changed.splitlines()[:5])
+        raise InputError(
+            f"the work tree has changes that are not committed: {shown}", "Commit them, then run `make update`."
+        )
+    try:
+        git("merge", "--no-commit", "--no-ff", base)
+    except subprocess.CalledProcessError as error:
+        if not _conflicts():
+            raise InputError(
+                f"{name} cannot be merged: {(error.stderr or error.stdout).strip()}", "Mend it and run again."
+            ) from error
+
+
+def _settle(base: str) -> None:
+    """Take the base's generated files where both sides changed them; reproduction replaces them anyway.
+
+    Raises:
+        Refused: if anything else conflicts: people merge that.
+    """
+    left = [path for path in _conflicts() if not is_generated(path)]
+    if left:
+        raise Refused(
+            "these conflict, and only people can merge them:\n" + "\n".join(f"  {path}" for path in left),
+            "Merge them, `git add` them, and run `make update` again (`git merge --abort` undoes all).",
+        )
+    for path in _conflicts():
+        if try_git("cat-file", "-e", f"{base}:{path}") is None:
+            git("rm", "--quiet", "--force", "--ignore-unmatch", "--", path)
+        else:
+            git("checkout", "--quiet", base, "--", path)
+
+
+def _conflicts() -> list[str]:
+    return [path for path in git("diff", "--name-only", "--diff-filter=U", "-z").split("\0") if path]
