@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.publish import comment
+
+LINK = "https://github.com/acme/fraud/actions/runs/1"
+
+
+def test_a_short_report_is_left_as_it_is() -> None:
+    assert comment.fitting("# fine\n", LINK) == "# fine\n"
+
+
+def test_a_long_report_is_cut_before_a_section_with_a_link_to_the_rest() -> None:
+    row = "| a | b |\n"
+    report = "# verdict\n\nwhy\n\n## one\n\n" + row * 100 + "\n## two\n\n" + row * 10_000
+    cut = comment.fitting(report, LINK)
+    assert len(cut) <= comment.LIMIT
+    assert "## one" in cut
+    assert "## two" not in cut
+    assert cut.rstrip().endswith(f"]({LINK}).**")
+
+
+def test_no_cut_falls_into_an_open_details() -> None:
+    report = "# verdict\n\nwhy\n\n" + "<details><summary>x</summary>\n\n## inner\n" + "row\n" * 30_000 + "</details>\n"
+    cut = comment.fitting(report, LINK)
+    assert cut.count("<details") == cut.count("</details>")
+    assert "verdict" in cut
+
+
+@given(st.lists(st.text(max_size=3_000), max_size=60))
+def test_whatever_the_report_it_fits(parts: list[str]) -> None:
+    report = "\n## s\n".join(parts)
+    cut = comment.fitting(report, LINK)
+    assert len(cut) <= comment.LIMIT - 2_000 or cut == report
+    assert len(cut) <= comment.LIMIT
+
+
+def test_the_watermark_is_found_whatever_its_commit() -> None:
+    for sha in ("0" * 40, "abcdef0123"):
+        assert comment._WATERMARK.search("text\n\n" + comment.watermark(sha))
+    assert not comment._WATERMARK.search('![](https://cml.dev/watermark.png#ab "CML watermark other")')
