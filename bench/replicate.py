@@ -41,3 +41,8 @@ def _copied(table: pa.Table, copy: int, key: str) -> pa.Table:
             values = pc.add(values, later).cast(field.type)
         columns.append(values)
     return pa.table(columns, schema=table.schema)
+
+
+def rows_of(path: Path) -> int:
+    """Number of rows of a Parquet file."""
+    return int(pq.read_metadata(path).num_rows)

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Mapping
 from statistics import median
 
+from threadpoolctl import threadpool_limits as threadpool_limits  # type: ignore[import-untyped]
+
 RUNS = 5
 THREADS = min(2, os.cpu_count() or 1)  # of either side
 Says = Callable[[str], None]

@@ -1,0 +1,66 @@
+"""`python -m bench [SUBJECT...]`: measure, print a table, write bench/results.json; 1 if a target does not hold."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from bench import results
+from bench.problem import Problem
+from bench.results import Result
+
+SUBJECTS = ("unchanged_review", "params_only", "bootstrap", "score_row", "score_batch", "many_rows")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure the subjects that are named, or all."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure the speed targets.")
+    parser.add_argument("subjects", nargs="*", metavar="SUBJECT", help=f"of {', '.join(SUBJECTS)}; all by default")
+    chosen = parser.parse_args(arguments).subjects or list(SUBJECTS)
+    if unknown := sorted(set(chosen) - set(SUBJECTS)):
+        parser.error(f"there is no {', '.join(unknown)}; the subjects are {', '.join(SUBJECTS)}")
+    measured = measure(chosen, Console(stderr=True, highlight=False))
+    results.save(measured, [importlib.import_module(f"bench.{subject}").NAME for subject in SUBJECTS])
+    Console().print(table(measured))
+    print(f"Written to bench/{results.PATH.name}.")
+    return 0 if all(result.holds for result in measured) else 1
+
+
+def measure(subjects: Sequence[str], console: Console) -> list[Result]:
+    """Measure subjects one after the other, saying on the console what runs."""
+    measured: list[Result] = []
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, console.status("Starting") as status:
+        problem = Problem(Path(folder), status.update)
+        for subject in subjects:
+            started = time.monotonic()
+            measured.append(importlib.import_module(f"bench.{subject}").measure(problem, status.update))
+            console.print(f"  {subject}  {time.monotonic() - started:.0f} s", markup=False)
+    return measured
+
+
+def table(measured: Sequence[Result]) -> Table:
+    """The results for a person."""
+    shown = Table("subject", "value", "peer", "ratio", "target", "holds")
+    for result in measured:
+        peers = "\n".join(f"{name}: {value:.3g} {result.unit}" for name, value in result.peers.items())
+        shown.add_row(
+            f"{result.name}\n[dim]{result.note}[/dim]" if result.note else result.name,
+            f"{result.value:.3g} {result.unit}",
+            peers,
+            "" if result.ratio is None else f"{result.ratio:.3g}",
+            result.target,
+            "yes" if result.holds else "[bold red]no[/bold red]",
+        )
+    return shown
+
+
+if __name__ == "__main__":
+    sys.exit(main())

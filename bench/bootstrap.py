@@ -1,0 +1,51 @@
+"""1,000 paired resamples of 50,000 rows with all metrics of two models, against one fit of the default model."""
+
+from __future__ import annotations
+
+from bench.problem import Problem
+from bench.results import Result
+from bench.timing import THREADS, Says, in_turns, threadpool_limits
+from pipelines import config, features, tables
+from pipelines.metrics import Weighted, paired_bootstrap
+from pipelines.scorer import Scorer, load_signature
+from pipelines.training import estimators
+
+NAME = "paired bootstrap, 1,000 resamples of 50,000 rows, all metrics of two models"
+ROWS, RESAMPLES = 50_000, 1_000
+MODELS = ("boosting", "logistic")
+
+
+def measure(problem: Problem, says: Says) -> Result:
+    """Time both on the training rows of the default problem."""
+    root = problem.default.path
+    params = config.load(root / "params.yaml")
+    inputs = features.inputs_of(params)
+    table = tables.read_data(tables.connect(), root / tables.DATA)
+    side = tables.side(table, params, tables.load_split(root / tables.SPLIT), "train")
+    rows = tables.load(side, params, inputs)
+    matrix = features.graph(params, features.vocabulary_of(params, rows.inputs)).transform(rows.inputs)
+    signature = load_signature(root / "models/signature.json")
+    some = {name: values[:ROWS] for name, values in rows.inputs.items()}
+    target = rows.target[:ROWS]
+    assert len(target) == ROWS and 0 < target.sum() < ROWS
+    weighted = [
+        Weighted(params.task, target, Scorer(root / f"models/candidates/{name}.onnx", signature).score(some), 0.3)
+        for name in MODELS
+    ]
+
+    def resample() -> None:
+        paired_bootstrap(weighted, ROWS, RESAMPLES, seed=7)
+
+    def fit() -> None:
+        estimators.fit("boosting", params.candidates["boosting"], matrix, rows.target)
+
+    with threadpool_limits(THREADS):
+        medians = in_turns({"bootstrap": resample, "one fit": fit}, says)
+    return Result(
+        name=NAME,
+        value=medians["bootstrap"],
+        unit="s",
+        peers={"one fit of the default model": medians["one fit"]},
+        target="ratio < 1",
+        note=f"fit on {len(rows.target):,} rows; {THREADS} threads",
+    )

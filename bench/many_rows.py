@@ -1,0 +1,63 @@
+"""Validation and split of ten million rows: the largest memory that either stage takes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from bench import replicate
+from bench.problem import Problem
+from bench.results import Result
+from bench.timing import Says
+from pipelines import config
+from tests.fixtures_repo import quiet
+
+NAME = "validation and split of 10 million rows"
+ROWS = 10_000_000
+STAGES = ("validate", "split")
+# A process begins with the peak of the one that started it, so a small one stands between this one and the stage.
+_PEAK = """
+import resource, subprocess, sys
+code = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(code)
+"""
+
+
+def measure(problem: Problem, says: Says) -> Result:
+    """Run both stages once; memory does not scatter as time does."""
+    source = problem.with_data.path
+    params = config.load(source / "params.yaml")
+    folder = problem.folder / "many-rows"
+    folder.mkdir()
+    shutil.copy2(source / "params.yaml", folder)
+    small = sum(replicate.rows_of(path) for path in (source / "data").glob("*.parquet"))
+    rows = replicate.write(source / "data", folder / "data", -(-ROWS // small), params.table.key, says)
+    assert rows >= ROWS
+    peaks, notes = [], []
+    for stage in STAGES:
+        says(f"{stage} of {rows:,} rows")
+        peak, seconds = _run(folder, source, stage)
+        peaks.append(peak)
+        notes.append(f"{stage} {peak:.2f} GB, {seconds:.0f} s")
+    shutil.rmtree(folder)
+    return Result(name=NAME, value=max(peaks), unit="GB", target="value <= 4", note="; ".join(notes))
+
+
+def _run(folder: Path, sources: Path, stage: str) -> tuple[float, float]:
+    """Largest resident memory (GB) and seconds of a stage that must succeed."""
+    environment = {**os.environ, **quiet(), "PYTHONPATH": str(sources)}
+    del environment["OMP_NUM_THREADS"]
+    started = time.monotonic()
+    command = [sys.executable, "-m", f"pipelines.training.{stage}"]
+    done = subprocess.run(
+        [sys.executable, "-c", _PEAK, *command], cwd=folder, env=environment, capture_output=True, text=True
+    )
+    if done.returncode:
+        raise RuntimeError(f"{stage} ended with {done.returncode}:\n{done.stderr}")
+    kilobytes = int(done.stdout) / (1024 if sys.platform == "darwin" else 1)
+    return kilobytes * 1024 / 1e9, time.monotonic() - started

@@ -1,0 +1,34 @@
+"""A review that finds nothing changed, against `dvc repro` that finds nothing to do."""
+
+from __future__ import annotations
+
+from bench.problem import Problem, dvc, must, threads
+from bench.results import Result
+from bench.timing import Says, in_turns
+
+NAME = "review that finds nothing changed"
+
+
+def measure(problem: Problem, says: Says) -> Result:
+    """Time both in one clone of the default problem, whose review was written before."""
+    clone = problem.clone(problem.default)
+    said: list[str] = []
+
+    def review() -> None:
+        done = clone.verb("review", "--base", "main", **threads())
+        if done.code not in (0, 1):
+            must(done)
+        said.append(done.out)
+
+    says("Reviewing the default problem")
+    review()
+    said.clear()
+    medians = in_turns({"review": review, "dvc repro": lambda: dvc(clone, "repro")}, says)
+    return Result(
+        name=NAME,
+        value=medians["review"],
+        unit="s",
+        peers={"dvc repro": medians["dvc repro"]},
+        target="ratio <= 3",
+        sound=all("Nothing changed" in out for out in said),
+    )
