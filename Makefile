@@ -27,20 +27,29 @@ install = for p in $(pythons); do \
 		"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && \
 		exec "$$p" requirements/install.py $(1); \
 	done; echo "make: $(no_python)." >&2; exit 2
+pytest = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(run) pytest -n $(WORKERS) --dist loadgroup
 # Run a command and say its seconds.
 timed = @start=$$(date +%s); $(2); status=$$?; echo "$(1): $$(($$(date +%s) - start)) s"; exit $$status
 
 .PHONY: help
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: review
 review: setup  ## reproduce the pipeline, compare with main, write reports/review/ (BASE=revision)
 	@$(run) pipelines review $(if $(BASE),--base "$(BASE)") $(if $(LOCKED),--locked)
 
 .PHONY: test
-test: lint  ## lint, types and every test (WORKERS=number, ARGS="-k name")
-	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(run) pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+test: lint workflow-tools  ## lint, types and every test (WORKERS=number, ARGS="-k name")
+	@$(pytest) $(ARGS)
+
+.PHONY: test-workflows
+test-workflows: setup workflow-tools  ## only the tests that run the workflow files
+	@$(pytest) tests/workflows $(ARGS)
+
+.PHONY: workflow-tools
+workflow-tools: setup  ## bring what runs and lints the workflow files in tests
+	@$(run) tests.workflows.install
 
 .PHONY: data
 data: setup  ## bring the rows that params.yaml names into data/

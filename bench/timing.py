@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from statistics import median
 
-from threadpoolctl import threadpool_limits as threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits as threadpool_limits
 
 RUNS = 5
 THREADS = min(2, os.cpu_count() or 1)  # of either side

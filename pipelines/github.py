@@ -1,23 +1,36 @@
-"""The calls of GitHub's REST API that are in use: time-outs, retries, pages, and errors that say what to do."""
+"""The calls of GitHub's REST API that are in use: time-outs, retries, pages, and errors that say what to do.
+
+A call is tried again after a broken connection, a 5xx answer and a rate limit, for PATIENCE seconds together. A POST
+makes something new, and what GitHub may have done is not done twice: it is tried again only where it was not sent, or
+where GitHub says that it did not do it (429, 403 of a rate limit, 500, 503). After a read time-out, a connection
+dropped later than that, 502 or 504 (a gateway that stopped waiting), it ends with Unreachable; every verb looks for
+what is there before it makes anything, so it can be run again.
+"""
 
 from __future__ import annotations
 
 import os
+import re
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
-from urllib.parse import quote
+from typing import Any, TypeVar
+from urllib.parse import quote, urljoin, urlsplit
 
 import requests
+from urllib3.exceptions import NewConnectionError
 
-from pipelines.errors import InputError, Refused, Unreachable
+from pipelines.errors import InputError, MainlineError, Refused, Unreachable
 
 API = "https://api.github.com"
 VERSION = "2022-11-28"
-TIMEOUT = (10, 30)  # seconds to connect, and between two bytes of an answer
+TIMEOUT = (10.0, 30.0)  # seconds to connect, and between two bytes of an answer
 TRIES = 5
-LONGEST_WAIT = 60.0
+PATIENCE = 300.0  # seconds that one call waits at most, all its tries together
 Json = Any
+Read = TypeVar("Read")
+_SLUG = re.compile(r"(?!\.+(?:/|$))[\w.-]+/(?!\.+$)[\w.-]+", re.ASCII)
+_NOT_DONE = (500, 503)  # of the 5xx, those after which a POST can be sent again
 
 
 class GitHub:
@@ -28,18 +41,37 @@ class GitHub:
     """
 
     def __init__(
-        self, repository: str, token: str, api: str = API, sleep: Callable[[float], None] = time.sleep
+        self,
+        repository: str,
+        token: str,
+        api: str = API,
+        sleep: Callable[[float], None] = time.sleep,
+        timeout: tuple[float, float] = TIMEOUT,
     ) -> None:
-        """Talk to `api` with `token`; nothing is sent yet."""
+        """Talk to `api` with `token`; nothing is sent yet.
+
+        Raises:
+            InputError: if one of them cannot be right.
+        """
+        if not _SLUG.fullmatch(repository):
+            raise InputError(
+                f"GITHUB_REPOSITORY is {repository!r}, not OWNER/NAME", "Set it, for example to acme/fraud."
+            )
+        if not re.fullmatch(r"[!-~]+", token):
+            raise InputError("GITHUB_TOKEN holds a blank, a line end or nothing", "Set it anew: `gh auth token`.")
+        if not re.match(r"https?://[\w.-]", api):
+            raise InputError(f"GITHUB_API_URL is {api!r}, no address", f"Set it, for example to {API}.")
         self.repository = repository
+        self._token = token
         self._api = api.rstrip("/")
         self._sleep = sleep
+        self._timeout = timeout
         self._session = requests.Session()
-        self._session.trust_env = True
+        # Not a header of the session, which a .netrc would replace. requests takes it away on the way to another host.
+        self._session.auth = self._sign
         self._session.headers.update(
             {
                 "Accept": "application/vnd.github+json",
-                "Authorization": f"Bearer {token}",
                 "X-GitHub-Api-Version": VERSION,
                 "User-Agent": "mainline",
             }
@@ -102,21 +134,23 @@ class GitHub:
         return self._pages(f"actions/runs/{run}/artifacts", key="artifacts")
 
     def download_artifact(self, artifact: int, limit: int) -> bytes:
-        """The zip of an artifact.
+        """The zip of an artifact, which another host holds.
 
         Raises:
             Refused: if it has more than `limit` bytes, whatever its headers say.
         """
-        path = f"actions/artifacts/{artifact}/zip"
-        with self._answer("GET", self._url(path), None, stream=True) as answer:
-            content = b""
+
+        def read(answer: requests.Response) -> bytes:
+            content = bytearray()
             for part in answer.iter_content(1 << 16):
                 content += part
                 if len(content) > limit:
                     raise Refused(
                         f"artifact {artifact} has more than {limit:,} bytes", "It is not posted; look into the run."
                     )
-        return content
+            return bytes(content)
+
+        return self._try("GET", self._url(f"actions/artifacts/{artifact}/zip"), read, stream=True)
 
     # Issues
 
@@ -187,84 +221,142 @@ class GitHub:
         """Make a variable of Actions."""
         return self._call("POST", "actions/variables", {"name": name, "value": value})
 
+    def update_variable(self, name: str, value: str) -> Json:
+        """Change a variable of Actions."""
+        return self._call("PATCH", f"actions/variables/{quote(name, safe='')}", {"name": name, "value": value})
+
     # How a call is made
+
+    def _sign(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
 
     def _url(self, path: str) -> str:
         return f"{self._api}/repos/{self.repository}/{path}".rstrip("/")
 
     def _call(self, method: str, path: str, body: Json = None) -> Json:
-        answer = self._answer(method, self._url(path), body)
-        return answer.json() if answer.content else None
+        return self._try(method, self._url(path), lambda answer: answer.json() if answer.content else None, json=body)
 
     def _pages(self, path: str, query: Mapping[str, str] | None = None, key: str | None = None) -> Iterator[Json]:
         url: str | None = self._url(path)
         parameters: dict[str, str] | None = {"per_page": "100", **(query or {})}
         while url:
-            answer = self._answer("GET", url, None, params=parameters)
-            document = answer.json()
-            yield from document[key] if key else document
-            url, parameters = answer.links.get("next", {}).get("url"), None
+            document, following = self._try(
+                "GET", url, lambda answer: (answer.json(), answer.links.get("next", {}).get("url")), params=parameters
+            )
+            page = document.get(key) if key and isinstance(document, dict) else document
+            if not isinstance(page, list):
+                raise Unreachable(f"GitHub: GET {_path(url)}: not a list", "Look at what GITHUB_API_URL names.")
+            yield from page
+            url, parameters = urljoin(url, following) if following else None, None
+            if url and urlsplit(url)[:2] != urlsplit(self._api)[:2]:
+                # The token is for the one host.
+                raise InputError(
+                    f"GitHub: GET {_path(self._url(path))}: its next page is on another host",
+                    f"Set GITHUB_API_URL to the address by which the server knows itself; it is {self._api}.",
+                )
 
-    def _answer(self, method: str, url: str, body: Json, **options: Any) -> requests.Response:
-        """An answer below 400, after retries.
+    def _try(self, method: str, url: str, read: Callable[[requests.Response], Read], **options: Any) -> Read:
+        """What `read` makes of an answer, after retries (see the module's docstring).
 
         Raises:
-            Unreachable: if there is none, or GitHub is busy or broken for longer than the retries last.
+            Unreachable: if there is no answer, or GitHub is busy or broken for longer than the retries last.
             Refused: if the token may not do it.
             InputError: if GitHub refuses the request itself.
         """
-        said = ""
+        waited = 0.0
+        again = method != "POST"
+        remedy = "Run it again when githubstatus.com is green."
         for attempt in range(TRIES):
+            wait = 2.0**attempt
             try:
-                answer = self._session.request(method, url, json=body, timeout=TIMEOUT, **options)
+                # A POST that follows a redirect becomes a GET, and GitHub's answer to that looks like success.
+                redirects = method == "GET"
+                with self._session.request(
+                    method, url, timeout=self._timeout, allow_redirects=redirects, **options
+                ) as answer:
+                    if answer.status_code < 300:
+                        return read(answer)
+                    said = _reason(answer).replace(self._token, "***")
+                    pause = _wait(answer, attempt)
+                    if pause is None:
+                        raise _error(f"GitHub: {method} {_path(url)}: {said}", answer.status_code)
+                    wait, done = pause, answer.status_code >= 500 and answer.status_code not in _NOT_DONE
+            except requests.exceptions.InvalidURL as error:
+                raise InputError(
+                    f"GITHUB_API_URL is {self._api!r}, no address", f"Set it, for example to {API}."
+                ) from error
             except requests.RequestException as error:
-                said, wait = type(error).__name__, 2.0**attempt
-            else:
-                if answer.status_code < 400:
-                    return answer
-                said, pause = _reason(answer), self._wait(answer, attempt)
-                if pause is None:
-                    raise _error(method, url, answer, said)
-                wait = pause
+                said, done = type(error).__name__, _may_have_arrived(error)
+            if done and not again:
+                said += "; it may have been done all the same"
+                break
+            if waited + wait > PATIENCE:
+                remedy = f"GitHub asks for {wait / 60:.0f} minutes of patience; run it again after that."
+                break
             if attempt + 1 < TRIES:
+                print(f"GitHub: {method} {_path(url)}: {said}; trying again in {wait:.0f} s", file=sys.stderr)
                 self._sleep(wait)
-        raise Unreachable(f"GitHub: {method} {_path(url)}: {said}", "Run it again when githubstatus.com is green.")
+                waited += wait
+        raise Unreachable(f"GitHub: {method} {_path(url)}: {said}", remedy)
 
-    def _wait(self, answer: requests.Response, attempt: int) -> float | None:
-        """Seconds to the next try, or None where another try cannot help.
 
-        A secondary rate limit is a 403 or 429 with Retry-After; a primary one has no calls left and says when it ends.
-        """
-        if answer.status_code >= 500:
-            return 2.0**attempt
-        if answer.status_code not in (403, 429):
-            return None
-        after = answer.headers.get("Retry-After", "")
-        if after.isdigit():
-            return min(float(after), LONGEST_WAIT)
-        if answer.headers.get("X-RateLimit-Remaining") == "0":
-            reset = answer.headers.get("X-RateLimit-Reset", "")
-            return min(max(float(reset) - time.time(), 1.0), LONGEST_WAIT) if reset.isdigit() else LONGEST_WAIT
-        limited = answer.status_code == 429 or "secondary rate limit" in _reason(answer).lower()
-        return min(LONGEST_WAIT, 10 * 2.0**attempt) if limited else None
+def _wait(answer: requests.Response, attempt: int) -> float | None:
+    """Seconds to the next try, or None where another try cannot help.
+
+    A secondary rate limit is a 403 or 429, mostly with Retry-After; a primary one has no calls left and says when it
+    ends. See GitHub's "Rate limits for the REST API", which asks for a minute where nothing is said, then for more.
+    """
+    broken = answer.status_code >= 500
+    if not broken and answer.status_code not in (403, 429):
+        return None
+    after = answer.headers.get("Retry-After", "")
+    if after.isdecimal():
+        return float(after)
+    if broken:
+        return 2.0**attempt
+    reset = answer.headers.get("X-RateLimit-Reset", "")
+    if answer.headers.get("X-RateLimit-Remaining") == "0" and reset.isdecimal():
+        return max(float(reset) - time.time() + 1.0, 1.0)
+    limited = answer.status_code == 429 or "secondary rate limit" in _reason(answer).lower()
+    return 60 * 2.0**attempt if limited else None
+
+
+def _may_have_arrived(error: requests.RequestException) -> bool:
+    """Whether GitHub may have got the request, although no answer came."""
+    if isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError | requests.exceptions.SSLError):
+        return False
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    return not isinstance(reason, NewConnectionError)
 
 
 def _reason(answer: requests.Response) -> str:
     """GitHub's own words, in one short line."""
     try:
         document = answer.json()
-        message = str(document.get("message", "")) if isinstance(document, dict) else ""
-    except ValueError:
-        message = ""
-    return f"{answer.status_code} {message[:200]}".strip()
+    except (ValueError, requests.RequestException):
+        document = None
+    words = []
+    if isinstance(document, dict):
+        faults = document.get("errors")
+        words = [_fault(fault) for fault in faults] if isinstance(faults, list) else []
+        words = [str(document.get("message") or ""), "; ".join(filter(None, words))]
+    return " ".join(f"{answer.status_code} {': '.join(filter(None, words))[:300]}".split())
 
 
-def _error(method: str, url: str, answer: requests.Response, said: str) -> Exception:
-    what = f"GitHub: {method} {_path(url)}: {said}"
-    if answer.status_code in (401, 403):
+def _fault(fault: Json) -> str:
+    if isinstance(fault, dict):
+        return str(fault.get("message") or " ".join(str(fault[key]) for key in ("field", "code") if key in fault))
+    return str(fault or "")
+
+
+def _error(what: str, status: int) -> MainlineError:
+    if status in (401, 403):
         return Refused(what, "Give the job the permission that docs/pull-request.md names for it.")
+    if status < 400:
+        return InputError(what, "The repository has moved: set GITHUB_REPOSITORY (and origin) to its new name.")
     return InputError(what, "Look at what the request names: it is gone, or GitHub does not take it.")
 
 
 def _path(url: str) -> str:
-    return "/" + url.split("://", 1)[-1].partition("/")[2]
+    return "/" + url.split("://", 1)[-1].partition("/")[2].partition("?")[0]

@@ -56,7 +56,7 @@ def data_md5(text: str | None) -> str | None:
 
 def _stages(text: str | None, where: str) -> dict[str, Any]:
     try:
-        document = yaml.safe_load(text or "") or {}
+        document = yaml.load(text or "", yaml.CSafeLoader) or {}
         stages = document.get("stages", {}) or {}
         if not isinstance(stages, dict):
             raise TypeError("stages is not a mapping")

@@ -183,12 +183,15 @@ def paired_bootstrap(
     Returns:
         For each model name -> shape (count,); entry i of every model comes from the same resample.
     """
+    from threadpoolctl import threadpool_limits
+
     collected: list[dict[str, list[Floats]]] = [{} for _ in models]
-    for weights in resamples(rows, count, seed):
-        for model, values in zip(models, collected, strict=True):
-            for name, value in model(weights).items():
-                if only is None or name in only:
-                    values.setdefault(name, []).append(value)
+    with threadpool_limits(limits=1, user_api="blas"):  # products this small would only wait for their threads
+        for weights in resamples(rows, count, seed):
+            for model, values in zip(models, collected, strict=True):
+                for name, value in model(weights).items():
+                    if only is None or name in only:
+                        values.setdefault(name, []).append(value)
     return [{name: np.concatenate(parts) for name, parts in values.items()} for values in collected]
 
 

@@ -85,7 +85,7 @@ def first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 )
 def test_the_identity_changes_with_each_part(first: str, changes: dict[str, str | None]) -> None:
     assert commit(changes) != first
-    assert commit({name: FILES[name] if name in FILES else None for name in changes}) == first
+    assert commit({name: FILES.get(name) for name in changes}) == first
 
 
 def test_the_identity_stays_with_everything_else(first: str) -> None:

@@ -18,6 +18,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Review the work tree; 0 if it passes, 1 if a gate says no."""
-    from pipelines.review.run import review
+    from pipelines.review.flow import review  # not named run, which is this function
 
     return review(base=arguments.base, again=arguments.again, locked=arguments.locked)

@@ -31,7 +31,7 @@ def param_changes(base: str | None, head: str) -> tuple[ParamChange, ...]:
 def _shown(*sides: str | None) -> tuple[str | None, str | None]:
     """Both values at a length that can be read, of long ones the part in which they begin to differ."""
     before, after = sides
-    common = len(os.path.commonprefix([before or "", after or ""]))
+    common = len(os.path.commonprefix([before or "", after or ""]))  # noqa: RUF071 - these are texts, not paths
     start = max(0, common - SHOWN // 2) if max(len(before or ""), len(after or "")) > SHOWN else 0
     cut = [value and "…" * (start > 0) + value[start : start + SHOWN] for value in sides]
     short = [
@@ -75,12 +75,12 @@ def stability_index(base: dict[str, int], head: dict[str, int]) -> float:
 
 def fits(found: dt.DataType, wanted: str) -> bool:
     """Whether a column of the table can be read as an input of this type."""
-    accepted = {
+    accepted: dict[str, bool] = {
         "category": found.is_string(),
         "timestamp": found.is_timestamp(),
         "boolean": found.is_boolean() or found.is_numeric(),
     }
-    return accepted.get(wanted, found.is_numeric())
+    return accepted.get(wanted, bool(found.is_numeric()))
 
 
 def data_change(train: ir.Table, base_profile: Path | None, base_signature: Path) -> DataChange:

@@ -11,12 +11,12 @@ from pipelines import config, lock
 from pipelines.progress import Progress
 from pipelines.review.changes import leaves
 from pipelines.review.findings import Findings
-from pipelines.scorer import Input, Signature, load_signature
+from pipelines.scorer import Signature, encode, load_signature
 from pipelines.training.paths import MODEL, SIGNATURE
 
 DATABASE = Path("mlflow.db")
 PARAM_LENGTH = 500
-_TYPES = {"number": "float", "integer": "float", "boolean": "float", "category": "string", "timestamp": "long"}
+_TYPES = {"category": "object", "timestamp": "int64"}  # of the graph's inputs; the others are float32
 
 
 def skipped() -> str | None:
@@ -58,8 +58,8 @@ def _own_database() -> str:
     if not DATABASE.exists():
         with tempfile.TemporaryDirectory(prefix=f"{DATABASE}.", dir=DATABASE.absolute().parent) as beside:
             made = Path(beside) / DATABASE.name
-            engine = create_sqlalchemy_engine(f"sqlite:///{made}")
-            _initialize_tables(engine)
+            engine = create_sqlalchemy_engine(f"sqlite:///{made}")  # type: ignore[no-untyped-call]
+            _initialize_tables(engine)  # type: ignore[no-untyped-call]
             engine.dispose()
             made.replace(DATABASE)
     return f"sqlite:///{DATABASE}"
@@ -111,17 +111,22 @@ def _log_dataset(mlflow: Any) -> None:
 
 
 def _log_model(mlflow: Any) -> None:
+    import numpy as np
     import onnx
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema
+    from mlflow.types import ColSpec, Schema, TensorSpec
 
     signature: Signature = load_signature(SIGNATURE)
-    inputs = Schema([ColSpec(_TYPES[item.type], item.name, required=not item.nullable) for item in signature.inputs])
-    outputs = Schema([ColSpec("float", signature.output)])
+    # As tensors of one column, which is what the graph takes: MLflow would give a column of a table no second axis.
+    column = (-1, 1)
+    inputs: list[ColSpec | TensorSpec] = [
+        TensorSpec(np.dtype(_TYPES.get(item.type, "float32")), column, item.name) for item in signature.inputs
+    ]
+    outputs: list[ColSpec | TensorSpec] = [TensorSpec(np.dtype("float32"), column, signature.output)]
     mlflow.onnx.log_model(
         onnx.load(MODEL),
         name="model",
-        signature=ModelSignature(inputs, outputs),
+        signature=ModelSignature(Schema(inputs), Schema(outputs)),
         input_example=_example(signature),
         # Named here: inferring them would run the model in a process of its own.
         pip_requirements=["onnxruntime", "numpy"],
@@ -129,19 +134,8 @@ def _log_model(mlflow: Any) -> None:
     )
 
 
-def _example(signature: Signature) -> Any:
-    import pandas as pd
-
-    return pd.DataFrame([{item.name: _cell(item, signature.example.get(item.name)) for item in signature.inputs}])
-
-
-def _cell(item: Input, value: Any) -> Any:
+def _example(signature: Signature) -> dict[str, Any]:
     import numpy as np
 
-    from pipelines.scorer import missing, to_epoch
-
-    if value is None:
-        value = missing(item)
-    if item.type == "timestamp":
-        return np.int64(to_epoch(value))
-    return value if item.type == "category" else np.float32(value)
+    cells = {item.name: np.array([signature.example.get(item.name)], dtype=object) for item in signature.inputs}
+    return {item.name: encode(item, cells[item.name])[:, None] for item in signature.inputs}

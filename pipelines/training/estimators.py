@@ -16,7 +16,7 @@ from pipelines.features import IR_VERSION, OPSETS, FeatureGraph
 
 INSTEAD = (
     "Use one that can: HistGradientBoosting, GradientBoosting, RandomForest, ExtraTrees, LogisticRegression, "
-    "Ridge, MLP, or a voting of them."
+    "Ridge or MLP."
 )
 
 
@@ -78,9 +78,11 @@ def to_graph(name: str, candidate: Candidate, fitted: Any, features: FeatureGrap
     Raises:
         InputError: if the estimator gives no probability, or cannot be converted.
     """
+    from sklearn.base import is_regressor
+
     classifies = task == "classification"
-    if classifies != hasattr(fitted, "predict_proba"):
-        lacks = "gives no probabilities (predict_proba)" if classifies else "is a classifier, and the task a regression"
+    if not (hasattr(fitted, "predict_proba") if classifies else is_regressor(fitted)):
+        lacks = "gives no probabilities (predict_proba)" if classifies else "is no regressor, and the task a regression"
         raise InputError(f"candidates.{name}: {candidate.estimator} {lacks}", INSTEAD)
     converted = _convert(name, candidate, fitted, len(features.names), classifies)
     output = converted.graph.output[-1].name

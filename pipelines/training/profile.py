@@ -19,7 +19,7 @@ BINS = 20
 
 
 def edges_of(table: ir.Table, inputs: tuple[Input, ...]) -> dict[str, list[float]]:
-    """Inner bin edges of each numeric input: its quantiles, each once; one scan.
+    """Inner bin edges of each numeric input: its quantiles, each once.
 
     Bin i holds the values above edge i - 1 and up to edge i; the first and the last are open.
     """
@@ -27,8 +27,8 @@ def edges_of(table: ir.Table, inputs: tuple[Input, ...]) -> dict[str, list[float
     if not numeric:
         return {}
     shares = [i / BINS for i in range(1, BINS)]
-    found = table.aggregate(**{name: table[name].cast("float64").quantile(shares) for name in numeric})
-    row = found.to_pyarrow().to_pylist()[0]
+    # One column at a time: the engine holds all values of a column for its quantiles, and cannot spill them.
+    row = {name: table[name].cast("float64").quantile(shares).to_pyarrow().as_py() for name in numeric}
     return {name: [float(edge) for edge in np.unique(rounded(row[name] or []))] for name in numeric}
 
 

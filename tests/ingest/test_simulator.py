@@ -229,7 +229,7 @@ def test_boosting_finds_fraud_well_and_better_than_a_linear_model(spec):
     from sklearn.metrics import average_precision_score
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     made = simulate(changed(spec, payments=60_000, customers=1_500, merchants=600, fraud_rate=0.02))
     made = made.filter(pc.is_valid(made["is_fraud"]))

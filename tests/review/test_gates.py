@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipelines.review import gates
+from pipelines.review.findings import Gate, MetricRow
+from tests.review.made_up import params
+
+
+def row(name, head=0.8, low=-0.01, high=0.02, base=0.8):
+    delta = None if low is None else (low + high) / 2
+    return MetricRow(name, base, head, delta, low, high)
+
+
+def floor(name, head, limit, task="classification"):
+    (gate,) = gates.floor_gates((row(name, head),), params(task, gates={"floors": {name: limit}}))
+    return gate
+
+
+def test_a_floor_holds_up_to_the_limit_itself_whichever_way_is_better():
+    assert floor("roc_auc", 0.7, 0.7).passed
+    assert not floor("roc_auc", 0.6999, 0.7).passed
+    assert floor("log_loss", 0.3, 0.3).passed
+    assert not floor("log_loss", 0.3001, 0.3).passed
+    assert floor("mae", 0.9, 1.0, "regression").passed
+    assert floor("log_loss", 0.3001, 0.3).why == "log_loss is 0.3001, at most 0.3 is asked"
+
+
+def test_a_metric_that_is_not_defined_misses_its_floor():
+    gate = floor("roc_auc", None, 0.1)
+    assert not gate.passed and gate.value is None
+    assert "not defined" in gate.why
+
+
+def regression(name, low, high, tolerance, task="classification", head=0.8):
+    (gate,) = gates.regression_gates(
+        (row(name, head, low, high),), params(task, gates={"regression": {name: tolerance}})
+    )
+    return gate
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high", "tolerance", "passes"),
+    [
+        ("roc_auc", -0.02, 0.01, 0.02, True),
+        ("roc_auc", -0.0201, 0.01, 0.02, False),
+        ("roc_auc", 0.01, 0.02, 0.0, True),
+        ("roc_auc", 0.0, 0.0, 0.0, True),
+        ("log_loss", -0.01, 0.02, 0.02, True),
+        ("log_loss", -0.01, 0.0201, 0.02, False),
+        ("log_loss", -0.02, -0.01, 0.0, True),
+    ],
+)
+def test_the_unfavourable_end_of_the_interval_may_lie_as_far_beyond_main_as_tolerated(
+    name, low, high, tolerance, passes
+):
+    assert regression(name, low, high, tolerance).passed is passes
+
+
+def test_the_reason_says_how_much_worse_in_the_unfavourable_case():
+    gate = regression("log_loss", -0.01, 0.05, 0.02)
+    assert "0.05 worse than main, and 0.02 worse is tolerated" in gate.why
+    assert (gate.value, gate.limit) == (-0.05, -0.02)
+    assert "0.01 better than main" in regression("roc_auc", 0.01, 0.05, 0.02).why
+
+
+def test_a_difference_without_an_interval_fails():
+    assert not regression("roc_auc", None, None, 1.0).passed
+    assert not regression("roc_auc", None, None, 1.0, head=None).passed
+
+
+def test_a_regression_is_gated_like_a_classification():
+    assert regression("mae", -0.5, 0.05, 0.1, "regression").passed
+    assert not regression("mae", -0.5, 0.11, 0.1, "regression").passed
+    assert not regression("r2", -0.11, 0.5, 0.1, "regression").passed
+
+
+def test_a_file_is_measured_in_megabytes(tmp_path: Path):
+    model = tmp_path / "model.onnx"
+    model.write_bytes(bytes(5_000_000))
+    assert [gate.passed for gate in gates.file_gates(model, params())] == [True]
+    model.write_bytes(bytes(5_000_001))
+    assert [gate.passed for gate in gates.file_gates(model, params())] == [False]
+
+
+def test_the_scoring_time_of_a_row_is_judged_relative_to_the_base(logistic, boosting, monkeypatch):
+    sides = (logistic.model, logistic.signature), (boosting.model, boosting.signature)
+    taken = {"logistic": 30e-6, "boosting": 10e-6}
+    monkeypatch.setattr(gates, "row_seconds", lambda scorer, calls: taken[scorer.signature.candidate])
+    (slower,) = gates.time_gates(*sides, params(gates={"scoring_time_ratio": 2.9}))
+    assert not slower.passed and slower.value == pytest.approx(3)
+    assert "a row takes 30 µs against 10 µs on main" in slower.why
+    (faster,) = gates.time_gates(*sides[::-1], params(gates={"scoring_time_ratio": 1.0}))
+    assert faster.passed
+
+
+def test_gates_that_are_shown_only_do_not_block():
+    shown = gates.shown_only([Gate("floor", "floors", False, 1.0, 2.0, "too low")])
+    assert shown == [Gate("floor", "floors", False, 1.0, 2.0, "too low", blocks=False)]

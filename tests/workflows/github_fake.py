@@ -1,0 +1,498 @@
+"""GitHub's REST API on loopback: emulate behind a recorder that validates each request and injects faults.
+
+Needs the tools of `make workflow-tools`. What emulate lacks is served here: heads that follow a bare git repository,
+artifacts, dispatches, rulesets, environments and variables. Nothing listens but on 127.0.0.1.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import itertools
+import json
+import re
+import socket
+import subprocess
+import threading
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from tests.workflows.install import NODE, environment, tools
+from tests.workflows.openapi import Validator
+
+REPOSITORY = "acme/fraud"
+FORK = "mallory/fraud"
+BOT = "github-actions[bot]"
+# Long, and of no real token's form, so that neither act's masking nor a secret scanner takes words of a log for it.
+TOKEN = "fake-token-of-the-workflow-0123456789abcdef"
+ALICE = "fake-token-of-alice-0123456789abcdef"
+MALLORY = "fake-token-of-mallory-0123456789abcdef"
+SEED = {
+    "tokens": {
+        TOKEN: {"login": BOT, "scopes": ["repo"]},
+        ALICE: {"login": "alice", "scopes": ["repo"]},
+        MALLORY: {"login": "mallory", "scopes": ["repo"]},
+    },
+    "github": {
+        "users": [{"login": BOT}, {"login": "alice"}, {"login": "mallory"}],
+        "orgs": [{"login": "acme", "members": [{"login": "alice", "role": "admin"}, {"login": BOT, "role": "admin"}]}],
+        "repos": [{"owner": "acme", "name": "fraud", "auto_init": True}],
+    },
+}
+# What a workflow's token needs for a call: https://docs.github.com/rest/authentication/permissions-required-for-github-apps
+PERMISSIONS = (
+    (r"(/issues/(\d+|comments)(/.*)?|/pulls(/.*)?)$", "pull-requests"),
+    (r"/issues(/.*)?$|/labels(/.*)?$", "issues"),
+    (r"/check-runs(/.*)?$", "checks"),
+    (r"/actions/variables(/.*)?$", "variables"),
+    (r"/actions(/.*)?$", "actions"),
+    (r"/git(/.*)?$|/contents(/.*)?$|/releases(/.*)?$", "contents"),
+    (r"/rulesets(/.*)?$|/environments(/.*)?$", "administration"),
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked, and what the answer was."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    body: Any
+    headers: dict[str, str]
+    status: int
+
+    @property
+    def short(self) -> str:
+        """`POST /issues/1/comments`: the path below the repository."""
+        return f"{self.method} {re.sub(r'^/repos/[^/]+/[^/]+', '', self.path) or '/'}"
+
+
+@dataclass
+class Fault:
+    """What happens to the next `times` requests that match."""
+
+    method: str
+    path: re.Pattern[str]
+    times: float
+    status: int = 500
+    message: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    before: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Status, headers and body."""
+
+    status: int
+    document: Any = None
+    content: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class GitHubFake:
+    """A GitHub to talk to at `url`; `reset` gives a new one.
+
+    Attributes:
+        requests: all that came through `url`, in order.
+        invalid: requests that GitHub's description does not allow, each with the reason.
+        dispatches: (workflow file, body) of each workflow that was started.
+        origin: the bare repository whose branches are the branches of acme/fraud, or None.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Start emulate, Prism and the recorder."""
+        ports = free_ports(2)
+        self._emulate = ports[0]
+        self._validator = Validator(folder, ports[1])
+        self._lock = threading.RLock()
+        self._server = self._listen(0)
+        self.port: int = self._server.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        seed = {**SEED, "github": {**SEED["github"], "baseUrl": self.url}}  # type: ignore[dict-item]
+        command = [NODE, Path(__file__).with_name("emulate.mjs"), tools() / "emulate", str(ports[0]), json.dumps(seed)]
+        self._node = subprocess.Popen(
+            command, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        )
+        self._ready()
+        self._validator.wait()
+        self._clear()
+
+    # What a test arranges
+
+    def reset(self, origin: Path | None = None) -> None:
+        """Forget everything; branches are those of `origin` from now on."""
+        assert self._node.stdin is not None
+        self._node.stdin.write("reset\n")
+        self._ready()
+        self.up()
+        self._clear()
+        self.origin: Path | None = origin
+
+    def pull(self, branch: str, title: str = "Change", *, fork: bool = False) -> int:
+        """Open a pull request against main; returns its number. A fork's commits are at refs/pull/NUMBER/head."""
+        if fork:
+            self.ask("POST", "/forks", {}, token=MALLORY)
+        head = f"mallory:{branch}" if fork else branch
+        body = {"title": title, "head": head, "base": "main"}
+        return int(self.ask("POST", "/pulls", body, token=MALLORY if fork else ALICE)["number"])
+
+    def comment(self, number: int, body: str, token: str = ALICE) -> int:
+        """Somebody comments; returns the comment's id."""
+        return int(self.ask("POST", f"/issues/{number}/comments", {"body": body}, token=token)["id"])
+
+    def artifact(self, run: int, name: str, content: bytes | Path, size: int | None = None) -> int:
+        """A run's artifact: a zip's bytes, or a folder to zip; returns its id."""
+        data = content if isinstance(content, bytes) else zipped(content)
+        number = next(self._ids)
+        self._artifacts[number] = (run, name, data, len(data) if size is None else size)
+        return number
+
+    def fail(
+        self,
+        method: str = "*",
+        path: str = "",
+        *,
+        status: int = 500,
+        times: float = float("inf"),
+        message: str = "",
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        """Answer the next `times` matching requests with an error; status 0 ends the connection without an answer."""
+        self._faults.append(Fault(method, re.compile(path), times, status, message, headers or {}))
+
+    def before(self, method: str, path: str, do: Callable[[], None]) -> None:
+        """Do something once, just before the next matching request is answered."""
+        self._faults.append(Fault(method, re.compile(path), 1, before=do))
+
+    def limit(self, path: str = "", *, times: int = 1, seconds: int = 1, status: int = 403) -> None:
+        """The secondary rate limit, in GitHub's words."""
+        message = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
+        self.fail("*", path, status=status, times=times, message=message, headers={"Retry-After": str(seconds)})
+
+    def down(self) -> None:
+        """Refuse connections until `up`."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._is_up = False
+
+    def up(self) -> None:
+        """Take connections again, at the same address."""
+        if not self._is_up:
+            self._server = self._listen(self.port)
+            self._is_up = True
+
+    # What a test asserts on
+
+    def ask(self, method: str, path: str, body: Any = None, *, token: str = ALICE, repository: str = REPOSITORY) -> Any:
+        """Ask past the recorder: not recorded, not validated, no fault.
+
+        Raises:
+            AssertionError: if the answer is an error.
+        """
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        content = b"" if body is None else json.dumps(body).encode()
+        answer = self._serve(method, f"/repos/{repository}{path}", headers, content)
+        assert answer.status < 400, answer
+        return answer.document
+
+    def comments(self, number: int) -> list[str]:
+        """The comments of a pull request or issue."""
+        return [comment["body"] for comment in self.ask("GET", f"/issues/{number}/comments?per_page=100")]
+
+    def checks(self, sha: str) -> dict[str, str]:
+        """Name -> conclusion of a commit's newest check runs."""
+        answer = self.ask("GET", f"/commits/{sha}/check-runs")
+        return {check["name"]: check["conclusion"] for check in answer["check_runs"]}
+
+    @property
+    def asked(self) -> list[str]:
+        """The requests in short, in order."""
+        return [request.short for request in self.requests]
+
+    @property
+    def changes(self) -> list[str]:
+        """The requests that change something and were answered, in short, in order."""
+        return [r.short for r in self.requests if r.method != "GET" and r.status < 400]
+
+    def close(self) -> None:
+        """End everything."""
+        if self._is_up:
+            self.down()
+        assert self._node.stdin is not None
+        self._node.stdin.close()
+        self._node.wait(10)
+        assert self._node.stdout is not None
+        self._node.stdout.close()
+        self._validator.close()
+
+    # How it works
+
+    def _clear(self) -> None:
+        with self._lock:
+            self._is_up = True
+            self.requests: list[Request] = []
+            self.invalid: list[str] = []
+            self.dispatches: list[tuple[str, Any]] = []
+            self.origin = None
+            self._faults: list[Fault] = []
+            self._artifacts: dict[int, tuple[int, str, bytes, int]] = {}
+            self._runs: list[dict[str, Any]] = []
+            self._kept: dict[str, dict[str, Any]] = {"rulesets": {}, "environments": {}, "variables": {}}
+            self._ids = itertools.count(9_000_000_001)  # GitHub's ids do not fit into 32 bits
+
+    def _ready(self) -> None:
+        assert self._node.stdout is not None
+        line = self._node.stdout.readline()
+        assert line == "ready\n", f"emulate did not start: {line!r}"
+
+    def _listen(self, port: int) -> ThreadingHTTPServer:
+        server = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        return server
+
+    def receive(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Answer | None:
+        """Validate, fail on purpose or answer, and record; None ends the connection."""
+        if target.startswith("/storage/"):
+            return self._blob(int(target.rsplit("/", 1)[1]), headers)
+        faults = self._validator.faults(method, target, headers, body)
+        fault = self._next_fault(method, target)
+        if fault and fault.before:
+            fault.before()
+        if faults:
+            self.invalid.append(f"{method} {target}: {'; '.join(faults)}")
+            answer: Answer | None = Answer(422, {"message": f"not by GitHub's description: {faults}"})
+        elif fault and not fault.before:
+            words = fault.message or f"fault for {method} {target}"
+            answer = Answer(fault.status, {"message": words}, headers=fault.headers) if fault.status else None
+        else:
+            answer = self._serve(method, target, headers, body)
+        self._record(method, target, headers, body, answer.status if answer else 0)
+        return answer
+
+    def _next_fault(self, method: str, target: str) -> Fault | None:
+        with self._lock:
+            for fault in self._faults:
+                if fault.times > 0 and fault.method in ("*", method) and fault.path.search(urlsplit(target).path):
+                    fault.times -= 1
+                    return fault
+        return None
+
+    def _record(self, method: str, target: str, headers: dict[str, str], body: bytes, status: int) -> None:
+        parts = urlsplit(target)
+        query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
+        document = json.loads(body) if body else None
+        with self._lock:
+            self.requests.append(Request(method, unquote(parts.path), query, document, headers, status))
+
+    def _serve(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Answer:
+        path = urlsplit(target).path
+        document = json.loads(body) if body else {}
+        with self._lock:
+            for pattern, own in _OWN:
+                if found := re.fullmatch(rf"{method} /repos/acme/fraud{pattern}", f"{method} {path}"):
+                    answer = own(self, method, document, *found.groups())
+                    if answer is not None:
+                        return answer
+        answer = self._ask_emulate(method, target, headers, body)
+        if answer.status < 300 and method in ("POST", "PATCH") and "/check-runs" in path:
+            self._runs = [run for run in self._runs if run["id"] != answer.document["id"]] + [answer.document]
+        return Answer(answer.status, self._amended(answer.document), answer.content, answer.headers)
+
+    def _ask_emulate(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Answer:
+        passed_on = ("authorization", "content-type")
+        kept = {key: value for key, value in headers.items() if key.lower() in passed_on}
+        kept["Host"] = f"127.0.0.1:{self.port}"  # emulate makes the links to further pages from it
+        connection = http.client.HTTPConnection("127.0.0.1", self._emulate, timeout=30)
+        try:
+            connection.request(method, target, body=body or None, headers=kept)
+            answer = connection.getresponse()
+            content = answer.read()
+            passed = {key: value for key, value in answer.getheaders() if key.lower() in ("link", "location")}
+            is_json = answer.headers.get_content_type() == "application/json" and content
+            return Answer(answer.status, json.loads(content) if is_json else None, content, passed)
+        finally:
+            connection.close()
+
+    def _amended(self, document: Any) -> Any:
+        """Heads as they are in git, and the bot as GitHub shows it."""
+        if isinstance(document, list):
+            return [self._amended(item) for item in document]
+        if not isinstance(document, dict):
+            return document
+        new = {key: self._amended(value) for key, value in document.items()}
+        if new.get("login") == BOT:
+            new["type"] = "Bot"
+        if self.origin and isinstance(new.get("head"), dict) and isinstance(new.get("base"), dict):
+            forked = (new["head"].get("repo") or {}).get("full_name") == FORK
+            head = f"refs/pull/{new['number']}/head" if forked else f"refs/heads/{new['head']['ref']}"
+            new["head"]["sha"] = self.tip(head) or new["head"]["sha"]
+            new["base"]["sha"] = self.tip(f"refs/heads/{new['base']['ref']}") or new["base"]["sha"]
+        return new
+
+    def tip(self, ref: str) -> str | None:
+        """The commit of a ref of the bare repository, or None."""
+        command = ["git", "--git-dir", str(self.origin), "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}"]
+        return subprocess.run(command, capture_output=True, text=True).stdout.strip() or None
+
+    def _blob(self, number: int, headers: dict[str, str]) -> Answer:
+        """What GitHub redirects a download to: another host, which must not see the token."""
+        if any(key.lower() == "authorization" for key in headers):
+            self.invalid.append("the token was sent to the storage of artifacts")
+        return Answer(200, content=self._artifacts[number][2], headers={"Content-Type": "application/zip"})
+
+    # What emulate lacks
+
+    def _list_artifacts(self, _method: str, _body: Any, run: str) -> Answer:
+        found = [
+            {"id": number, "name": name, "size_in_bytes": size, "expired": False, "workflow_run": {"id": int(run)}}
+            for number, (of, name, _, size) in self._artifacts.items()
+            if of == int(run)
+        ]
+        return Answer(200, {"total_count": len(found), "artifacts": found})
+
+    def _artifact_zip(self, _method: str, _body: Any, number: str) -> Answer:
+        if int(number) not in self._artifacts:
+            return Answer(404, {"message": "Not Found"})
+        return Answer(302, headers={"Location": f"http://localhost:{self.port}/storage/{number}"})
+
+    def _dispatch(self, _method: str, body: Any, workflow: str) -> Answer:
+        if self.origin and not self._has(f"refs/heads/main:.github/workflows/{workflow}"):
+            return Answer(404, {"message": "Not Found"})
+        if self.origin and not self.tip(f"refs/heads/{body['ref']}"):
+            return Answer(422, {"message": f"No ref found for: {body['ref']}"})
+        self.dispatches.append((workflow, body))
+        return Answer(204)
+
+    def _create_check(self, _method: str, body: Any) -> Answer | None:
+        if self.origin and not self._has(body.get("head_sha", "")):
+            return Answer(422, {"message": f"No commit found for SHA: {body.get('head_sha')}"})
+        return None
+
+    def _list_checks(self, _method: str, _body: Any, sha: str) -> Answer:
+        newest = {run["name"]: run for run in self._runs if run["head_sha"] == sha}
+        return Answer(200, {"total_count": len(newest), "check_runs": list(newest.values())})
+
+    def _has(self, name: str) -> bool:
+        command = ["git", "--git-dir", str(self.origin), "cat-file", "-e", name]
+        return bool(name) and subprocess.run(command, capture_output=True).returncode == 0
+
+    def _rulesets(self, method: str, body: Any, number: str | None = None) -> Answer:
+        kept = self._kept["rulesets"]
+        if method == "POST":
+            number = str(next(self._ids))
+        if number is None:
+            return Answer(200, [{"id": int(key), "name": rules["name"]} for key, rules in kept.items()])
+        if method != "POST" and number not in kept:
+            return Answer(404, {"message": "Not Found"})
+        if method != "GET":
+            kept[number] = {**body, "id": int(number)}
+        return Answer(201 if method == "POST" else 200, kept[number])
+
+    def _environments(self, method: str, body: Any, name: str | None = None) -> Answer:
+        kept = self._kept["environments"]
+        if name is None:
+            return Answer(200, {"total_count": len(kept), "environments": list(kept.values())})
+        if method == "PUT":
+            kept[name] = {"name": unquote(name), **(body or {})}
+        return Answer(200, kept[name]) if name in kept else Answer(404, {"message": "Not Found"})
+
+    def _variables(self, method: str, body: Any, name: str | None = None) -> Answer:
+        kept = self._kept["variables"]
+        if method == "POST":
+            if body["name"] in kept:
+                return Answer(409, {"message": "Already exists"})
+            kept[body["name"]] = body
+            return Answer(201, {})
+        if name is None:
+            return Answer(200, {"total_count": len(kept), "variables": list(kept.values())})
+        if name not in kept:
+            return Answer(404, {"message": "Not Found"})
+        if method == "PATCH":
+            kept[name] |= body
+            return Answer(204)
+        return Answer(200, kept[name])
+
+
+_OWN: tuple[tuple[str, Callable[..., Answer | None]], ...] = (
+    (r"/actions/runs/(\d+)/artifacts", GitHubFake._list_artifacts),
+    (r"/actions/artifacts/(\d+)/zip", GitHubFake._artifact_zip),
+    (r"/actions/workflows/([\w.-]+)/dispatches", GitHubFake._dispatch),
+    (r"/check-runs", GitHubFake._create_check),
+    (r"/commits/([0-9a-f]+)/check-runs", GitHubFake._list_checks),
+    (r"/rulesets(?:/(\d+))?", GitHubFake._rulesets),
+    (r"/environments(?:/([^/]+))?", GitHubFake._environments),
+    (r"/actions/variables(?:/(\w+))?", GitHubFake._variables),
+)
+
+
+def permissions(requests: Iterable[Request]) -> dict[str, str]:
+    """The permissions that a workflow's token needs for these requests."""
+    needed: dict[str, str] = {}
+    for request in requests:
+        name = next((name for pattern, name in PERMISSIONS if re.search(pattern, request.path)), "metadata")
+        level = "read" if request.method == "GET" else "write"
+        needed[name] = "write" if "write" in (level, needed.get(name)) else "read"
+    return needed
+
+
+def zipped(folder: Path) -> bytes:
+    """A folder as the zip of an artifact."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                archive.write(path, path.relative_to(folder).as_posix())
+    return buffer.getvalue()
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nothing listens on now."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [int(each.getsockname()[1]) for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def running(folder: Path) -> Iterator[GitHubFake]:
+    """One that ends with the fixture that uses this."""
+    fake = GitHubFake(folder)
+    try:
+        yield fake
+    finally:
+        fake.close()
+
+
+def _handler(fake: GitHubFake) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def _do(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            answer = fake.receive(self.command, self.path, dict(self.headers.items()), body)
+            if answer is None:
+                self.close_connection = True
+                return
+            content = json.dumps(answer.document).encode() if answer.document is not None else answer.content
+            self.send_response(answer.status)
+            kind = {"Content-Type": "application/json; charset=utf-8"} if answer.document is not None else {}
+            for name, value in {**kind, **answer.headers, "Content-Length": str(len(content))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _do  # noqa: N815 - names of the standard library
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Requests are recorded instead."""
+
+    return Handler
