@@ -54,13 +54,11 @@ class GitHub:
             InputError: if one of them cannot be right.
         """
         if not _SLUG.fullmatch(repository):
-            raise InputError(
-                f"GITHUB_REPOSITORY is {repository!r}, not OWNER/NAME", "Set it, for example to acme/fraud."
-            )
+            raise InputError(f"GITHUB_REPOSITORY is {repository!r}, not OWNER/NAME", "Set it, as in acme/fraud.")
         if not re.fullmatch(r"[!-~]+", token):
             raise InputError("GITHUB_TOKEN holds a blank, a line end or nothing", "Set it anew: `gh auth token`.")
         if not re.match(r"https?://[\w.-]", api):
-            raise InputError(f"GITHUB_API_URL is {api!r}, no address", f"Set it, for example to {API}.")
+            raise InputError(f"GITHUB_API_URL is {api!r}, no address", f"Set it, as in {API}.")
         self.repository = repository
         self._token = token
         self._api = api.rstrip("/")
@@ -264,44 +262,40 @@ class GitHub:
             Refused: if the token may not do it.
             InputError: if GitHub refuses the request itself.
         """
-        waited = 0.0
-        again = method != "POST"
-        remedy = "Run it again when githubstatus.com is green."
+        waited, unsure = 0.0, False
+        what, remedy = f"GitHub: {method} {_path(url)}", "Run it again when githubstatus.com is green."
         for attempt in range(TRIES):
             wait = 2.0**attempt
             try:
-                # A POST that follows a redirect becomes a GET, and GitHub's answer to that looks like success.
-                redirects = method == "GET"
+                # A POST that follows a redirect becomes a GET, and the answer to that looks like success.
                 with self._session.request(
-                    method, url, timeout=self._timeout, allow_redirects=redirects, **options
+                    method, url, timeout=self._timeout, allow_redirects=method == "GET", **options
                 ) as answer:
                     if answer.status_code < 300:
                         return read(answer)
                     said = _reason(answer).replace(self._token, "***")
-                    pause = _wait(answer, attempt)
+                    pause = _wait(answer, attempt, waited)
                     if pause is None:
-                        raise _error(f"GitHub: {method} {_path(url)}: {said}", answer.status_code)
-                    wait, done = pause, answer.status_code >= 500 and answer.status_code not in _NOT_DONE
+                        raise _error(f"{what}: {said}", answer.status_code)
+                    wait, unsure = pause, answer.status_code >= 500 and answer.status_code not in _NOT_DONE
             except requests.exceptions.InvalidURL as error:
-                raise InputError(
-                    f"GITHUB_API_URL is {self._api!r}, no address", f"Set it, for example to {API}."
-                ) from error
+                raise InputError(f"GITHUB_API_URL is {self._api!r}, no address", f"Set it, as in {API}.") from error
             except requests.RequestException as error:
-                said, done = type(error).__name__, _may_have_arrived(error)
-            if done and not again:
+                said, unsure = type(error).__name__, _may_have_arrived(error)
+            if unsure and method == "POST":
                 said += "; it may have been done all the same"
                 break
             if waited + wait > PATIENCE:
                 remedy = f"GitHub asks for {wait / 60:.0f} minutes of patience; run it again after that."
                 break
             if attempt + 1 < TRIES:
-                print(f"GitHub: {method} {_path(url)}: {said}; trying again in {wait:.0f} s", file=sys.stderr)
+                print(f"{what}: {said}; trying again in {wait:.0f} s", file=sys.stderr)
                 self._sleep(wait)
                 waited += wait
-        raise Unreachable(f"GitHub: {method} {_path(url)}: {said}", remedy)
+        raise Unreachable(f"{what}: {said}", remedy)
 
 
-def _wait(answer: requests.Response, attempt: int) -> float | None:
+def _wait(answer: requests.Response, attempt: int, waited: float) -> float | None:
     """Seconds to the next try, or None where another try cannot help.
 
     A secondary rate limit is a 403 or 429, mostly with Retry-After; a primary one has no calls left and says when it
@@ -318,8 +312,8 @@ def _wait(answer: requests.Response, attempt: int) -> float | None:
     reset = answer.headers.get("X-RateLimit-Reset", "")
     if answer.headers.get("X-RateLimit-Remaining") == "0" and reset.isdecimal():
         return max(float(reset) - time.time() + 1.0, 1.0)
-    limited = answer.status_code == 429 or "secondary rate limit" in _reason(answer).lower()
-    return 60 * 2.0**attempt if limited else None
+    limited = answer.status_code == 429 or "rate limit" in _reason(answer).lower()
+    return max(60.0, 2 * waited) if limited else None
 
 
 def _may_have_arrived(error: requests.RequestException) -> bool:

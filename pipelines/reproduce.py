@@ -122,34 +122,41 @@ def reproduce(params: config.Params, progress: Progress, root: Path = Path()) ->
 
 
 _STARTS = re.compile(r"^Running stage '([^']+)'")
+_PULLS = re.compile(r"^Pulling data for stage: '([^']+)'")
 _CACHED = re.compile(r"^Stage '([^']+)' didn't change, skipping")
 _RESTORED = re.compile(r"^Stage '([^']+)' is cached - skipping run")
+_ENDS = ("Updating lock file", "Data and pipelines are up to date")
+_NOT_PULLED = "Unable to pull data for stage"
 
 
 def _follow(lines: Iterable[str], said: list[str], progress: Progress) -> Iterator[Stage]:
     """Turn what DVC prints into stages, with the seconds between its lines."""
-    running, started = "", time.monotonic()
+    now, started = "", time.monotonic()  # the stage that runs or is pulled now
+    state: State = "ran"
     with progress.console.status("Reproducing the pipeline") as status:
         for line in lines:
             said.append(line.rstrip("\n"))
-            now = time.monotonic()
-            starts, cached, restored = (pattern.match(line) for pattern in (_STARTS, _CACHED, _RESTORED))
-            if running and (starts or cached or restored or line.startswith("Updating lock file")):
-                progress.done(running, now - started)
-                yield Stage(running, "ran", now - started)
-                running = ""
-            if starts:
-                running = starts.group(1)
-                status.update(f"Reproducing the pipeline: {running}")
+            starts, pulls, cached, restored = (p.match(line) for p in (_STARTS, _PULLS, _CACHED, _RESTORED))
+            if line.startswith(_NOT_PULLED):
+                now = ""
+            known = starts or pulls or cached or restored
+            seconds = time.monotonic() - started
+            if now and (known or line.startswith(_ENDS)):
+                progress.done(now, seconds)
+                yield Stage(now, state, seconds)
+                now = ""
+            if begun := starts or pulls:
+                now, state = begun.group(1), "ran" if starts else "pulled"
+                status.update(f"Reproducing the pipeline: {now}")
             elif cached and not cached.group(1).endswith(".dvc"):
-                yield Stage(cached.group(1), "cached", now - started)
+                yield Stage(cached.group(1), "cached", seconds)
             elif restored:
-                yield Stage(restored.group(1), "pulled", now - started)
-            if starts or cached or restored:
-                started = now
-    if running:
-        failed = any(line.startswith("ERROR: failed to reproduce") for line in said)
-        yield Stage(running, "failed" if failed else "ran", time.monotonic() - started)
+                yield Stage(restored.group(1), "pulled", seconds)
+            if known:
+                started = time.monotonic()
+    failed = any(line.startswith("ERROR: ") for line in said)
+    if now and not (failed and state == "pulled"):
+        yield Stage(now, "failed" if failed else state, time.monotonic() - started)
 
 
 def _failure(stages: list[Stage], said: list[str]) -> MainlineError:
