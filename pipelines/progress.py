@@ -32,4 +32,4 @@ class Progress:
 
     def say(self, what: str) -> None:
         """One line."""
-        self.console.print(what, markup=False)
+        self.console.print(what, markup=False, soft_wrap=True)

@@ -14,7 +14,7 @@ from pipelines import config, git, lock
 from pipelines.errors import Refused
 from pipelines.identity import registered, worktree_release_id
 from pipelines.progress import Progress
-from pipelines.reproduce import StageFailed, file_md5, reproduce
+from pipelines.reproduce import StageFailed, disk_faults_said, file_md5, reproduce
 from pipelines.review.findings import Fault, Findings, Gate, Side, StageRow
 
 FOLDER = Path("reports/review")
@@ -23,6 +23,7 @@ MODEL = Path("models/model.onnx")
 VALIDATION = Path("reports/validation.json")
 
 
+@disk_faults_said()
 def review(base: str | None = None, again: bool = False, locked: bool = False) -> int:
     """Review the work tree against a base and print the verdict.
 
@@ -233,8 +234,9 @@ def _noted(found: Findings, note: str | None) -> Findings:
 
 def _say(document: dict[str, Any], progress: Progress) -> int:
     """Print the verdict and why; the last line says what to do next."""
-    failed = [gate for gate in document["gates"] if gate["blocks"] and not gate["passed"]]
-    progress.say(f"{document['verdict'].upper()}: {len(failed)} of {len(document['gates'])} gates say no")
+    blocking = [gate for gate in document["gates"] if gate["blocks"]]
+    failed = [gate for gate in blocking if not gate["passed"]]
+    progress.say(f"{document['verdict'].upper()}: {len(failed)} of {len(blocking)} gates say no")
     for gate in failed[:8]:
         progress.say(f"  {gate['name']}: {gate['why']}")
     if len(failed) > 8:
