@@ -75,6 +75,14 @@ publish: setup  ## in CI: commit, check and comment of the review in FROM=folder
 publish-fork: setup  ## in CI: comment of a fork's review
 	@$(run) pipelines publish --fork
 
+.PHONY: audit
+audit: setup  ## look for advisories of the locks and faults of the workflows (ISSUE=1 keeps them in an issue)
+	@$(run) pipelines audit $(if $(ISSUE),--issue)
+
+.PHONY: github-setup
+github-setup: setup  ## apply rulesets, labels, environment and settings to GitHub (DRY_RUN=1 only says what)
+	@$(run) pipelines github-setup $(if $(DRY_RUN),--dry-run)
+
 .PHONY: predict
 predict: setup  ## score a table (IN=table OUT=table)
 	@$(if $(and $(IN),$(OUT)),,echo "make: predict takes IN=table OUT=table (CSV or Parquet, a path or a URL)." >&2; exit 2;) \

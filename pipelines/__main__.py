@@ -23,6 +23,8 @@ VERBS = {
     "update": ("pipelines.update", "merge main, throw generated files away, reproduce"),
     "push": ("pipelines.push", "push data and models to the DVC remote"),
     "publish": ("pipelines.publish", "publish a review in CI: commit, check, comment"),
+    "github-setup": ("pipelines.github_setup", "apply rulesets, labels, environment and settings to GitHub"),
+    "audit": ("pipelines.audit", "look for advisories of the locks and faults of the workflows"),
     "predict": ("pipelines.predict", "score a table with models/model.onnx"),
     "release": ("pipelines.release", "the release identity"),
     "schema": ("pipelines.schema", "print or check the JSON schema of params.yaml"),

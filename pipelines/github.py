@@ -76,21 +76,26 @@ class GitHub:
         )
 
     @staticmethod
-    def from_environment() -> GitHub:
+    def from_environment(default: Callable[[], str] = str) -> GitHub:
         """The repository that GITHUB_REPOSITORY, GITHUB_TOKEN and GITHUB_API_URL name.
+
+        Args:
+            default: gives the repository where GITHUB_REPOSITORY is not set.
 
         Raises:
             InputError: if one of the first two is not set.
         """
-        lacking = [name for name in ("GITHUB_REPOSITORY", "GITHUB_TOKEN") if not os.environ.get(name)]
-        if lacking:
+        repository = os.environ.get("GITHUB_REPOSITORY") or default()
+        token = os.environ.get("GITHUB_TOKEN", "")
+        if not (repository and token):
+            lacking = [
+                name for name, value in (("GITHUB_REPOSITORY", repository), ("GITHUB_TOKEN", token)) if not value
+            ]
             raise InputError(
                 f"{' and '.join(lacking)} not set",
                 "Run this in GitHub Actions, or set them (a token: `gh auth token`).",
             )
-        return GitHub(
-            os.environ["GITHUB_REPOSITORY"], os.environ["GITHUB_TOKEN"], os.environ.get("GITHUB_API_URL") or API
-        )
+        return GitHub(repository, token, os.environ.get("GITHUB_API_URL") or API)
 
     # Pull requests and comments
 

@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import hashlib
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,7 +24,8 @@ import yaml
 
 from pipelines import config, lock
 from pipelines.errors import InputError, MainlineError, Refused, Unreachable
-from pipelines.files import write_text
+from pipelines.files import write_bytes, write_text
+from pipelines.ingest.pointer import POINTER
 from pipelines.progress import Progress
 
 CANDIDATES = Path("models/candidates")
@@ -96,6 +100,18 @@ def reproduce(params: config.Params, progress: Progress, root: Path = Path()) ->
         Unreachable: if the remote cannot be reached.
     """
     prune(params, root)
+    stages = _repro(progress, root)
+    if _drop_damaged_copies(root):
+        again = {stage.name: stage for stage in _repro(progress, root) if stage.state != "cached"}
+        stages = [again.get(stage.name, stage) for stage in stages]
+    check_outputs(root)
+    return stages
+
+
+def _repro(progress: Progress, root: Path) -> list[Stage]:
+    """`dvc repro`; what it makes of data.dvc is undone, since it names whatever rows it finds in data/ there."""
+    pointer = root / POINTER
+    named = pointer.read_bytes() if pointer.is_file() else None
     command = [sys.executable, "-m", "dvc", "repro"] + (["--pull"] if has_remote(root) else [])
     process = subprocess.Popen(
         command,
@@ -115,9 +131,10 @@ def reproduce(params: config.Params, progress: Progress, root: Path = Path()) ->
         if process.poll() is None:
             process.terminate()
             process.wait()
+        if named is not None and pointer.read_bytes() != named:
+            write_bytes(pointer, named)
     if code:
         raise _failure(stages, said)
-    check_outputs(root)
     return stages
 
 
@@ -173,6 +190,8 @@ def _failure(stages: list[Stage], said: list[str]) -> MainlineError:
             own, code = [*own, errors[-1], "Run it again; if it ends like this again, mend the stage."], 2
         return StageFailed("\n".join([f"stage {failed.name} failed:", *own[-41:-1]]), own[-1], stages, code)
     text = "\n".join(errors) or "\n".join(said[-5:])
+    if re.search(r"disk I/O error|disk is full|No space left|File too large|Disk quota|Read-only file", text):
+        return _full_disk(text)
     if re.search(
         r"connect|unable to access|credential|endpoint|AccessDenied|Forbidden|NoSuchBucket|timed out",
         text,
@@ -184,6 +203,45 @@ def _failure(stages: list[Stage], said: list[str]) -> MainlineError:
     return InputError(
         f"dvc repro failed: {text}", "Mend dvc.yaml or dvc.lock (`make update` throws generated files away)."
     )
+
+
+def _full_disk(said: object) -> Unreachable:
+    return Unreachable(f"the disk cannot be written: {said}", "Free the disk or mend its rights, and run again.")
+
+
+@contextmanager
+def disk_faults_said() -> Iterator[None]:
+    """A block, or a function, in which a full disk ends in one clear message, even if DVC's own database says it.
+
+    Raises:
+        Unreachable: if the disk is full or cannot be written.
+    """
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise _full_disk(error) from error
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS):
+            raise
+        raise _full_disk(error) from error
+
+
+def _drop_damaged_copies(root: Path) -> bool:
+    """Remove from DVC's cache what is not what its name says, if an output came out of it; whether there was any."""
+    dropped = False
+    for name, md5 in lock.outputs(lock.read(root)).items():
+        file = root / name
+        if md5.endswith(".dir") or not file.is_file() or file_md5(file) == md5:
+            continue
+        from dvc.repo import Repo
+
+        with Repo(str(root)) as repo:
+            copy = Path(repo.cache.local.oid_to_path(md5))
+        if copy.is_file() and file_md5(copy) != md5:
+            copy.unlink()
+            file.unlink()  # for DVC the state of the file is that of the copy
+            dropped = True
+    return dropped
 
 
 def check_outputs(root: Path = Path()) -> None:
@@ -219,6 +277,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb takes no options."""
 
 
+@disk_faults_said()
 def run(arguments: argparse.Namespace) -> int:
     """Reproduce the work tree."""
     from pipelines.ingest.data import bring, check_ingest

@@ -79,7 +79,11 @@ class Server:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        class Quiet(ThreadingHTTPServer):
+            def handle_error(self, *_: Any) -> None:
+                """A client that hangs up is what some tests are about."""
+
+        self._http = Quiet(("127.0.0.1", 0), Handler)
         self._http.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._http.server_port}"
         threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
@@ -334,7 +338,7 @@ def test_a_post_that_github_says_it_has_not_done_is_repeated(
 
 def test_a_post_that_was_never_sent_is_repeated(slept: list[float]) -> None:
     github = GitHub("acme/fraud", TOKEN, f"http://127.0.0.1:{closed_port()}", sleep=slept.append)
-    with pytest.raises(Unreachable, match="POST /repos/acme/fraud/issues/1/comments: ConnectionError$"):
+    with pytest.raises(Unreachable, match=r"POST /repos/acme/fraud/issues/1/comments: ConnectionError$"):
         github.create_comment(1, "text")
     assert len(slept) == TRIES - 1
 
@@ -396,6 +400,12 @@ def test_a_link_to_another_host_is_not_followed(github: GitHub, server: Server, 
     with pytest.raises(InputError, match="another host"):
         list(github.labels())
     assert elsewhere.asked == []
+
+
+def test_a_page_that_fails_is_named_by_its_path(github: GitHub, server: Server) -> None:
+    server.script = [Answer(body=[], headers={"Link": '</repositories/1/labels?page=2>; rel="next"'}), Answer(404)]
+    with pytest.raises(InputError, match=r"^GitHub: GET /repositories/1/labels: 404$"):
+        list(github.labels())
 
 
 def test_a_page_that_is_no_list_is_no_answer(github: GitHub, server: Server) -> None:
@@ -522,8 +532,8 @@ def test_the_environment_names_repository_token_and_api(monkeypatch: pytest.Monk
 def test_what_the_environment_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_REPOSITORY", "acme/other")
     monkeypatch.delenv("GITHUB_TOKEN", raising=False)
-    with pytest.raises(InputError, match="^GITHUB_TOKEN not set"):
+    with pytest.raises(InputError, match=r"^GITHUB_TOKEN not set"):
         GitHub.from_environment()
     monkeypatch.delenv("GITHUB_REPOSITORY")
-    with pytest.raises(InputError, match="^GITHUB_REPOSITORY and GITHUB_TOKEN not set"):
+    with pytest.raises(InputError, match=r"^GITHUB_REPOSITORY and GITHUB_TOKEN not set"):
         GitHub.from_environment()

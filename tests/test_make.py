@@ -105,6 +105,10 @@ def test_a_python_that_is_too_old_is_named(tmp_path):
         (["predict", "IN=a b.csv", "OUT=s3://bucket/out"], "-m pipelines predict a b.csv s3://bucket/out"),
         (["bench"], "-m bench"),
         (["repro"], "-m pipelines repro"),
+        (["audit"], "-m pipelines audit"),
+        (["audit", "ISSUE=1"], "-m pipelines audit --issue"),
+        (["github-setup"], "-m pipelines github-setup"),
+        (["github-setup", "DRY_RUN=1"], "-m pipelines github-setup --dry-run"),
     ],
 )
 def test_a_target_runs_its_verb(venv, arguments, ran):

@@ -121,7 +121,7 @@ def critical(failing: tuple[str, ...] = ()) -> tuple[CriticalResult, ...]:
         ("rapid small payments", "should", 0.42, "at least 0.4", "Card testing comes before the large payment."),
     )  # fmt: skip
     return tuple(
-        CriticalResult(name, level, name not in failing, p - 0.7 * (name in failing and p > 0.9), asked, why)  # type: ignore[arg-type]
+        CriticalResult(name, level, name not in failing, p - 0.7 * (name in failing and p > 0.9), asked, why)
         for name, level, p, asked, why in cases
     )
 

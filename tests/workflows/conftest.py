@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import shutil
 from collections.abc import Iterator
 
 import pytest
 
 from tests.workflows.github_fake import GitHubFake, running
+from tests.workflows.world import World, tune
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +24,29 @@ def github(shared_github: GitHubFake) -> GitHubFake:
     """GitHub with acme/fraud and nothing in it; give it a bare repository by `reset`."""
     shared_github.reset()
     return shared_github
+
+
+@pytest.fixture
+def world(small_problem: Path, github: GitHubFake, tmp_path: Path) -> Iterator[World]:
+    """acme/fraud with the small problem on main; whatever a test does, GitHub must have taken every request."""
+    made = World(small_problem, tmp_path, github)
+    yield made
+    assert github.invalid == []
+    shutil.rmtree(tmp_path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def handover(small_problem: Path, shared_github: GitHubFake, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the job `review` leaves for a pull request with the change `tune`; made once for all workers."""
+    shared = tmp_path_factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        shared = shared.parent
+    folder = shared / "handover"
+    with (shared / "handover.guard").open("w") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        if not folder.exists():
+            made = World(small_problem, tmp_path_factory.mktemp("handover"), shared_github)
+            run = made.review(made.open(tune))
+            assert run.conclusions["review"] == "success", run.log
+            shutil.copytree(run.artifacts["review"], folder)
+    return folder

@@ -84,6 +84,7 @@ class Fault:
     message: str = ""
     headers: dict[str, str] = field(default_factory=dict)
     before: Callable[[], None] | None = None
+    after: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -171,6 +172,10 @@ class GitHubFake:
         """Do something once, just before the next matching request is answered."""
         self._faults.append(Fault(method, re.compile(path), 1, before=do))
 
+    def after(self, method: str, path: str, do: Callable[[], None]) -> None:
+        """Do something once, when the next matching request has been answered but its answer not yet sent."""
+        self._faults.append(Fault(method, re.compile(path), 1, after=do))
+
     def limit(self, path: str = "", *, times: int = 1, seconds: int = 1, status: int = 403) -> None:
         """The secondary rate limit, in GitHub's words."""
         message = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
@@ -244,7 +249,8 @@ class GitHubFake:
             self._faults: list[Fault] = []
             self._artifacts: dict[int, tuple[int, str, bytes, int]] = {}
             self._runs: list[dict[str, Any]] = []
-            self._kept: dict[str, dict[str, Any]] = {"rulesets": {}, "environments": {}, "variables": {}}
+            kinds = ("rulesets", "environments", "variables", "settings")
+            self._kept: dict[str, dict[str, Any]] = {kind: {} for kind in kinds}
             self._ids = itertools.count(9_000_000_001)  # GitHub's ids do not fit into 32 bits
 
     def _ready(self) -> None:
@@ -269,11 +275,13 @@ class GitHubFake:
         if faults:
             self.invalid.append(f"{method} {target}: {'; '.join(faults)}")
             answer: Answer | None = Answer(422, {"message": f"not by GitHub's description: {faults}"})
-        elif fault and not fault.before:
+        elif fault and not fault.before and not fault.after:
             words = fault.message or f"fault for {method} {target}"
             answer = Answer(fault.status, {"message": words}, headers=fault.headers) if fault.status else None
         else:
             answer = self._serve(method, target, headers, body)
+        if fault and fault.after:
+            fault.after()
         self._record(method, target, headers, body, answer.status if answer else 0)
         return answer
 
@@ -322,7 +330,7 @@ class GitHubFake:
             connection.close()
 
     def _amended(self, document: Any) -> Any:
-        """Heads as they are in git, and the bot as GitHub shows it."""
+        """Heads as they are in git, the bot as GitHub shows it, and settings that emulate forgets."""
         if isinstance(document, list):
             return [self._amended(item) for item in document]
         if not isinstance(document, dict):
@@ -330,6 +338,8 @@ class GitHubFake:
         new = {key: self._amended(value) for key, value in document.items()}
         if new.get("login") == BOT:
             new["type"] = "Bot"
+        if new.get("full_name") == REPOSITORY:
+            new |= self._kept["settings"]
         if self.origin and isinstance(new.get("head"), dict) and isinstance(new.get("base"), dict):
             forked = (new["head"].get("repo") or {}).get("full_name") == FORK
             head = f"refs/pull/{new['number']}/head" if forked else f"refs/heads/{new['head']['ref']}"
@@ -384,6 +394,10 @@ class GitHubFake:
         command = ["git", "--git-dir", str(self.origin), "cat-file", "-e", name]
         return bool(name) and subprocess.run(command, capture_output=True).returncode == 0
 
+    def _settings(self, method: str, body: Any) -> None:
+        """Keep those of a squash's words; emulate does the rest, and answers."""
+        self._kept["settings"] |= {key: value for key, value in body.items() if key.startswith("squash_merge_commit_")}
+
     def _rulesets(self, method: str, body: Any, number: str | None = None) -> Answer:
         kept = self._kept["rulesets"]
         if method == "POST":
@@ -422,6 +436,7 @@ class GitHubFake:
 
 
 _OWN: tuple[tuple[str, Callable[..., Answer | None]], ...] = (
+    ("", GitHubFake._settings),
     (r"/actions/runs/(\d+)/artifacts", GitHubFake._list_artifacts),
     (r"/actions/artifacts/(\d+)/zip", GitHubFake._artifact_zip),
     (r"/actions/workflows/([\w.-]+)/dispatches", GitHubFake._dispatch),

@@ -1,7 +1,7 @@
 """Stand-in of CML 0.20.6: takes the one documented command line in use, and posts as CML does.
 
-`cml comment update --publish=false --watermark-title=TITLE --target=pr/NUMBER FILE`, token in REPO_TOKEN. It fails where
-HARNESS_CML is `failing`, before anything is posted.
+`cml comment update --publish=false --watermark-title=TITLE --target=pr/NUMBER FILE`, token in REPO_TOKEN. It fails
+where HARNESS_CML is `failing`, before anything is posted.
 """
 
 from __future__ import annotations

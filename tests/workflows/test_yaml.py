@@ -1,0 +1,325 @@
+"""What the workflow files say, where act does not enforce it: triggers, permissions, pins, guards; and the linters.
+
+The linters need the tools of `make workflow-tools`.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.workflows.acting import STANDINS, USES
+from tests.workflows.github_fake import GitHubFake
+from tests.workflows.install import ROOT
+from tests.workflows.lint import LINTERS, documents, scripts
+
+GITHUB = ROOT / ".github"
+PINNED = {
+    "actions/attest-build-provenance": ("a2bbfa25375fe432b6a289bc6b6cd05ecd0c4c32", "v4.1.0"),
+    "actions/cache": ("27d5ce7f107fe9357f9df03efb73ab90386fccae", "v5.0.5"),
+    "actions/checkout": ("3d3c42e5aac5ba805825da76410c181273ba90b1", "v7.0.1"),
+    "actions/deploy-pages": ("cd2ce8fcbc39b97be8ca5fce6e763baed58fa128", "v5.0.0"),
+    "actions/download-artifact": ("3e5f45b2cfb9172054b4087a40e8e0b5a5461e7c", "v8.0.1"),
+    "actions/setup-node": ("820762786026740c76f36085b0efc47a31fe5020", "v7.0.0"),
+    "actions/setup-python": ("5fda3b95a4ea91299a34e894583c3862153e4b97", "v7.0.0"),
+    "actions/upload-artifact": ("bbbca2ddaa5d8feaa63e36b76fdaad77386f024f", "v7.0.0"),
+    "actions/upload-pages-artifact": ("fc324d3547104276b827a68afc52ff2a11cc49c9", "v5.0.0"),
+    "anchore/sbom-action": ("e22c389904149dbc22b58101806040fa8d37a610", "v0.24.0"),
+    "astral-sh/setup-uv": ("20cfd1bf945f4377ade1205e4dbc17946fc9a30d", "v10.0.1"),
+    "aws-actions/configure-aws-credentials": ("e6de054238d6b7531b4efff3b6587d9aade6a06c", "v6.2.3"),
+    "docker/login-action": ("4907a6ddec9925e35a0a9e82d7399ccc52663121", "v4.1.0"),
+    "docker/setup-buildx-action": ("37fe631027851001ddb9b187196cc803df7f5f0e", "v4.3.0"),
+    "iterative/setup-cml": ("f12ea7685438c1fc438d50f77519b3860cf5fa98", "v2.0.1"),
+    "sigstore/cosign-installer": ("6f9f17788090df1f26f669e9d70d6ae9567deba6", "v4.1.2"),
+}
+TRIGGERS: dict[str, dict[str, Any]] = {
+    "audit.yml": {"schedule": [{"cron": "23 5 * * 1"}], "workflow_dispatch": None},
+    "review.yml": {"pull_request": None, "merge_group": None, "push": {"branches": ["main"]}},
+    "report-fork.yml": {"workflow_run": {"workflows": ["review"], "types": ["completed"]}},
+    "test.yml": {
+        "pull_request": None,
+        "merge_group": None,
+        "push": {"branches": ["main"]},
+        "workflow_dispatch": None,
+    },
+}
+PERMISSIONS: dict[tuple[str, str], dict[str, str]] = {
+    ("audit.yml", "audit"): {"contents": "read", "issues": "write"},
+    ("review.yml", "review"): {"contents": "read", "id-token": "write"},
+    ("review.yml", "publish"): {"contents": "write", "pull-requests": "write", "checks": "write", "actions": "write"},
+    ("review.yml", "keep"): {"contents": "read", "id-token": "write"},
+    ("report-fork.yml", "report-fork"): {"contents": "read", "actions": "read", "pull-requests": "write"},
+    ("test.yml", "test"): {"contents": "read"},
+}
+# True where the head is a branch of this repository. `head.repo.fork` would be wrong: a team's repository may itself be
+# a fork, and a pull request may come from the repository that it was forked from.
+SAME_REPOSITORY = "github.event.pull_request.head.repo.full_name == github.repository"
+
+
+def read(path: Path) -> dict[str, Any]:
+    document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    document["on"] = document.pop(True, document.get("on"))  # YAML 1.1 takes `on` for true
+    return document
+
+
+WORKFLOWS = {path.name: read(path) for path in sorted(GITHUB.glob("workflows/*.yml"))}
+JOBS = [(name, job) for name, workflow in WORKFLOWS.items() for job in workflow["jobs"]]
+CHECKOUTS = [
+    (name, job, step.get("with", {}))
+    for name, job in JOBS
+    for step in WORKFLOWS[name]["jobs"][job]["steps"]
+    if step.get("uses", "").startswith("actions/checkout@")
+]
+every_job = pytest.mark.parametrize(("workflow", "job"), JOBS)
+every_workflow = pytest.mark.parametrize("workflow", WORKFLOWS)
+
+
+def the(workflow: str, job: str) -> dict[str, Any]:
+    return WORKFLOWS[workflow]["jobs"][job]
+
+
+def text_of(part: Any) -> str:
+    return yaml.safe_dump(part, width=10_000)
+
+
+def runs_foreign_code(workflow: str, job: str) -> bool:
+    """Whether a job may run what somebody without write access wrote."""
+    guard = str(the(workflow, job).get("if", ""))
+    events = WORKFLOWS[workflow]["on"]
+    return "pull_request" in events and SAME_REPOSITORY not in guard and "github.event_name == 'push'" not in guard
+
+
+@pytest.mark.parametrize("linter", LINTERS, ids=lambda linter: linter.__name__)
+def test_a_linter_finds_nothing(linter):
+    assert linter(GITHUB) == []
+
+
+@pytest.mark.parametrize(
+    ("linter", "text"),
+    [
+        ("schemas", "on: push\njobs: {a: {runs-on: x, stepz: []}}"),
+        ("actionlint", "on: push\njobs: {a: {runs-on: ubuntu-latest, steps: [{run: 'echo ${{ needs.b.result }}'}]}}"),
+        ("zizmor", "on: push\njobs: {a: {runs-on: x, steps: [{uses: 'a/b@v1'}]}}"),
+        ("shellcheck", "on: push\njobs: {a: {runs-on: x, steps: [{run: 'cd $x; rm *'}]}}"),
+    ],
+)
+def test_a_linter_finds_something(linter, text, tmp_path):
+    (tmp_path / "workflows").mkdir()
+    (tmp_path / "workflows/wrong.yml").write_text(text)
+    assert next(each for each in LINTERS if each.__name__ == linter)(tmp_path) != []
+
+
+def test_a_finding_that_is_left_says_why():
+    texts = "\n".join(path.read_text(encoding="utf-8") for path in documents(GITHUB))
+    assert [
+        line for line in re.findall(r".*zizmor: ignore.*", texts) if not re.search(r"ignore\[[\w-]+\] \w+", line)
+    ] == []
+
+
+def test_every_workflow_is_one_that_was_designed():
+    assert set(WORKFLOWS) <= set(TRIGGERS)
+    assert set(JOBS) <= set(PERMISSIONS)
+
+
+@every_workflow
+def test_a_workflow_starts_at_exactly_its_events(workflow):
+    assert WORKFLOWS[workflow]["on"] == TRIGGERS[workflow]
+
+
+def test_the_workflow_that_waits_for_another_names_it_rightly():
+    named = [
+        name for each in WORKFLOWS.values() for name in (each["on"].get("workflow_run") or {}).get("workflows", [])
+    ]
+    assert set(named) <= {each["name"] for each in WORKFLOWS.values()}
+
+
+def test_no_workflow_gives_a_forks_pull_request_the_rights_of_main():
+    assert [name for name, workflow in WORKFLOWS.items() if "pull_request_target" in workflow["on"]] == []
+
+
+@every_workflow
+def test_a_workflow_gives_no_permission_to_all_its_jobs(workflow):
+    assert WORKFLOWS[workflow]["permissions"] == {}
+
+
+@every_job
+def test_a_job_has_exactly_its_permissions(workflow, job):
+    assert the(workflow, job)["permissions"] == PERMISSIONS[workflow, job]
+
+
+@every_job
+def test_a_job_ends_by_itself(workflow, job):
+    assert 1 <= the(workflow, job)["timeout-minutes"] <= 60
+
+
+@every_workflow
+def test_a_workflow_is_in_a_concurrency_group_that_tells_its_runs_apart(workflow):
+    group = WORKFLOWS[workflow]["concurrency"]["group"]
+    assert group.startswith(workflow.removesuffix(".yml"))
+    if "pull_request" in WORKFLOWS[workflow]["on"]:
+        assert "github.ref" in group or "pull_request.number" in group
+
+
+def test_what_main_keeps_for_pull_requests_is_not_cancelled():
+    assert WORKFLOWS["review.yml"]["concurrency"]["cancel-in-progress"] == "${{ github.event_name == 'pull_request' }}"
+
+
+@pytest.mark.parametrize("path", documents(GITHUB), ids=lambda path: path.relative_to(GITHUB).as_posix())
+def test_every_action_is_pinned_to_a_known_commit_with_its_version(path):
+    text = path.read_text(encoding="utf-8")
+    for line in re.findall(r"(?m)^.*\buses:.*$", text):
+        if "./.github/actions/" in line:
+            local = re.search(r"\./\.github/actions/([\w-]+)\s*$", line)
+            assert local and (GITHUB / "actions" / local[1] / "action.yml").is_file(), line
+            continue
+        found = re.search(r"uses: ([\w.-]+/[\w.-]+)\S*@([0-9a-f]{40}) # (v[\d.]+)$", line)
+        assert found, line
+        assert (found[2], found[3]) == PINNED[found[1]], line
+
+
+def test_every_pinned_action_has_a_stand_in():
+    used = {name for path in documents(GITHUB) for name, _ in USES.findall(path.read_text(encoding="utf-8"))}
+    assert {name for name in used if not (STANDINS / name.split("/")[1] / "action.yml").is_file()} == set()
+
+
+def test_inputs_of_stand_ins_are_those_in_use():
+    """act passes on what an action does not declare; the real one would only warn."""
+    for path in documents(GITHUB):
+        document = read(path)
+        jobs = document.get("jobs") or {"action": document["runs"]}
+        for step in (step for job in jobs.values() for step in job["steps"] if "@" in step.get("uses", "")):
+            name = step["uses"].split("@")[0].split("/")[1]
+            declared = yaml.safe_load((STANDINS / name / "action.yml").read_text())["inputs"]
+            assert set(step.get("with", {})) <= set(declared), (path.name, step)
+
+
+@pytest.mark.parametrize(("place", "script"), list(scripts(GITHUB)))
+def test_no_expression_is_in_a_script(place, script):
+    assert "${{" not in script, f"{place}: hand it over by env"
+
+
+@pytest.mark.parametrize(("place", "script"), list(scripts(GITHUB)))
+def test_a_script_is_one_command(place, script):
+    assert len([line for line in script.strip().splitlines() if not line.startswith("#")]) <= 2, place
+
+
+@pytest.mark.parametrize(("workflow", "job", "given"), CHECKOUTS)
+def test_no_checkout_leaves_the_token_on_disk(workflow, job, given):
+    assert given.get("persist-credentials") is False
+
+
+def test_a_job_that_may_write_runs_no_code_of_the_pull_request():
+    for workflow, job, given in CHECKOUTS:
+        writes = {name for name, level in PERMISSIONS[workflow, job].items() if level == "write"} - {"id-token"}
+        if writes and "pull_request" in WORKFLOWS[workflow]["on"]:
+            assert given.get("ref") == "${{ github.event.pull_request.base.sha }}", (workflow, job)
+        elif writes:
+            assert not {"ref", "repository"} & set(given), (workflow, job)
+
+
+@every_job
+def test_a_job_that_may_run_a_forks_code_has_no_secret_and_cannot_write(workflow, job):
+    if runs_foreign_code(workflow, job):
+        part = the(workflow, job)
+        assert not re.search(r"\bsecrets\b|github\.token", text_of(part))
+        # GitHub gives a fork's run no OIDC token, whatever it asks for.
+        assert {name for name, level in part["permissions"].items() if level == "write"} <= {"id-token"}
+
+
+def test_there_are_jobs_of_both_kinds():
+    assert {job for workflow, job in JOBS if runs_foreign_code(workflow, job)} == {"review", "test"}
+
+
+@every_workflow
+def test_a_workflow_of_a_forks_run_takes_nothing_of_it_but_by_the_api(workflow):
+    if "workflow_run" in WORKFLOWS[workflow]["on"]:
+        used = text_of(WORKFLOWS[workflow]["jobs"])
+        assert "download-artifact" not in used
+        assert not re.search(r"workflow_run\.(head_branch|head_commit|display_title|pull_requests)", used)
+
+
+@every_workflow
+def test_whether_a_pull_request_is_a_forks_is_told_by_its_repository(workflow):
+    """A team's repository may be a fork itself: `head.repo.fork` would then be true for its own branches."""
+    assert "head.repo.fork" not in text_of(WORKFLOWS[workflow])
+
+
+@every_job
+def test_what_publishes_gets_the_token_by_name(workflow, job):
+    for step in the(workflow, job)["steps"]:
+        if re.match(r"make publish", step.get("run", "")):
+            assert step["env"]["GITHUB_TOKEN"] == "${{ github.token }}"
+
+
+@every_job
+def test_expressions_name_what_exists(workflow, job):
+    """Neither act nor GitHub says a word where a condition reads an output that nothing sets."""
+    part = the(workflow, job)
+    needs = [part["needs"]] if isinstance(part.get("needs"), str) else part.get("needs", [])
+    assert set(needs) <= set(WORKFLOWS[workflow]["jobs"])
+    text = text_of(part)
+    for needed, what in re.findall(r"\bneeds\.([\w-]+)\.([\w.-]+)", text):
+        assert needed in needs
+        outputs = the(workflow, needed).get("outputs", {})
+        assert what == "result" or what.removeprefix("outputs.") in outputs
+    steps = {step["id"]: step for step in part["steps"] if "id" in step}
+    for name, output in re.findall(r"\bsteps\.([\w-]+)\.outputs\.([\w-]+)", text):
+        assert output in outputs_of(steps[name])
+    for name in re.findall(r"\benv\.([\w-]+)", text):
+        assert name in {**WORKFLOWS[workflow].get("env", {}), **part.get("env", {})}
+
+
+def outputs_of(step: dict[str, Any]) -> set[str]:
+    """What a step can set."""
+    if "run" in step:
+        return set(re.findall(r"([\w-]+)=[^\n]*GITHUB_OUTPUT", step["run"]))
+    name = step["uses"].split("@")[0]
+    path = ROOT / name if name.startswith("./") else STANDINS / name.split("/")[1]
+    return set(yaml.safe_load((path / "action.yml").read_text()).get("outputs", {}))
+
+
+@pytest.mark.parametrize("path", sorted(GITHUB.glob("actions/*/action.yml")), ids=lambda path: path.parent.name)
+def test_a_local_action_is_given_only_what_it_takes(path):
+    takes = read(path).get("inputs", {})
+    given = [
+        set(step.get("with", {}))
+        for name, job in JOBS
+        for step in the(name, job)["steps"]
+        if step.get("uses", "") == f"./.github/actions/{path.parent.name}"
+    ]
+    assert given, "nothing uses it"
+    needed = {name for name, how in takes.items() if how.get("required")}
+    assert all(needed <= each <= set(takes) for each in given)
+
+
+def test_make_targets_that_workflows_run_exist():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"(?m)^\.PHONY: (\S+)$", makefile))
+    used = {name for _, script in scripts(GITHUB) for name in re.findall(r"\bmake ([a-z-]+)", script)}
+    assert used <= targets
+    assert {"review", "publish", "test", "setup"} <= used
+
+
+def test_the_checks_that_are_posted_are_those_that_the_jobs_are_called():
+    text = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "pipelines/publish").glob("*.py"))
+    (check,) = re.findall(r'(?m)^CHECK = "(.+)"$', text)
+    ((workflow, tests),) = re.findall(r'(?m)^TESTS, TESTS_CHECK = "(.+)", "(.+)"$', text)
+    assert {check, tests} <= {job for _, job in JOBS}
+    assert "workflow_dispatch" in WORKFLOWS[workflow]["on"]
+
+
+def test_the_fake_serves_no_path_that_githubs_description_lacks():
+    from tests.workflows.github_fake import _OWN
+    from tests.workflows.openapi import PATHS
+
+    shapes = {
+        re.sub(r"\{[^}]+\}", "1", path).removeprefix("/repos/1/1").replace("artifacts/1/1", "artifacts/1/zip")
+        for path in PATHS
+    }
+    for pattern, own in _OWN:
+        assert own.__qualname__.startswith(GitHubFake.__name__)
+        assert any(re.fullmatch(pattern, shape) for shape in shapes), pattern
