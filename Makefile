@@ -40,7 +40,7 @@ review: setup  ## reproduce the pipeline, compare with main, write reports/revie
 	@$(run) pipelines review $(if $(BASE),--base "$(BASE)") $(if $(LOCKED),--locked)
 
 .PHONY: test
-test: lint workflow-tools  ## lint, types and every test (WORKERS=number, ARGS="-k name")
+test: lint  ## lint, types and every test (WORKERS=number, ARGS="-k name")
 	@$(pytest) $(ARGS)
 
 .PHONY: test-workflows
@@ -99,10 +99,11 @@ bench: setup  ## measure the speed targets, write bench/results.json
 	@$(run) bench
 
 .PHONY: lint
-lint: setup  ## style, types, and whether the JSON schema fits the code
+lint: setup  ## style, types, workflow files, and whether the JSON schema fits the code
 	$(call timed,lint,$(run) ruff check --quiet $(checked) && $(run) ruff format --quiet --check $(checked))
 	$(call timed,types,$(run) mypy $(checked))
 	$(call timed,schema,$(run) pipelines schema --check)
+	$(call timed,workflows,$(run) tests.workflows.install && $(run) tests.workflows.lint)
 
 .PHONY: fix
 fix: setup  ## mend what can be mended: format, import order, simple faults

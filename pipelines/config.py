@@ -400,7 +400,7 @@ def parse(text: str, source: str = str(PATH)) -> Params:
     """
     try:
         raw = yaml.load(text, _PlainKeys)  # noqa: S506 - a subclass of SafeLoader
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # a ValueError is a date that no calendar has
         raise InputError(f"{source} is not YAML: {error}", f"Mend {source}.") from error
     if not isinstance(raw, dict):
         raise InputError(f"{source}: expected a mapping of sections", f"Mend {source}.")

@@ -38,7 +38,9 @@ def run(arguments: argparse.Namespace) -> int:
     params = config.load()
     from_environment(Path())
     check_ingest(params, Path())
-    bring(params, Path(), progress.say)
+    brought = bring(params, Path(), progress.say)
+    if brought.differs:
+        raise InputError(brought.note, "Run `make data` (or move data/ away), then `make update` again.")
     reproduce(params, progress)
     git("add", "--all", "--", "dvc.lock", "reports")
     message = f"Merge {name} and reproduce the pipeline"

@@ -298,3 +298,8 @@ def test_the_verb_checks_and_writes_the_schema(tmp_path, monkeypatch, capsys):
     assert main(["schema", "--check"]) == 0
     assert main(["schema"]) == 0
     assert capsys.readouterr().out == (tmp_path / schema.PATH).read_text() == schema.text()
+
+
+def test_a_date_that_no_calendar_has_is_named() -> None:
+    with pytest.raises(InputError, match="not YAML"):
+        config.parse("ingest: {start: 2026-99-99}")

@@ -133,7 +133,7 @@ def test_lint_stops_test(venv):
 def test_test_runs_style_types_schema_and_then_every_test(venv):
     ran = re.findall(r"(?m)^ran: -m (\S+ ?\S*)", make("test", VENV=str(venv)).stdout)
     lint = ["ruff check", "ruff format", "mypy pipelines", "pipelines schema"]
-    assert ran == [*lint, "tests.workflows.install", "pytest -n"]
+    assert ran == [*lint, "tests.workflows.install", "tests.workflows.lint", "pytest -n"]
 
 
 def test_nothing_is_reported_to_anybody_and_the_environment_is_first_on_the_path(venv):

@@ -42,8 +42,9 @@ class _Scale:
 
 def ticks(low: float, high: float, count: int = 5) -> tuple[float, ...]:
     """Round values (1, 2, 2.5 or 5 times a power of ten apart) from at most `low` to at least `high`."""
-    if not high - low > abs(high) * 1e-9:
-        low, high = low - (abs(low) or 1) / 2, high + (abs(high) or 1) / 2
+    tiny = 1e-300  # below it powers of ten cannot be told apart
+    if not high - low > max(abs(high) * 1e-9, tiny):
+        low, high = (end + sign * (abs(end) if abs(end) > tiny else 1) / 2 for end, sign in ((low, -1), (high, 1)))
     magnitude = 10.0 ** math.floor(math.log10((high - low) / count))
     step = next(m * magnitude for m in (1, 2, 2.5, 5, 10) if m * magnitude * count >= (high - low) * (1 - 1e-9))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
