@@ -18,8 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Publish, or say why there is nothing to publish any more."""
     from pipelines.errors import InputError
-    from pipelines.publish import run as publishing
+    from pipelines.publish import flow  # not named run, which is this function
 
     if arguments.fork == (arguments.folder is not None):
         raise InputError("give either the artifact's folder or --fork", "See .github/workflows/ for both.")
-    return publishing.publish_fork() if arguments.fork else publishing.publish(arguments.folder)
+    return flow.publish_fork() if arguments.fork else flow.publish(arguments.folder)
