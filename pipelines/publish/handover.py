@@ -86,6 +86,6 @@ def _handover(contents: dict[str, bytes]) -> Handover:
         number = document.get("pull_request")
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise Refused(f"the artifact holds no report: {error!r}", remedy) from error
-    if verdict not in ("pass", "fail") or not (number is None or (isinstance(number, int) and number > 0)):
+    if verdict not in ("pass", "fail") or not (number is None or (type(number) is int and number > 0)):
         raise Refused("the artifact's review.json is not one of a review", remedy)
     return Handover(report, verdict, number, {name: data for name, data in contents.items() if is_generated(name)})

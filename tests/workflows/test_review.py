@@ -34,12 +34,15 @@ def test_a_change_of_the_documentation_gets_a_comment_and_no_commit(world: World
 
 def test_a_better_model_is_committed_checked_tested_and_told_of(world: World, tmp_path: Path) -> None:
     storage = tmp_path / "storage"
-    world.runner.variables["DVC_REMOTE_URL"] = str(storage)
+    world.runner.variables |= {"DVC_REMOTE_URL": str(storage), "AWS_ROLE_ARN": "arn:aws:iam::1:role/models"}
     number = world.open(tune)
     reviewed = world.tip(world.ref(number))
     run = world.review(number)
     assert run.conclusions == {"review": "success", "publish": "success"}, run.log
-    assert run.ran("review") == [*REVIEW[:3], "push what was reproduced", *REVIEW[3:]]
+    stored = [*REVIEW[:2], "./.github/actions/storage", "review", "push what was reproduced", *REVIEW[3:]]
+    assert run.ran("review") == stored
+    assert "assumed arn:aws:iam::1:role/models" in run.jobs["review"].step("./.github/actions/storage").log
+    assert run.ran("publish") == PUBLISH  # no credentials of the storage beside the right to write
     # The bot commit: on the reviewed one, with generated files alone.
     bot = world.tip(world.ref(number))
     assert [(push.job, push.old, push.new, push.ref) for push in world.pushes] == [
