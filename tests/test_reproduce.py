@@ -58,18 +58,28 @@ def kill_in_training(repo: Repo) -> None:
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+    # DVC takes the lock of a process for held until the kernel has forgotten it, which init does a moment later.
+    until = time.monotonic() + 60
+    while _commands(process.pid) and time.monotonic() < until:
+        time.sleep(0.05)
 
 
 def _trains(session: int) -> bool:
+    return any(b"pipelines.training.train\0" in command for command in _commands(session))
+
+
+def _commands(session: int) -> list[bytes]:
+    """Command lines of the processes of a session, those that ended and are not forgotten yet included."""
+    found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             command = (folder / "cmdline").read_bytes()
             ours = int((folder / "stat").read_text().rpartition(")")[2].split()[3]) == session
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if ours and b"pipelines.training.train\0" in command:
-            return True
-    return False
+        if ours:
+            found.append(command)
+    return found
 
 
 def dvc(repo: Repo, *arguments: str) -> str:
