@@ -260,6 +260,14 @@ class Serving(Strict):
     base_image: Annotated[str, Field(pattern=r"^\S+@sha256:[0-9a-f]{64}$")]
     max_batch_rows: Count
     max_body_mb: Positive
+    timeout_seconds: Positive
+    deploy: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+
+
+class Retention(Strict):
+    """What `release retention` lists besides all that was ever in production."""
+
+    keep_last: Count
 
 
 class Common(Strict, Generic[Metric]):
@@ -276,6 +284,7 @@ class Common(Strict, Generic[Metric]):
     gates: Gates[Metric]
     slices: Slices[Metric]
     serving: Serving
+    retention: Retention
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:

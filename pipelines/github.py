@@ -115,6 +115,10 @@ class GitHub:
         """Replace the text of a comment."""
         return self._call("PATCH", f"issues/comments/{comment}", {"body": body})
 
+    def delete_comment(self, comment: int) -> None:
+        """Remove a comment; one that is gone already is fine."""
+        self._call("DELETE", f"issues/comments/{comment}")
+
     # Checks, workflows and artifacts
 
     def create_check(self, sha: str, name: str, conclusion: str, title: str, summary: str) -> Json:
@@ -276,7 +280,8 @@ class GitHub:
                 with self._session.request(
                     method, url, timeout=self._timeout, allow_redirects=method == "GET", **options
                 ) as answer:
-                    if answer.status_code < 300:
+                    gone = method == "DELETE" and answer.status_code == 404  # which is what was asked
+                    if answer.status_code < 300 or gone:
                         return read(answer)
                     said = _reason(answer).replace(self._token, "***")
                     pause = _wait(answer, attempt, waited)

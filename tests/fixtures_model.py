@@ -71,6 +71,8 @@ serving:
   base_image: example.org/python:3@sha256:0000000000000000000000000000000000000000000000000000000000000000
   max_batch_rows: 100
   max_body_mb: 1
+  timeout_seconds: 5
+retention: {keep_last: 3}
 """
 ROWS = 400
 

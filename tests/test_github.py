@@ -74,7 +74,7 @@ class Server:
                     content, self.close_connection = content[: len(content) // 2], True
                 self.wfile.write(content)
 
-            do_GET = do_POST = do_PATCH = do_PUT = answer  # noqa: N815 - the names of http.server
+            do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = answer  # noqa: N815 - the names of http.server
 
             def log_message(self, *_: Any) -> None:
                 pass
@@ -537,3 +537,13 @@ def test_what_the_environment_lacks_is_named(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delenv("GITHUB_REPOSITORY")
     with pytest.raises(InputError, match=r"^GITHUB_REPOSITORY and GITHUB_TOKEN not set"):
         GitHub.from_environment()
+
+
+def test_a_comment_that_is_gone_already_counts_as_deleted(server: Server, github: GitHub) -> None:
+    server.script = [Answer(404, {"message": "Not Found"}), Answer(204)]
+    github.delete_comment(5)
+    github.delete_comment(6)
+    assert [(asked.method, asked.path) for asked in server.asked] == [
+        ("DELETE", "/repos/acme/fraud/issues/comments/5"),
+        ("DELETE", "/repos/acme/fraud/issues/comments/6"),
+    ]

@@ -68,6 +68,8 @@ serving:
   base_image: example.org/python:3@sha256:0000000000000000000000000000000000000000000000000000000000000000
   max_batch_rows: 1000
   max_body_mb: 1
+  timeout_seconds: 5
+retention: {keep_last: 3}
 """
 CRITICAL = """
 - name: a usual flat has a usual price

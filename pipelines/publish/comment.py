@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from pipelines.github import GitHub
+from pipelines.github import GitHub, Json
 
 TITLE = "mainline-review"
 LIMIT = 65_536  # characters of a comment, by GitHub
@@ -45,13 +45,21 @@ def post(github: GitHub, number: int, sha: str, report: str, link: str) -> str:
     if shutil.which("cml") and _by_cml(number, sha, text):
         return "CML"
     body = f"{text}\n\n{watermark(sha)}"
-    # Ours alone: anybody may write a comment with such a mark, and nobody else's is changed.
-    known = next((c for c in github.comments(number) if _WATERMARK.search(c.get("body") or "") and _by_bot(c)), None)
-    if known is None:
+    if not (known := _ours(github, number)):
         github.create_comment(number, body)
-    elif known["body"] != body:
-        github.update_comment(known["id"], body)
+        # GitHub cannot make a comment only where there is none: of two runs at once the older comment stays.
+        known = _ours(github, number)
+    for comment in known[1:]:
+        github.delete_comment(comment["id"])
+    if known and known[0]["body"] != body:
+        github.update_comment(known[0]["id"], body)
     return "REST"
+
+
+def _ours(github: GitHub, number: int) -> list[Json]:
+    """Our comments, the oldest first: anybody may write one with such a mark, and nobody else's is changed."""
+    found = (c for c in github.comments(number) if _WATERMARK.search(c.get("body") or "") and _by_bot(c))
+    return sorted(found, key=lambda comment: int(comment["id"]))
 
 
 def _by_bot(comment: dict[str, dict[str, str]]) -> bool:

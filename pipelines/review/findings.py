@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from pipelines.critical import CriticalResult
+
 Kind = Literal["comparison", "restore", "new line"]
 
 
@@ -43,18 +45,6 @@ class Gate:
     limit: float | None
     why: str
     blocks: bool = True
-
-
-@dataclass(frozen=True)
-class CriticalResult:
-    """A named critical case: what was expected, what came, and why it matters."""
-
-    name: str
-    level: Literal["must", "should"]
-    passed: bool
-    probability: float | None
-    expected: str
-    why: str
 
 
 @dataclass(frozen=True)

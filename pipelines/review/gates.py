@@ -1,4 +1,4 @@
-"""Gates on metrics, scoring time and file size. Every gate says what was found, and what was asked."""
+"""Gates on metrics, critical cases, scoring time and file size. Every gate says what was found, and what was asked."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pipelines import metrics
 from pipelines.config import Params
+from pipelines.critical import CriticalResult
 from pipelines.review.findings import Gate, MetricRow
 from pipelines.scorer import Scorer
 
@@ -88,3 +89,15 @@ def time_gates(head: tuple[Path, Path], base: tuple[Path, Path], params: Params)
 def shown_only(gates: list[Gate]) -> list[Gate]:
     """The same gates without the right to block."""
     return [replace(gate, blocks=False) for gate in gates]
+
+
+def critical_gates(results: tuple[CriticalResult, ...]) -> list[Gate]:
+    """A gate for each case; one that only should hold is shown and does not block."""
+    gates = []
+    for case in results:
+        got = "could not be scored" if case.probability is None else f"got {case.probability:.3f}"
+        why = f"{got}, expected {case.expected}. {case.why}"
+        gates.append(
+            Gate(f"critical: {case.name}", "critical", case.passed, case.probability, None, why, case.level == "must")
+        )
+    return gates

@@ -8,9 +8,9 @@ from typing import Any
 
 import ibis.expr.types as ir
 
-from pipelines import tables
+from pipelines import critical, tables
 from pipelines.config import Params
-from pipelines.review import changes, compare, critical, fairness, gates, plots, slices
+from pipelines.review import changes, compare, fairness, gates, plots, slices
 from pipelines.review.base import Base
 from pipelines.review.findings import DataChange, Gate, Kind
 from pipelines.scorer import Scorer
@@ -76,7 +76,7 @@ def judge(params: Params, base: Base | None, kind: Kind) -> dict[str, Any]:
         judged += gates.regression_gates(metric_rows, params)
     judged += slices.slice_gates(slice_rows, params)
     judged += fairness.fairness_gates(groups, params)
-    always = critical.critical_gates(cases) + [*gates.file_gates(MODEL, params)]
+    always = gates.critical_gates(cases) + [*gates.file_gates(MODEL, params)]
     if other and base and not refused:
         always += gates.time_gates((MODEL, SIGNATURE), (base.model, base.signature), params)
     selection = json.loads(SELECTION.read_text(encoding="utf-8"))

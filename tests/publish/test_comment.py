@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from typing import cast
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.github import GitHub
 from pipelines.publish import comment
 
 LINK = "https://github.com/acme/fraud/actions/runs/1"
@@ -41,3 +45,33 @@ def test_the_watermark_is_found_whatever_its_commit() -> None:
     for sha in ("0" * 40, "abcdef0123"):
         assert comment._WATERMARK.search("text\n\n" + comment.watermark(sha))
     assert not comment._WATERMARK.search('![](https://cml.dev/watermark.png#ab "CML watermark other")')
+
+
+class TwoRuns:
+    """A GitHub on which another run comments at the very moment at which this one does."""
+
+    def __init__(self, other_first: bool) -> None:
+        self.kept: dict[int, str] = {}
+        self._other_first = other_first
+
+    def comments(self, number: int) -> list[dict[str, object]]:
+        return [{"id": each, "body": body, "user": {"type": "Bot"}} for each, body in self.kept.items()]
+
+    def create_comment(self, number: int, body: str) -> None:
+        other = "theirs\n\n" + comment.watermark("b" * 40)
+        for text in (other, body) if self._other_first else (body, other):
+            self.kept[len(self.kept) + 1] = text
+
+    def update_comment(self, which: int, body: str) -> None:
+        self.kept[which] = body
+
+    def delete_comment(self, which: int) -> None:
+        del self.kept[which]
+
+
+@pytest.mark.parametrize("other_first", [True, False])
+def test_of_two_comments_made_at_once_the_older_one_stays(other_first: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")  # no CML
+    github = TwoRuns(other_first)
+    assert comment.post(cast(GitHub, github), 1, "a" * 40, "ours", LINK) == "REST"
+    assert github.kept == {1: "ours\n\n" + comment.watermark("a" * 40)}

@@ -63,15 +63,25 @@ def as_before(world: World, number: int) -> dict:
     return pull | {"head": pull["head"] | {"sha": parent}}
 
 
-def test_two_runs_at_once_leave_what_one_leaves(world, number, handover):
+def test_two_runs_at_once_agree(world, number, handover):
+    """review.yml's concurrency group keeps runs of one pull request apart; where it did not, nothing contradicts."""
     event = world.event(number)
     with ThreadPoolExecutor() as pool:
         runs = list(pool.map(lambda run: world.publish(number, handover, run, event=event), (1, 2)))
     assert [run.conclusions["publish"] for run in runs] == ["success", "success"], runs[0].log + runs[1].log
-    assert len(world.pushes) <= 2
-    assert len({push.new for push in world.pushes}) == 1
+    assert {push.new for push in world.pushes} == {world.tip(world.ref(number))}
     assert world.github.checks(world.tip(world.ref(number))) == {"review": "success"}
+    assert {started for started, _ in world.github.dispatches} == {"test.yml"}
     assert len(world.github.comments(number)) == 1
+
+
+def test_two_pull_requests_at_once_do_not_meet(world, number, handover):
+    other = world.open(tune, "other")
+    with ThreadPoolExecutor() as pool:
+        runs = list(pool.map(lambda each: world.publish(each, handover, each), (number, other)))
+    assert [run.conclusions["publish"] for run in runs] == ["success", "success"], runs[0].log + runs[1].log
+    assert {push.ref for push in world.pushes} == {"refs/heads/change", "refs/heads/other"}
+    assert [len(world.github.comments(each)) for each in (number, other)] == [1, 1]
 
 
 def test_a_newer_push_before_it_is_respected(world, number, handover):

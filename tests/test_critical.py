@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipelines import critical
+from pipelines.critical import Case
 from pipelines.errors import InputError
-from pipelines.review import critical
-from pipelines.review.critical import Case
+from pipelines.review.gates import critical_gates
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -129,7 +130,7 @@ def test_a_row_that_does_not_fit_the_signature_fails_the_case_and_says_why(logis
     result = critical.judge(logistic.scorer(), case({**row, **change}, expect="positive"))
     assert not result.passed and result.probability is None
     assert says in result.why
-    assert "could not be scored" in critical.critical_gates((result,))[0].why
+    assert "could not be scored" in critical_gates((result,))[0].why
 
 
 def test_a_field_that_the_model_does_not_read_cannot_be_varied(logistic, row):
@@ -140,7 +141,7 @@ def test_a_field_that_the_model_does_not_read_cannot_be_varied(logistic, row):
 def test_a_case_that_only_should_hold_is_shown_and_does_not_block(logistic, row):
     never = {"expect": {"at_least": 2}}
     results = tuple(critical.judge(logistic.scorer(), case(row, level=level, **never)) for level in ("must", "should"))
-    gates = critical.critical_gates(results)
+    gates = critical_gates(results)
     assert [(gate.passed, gate.blocks) for gate in gates] == [(False, True), (False, False)]
     assert gates[0].name == "critical: a case" and gates[0].why.endswith("It matters.")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,7 +12,6 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from pipelines.config import Strict, _PlainKeys
 from pipelines.errors import InputError
-from pipelines.review.findings import CriticalResult, Gate
 from pipelines.scorer import Scorer
 
 FOLDER = Path("tests/critical")
@@ -62,6 +62,18 @@ class Case(Strict):
 _CASES = TypeAdapter(tuple[Case, ...])
 
 
+@dataclass(frozen=True)
+class CriticalResult:
+    """A named critical case: what was expected, what came, and why it matters."""
+
+    name: str
+    level: Literal["must", "should"]
+    passed: bool
+    probability: float | None
+    expected: str
+    why: str
+
+
 def load(folder: Path = FOLDER) -> tuple[Case, ...]:
     """All cases, in the order of the files.
 
@@ -87,12 +99,18 @@ def load(folder: Path = FOLDER) -> tuple[Case, ...]:
     return tuple(cases)
 
 
+def requests(case: Case) -> list[dict[str, Any]]:
+    """The rows that a case has scored: its own, or one for each value that it varies."""
+    varied = case.invariance or case.direction
+    if varied is None:
+        return [dict(case.row)]
+    return [{**case.row, varied.field: value} for value in varied.values]
+
+
 def judge(scorer: Scorer, case: Case) -> CriticalResult:
     """Score a case and compare the answer with what it asks."""
-    rows = [dict(case.row)]
+    rows = requests(case)
     varied = case.invariance or case.direction
-    if varied:
-        rows = [{**case.row, varied.field: value} for value in varied.values]
     faults = [f"{fault.field} {fault.reason}" for row in rows for fault in scorer.check(row)]
     unknown = sorted(set(case.row) - set(scorer.signature.names))
     if varied and varied.field not in scorer.signature.names:
@@ -144,15 +162,3 @@ def _expected(case: Case, scorer: Scorer, answer: float) -> CriticalResult:
 
 def _result(case: Case, passed: bool, answer: float, expected: str) -> CriticalResult:
     return CriticalResult(case.name, case.level, passed, answer, expected, case.why)
-
-
-def critical_gates(results: tuple[CriticalResult, ...]) -> list[Gate]:
-    """A gate for each case; one that only should hold is shown and does not block."""
-    gates = []
-    for case in results:
-        got = "could not be scored" if case.probability is None else f"got {case.probability:.3f}"
-        why = f"{got}, expected {case.expected}. {case.why}"
-        gates.append(
-            Gate(f"critical: {case.name}", "critical", case.passed, case.probability, None, why, case.level == "must")
-        )
-    return gates
