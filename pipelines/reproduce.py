@@ -6,16 +6,13 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import hashlib
 import os
 import re
-import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -191,7 +188,7 @@ def _failure(stages: list[Stage], said: list[str]) -> MainlineError:
         return StageFailed("\n".join([f"stage {failed.name} failed:", *own[-41:-1]]), own[-1], stages, code)
     text = "\n".join(errors) or "\n".join(said[-5:])
     if re.search(r"disk I/O error|disk is full|No space left|File too large|Disk quota|Read-only file", text):
-        return _full_disk(text)
+        return Unreachable(f"the disk cannot be written: {text}", "Free the disk or mend its rights, and run again.")
     if re.search(
         r"connect|unable to access|credential|endpoint|AccessDenied|Forbidden|NoSuchBucket|timed out",
         text,
@@ -203,27 +200,6 @@ def _failure(stages: list[Stage], said: list[str]) -> MainlineError:
     return InputError(
         f"dvc repro failed: {text}", "Mend dvc.yaml or dvc.lock (`make update` throws generated files away)."
     )
-
-
-def _full_disk(said: object) -> Unreachable:
-    return Unreachable(f"the disk cannot be written: {said}", "Free the disk or mend its rights, and run again.")
-
-
-@contextmanager
-def disk_faults_said() -> Iterator[None]:
-    """A block, or a function, in which a full disk ends in one clear message, even if DVC's own database says it.
-
-    Raises:
-        Unreachable: if the disk is full or cannot be written.
-    """
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        raise _full_disk(error) from error
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS):
-            raise
-        raise _full_disk(error) from error
 
 
 def _drop_damaged_copies(root: Path) -> bool:
@@ -277,7 +253,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb takes no options."""
 
 
-@disk_faults_said()
 def run(arguments: argparse.Namespace) -> int:
     """Reproduce the work tree."""
     from pipelines.ingest.data import bring, check_ingest

@@ -14,7 +14,7 @@ from pipelines import config, git, lock
 from pipelines.errors import Refused
 from pipelines.identity import registered, worktree_release_id
 from pipelines.progress import Progress
-from pipelines.reproduce import StageFailed, disk_faults_said, file_md5, reproduce
+from pipelines.reproduce import StageFailed, file_md5, reproduce
 from pipelines.review.findings import Fault, Findings, Gate, Side, StageRow
 
 FOLDER = Path("reports/review")
@@ -23,7 +23,6 @@ MODEL = Path("models/model.onnx")
 VALIDATION = Path("reports/validation.json")
 
 
-@disk_faults_said()
 def review(base: str | None = None, again: bool = False, locked: bool = False) -> int:
     """Review the work tree against a base and print the verdict.
 
