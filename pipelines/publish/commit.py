@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import os
 import subprocess
 import tempfile
 from pathlib import Path
 
+from pipelines import origin
 from pipelines.errors import Unreachable
 from pipelines.git import git, try_git
 from pipelines.lock import is_generated
 
-BOT = {
-    "GIT_AUTHOR_NAME": "github-actions[bot]",
-    "GIT_AUTHOR_EMAIL": "41898282+github-actions[bot]@users.noreply.github.com",
-    "GIT_COMMITTER_NAME": "github-actions[bot]",
-    "GIT_COMMITTER_EMAIL": "41898282+github-actions[bot]@users.noreply.github.com",
-}
 MESSAGE = "Reproduce the pipeline\n\ndvc.lock and reports/ as the review of {sha} made them."
 
 
@@ -42,13 +35,13 @@ def push(branch: str, sha: str, files: dict[str, bytes]) -> str:
         Superseded: if the branch is neither at `sha` nor at such a commit on it.
     """
     ref = f"refs/heads/{branch}"
-    _remote("fetch", "--quiet", "--no-tags", "origin", sha)
+    origin.call("fetch", "--quiet", "--no-tags", "origin", sha)
     tree = _tree(sha, files)
     if tree == git("rev-parse", f"{sha}^{{tree}}"):
         return sha
-    tip = _tip(ref)
+    tip = origin.tip(ref)
     if tip not in (None, sha):
-        _remote("fetch", "--quiet", "--no-tags", "origin", str(tip))
+        origin.call("fetch", "--quiet", "--no-tags", "origin", str(tip))
         if git("rev-parse", f"{tip}^{{tree}}") == tree and try_git("rev-parse", f"{tip}^") == sha:
             return str(tip)
         raise Superseded(f"{branch!r} moved to {str(tip)[:12]} meanwhile")
@@ -56,13 +49,13 @@ def push(branch: str, sha: str, files: dict[str, bytes]) -> str:
         raise Superseded(f"{branch!r} is gone")
     # The date of the reviewed commit: pushed twice at once, both are the same commit.
     dates = {name: git("show", "--no-patch", "--format=%cI", sha) for name in ("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE")}
-    commit = git("commit-tree", tree, "-p", sha, "-m", MESSAGE.format(sha=sha), env=BOT | dates)
+    commit = git("commit-tree", tree, "-p", sha, "-m", MESSAGE.format(sha=sha), env=origin.BOT | dates)
     try:
-        _remote("push", "--quiet", "origin", f"{commit}:{ref}")
+        origin.call("push", "--quiet", "origin", f"{commit}:{ref}")
     except subprocess.CalledProcessError as error:
-        if _tip(ref) == commit:
+        if origin.tip(ref) == commit:
             return commit
-        if _tip(ref) != sha:
+        if origin.tip(ref) != sha:
             raise Superseded(f"{branch!r} moved meanwhile") from error
         reason = (error.stderr or "").strip().splitlines()[-1:]
         raise Unreachable(
@@ -85,31 +78,3 @@ def _tree(sha: str, files: dict[str, bytes]) -> str:
             blob = git("hash-object", "-w", "--no-filters", "--", str(scratch))
             git("update-index", "--add", "--cacheinfo", f"100644,{blob},{path}", env=env)
         return git("write-tree", env=env)
-
-
-def _tip(ref: str) -> str | None:
-    """The commit of a branch on origin now, or None."""
-    for line in _remote("ls-remote", "origin", ref).splitlines():
-        sha, _, name = line.partition("\t")
-        if name == ref:
-            return sha
-    return None
-
-
-def _remote(*arguments: str) -> str:
-    """A git command that talks to origin, with GITHUB_TOKEN in the environment: not in an argument, not on disk."""
-    return git(*arguments, env=_with_token())
-
-
-def _with_token() -> dict[str, str]:
-    token = os.environ.get("GITHUB_TOKEN", "")
-    if not token:
-        return {}
-    at = int(os.environ.get("GIT_CONFIG_COUNT", "0"))
-    server = os.environ.get("GITHUB_SERVER_URL", "https://github.com")
-    basic = base64.b64encode(f"x-access-token:{token}".encode()).decode()
-    return {
-        "GIT_CONFIG_COUNT": str(at + 1),
-        f"GIT_CONFIG_KEY_{at}": f"http.{server}/.extraheader",
-        f"GIT_CONFIG_VALUE_{at}": f"AUTHORIZATION: basic {basic}",
-    }

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines import origin
 from pipelines.git import git
 from pipelines.publish import commit
 
@@ -96,14 +97,14 @@ def test_a_push_between_look_and_push_is_never_overwritten(clone: Path, monkeypa
     sha = tip()
     git("checkout", "--quiet", BRANCH)
     newer = write({"params.yaml": "a: 3\n"})
-    look = commit._tip
+    look = origin.tip
 
     def look_then_somebody_pushes(ref: str) -> str | None:
         found = look(ref)
         git("push", "--quiet", "origin", BRANCH)
         return found
 
-    monkeypatch.setattr(commit, "_tip", look_then_somebody_pushes)
+    monkeypatch.setattr(origin, "tip", look_then_somebody_pushes)
     with pytest.raises(commit.Superseded, match="moved"):
         commit.push(BRANCH, sha, FILES)
     assert tip() == newer

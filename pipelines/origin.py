@@ -1,0 +1,43 @@
+"""Git's origin, as a workflow talks to it: with the job's token, and in the bot's name."""
+
+from __future__ import annotations
+
+import base64
+import os
+
+from pipelines.git import git
+
+BOT = {
+    "GIT_AUTHOR_NAME": "github-actions[bot]",
+    "GIT_AUTHOR_EMAIL": "41898282+github-actions[bot]@users.noreply.github.com",
+    "GIT_COMMITTER_NAME": "github-actions[bot]",
+    "GIT_COMMITTER_EMAIL": "41898282+github-actions[bot]@users.noreply.github.com",
+}
+
+
+def tip(ref: str) -> str | None:
+    """The commit of a branch on origin now, or None."""
+    for line in call("ls-remote", "origin", ref).splitlines():
+        sha, _, name = line.partition("\t")
+        if name == ref:
+            return sha
+    return None
+
+
+def call(*arguments: str) -> str:
+    """A git command that talks to origin, with GITHUB_TOKEN in the environment: not in an argument, not on disk."""
+    return git(*arguments, env=_with_token())
+
+
+def _with_token() -> dict[str, str]:
+    token = os.environ.get("GITHUB_TOKEN", "")
+    if not token:
+        return {}
+    at = int(os.environ.get("GIT_CONFIG_COUNT", "0"))
+    server = os.environ.get("GITHUB_SERVER_URL", "https://github.com")
+    basic = base64.b64encode(f"x-access-token:{token}".encode()).decode()
+    return {
+        "GIT_CONFIG_COUNT": str(at + 1),
+        f"GIT_CONFIG_KEY_{at}": f"http.{server}/.extraheader",
+        f"GIT_CONFIG_VALUE_{at}": f"AUTHORIZATION: basic {basic}",
+    }
