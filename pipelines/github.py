@@ -103,6 +103,16 @@ class GitHub:
         """A pull request."""
         return self._call("GET", f"pulls/{number}")
 
+    def open_pulls(self, branch: str) -> Iterator[Json]:
+        """Open pull requests of a branch of this repository."""
+        owner = self.repository.partition("/")[0]
+        found = self._pages("pulls", {"state": "open", "head": f"{owner}:{branch}"})
+        return (pull for pull in found if pull["head"]["ref"] == branch)
+
+    def create_pull(self, title: str, head: str, base: str, body: str) -> Json:
+        """Open a pull request of a branch of this repository."""
+        return self._call("POST", "pulls", {"title": title, "head": head, "base": base, "body": body})
+
     def comments(self, number: int) -> Iterator[Json]:
         """All comments of an issue or pull request, the oldest first."""
         return self._pages(f"issues/{number}/comments")
@@ -303,6 +313,13 @@ class GitHub:
                 self._sleep(wait)
                 waited += wait
         raise Unreachable(f"{what}: {said}", remedy)
+
+
+def run_url(run: int | None = None) -> str:
+    """The page of a workflow's run, by default of this one."""
+    server = os.environ.get("GITHUB_SERVER_URL", "https://github.com")
+    number = run or os.environ.get("GITHUB_RUN_ID", "")
+    return f"{server}/{os.environ.get('GITHUB_REPOSITORY', '')}/actions/runs/{number}"
 
 
 def _wait(answer: requests.Response, attempt: int, waited: float) -> float | None:

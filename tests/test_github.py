@@ -547,3 +547,9 @@ def test_a_comment_that_is_gone_already_counts_as_deleted(server: Server, github
         ("DELETE", "/repos/acme/fraud/issues/comments/5"),
         ("DELETE", "/repos/acme/fraud/issues/comments/6"),
     ]
+
+
+def test_open_pull_requests_are_those_of_the_one_branch(server: Server, github: GitHub) -> None:
+    server.script = [Answer(body=[{"number": 1, "head": {"ref": "other"}}, {"number": 2, "head": {"ref": "a b"}}])]
+    assert [pull["number"] for pull in github.open_pulls("a b")] == [2]
+    assert server.asked[0].path == "/repos/acme/fraud/pulls?per_page=100&state=open&head=acme%3Aa+b"

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import Any
 
+from pipelines import checks, comment
 from pipelines.errors import Refused
-from pipelines.github import GitHub
-from pipelines.publish import comment, commit, event, handover
+from pipelines.github import GitHub, run_url
+from pipelines.publish import commit, event, handover
 
-CHECK = "review"
-TESTS, TESTS_CHECK = "test.yml", "test"
 ARTIFACT = "review"
 
 
@@ -36,23 +33,10 @@ def publish(folder: Path) -> int:
         return _nothing(f"pull request {pull.number} moved to {now['head']['sha'][:12]} meanwhile")
     if carried != pull.head.sha:
         print(f"committed {carried[:12]} to {pull.head.ref!r}")
-        _check(github, pull.head.ref, carried, found.verdict)
-    way = comment.post(github, pull.number, carried, found.report, _run_url())
+        checks.put(github, pull.head.ref, carried, found.verdict)
+    way = comment.post(github, pull.number, carried, found.report, run_url())
     print(f"commented on pull request {pull.number} by {way}: {found.verdict}")
     return 0
-
-
-def _check(github: GitHub, branch: str, sha: str, verdict: str) -> None:
-    """Put the required checks on the bot commit, for which GitHub starts no workflow by itself."""
-    conclusion = "success" if verdict == "pass" else "failure"
-    known = {(check["name"], check["conclusion"]) for check in github.checks(sha)}
-    if (CHECK, conclusion) not in known:
-        title = "The review passes" if verdict == "pass" else "The review fails"
-        github.create_check(sha, CHECK, conclusion, title, f"[What was run and found]({_run_url()})")
-    print(f"check {CHECK} on {sha[:12]}: {conclusion}")
-    if TESTS_CHECK not in {name for name, _ in known}:
-        github.dispatch(TESTS, branch)
-        print(f"started {TESTS} on {branch!r}")
 
 
 def publish_fork() -> int:
@@ -79,7 +63,7 @@ def publish_fork() -> int:
         raise Refused(f"pull request {found.number} is not of {run.head_repository.full_name}", "It is not posted.")
     if now["state"] != "open" or now["head"]["sha"] != run.head_sha:
         return _nothing(f"pull request {found.number} is closed or has moved on")
-    way = comment.post(github, found.number, run.head_sha, found.report, _run_url(run.id))
+    way = comment.post(github, found.number, run.head_sha, found.report, run_url(run.id))
     print(f"commented on pull request {found.number} by {way}: {found.verdict}")
     return 0
 
@@ -87,9 +71,3 @@ def publish_fork() -> int:
 def _nothing(why: str) -> int:
     print(f"Nothing to publish: {why}.")
     return 0
-
-
-def _run_url(run: int | None = None) -> str:
-    server = os.environ.get("GITHUB_SERVER_URL", "https://github.com")
-    number: Any = run or os.environ.get("GITHUB_RUN_ID", "")
-    return f"{server}/{os.environ.get('GITHUB_REPOSITORY', '')}/actions/runs/{number}"

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines import comment
 from pipelines.github import GitHub
-from pipelines.publish import comment
 
 LINK = "https://github.com/acme/fraud/actions/runs/1"
 
