@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from pipelines.critical import CriticalResult
 from pipelines.review.findings import (
-    CriticalResult,
     DataChange,
     Fault,
     Findings,
