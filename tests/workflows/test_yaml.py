@@ -305,11 +305,10 @@ def test_make_targets_that_workflows_run_exist():
 
 
 def test_the_checks_that_are_posted_are_those_that_the_jobs_are_called():
-    text = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "pipelines/publish").glob("*.py"))
-    (check,) = re.findall(r'(?m)^CHECK = "(.+)"$', text)
-    ((workflow, tests),) = re.findall(r'(?m)^TESTS, TESTS_CHECK = "(.+)", "(.+)"$', text)
-    assert {check, tests} <= {job for _, job in JOBS}
-    assert "workflow_dispatch" in WORKFLOWS[workflow]["on"]
+    from pipelines import checks
+
+    assert {checks.REVIEW, checks.TESTS} <= {job for _, job in JOBS}
+    assert "workflow_dispatch" in WORKFLOWS[checks.TESTS_WORKFLOW]["on"]
 
 
 def test_the_fake_serves_no_path_that_githubs_description_lacks():
