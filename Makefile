@@ -1,7 +1,6 @@
 # For people, CI and the pre-commit hook alike; beneath are `python -m pipelines VERB` and the tools. See docs/commands.md.
 VENV ?= .venv
 MAINLINE_CACHE ?= .mainline/cache
-PORT ?= 5000
 WORKERS ?= auto
 export VENV MAINLINE_CACHE
 # Nothing reports its use to anybody: DVC, its library, Evidently, MLflow, BentoML.
@@ -47,6 +46,10 @@ test: lint  ## lint, types and every test (WORKERS=number, ARGS="-k name")
 test-workflows: setup workflow-tools  ## only the tests that run the workflow files
 	@$(pytest) tests/workflows $(ARGS)
 
+.PHONY: test-release
+test-release: setup workflow-tools  ## only the tests of service, release and rollback (with a Docker engine, the real one)
+	@$(pytest) tests/serving tests/release tests/rollback tests/workflows/test_release.py tests/workflows/test_rollback.py $(ARGS)
+
 .PHONY: workflow-tools
 workflow-tools: setup  ## bring what runs and lints the workflow files in tests
 	@$(run) tests.workflows.install
@@ -75,6 +78,26 @@ publish: setup  ## in CI: commit, check and comment of the review in FROM=folder
 publish-fork: setup  ## in CI: comment of a fork's review
 	@$(run) pipelines publish --fork
 
+.PHONY: serve
+serve: setup  ## serve the current model on http://127.0.0.1:3000 (PORT=number)
+	@$(if $(PORT),PORT="$(PORT)") $(run) pipelines serve
+
+.PHONY: release-image
+release-image: setup  ## the image of this commit's release, built if it is nowhere, pushed to IMAGE_REPOSITORY
+	@$(run) pipelines release image
+
+.PHONY: release
+release: setup  ## put this commit of main into production: image, smoke test, deployment, tags
+	@$(run) pipelines release run
+
+.PHONY: reconcile
+reconcile: setup  ## lead registry, MLflow and service back to what the tags say; rebuild what was lost
+	@$(run) pipelines release reconcile
+
+.PHONY: rollback
+rollback: setup  ## revert to an earlier release on a branch, review it, open its pull request (TO=fraud@v1.2.0)
+	@$(run) pipelines rollback
+
 .PHONY: audit
 audit: setup  ## look for advisories of the locks and faults of the workflows (ISSUE=1 keeps them in an issue)
 	@$(run) pipelines audit $(if $(ISSUE),--issue)
@@ -91,8 +114,8 @@ predict: setup  ## score a table (IN=table OUT=table)
 .PHONY: mlflow
 mlflow: setup  ## show what was logged, on http://127.0.0.1:5000 (PORT=number)
 	@[ -f mlflow.db ] || { echo "make: nothing was logged yet; make review logs to mlflow.db." >&2; exit 2; }
-	@echo "http://127.0.0.1:$(PORT) (Ctrl-C ends it)"
-	@$(run) mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(PORT) --workers 1
+	@echo "http://127.0.0.1:$(or $(PORT),5000) (Ctrl-C ends it)"
+	@$(run) mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(or $(PORT),5000) --workers 1
 
 .PHONY: bench
 bench: setup  ## measure the speed targets, write bench/results.json
@@ -115,7 +138,7 @@ lock:  ## compile requirements/*.in to hash-pinned locks (UPGRADE=1 for newer ve
 		UV_CACHE_DIR="$${UV_CACHE_DIR:-$(MAINLINE_CACHE)/uv}" "$$uv" pip compile --quiet --universal --generate-hashes \
 			--python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade) \
 			$$2 "requirements/$$1.in" -o "requirements/$$1.txt" && echo "requirements/$$1.txt"; \
-	} && compile pipelines && compile dev && compile serving && compile uv "-c requirements/dev.txt"
+	} && compile pipelines && compile dev "--override requirements/overrides.in" && compile serving && compile uv "-c requirements/dev.txt"
 
 .PHONY: setup
 setup:  ## make the environment in VENV; the other targets do it where it is needed

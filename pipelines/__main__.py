@@ -15,6 +15,7 @@ QUIET = {
     "ITERATIVE_DO_NOT_TRACK": "1",
     "DO_NOT_TRACK": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "BENTOML_DO_NOT_TRACK": "True",
 }
 VERBS = {
     "data": ("pipelines.ingest", "bring or make the rows of data/"),
@@ -26,7 +27,9 @@ VERBS = {
     "github-setup": ("pipelines.github_setup", "apply rulesets, labels, environment and settings to GitHub"),
     "audit": ("pipelines.audit", "look for advisories of the locks and faults of the workflows"),
     "predict": ("pipelines.predict", "score a table with models/model.onnx"),
-    "release": ("pipelines.release", "the release identity"),
+    "serve": ("pipelines.serve", "serve the model of the work tree over HTTP"),
+    "release": ("pipelines.release", "put a commit into production, and tell what is there"),
+    "rollback": ("pipelines.rollback", "revert to an earlier release on a branch, review it, open its pull request"),
     "schema": ("pipelines.schema", "print or check the JSON schema of params.yaml"),
 }
 

@@ -113,6 +113,14 @@ class GitHub:
         """Open a pull request of a branch of this repository."""
         return self._call("POST", "pulls", {"title": title, "head": head, "base": base, "body": body})
 
+    def commit_pulls(self, sha: str) -> Iterator[Json]:
+        """The pull requests of a commit; for one on the default branch, the merged one that brought it there."""
+        return self._pages(f"commits/{sha}/pulls")
+
+    def reviews(self, number: int) -> Iterator[Json]:
+        """All reviews of a pull request, the oldest first."""
+        return self._pages(f"pulls/{number}/reviews")
+
     def comments(self, number: int) -> Iterator[Json]:
         """All comments of an issue or pull request, the oldest first."""
         return self._pages(f"issues/{number}/comments")
@@ -150,6 +158,10 @@ class GitHub:
         """The artifacts of a workflow run."""
         return self._pages(f"actions/runs/{run}/artifacts", key="artifacts")
 
+    def artifacts_named(self, name: str) -> Iterator[Json]:
+        """The artifacts of that name of all runs, the newest first."""
+        return self._pages("actions/artifacts", {"name": name}, key="artifacts")
+
     def download_artifact(self, artifact: int, limit: int) -> bytes:
         """The zip of an artifact, which another host holds.
 
@@ -168,6 +180,17 @@ class GitHub:
             return bytes(content)
 
         return self._try("GET", self._url(f"actions/artifacts/{artifact}/zip"), read, stream=True)
+
+    # Releases
+
+    def release(self, tag: str) -> Json | None:
+        """The published release of a tag, or None."""
+        url = self._url(f"releases/tags/{quote(tag, safe='')}")
+        return self._try("GET", url, lambda answer: answer.json() if answer.ok else None, or_none=True)
+
+    def create_release(self, tag: str, title: str, body: str) -> Json:
+        """Publish a release of a tag that is on GitHub already; for one that is not, GitHub would make a tag itself."""
+        return self._call("POST", "releases", {"tag_name": tag, "name": title, "body": body})
 
     # Issues
 
@@ -273,8 +296,18 @@ class GitHub:
                     f"Set GITHUB_API_URL to the address by which the server knows itself; it is {self._api}.",
                 )
 
-    def _try(self, method: str, url: str, read: Callable[[requests.Response], Read], **options: Any) -> Read:
+    def _try(
+        self,
+        method: str,
+        url: str,
+        read: Callable[[requests.Response], Read],
+        or_none: bool = False,
+        **options: Any,
+    ) -> Read:
         """What `read` makes of an answer, after retries (see the module's docstring).
+
+        Args:
+            or_none: whether a 404 is an answer to read, too.
 
         Raises:
             Unreachable: if there is no answer, or GitHub is busy or broken for longer than the retries last.
@@ -290,7 +323,8 @@ class GitHub:
                 with self._session.request(
                     method, url, timeout=self._timeout, allow_redirects=method == "GET", **options
                 ) as answer:
-                    gone = method == "DELETE" and answer.status_code == 404  # which is what was asked
+                    # Of a DELETE that is what was asked.
+                    gone = answer.status_code == 404 and (or_none or method == "DELETE")
                     if answer.status_code < 300 or gone:
                         return read(answer)
                     said = _reason(answer).replace(self._token, "***")

@@ -9,7 +9,7 @@ import yaml
 
 from pipelines import lock
 from pipelines.errors import InputError
-from pipelines.git import git, object_at, text_at, tree_of_worktree
+from pipelines.git import object_at, text_at, tree_of_worktree
 
 PARTS = ("models/model.onnx", "models/signature.json")
 FILES = ["dvc.lock", "params.yaml", "serving", "requirements/serving.txt"]
@@ -46,19 +46,3 @@ def _serving(revision: str) -> object:
 def worktree_release_id() -> str:
     """The identity that the work tree would have if it were committed now."""
     return release_id(tree_of_worktree(FILES))
-
-
-def registered(name: str) -> dict[str, str]:
-    """Release id -> version tag (`fraud@v1.4.0`) of what was ever registered, from the annotations of the tags."""
-    form = "%(refname:short)%00%(contents)%01"
-    found: dict[str, str] = {}
-    for entry in git("for-each-ref", "--sort=creatordate", f"--format={form}", f"refs/tags/{name}@v*").split("\x01"):
-        tag, _, annotation = entry.strip("\n").partition("\x00")
-        try:
-            # Every value as text: a release id may be of digits alone.
-            document = yaml.load(annotation, yaml.BaseLoader)  # noqa: S506 - makes no objects
-        except yaml.YAMLError:
-            continue  # a tag that people wrote by hand says nothing about a release
-        if isinstance(document, dict) and isinstance(document.get("release"), str):
-            found[document["release"]] = tag
-    return found

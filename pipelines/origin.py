@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import os
+import subprocess
 
-from pipelines.git import git
+from pipelines.errors import Unreachable
+from pipelines.git import git, try_git
 
 BOT = {
     "GIT_AUTHOR_NAME": "github-actions[bot]",
@@ -15,6 +17,11 @@ BOT = {
 }
 
 
+def author() -> dict[str, str]:
+    """The environment of a git command that commits or tags: the bot's name where git knows nobody's."""
+    return BOT if try_git("var", "GIT_COMMITTER_IDENT") is None else {}
+
+
 def tip(ref: str) -> str | None:
     """The commit of a branch on origin now, or None."""
     for line in call("ls-remote", "origin", ref).splitlines():
@@ -22,6 +29,21 @@ def tip(ref: str) -> str | None:
         if name == ref:
             return sha
     return None
+
+
+def main() -> str | None:
+    """The commit of main on origin now, fetched; None without an origin.
+
+    Raises:
+        Unreachable: if it cannot be asked, or has no main.
+    """
+    if try_git("remote", "get-url", "origin") is None:
+        return None
+    try:
+        call("fetch", "--quiet", "origin", "+refs/heads/main:refs/remotes/origin/main")
+    except subprocess.CalledProcessError as error:
+        raise Unreachable(f"origin cannot be asked: {(error.stderr or '').strip()}", "Mend the network.") from error
+    return git("rev-parse", "refs/remotes/origin/main")
 
 
 def call(*arguments: str) -> str:

@@ -1,3 +1,10 @@
 """What every test can use."""
 
-pytest_plugins = ("pytester", "tests.fixtures_model", "tests.fixtures_repo", "tests.plugins.strict")
+pytest_plugins = (
+    "pytester",
+    "tests.fixtures_model",
+    "tests.fixtures_repo",
+    "tests.release.engine",
+    "tests.release.lines",
+    "tests.plugins.strict",
+)

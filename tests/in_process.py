@@ -1,7 +1,7 @@
 """Verbs in this process rather than one of their own: each of those costs seconds of imports.
 
 What a verb starts (DVC, its stages, git) still runs as it does for a user. An error that no verb means to end with
-comes out as it is and fails the test.
+gives code 70 and a traceback in what is printed.
 """
 
 from __future__ import annotations

@@ -15,6 +15,8 @@ import pytest
 
 from pipelines.errors import InputError, Refused, Unreachable
 from pipelines.github import PATIENCE, TRIES, GitHub
+from tests.workflows.github_fake import BOB, REPOSITORY, GitHubFake, permissions, running
+from tests.workflows.github_fake import TOKEN as FAKE_TOKEN
 
 TOKEN = "ghs_averylongtokenthatnobodymaysee0123456789"
 
@@ -301,6 +303,7 @@ POSTS: list[Callable[[GitHub], Any]] = [
     lambda github: github.create_issue("title", "body", ["audit"]),
     lambda github: github.create_check("0" * 40, "review", "success", "title", "summary"),
     lambda github: github.dispatch("test.yml", "main"),
+    lambda github: github.create_release("fraud@v1.2.0", "title", "body"),
 ]
 
 
@@ -553,3 +556,92 @@ def test_open_pull_requests_are_those_of_the_one_branch(server: Server, github: 
     server.script = [Answer(body=[{"number": 1, "head": {"ref": "other"}}, {"number": 2, "head": {"ref": "a b"}}])]
     assert [pull["number"] for pull in github.open_pulls("a b")] == [2]
     assert server.asked[0].path == "/repos/acme/fraud/pulls?per_page=100&state=open&head=acme%3Aa+b"
+
+
+# Pull requests of a commit, artifacts by name, releases
+
+
+def test_the_pull_requests_of_a_commit_and_their_reviews_come_in_pages(github: GitHub, server: Server) -> None:
+    for path, ask in (
+        (f"/repos/acme/fraud/commits/{'a' * 40}/pulls", lambda: github.commit_pulls("a" * 40)),
+        ("/repos/acme/fraud/pulls/7/reviews", lambda: github.reviews(7)),
+    ):
+        link = {"Link": f'<{path}?page=2>; rel="next"'}
+        server.script, server.asked = [Answer(body=[{"id": 1}], headers=link), Answer(body=[{"id": 2}])], []
+        assert [found["id"] for found in ask()] == [1, 2]
+        assert [asked.path for asked in server.asked] == [f"{path}?per_page=100", f"{path}?page=2"]
+
+
+def test_artifacts_of_a_name_are_asked_for_by_name_and_come_as_github_orders_them(
+    github: GitHub, server: Server
+) -> None:
+    server.script = [Answer(body={"total_count": 2, "artifacts": [{"id": 9}, {"id": 3}]})]
+    assert [artifact["id"] for artifact in github.artifacts_named("a review")] == [9, 3]
+    assert server.asked[0].path == "/repos/acme/fraud/actions/artifacts?per_page=100&name=a+review"
+
+
+def test_a_release_is_found_by_its_tag_whatever_characters_it_has(github: GitHub, server: Server) -> None:
+    server.script = [Answer(body={"id": 1, "tag_name": "fraud#production#7"})]
+    assert github.release("fraud#production#7") == {"id": 1, "tag_name": "fraud#production#7"}
+    assert server.asked[0].path == "/repos/acme/fraud/releases/tags/fraud%23production%237"
+
+
+def test_a_release_that_is_not_there_is_none_and_whatever_else_goes_wrong_is_an_error(
+    github: GitHub, server: Server, slept: list[float]
+) -> None:
+    server.script = [Answer(404, {"message": "Not Found"})]
+    assert github.release("fraud@v1.2.0") is None
+    server.script = [Answer(403, {"message": "Forbidden"})]
+    with pytest.raises(Refused, match="403 Forbidden"):
+        github.release("fraud@v1.2.0")
+    server.script = [Answer(502)] * TRIES
+    with pytest.raises(Unreachable):
+        github.release("fraud@v1.2.0")
+    assert len(slept) == TRIES - 1
+
+
+def test_a_404_of_any_other_question_stays_an_error(github: GitHub, server: Server) -> None:
+    server.script = [Answer(404)] * 2
+    with pytest.raises(InputError, match="404"):
+        list(github.commit_pulls("a" * 40))
+    with pytest.raises(InputError, match="404"):
+        github.create_release("fraud@v1.2.0", "title", "body")
+
+
+@pytest.fixture(scope="module")
+def shared_fake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitHubFake]:
+    """emulate behind GitHub's own description. Needs `make workflow-tools`."""
+    yield from running(tmp_path_factory.mktemp("github"))
+
+
+@pytest.fixture
+def fake(shared_fake: GitHubFake) -> Iterator[GitHubFake]:
+    """An empty one, which must have found every request as GitHub describes it."""
+    shared_fake.reset()
+    yield shared_fake
+    assert shared_fake.invalid == []
+
+
+def test_a_release_is_made_once_for_a_tag_and_found_again(fake: GitHubFake) -> None:
+    github = GitHub(REPOSITORY, FAKE_TOKEN, fake.url)
+    assert github.release("fraud@v1.2.0") is None
+    made = github.create_release("fraud@v1.2.0", "fraud@v1.2.0", "| in production |\n`as` #7")
+    assert github.release("fraud@v1.2.0")["id"] == made["id"]
+    assert (made["name"], made["body"]) == ("fraud@v1.2.0", "| in production |\n`as` #7")
+    with pytest.raises(InputError, match="422"):
+        github.create_release("fraud@v1.2.0", "again", "")
+    assert permissions(fake.requests) == {"contents": "write"}
+
+
+def test_pull_requests_reviews_and_artifacts_are_asked_for_as_github_describes_it(fake: GitHubFake) -> None:
+    github = GitHub(REPOSITORY, FAKE_TOKEN, fake.url)
+    number = fake.pull("change")
+    fake.approve(number, BOB)
+    assert [(found["user"]["login"], found["state"]) for found in github.reviews(number)] == [("bob", "APPROVED")]
+    fake.merge(number, "a" * 40)
+    assert [found["number"] for found in github.commit_pulls("a" * 40)] == [number]
+    assert list(github.commit_pulls("b" * 40)) == []
+    ids = [fake.artifact(run, "review", b"zip") for run in (1, 2)]
+    assert [found["id"] for found in github.artifacts_named("review")] == ids[::-1]
+    assert fake.asked[-1] == "GET /actions/artifacts"
+    assert fake.requests[-1].query == {"per_page": "100", "name": "review"}

@@ -128,19 +128,3 @@ def test_the_verb_prints_the_identity_of_a_revision(first: str, capsys: pytest.C
     assert capsys.readouterr().out.split() == [second, first]
     assert entry.main(["release", "id", "--rev", "nowhere"]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == "Name one that `git log` shows."
-
-
-def annotate(tag: str, message: str) -> None:
-    run("tag", "--annotate", "--cleanup=verbatim", "--file=-", tag, stdin=message)
-
-
-def test_registered_releases_come_from_the_annotations_of_version_tags(first: str) -> None:
-    assert identity.registered("fraud") == {}
-    annotate("fraud@v1.0.0", "release: 0123456789ab\nmodel: aaaa\n")
-    annotate("fraud@v1.1.0", "release: 123456789012\napproved_at: 2026-99-99\n")  # digits alone are no number here
-    annotate("fraud@v2.0.0", "a word by a person: [")
-    annotate("fraud@v2.0.1", "only words")
-    annotate("fraud#production#1", "release: ffffffffffff\n")
-    annotate("churn@v1.0.0", "release: eeeeeeeeeeee\n")
-    run("tag", "fraud@v3.0.0")
-    assert identity.registered("fraud") == {"0123456789ab": "fraud@v1.0.0", "123456789012": "fraud@v1.1.0"}

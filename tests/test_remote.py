@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from pipelines import lock
+from pipelines.past import fetch
 from pipelines.progress import Progress
-from pipelines.review.base import fetch
 from tests.fixtures_repo import Repo
 from tests.in_process import must, review, verb
 from tests.test_reproduce import states

@@ -1,4 +1,4 @@
-"""Verb `release`: for now its identity, `python -m pipelines release id`."""
+"""Verb `release`: put a commit of main into production, and tell what is there."""
 
 from __future__ import annotations
 
@@ -8,22 +8,60 @@ import argparse
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the verb."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    identity = actions.add_parser("id", help="print the release identity of a commit")
-    identity.add_argument("--rev", default="HEAD", help="the commit (default: HEAD)")
+    for name, what in (
+        ("id", "print the release identity of a commit"),
+        ("image", "build and push the image of a commit, if it is nowhere"),
+        ("run", "put a commit into production: image, smoke test, deployment, tags"),
+    ):
+        action = actions.add_parser(name, help=what, description=what)
+        action.add_argument("--rev", default="HEAD", help="the commit (default: HEAD)")
+    what = "what is in production, since when and by whom, and the history"
+    status = actions.add_parser("status", help=what, description=what)
+    status.add_argument("--at", metavar="DATE", help="a day or time of the past, such as 2026-11-01")
+    status.add_argument("--json", action="store_true", help="for programs")
+    what = "lead registry, MLflow and service back to the newest assignment; rebuild what was lost"
+    actions.add_parser("reconcile", help=what, description=what)
+    what = "list the images and DVC objects that must be kept"
+    actions.add_parser("retention", help=what, description=what)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the identity of the revision.
+    """Do one of the actions."""
+    if arguments.action == "id":
+        return _id(arguments.rev)
+    if arguments.action == "run":
+        from pipelines.release.flow import release
 
-    Raises:
-        InputError: if there is no such revision, or nothing to release in it.
-    """
+        return release(arguments.rev)
+    if arguments.action == "image":
+        from pipelines.release.ahead import image
+
+        return image(arguments.rev)
+    from pipelines import config
+
+    params = config.load()
+    if arguments.action == "status":
+        from pipelines.release import status
+
+        return status.show(params.release, arguments.at, arguments.json)
+    if arguments.action == "retention":
+        from pipelines.release import retention
+
+        return retention.show(params)
+    from pipelines.progress import Progress
+    from pipelines.release.reconcile import reconcile
+    from pipelines.release.registry import Registry
+
+    return reconcile(params, Registry.from_environment(), Progress())
+
+
+def _id(revision: str) -> int:
     from pipelines.errors import InputError
     from pipelines.git import commit_of
     from pipelines.identity import release_id
 
-    commit = commit_of(arguments.rev)
+    commit = commit_of(revision)
     if commit is None:
-        raise InputError(f"there is no commit {arguments.rev!r}", "Name one that `git log` shows.")
+        raise InputError(f"there is no commit {revision!r}", "Name one that `git log` shows.")
     print(release_id(commit))
     return 0

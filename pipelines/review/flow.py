@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipelines import config, git, lock
+from pipelines import config, git, lock, tags
 from pipelines.errors import Refused
-from pipelines.identity import registered, worktree_release_id
+from pipelines.identity import worktree_release_id
 from pipelines.progress import Progress
 from pipelines.reproduce import StageFailed, file_md5, reproduce
 from pipelines.review.findings import Fault, Findings, Gate, Side, StageRow
@@ -96,14 +96,14 @@ def _findings(
     stages: tuple[StageRow, ...],
     progress: Progress,
 ) -> Findings:
-    from pipelines.review import base as bases
+    from pipelines import past as bases
     from pipelines.review.changes import param_changes
     from pipelines.review.judge import Restore, judge, kind_of
 
     base = bases.fetch(base_sha, progress)
     release = worktree_release_id()
     model = file_md5(MODEL)
-    tag = registered(params.release).get(release)
+    tag = tags.registered(params.release).get(release)
     restore = Restore(tag) if tag and base and base.md5 != model else None
     kind, why = kind_of(params, base, restore)
     if base and base.md5 != base.named:
@@ -207,7 +207,7 @@ def inputs_key(base_sha: str, notes: list[str]) -> str:
     for path in files:
         if path.is_file() and "__pycache__" not in path.parts:
             parts[str(path)] = file_md5(path)
-    parts["tags"] = sorted(registered(config.load().release).items())
+    parts["tags"] = sorted(tags.registered(config.load().release).items())
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

@@ -10,8 +10,8 @@ import ibis.expr.types as ir
 
 from pipelines import critical, tables
 from pipelines.config import Params
+from pipelines.past import Base
 from pipelines.review import changes, compare, fairness, gates, plots, slices
-from pipelines.review.base import Base
 from pipelines.review.findings import DataChange, Gate, Kind
 from pipelines.scorer import Scorer
 from pipelines.training.paths import IMPORTANCE, MODEL, SELECTION, SIGNATURE

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
-from pipelines import config, lock
+from pipelines import config, lock, mlflow_model
 from pipelines.progress import Progress
 from pipelines.review.changes import leaves
 from pipelines.review.findings import Findings
-from pipelines.scorer import Signature, encode, load_signature
 from pipelines.training.paths import MODEL, SIGNATURE
 
 DATABASE = Path("mlflow.db")
 PARAM_LENGTH = 500
-_TYPES = {"category": "object", "timestamp": "int64"}  # of the graph's inputs; the others are float32
 
 
 def skipped() -> str | None:
@@ -35,10 +32,7 @@ def log(found: Findings, folder: Path, progress: Progress) -> str | None:
     Returns:
         Why it could not be logged, or None.
     """
-    # A server that is down must be given up soon.
-    for name, value in {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}.items():
-        os.environ.setdefault(name, value)
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    mlflow_model.prepare()
     try:
         with progress.step("Logging to MLflow"):
             _log(found, folder, os.environ.get("MLFLOW_TRACKING_URI") or _own_database())
@@ -54,7 +48,7 @@ def _own_database() -> str:
 
     from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
 
-    _hush()
+    mlflow_model.hush()
     if not DATABASE.exists():
         with tempfile.TemporaryDirectory(prefix=f"{DATABASE}.", dir=DATABASE.absolute().parent) as beside:
             made = Path(beside) / DATABASE.name
@@ -65,17 +59,10 @@ def _own_database() -> str:
     return f"sqlite:///{DATABASE}"
 
 
-def _hush() -> None:
-    import logging
-
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-
-
 def _log(found: Findings, folder: Path, where: str) -> None:
     import mlflow
 
-    _hush()
+    mlflow_model.hush()
     mlflow.set_tracking_uri(where)
     mlflow.set_experiment(found.name)
     tags = {
@@ -95,7 +82,7 @@ def _log(found: Findings, folder: Path, where: str) -> None:
         _log_dataset(mlflow)
         mlflow.log_artifacts(str(folder), artifact_path="review")
         if found.head.model:
-            _log_model(mlflow)
+            mlflow_model.log(MODEL, SIGNATURE)
 
 
 def _log_dataset(mlflow: Any) -> None:
@@ -108,34 +95,3 @@ def _log_dataset(mlflow: Any) -> None:
         # Concrete to mlflow, abstract to its own type hints: a data set known by name and digest alone.
         dataset = MetaDataset(source, name="data", digest=md5.removesuffix(".dir"))  # type: ignore[abstract]
         mlflow.log_input(dataset, context="training")
-
-
-def _log_model(mlflow: Any) -> None:
-    import numpy as np
-    import onnx
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema, TensorSpec
-
-    signature: Signature = load_signature(SIGNATURE)
-    # As tensors of one column, which is what the graph takes: MLflow would give a column of a table no second axis.
-    column = (-1, 1)
-    inputs: list[ColSpec | TensorSpec] = [
-        TensorSpec(np.dtype(_TYPES.get(item.type, "float32")), column, item.name) for item in signature.inputs
-    ]
-    outputs: list[ColSpec | TensorSpec] = [TensorSpec(np.dtype("float32"), column, signature.output)]
-    mlflow.onnx.log_model(
-        onnx.load(MODEL),
-        name="model",
-        signature=ModelSignature(Schema(inputs), Schema(outputs)),
-        input_example=_example(signature),
-        # Named here: inferring them would run the model in a process of its own.
-        pip_requirements=["onnxruntime", "numpy"],
-        metadata={"signature": json.dumps(signature.to_json())},
-    )
-
-
-def _example(signature: Signature) -> dict[str, Any]:
-    import numpy as np
-
-    cells = {item.name: np.array([signature.example.get(item.name)], dtype=object) for item in signature.inputs}
-    return {item.name: encode(item, cells[item.name])[:, None] for item in signature.inputs}

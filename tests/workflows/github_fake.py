@@ -28,19 +28,34 @@ from tests.workflows.openapi import Validator
 REPOSITORY = "acme/fraud"
 FORK = "mallory/fraud"
 BOT = "github-actions[bot]"
+DEPENDABOT = "dependabot[bot]"
 # Long, and of no real token's form, so that neither act's masking nor a secret scanner takes words of a log for it.
 TOKEN = "fake-token-of-the-workflow-0123456789abcdef"
 ALICE = "fake-token-of-alice-0123456789abcdef"
+BOB = "fake-token-of-bob-0123456789abcdef"
 MALLORY = "fake-token-of-mallory-0123456789abcdef"
+DEPENDABOTS = "fake-token-of-dependabot-0123456789abcdef"
 SEED = {
     "tokens": {
         TOKEN: {"login": BOT, "scopes": ["repo"]},
         ALICE: {"login": "alice", "scopes": ["repo"]},
+        BOB: {"login": "bob", "scopes": ["repo"]},
         MALLORY: {"login": "mallory", "scopes": ["repo"]},
+        DEPENDABOTS: {"login": DEPENDABOT, "scopes": ["repo"]},
     },
     "github": {
-        "users": [{"login": BOT}, {"login": "alice"}, {"login": "mallory"}],
-        "orgs": [{"login": "acme", "members": [{"login": "alice", "role": "admin"}, {"login": BOT, "role": "admin"}]}],
+        "users": [{"login": login} for login in (BOT, DEPENDABOT, "alice", "bob", "mallory")],
+        "orgs": [
+            {
+                "login": "acme",
+                "members": [
+                    {"login": "alice", "role": "admin"},
+                    {"login": "bob", "role": "admin"},
+                    {"login": BOT, "role": "admin"},
+                    {"login": DEPENDABOT, "role": "admin"},
+                ],
+            }
+        ],
         "repos": [{"owner": "acme", "name": "fraud", "auto_init": True}],
     },
 }
@@ -136,23 +151,34 @@ class GitHubFake:
         self._clear()
         self.origin: Path | None = origin
 
-    def pull(self, branch: str, title: str = "Change", *, fork: bool = False) -> int:
+    def pull(self, branch: str, title: str = "Change", *, fork: bool = False, token: str = ALICE) -> int:
         """Open a pull request against main; returns its number. A fork's commits are at refs/pull/NUMBER/head."""
         if fork:
             self.ask("POST", "/forks", {}, token=MALLORY)
         head = f"mallory:{branch}" if fork else branch
         body = {"title": title, "head": head, "base": "main"}
-        return int(self.ask("POST", "/pulls", body, token=MALLORY if fork else ALICE)["number"])
+        return int(self.ask("POST", "/pulls", body, token=MALLORY if fork else token)["number"])
+
+    def merge(self, number: int, sha: str) -> None:
+        """A pull request is merged; `sha` is its commit on main."""
+        self.ask("PATCH", f"/pulls/{number}", {"state": "closed"})
+        self._merged[number] = sha
+
+    def approve(self, number: int, token: str) -> None:
+        """Somebody approves a pull request."""
+        self.ask("POST", f"/pulls/{number}/reviews", {"event": "APPROVE"}, token=token)
 
     def comment(self, number: int, body: str, token: str = ALICE) -> int:
         """Somebody comments; returns the comment's id."""
         return int(self.ask("POST", f"/issues/{number}/comments", {"body": body}, token=token)["id"])
 
-    def artifact(self, run: int, name: str, content: bytes | Path, size: int | None = None) -> int:
-        """A run's artifact: a zip's bytes, or a folder to zip; returns its id."""
+    def artifact(
+        self, run: int, name: str, content: bytes | Path, size: int | None = None, branch: str = "change"
+    ) -> int:
+        """An artifact of a run of a branch: a zip's bytes, or a folder to zip; returns its id."""
         data = content if isinstance(content, bytes) else zipped(content)
         number = next(self._ids)
-        self._artifacts[number] = (run, name, data, len(data) if size is None else size)
+        self._artifacts[number] = (run, name, data, len(data) if size is None else size, branch)
         return number
 
     def fail(
@@ -247,7 +273,8 @@ class GitHubFake:
             self.dispatches: list[tuple[str, Any]] = []
             self.origin = None
             self._faults: list[Fault] = []
-            self._artifacts: dict[int, tuple[int, str, bytes, int]] = {}
+            self._artifacts: dict[int, tuple[int, str, bytes, int, str]] = {}
+            self._merged: dict[int, str] = {}
             self._runs: list[dict[str, Any]] = []
             kinds = ("rulesets", "environments", "variables", "settings")
             self._kept: dict[str, dict[str, Any]] = {kind: {} for kind in kinds}
@@ -336,7 +363,7 @@ class GitHubFake:
         if not isinstance(document, dict):
             return document
         new = {key: self._amended(value) for key, value in document.items()}
-        if new.get("login") == BOT:
+        if new.get("login") in (BOT, DEPENDABOT):
             new["type"] = "Bot"
         if new.get("full_name") == REPOSITORY:
             new |= self._kept["settings"]
@@ -345,6 +372,8 @@ class GitHubFake:
             head = f"refs/pull/{new['number']}/head" if forked else f"refs/heads/{new['head']['ref']}"
             new["head"]["sha"] = self.tip(head) or new["head"]["sha"]
             new["base"]["sha"] = self.tip(f"refs/heads/{new['base']['ref']}") or new["base"]["sha"]
+            if sha := self._merged.get(new["number"]):
+                new |= {"merged_at": "2026-11-01T00:00:00Z", "merged": True, "merge_commit_sha": sha}
         return new
 
     def tip(self, ref: str) -> str | None:
@@ -360,13 +389,26 @@ class GitHubFake:
 
     # What emulate lacks
 
-    def _list_artifacts(self, _method: str, _body: Any, run: str) -> Answer:
+    def _list_artifacts(self, _method: str, _body: Any, run: str | None = None) -> Answer:
+        repository = self._ask_emulate("GET", f"/repos/{REPOSITORY}", {"authorization": f"token {ALICE}"}, b"").document
         found = [
-            {"id": number, "name": name, "size_in_bytes": size, "expired": False, "workflow_run": {"id": int(run)}}
-            for number, (of, name, _, size) in self._artifacts.items()
-            if of == int(run)
+            {
+                "id": number,
+                "name": name,
+                "size_in_bytes": size,
+                "expired": False,
+                "workflow_run": {"id": of, "head_branch": branch, "head_repository_id": repository["id"]},
+            }
+            for number, (of, name, _, size, branch) in self._artifacts.items()
+            if run is None or of == int(run)
         ]
-        return Answer(200, {"total_count": len(found), "artifacts": found})
+        return Answer(200, {"total_count": len(found), "artifacts": found[::-1]})
+
+    def _pulls_of(self, _method: str, _body: Any, sha: str) -> Answer:
+        token = {"authorization": f"token {ALICE}"}
+        numbers = [number for number, merged in self._merged.items() if merged == sha]
+        found = [self._ask_emulate("GET", f"/repos/{REPOSITORY}/pulls/{number}", token, b"") for number in numbers]
+        return Answer(200, [self._amended(answer.document) for answer in found])
 
     def _artifact_zip(self, _method: str, _body: Any, number: str) -> Answer:
         if int(number) not in self._artifacts:
@@ -437,11 +479,13 @@ class GitHubFake:
 
 _OWN: tuple[tuple[str, Callable[..., Answer | None]], ...] = (
     ("", GitHubFake._settings),
+    (r"/actions/artifacts", GitHubFake._list_artifacts),
     (r"/actions/runs/(\d+)/artifacts", GitHubFake._list_artifacts),
     (r"/actions/artifacts/(\d+)/zip", GitHubFake._artifact_zip),
     (r"/actions/workflows/([\w.-]+)/dispatches", GitHubFake._dispatch),
     (r"/check-runs", GitHubFake._create_check),
     (r"/commits/([0-9a-f]+)/check-runs", GitHubFake._list_checks),
+    (r"/commits/([0-9a-f]+)/pulls", GitHubFake._pulls_of),
     (r"/rulesets(?:/(\d+))?", GitHubFake._rulesets),
     (r"/environments(?:/([^/]+))?", GitHubFake._environments),
     (r"/actions/variables(?:/(\w+))?", GitHubFake._variables),

@@ -38,6 +38,9 @@ PATHS = (
     f"{REPO}/pulls",
     f"{REPO}/pulls/{{pull_number}}",
     f"{REPO}/pulls/{{pull_number}}/reviews",
+    f"{REPO}/actions/artifacts",
+    f"{REPO}/releases",
+    f"{REPO}/releases/tags/{{tag}}",
     f"{REPO}/rulesets",
     f"{REPO}/rulesets/{{ruleset_id}}",
 )

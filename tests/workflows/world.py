@@ -15,7 +15,7 @@ from typing import Any
 
 from tests.fixtures_repo import Done, Repo, point_at_cache
 from tests.workflows.acting import Run, Runner
-from tests.workflows.github_fake import FORK, REPOSITORY, GitHubFake
+from tests.workflows.github_fake import ALICE, FORK, REPOSITORY, GitHubFake
 
 Change = Callable[[Repo], None]
 # Whoever pushes is noted: a workflow's job by its id, a person by "-".
@@ -74,15 +74,17 @@ class World:
 
     # What people do
 
-    def open(self, change: Change, branch: str = "change", title: str = "A change", *, fork: bool = False) -> int:
-        """A pull request with one commit on main; returns its number."""
+    def open(
+        self, change: Change, branch: str = "change", title: str = "A change", *, fork: bool = False, token: str = ALICE
+    ) -> int:
+        """A pull request with one commit on main, by whose token it is; returns its number."""
         self.work.git("fetch", "--quiet", "origin")
         self.work.git("checkout", "--quiet", "-B", "mine", "origin/main")
         change(self.work)
         self.work.commit()
         if not fork:
             self.work.git("push", "--quiet", "--force", "origin", f"HEAD:refs/heads/{branch}")
-        number = self.github.pull(branch, title, fork=fork)
+        number = self.github.pull(branch, title, fork=fork, token=token)
         self._publish_head(number)
         return number
 
@@ -144,15 +146,16 @@ class World:
 
     def report_fork(self, number: int, run: int, *, own: int = 100, head: str | None = None) -> Run:
         """report-fork.yml after run `run` of review.yml."""
+        theirs = self.pull(number)["head"]
         event = {
             "action": "completed",
             "workflow_run": {
                 "id": run,
                 "name": "review",
                 "event": "pull_request",
-                "head_branch": "change",
+                "head_branch": theirs["ref"],
                 "head_sha": head or self.tip(self.ref(number)),
-                "head_repository": {"full_name": FORK, "fork": True},
+                "head_repository": {"full_name": theirs["repo"]["full_name"]},
                 "conclusion": "success",
                 "pull_requests": [],
             },
@@ -173,6 +176,30 @@ class World:
         group = {"head_sha": head, "head_ref": ref, "base_ref": "refs/heads/main", "base_sha": self.tip("main")}
         event = {"action": "checks_requested", "merge_group": group, "repository": {"full_name": REPOSITORY}}
         return self.runner.act("review.yml", "merge_group", event, run=run, ref=ref)
+
+    def merge(self, number: int, title: str = "A change") -> str:
+        """Squash a pull request onto main; the commit."""
+        head, main = self.tip(self.ref(number)), self.tip("refs/heads/main")
+        self.work.git("fetch", "--quiet", "origin", "main", self.ref(number))
+        tree = self.work.git("merge-tree", "--write-tree", main, head).splitlines()[0]
+        commit = self.work.git("commit-tree", tree, "-p", main, "-m", f"{title} (#{number})")
+        self.work.git("push", "--quiet", "origin", f"{commit}:refs/heads/main")
+        self.github.merge(number, commit)
+        return commit
+
+    def release(self, run: int = 70) -> Run:
+        """release.yml for a push to main."""
+        event = {"ref": "refs/heads/main", "repository": {"full_name": REPOSITORY, "default_branch": "main"}}
+        return self.runner.act("release.yml", "push", event, run=run, ref="refs/heads/main")
+
+    def rollback(self, to: str = "", run: int = 80) -> Run:
+        """rollback.yml, started by a person."""
+        event = {
+            "ref": "refs/heads/main",
+            "inputs": {"to": to},
+            "repository": {"full_name": REPOSITORY, "default_branch": "main"},
+        }
+        return self.runner.act("rollback.yml", "workflow_dispatch", event, run=run, ref="refs/heads/main")
 
     def event(self, number: int) -> dict[str, Any]:
         """The payload of `pull_request`."""

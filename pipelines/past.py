@@ -1,4 +1,4 @@
-"""The base's model: from the cache, else from the remote, else reproduced from its commit. Never none in silence."""
+"""The model of a past commit: from the cache, else from the remote, else reproduced. Never none in silence."""
 
 from __future__ import annotations
 
@@ -66,29 +66,58 @@ def fetch(commit: str, progress: Progress) -> Base | None:
     Raises:
         InputError: if they are nowhere and cannot be reproduced.
     """
-    named = named_outputs(commit)
-    if named is None:
+    if named_outputs(commit) is None:
         return None
+    try:
+        found = stored(commit, progress)
+        why_not = ""
+    except Unreachable as error:
+        found, why_not = None, f" (the remote: {error})"
+    return found or reproduced(commit, progress, why_not)
+
+
+def stored(commit: str, progress: Progress) -> Base | None:
+    """The files as its dvc.lock names them, or None if they are neither in the cache nor in the remote.
+
+    Raises:
+        Unreachable: if the remote cannot be reached, or does not hold them.
+    """
+    named, folder = _named(commit)
     md5 = named[FILES[0]]
-    folder = KEPT / "-".join(digest[:12] for digest in named.values())
     if _whole(folder, named):
         return Base(commit, folder, "cache", md5, md5)
-    why_not = ""
     for source in ("cache", "remote"):
         if source == "remote" and not has_remote():
             continue
-        try:
-            with progress.step(f"Bringing main's model from the {source}"):
-                if _copy_from_dvc(named, folder, pull=commit if source == "remote" else None):
-                    return Base(commit, folder, source, md5, md5)
-        except Unreachable as error:
-            why_not = f" (the remote: {error})"
+        with progress.step(f"Bringing the model of {commit[:12]} from the {source}"):
+            if _copy_from_dvc(named, folder, pull=commit if source == "remote" else None):
+                return Base(commit, folder, source, md5, md5)
+    return None
+
+
+def reproduced(commit: str, progress: Progress, why_not: str = "") -> Base:
+    """The files made anew by the commit's own code; their md5s may be others than its dvc.lock names.
+
+    Args:
+        why_not: why they could not be had otherwise, for the error.
+
+    Raises:
+        InputError: if that fails.
+    """
+    named, folder = _named(commit)
     found = "cache"
     if not _whole(folder, _rebuilt_earlier(folder)):
         found = "reproduced"
-        with progress.step("Reproducing main's model, which is in no cache and no remote"):
+        with progress.step(f"Reproducing the model of {commit[:12]}, which is in no cache and no remote"):
             _rebuild(commit, folder, why_not)
-    return Base(commit, folder, found, file_md5(folder / "model.onnx"), md5)
+    return Base(commit, folder, found, file_md5(folder / "model.onnx"), named[FILES[0]])
+
+
+def _named(commit: str) -> tuple[dict[str, str], Path]:
+    """The md5s by dvc.lock, and the folder for files of these md5s."""
+    named = named_outputs(commit)
+    assert named is not None
+    return named, KEPT / "-".join(digest[:12] for digest in named.values())
 
 
 def _whole(folder: Path, named: dict[str, str]) -> bool:

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from pipelines import lock
+from pipelines.past import Base, fetch
 from pipelines.progress import Progress
-from pipelines.review.base import Base, fetch
 from tests.fixtures_repo import Repo, point_at_cache
 from tests.in_process import must, review, verb
 
@@ -148,7 +148,8 @@ def test_a_release_that_was_registered_before_is_restored_although_the_newer_mod
     before = must(review(weaker), 1)
     assert weaker.report["kind"] == "comparison" and "regression" in before.out
     release = must(verb(weaker, "release", "id")).last
-    message = f"release: {release}\nmodel: {named(weaker, 'HEAD')}\n"
+    image = f"example.invalid/fraud@sha256:{'0' * 64}"
+    message = f"release: {release}\nimage: {image}\nmodel: {named(weaker, 'HEAD')}\nsignature: s\n"
     weaker.git("tag", "--annotate", "--cleanup=verbatim", "-m", message, "fraud@v1.0.0")
 
     must(review(weaker))

@@ -1,0 +1,139 @@
+"""Putting an image into production: the command of params.yaml, or by default a container on this host."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pipelines.config import Params
+from pipelines.errors import InputError, Refused
+from pipelines.release.container import PORT, Container, docker, running, wait
+
+VARIABLE = "SERVICE_URL"
+DEFAULT = "http://127.0.0.1:3000"
+READY_SECONDS = 120.0  # from a deployment to the new id in /info
+# What the service reads besides; taken over from this environment into the default container.
+PASSED = ("PREDICTION_LOG_SALT", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
+          "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL")  # fmt: skip
+
+
+def url() -> str:
+    """Where production answers.
+
+    Raises:
+        InputError: if SERVICE_URL is no address.
+    """
+    given = (os.environ.get(VARIABLE) or DEFAULT).rstrip("/")
+    if not re.fullmatch(r"https?://[^\s/@]+(?:/\S*)?", given):
+        raise InputError(f"{VARIABLE} is {given!r}, no address", f"Set it, as in {DEFAULT}.")
+    return given
+
+
+def deploy(params: Params, release: str, reference: str, version: str) -> None:
+    """Put an image into production; where it already answers, nothing is done.
+
+    Args:
+        reference: REPOSITORY@DIGEST.
+        version: the version's tag, which the service tells.
+
+    Raises:
+        Refused: if the service does not answer the new id; the old container serves again.
+    """
+    if params.serving.deploy is None:
+        with _alone(params.release):
+            _run_here(params.release, release, reference, version)
+        return
+    said = {"RELEASE_ID": release, "IMAGE": reference, "MODEL_VERSION": version}
+    try:
+        done = subprocess.run(params.serving.deploy, env={**os.environ, **said}, stdin=subprocess.DEVNULL, check=False)
+    except OSError as error:
+        raise InputError(f"serving.deploy cannot be run: {error}", "Mend serving.deploy in params.yaml.") from error
+    if done.returncode:
+        raise _refused(f"{params.serving.deploy[0]} ended with {done.returncode}")
+    if not wait(url(), release, READY_SECONDS):
+        raise _refused(f"{url()} answers {running(url())}, not {release}, after {READY_SECONDS:.0f} s")
+
+
+def is_running(params: Params, release: str, reference: str) -> bool:
+    """Whether production answers with a release; the default container's image is compared too."""
+    if running(url()) != release:
+        return False
+    if params.serving.deploy is not None:
+        return True
+    return Container(_name(params.release)).inspect("{{.Config.Image}}") == reference
+
+
+def _name(line: str) -> str:
+    return f"{line}-production"
+
+
+def _run_here(line: str, release: str, reference: str, version: str) -> None:
+    """Exchange the container on this host. The old one is kept under another name until the new one answers.
+
+    A kill between any two lines leaves one of three states, which the next run tells apart: the old one alone (under
+    either name), both, the new one alone.
+    """
+    name, before = Container(_name(line)), Container(f"{line}-before")
+    if before.inspect("{{.Id}}"):  # an earlier run was killed
+        if name.inspect("{{.Config.Image}}") == reference and wait(url(), release, 5.0, alive=[name]):
+            before.remove()
+            return
+        name.remove()
+        docker("rename", before.name, name.name)
+    if name.inspect("{{.Config.Image}}") == reference and running(url()) == release:
+        return
+    docker("pull", "--quiet", reference)  # before the old one stops
+    had_one = name.inspect("{{.Id}}") is not None
+    if had_one:
+        docker("rename", name.name, before.name)
+        docker("stop", "--time", "15", before.name)  # it drains
+    try:
+        _start(line, reference, version)
+        if not wait(url(), release, READY_SECONDS, alive=[name]):
+            raise _refused(f"the container does not answer as {release}: {name.logs() or running(url())}")
+    except Refused:
+        name.remove()
+        if had_one:
+            docker("rename", before.name, name.name)
+            docker("start", name.name)
+        raise
+    before.remove()
+
+
+def _start(line: str, reference: str, version: str) -> None:
+    address = urlsplit(url())
+    host = address.hostname or ""
+    # Published on that address if it is one of this host, else on all of them.
+    bind = "127.0.0.1" if host == "localhost" else host if re.fullmatch(r"\d+(\.\d+){3}", host) else "0.0.0.0"  # noqa: S104
+    port = address.port or (443 if address.scheme == "https" else 80)
+    log = os.environ.get("PREDICTION_LOG") or "/predictions"
+    Container.run(
+        reference,
+        f"--name={_name(line)}",
+        "--restart=unless-stopped",
+        f"--publish={bind}:{port}:{PORT}",
+        f"--volume={line}-predictions:/predictions",
+        # By name alone: a value among the arguments could be read by every process of this host.
+        *(f"--env={variable}" for variable in PASSED if os.environ.get(variable)),
+        environment={"MODEL_VERSION": version, "PREDICTION_LOG": log},
+    )
+
+
+@contextmanager
+def _alone(line: str) -> Iterator[None]:
+    """One deployment at a time on this host; a killed one lets go."""
+    path = Path(tempfile.gettempdir()) / f"mainline-{line}.lock"
+    with os.fdopen(os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600), "w") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        yield
+
+
+def _refused(what: str) -> Refused:
+    return Refused(f"deployment: {what}", "Nothing was assigned. Mend it and run it again, or revert the merge.")

@@ -1,0 +1,41 @@
+"""Whether an image is signed by whom it must be: cosign's keyless signature, made by the workflow release."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+from pipelines.errors import Refused, Unreachable
+
+SIGNER = "IMAGE_SIGNER"
+ISSUER = "https://token.actions.githubusercontent.com"
+
+
+def verify(reference: str) -> str:
+    """Check the signature of an image where IMAGE_SIGNER names who must have made it.
+
+    Args:
+        reference: REPOSITORY@DIGEST.
+
+    Returns:
+        What to say of it.
+
+    Raises:
+        Refused: if it is not signed, or by somebody else.
+        Unreachable: if cosign is not installed.
+    """
+    signer = os.environ.get(SIGNER, "")
+    if not signer:
+        return f"Not verified: {SIGNER} names nobody who signs images."
+    if shutil.which("cosign") is None:
+        raise Unreachable(f"{SIGNER} is set, and cosign is not installed", "Install cosign, then run it again.")
+    command = ["cosign", "verify", "--certificate-identity", signer, "--certificate-oidc-issuer", ISSUER, reference]
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    if done.returncode:
+        reason = " ".join((done.stderr or done.stdout).split())[-300:]
+        raise Refused(
+            f"{reference} is not signed by {signer}: {reason}",
+            "Nothing was deployed. Find out who pushed the image; `cosign sign` it only if it is yours.",
+        )
+    return f"Signed by {signer}."

@@ -1,0 +1,71 @@
+"""`python -m serving`: run the service in this process, until SIGTERM. HOST and PORT say where.
+
+`bentoml serve` runs it as well, beneath a supervisor that imports everything a second time.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+import tempfile
+from typing import Any
+
+
+class Front:
+    """Hands the paths of the model straight to their application, and all else (probes, start, end) to BentoML's.
+
+    What BentoML puts around an application costs more than a prediction does; its time-out alone keeps a timer of 60
+    seconds for each request that has been answered long ago.
+    """
+
+    def __init__(self, app: Any, bentoml: Any, paths: frozenset[str]) -> None:
+        self._app = app
+        self._bentoml = bentoml
+        self._paths = paths
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer a request."""
+        mine = scope["type"] == "http" and scope["path"] in self._paths
+        await (self._app if mine else self._bentoml)(scope, receive, send)
+
+
+def main() -> None:
+    """Serve."""
+    from serving import runtime
+
+    # uvicorn raises the signal again when all has been answered and written: the end that was asked for is no failure.
+    # Until it listens, this also ends the first process of a container, which the kernel has no other handler for.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    runtime.check()
+    os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
+    # A folder of BentoML's own, which it makes when it is imported: the image's root may be read-only.
+    os.environ.setdefault("BENTOML_HOME", tempfile.mkdtemp(prefix="bentoml-"))
+    import uvicorn
+
+    from serving.app import PATHS
+    from serving.protocol import Protocol
+    from serving.service import Predictions
+
+    # The decorator gives an object of BentoML's that the type checker takes for the class.
+    front = Front(runtime.app(), Predictions.to_asgi(is_main=True), PATHS)  # type: ignore[attr-defined]
+    gc.freeze()  # what is there by now stays: the collector need not visit it again and again
+    uvicorn.run(
+        front,
+        host=os.environ.get("HOST") or "0.0.0.0",  # noqa: S104 - a container has one address
+        port=runtime.port(),
+        lifespan="on",
+        loop="asyncio",
+        http=Protocol,
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        backlog=2048,
+        timeout_keep_alive=30,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,206 @@
+"""The HTTP side: an ASGI application without a framework."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import secrets
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import msgspec
+
+from serving import body, measures, openapi
+from serving.drain import Drain
+from serving.errors import RefusedError
+from serving.log import Entry, Log
+from serving.measures import Measures
+from serving.model import Model
+from serving.rows import Columns, Rows
+from serving.settings import Settings
+
+Scope = Mapping[str, Any]
+Send = Callable[[Any], Awaitable[None]]
+_JSON = b"application/json"
+_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_INLINE_BYTES = 16_384  # a smaller batch costs less than a change of threads
+_encode = msgspec.json.Encoder().encode
+
+
+class Decision(msgspec.Struct, frozen=True, gc=False):
+    """The answer of a classification."""
+
+    probability: float
+    decision: bool
+    threshold: float
+    release: str
+    request_id: str
+
+
+class Value(msgspec.Struct, frozen=True, gc=False):
+    """The answer of a regression."""
+
+    value: float
+    release: str
+    request_id: str
+
+
+class App:
+    """The service of one model.
+
+    Attributes:
+        drain: whether it is about to end.
+    """
+
+    def __init__(self, model: Model, settings: Settings, log: Log | None, counts: Measures) -> None:
+        self.drain = Drain()
+        self._model = model
+        self._log = log
+        self._counts = counts
+        self._release = settings.release.release
+        self._threshold = model.signature.threshold
+        self._max_body = settings.max_body
+        self._seconds = settings.release.timeout_seconds
+        self._rows = Rows(model.signature, settings.release.max_batch_rows)
+        # One batch at a time, off the event loop: single rows go on being answered.
+        self._batches = ThreadPoolExecutor(1, thread_name_prefix="batch")
+        info = {
+            "release": self._release,
+            "version": settings.version,
+            "model": model.md5,
+            "signature": model.signature.document,
+        }
+        document = openapi.document(model.signature, settings)
+        self._pages: dict[str, Callable[[], tuple[bytes, bytes]]] = {
+            "/info": _fixed(json.dumps(info).encode()),
+            "/openapi.json": _fixed(json.dumps(document).encode()),
+            "/metrics": lambda: (measures.text(), measures.CONTENT_TYPE),
+        }
+
+    async def __call__(self, scope: Scope, receive: body.Receive, send: Send) -> None:
+        """Answer a request; other protocols than HTTP are closed."""
+        if scope["type"] != "http":
+            if scope["type"] == "websocket":
+                await send({"type": "websocket.close", "code": 1003})
+            return
+        started = time.perf_counter()
+        path, headers = scope["path"], dict(scope["headers"])
+        given = headers.get(b"x-request-id")
+        # A name that came along may stand in a log of ours only if it is harmless.
+        name = given.decode() if given is not None and _ID.fullmatch(given) else secrets.token_hex(16)
+        status, kind, close = 200, _JSON, False
+        extra: tuple[tuple[bytes, bytes], ...] = ()
+        try:
+            if path == "/predict":
+                _only(scope, "POST")
+                content = await self._predict(receive, headers, name, started)
+            elif path == "/predict_batch":
+                _only(scope, "POST")
+                content = await self._predict_batch(receive, headers, name, started)
+            else:
+                content, kind = self._page(scope)
+        except RefusedError as refused:
+            status, extra, close = refused.status, refused.headers, refused.close
+            content = _encode(_error(refused, name))
+        except body.GoneError:
+            return
+        except Exception:  # a fault of ours: it is told to us, not to the client
+            traceback.print_exc()
+            status, content = 500, _encode({"error": "a fault of the service", "request_id": name, "fields": []})
+        answer = [
+            (b"content-type", kind),
+            (b"content-length", b"%d" % len(content)),
+            (b"x-request-id", name.encode()),
+            *extra,
+        ]
+        if close or self.drain.on:
+            answer.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": status, "headers": answer})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else content})
+        endpoint = path if path in PATHS else "other"
+        self._counts.answered(endpoint, status, time.perf_counter() - started)
+
+    async def _predict(self, receive: body.Receive, headers: Mapping[bytes, bytes], name: str, started: float) -> bytes:
+        body.check_headers(headers)
+        row = self._rows.one(await body.read(receive, headers, self._max_body, self._seconds))
+        score = self._model.score_row(row)
+        positive = self._threshold is not None and score >= self._threshold
+        self._counts.predicted(not positive, positive)
+        if self._log is not None:
+            columns: Columns = [(value,) for value in row]
+            self._log.put(Entry(time.time(), (name,), columns, (score,), (time.perf_counter() - started) * 1e3))
+        if self._threshold is None:
+            return _encode(Value(score, self._release, name))
+        return _encode(Decision(score, positive, self._threshold, self._release, name))
+
+    async def _predict_batch(
+        self, receive: body.Receive, headers: Mapping[bytes, bytes], name: str, started: float
+    ) -> bytes:
+        body.check_headers(headers)
+        raw = await body.read(receive, headers, self._max_body, self._seconds)
+        if len(raw) <= _INLINE_BYTES:
+            content, columns, ids, scores = self._score_batch(raw, name)
+        else:
+            loop = asyncio.get_running_loop()
+            try:
+                async with asyncio.timeout(self._seconds):
+                    content, columns, ids, scores = await loop.run_in_executor(
+                        self._batches, self._score_batch, raw, name
+                    )
+            except TimeoutError:
+                message = f"the batch was not scored within {self._seconds:g} s"
+                raise RefusedError(503, message, headers=[(b"retry-after", b"1")]) from None
+        positive = 0 if self._threshold is None else sum(score >= self._threshold for score in scores)
+        self._counts.predicted(len(ids) - positive, positive)
+        if self._log is not None and ids:
+            self._log.put(Entry(time.time(), ids, columns, scores, (time.perf_counter() - started) * 1e3))
+        return content
+
+    def _score_batch(self, raw: bytes, name: str) -> tuple[bytes, Columns, list[str], list[float]]:
+        rows, columns = self._rows.many(raw)
+        if not rows:
+            return b"[]", [], [], []
+        scores: list[float] = self._model.score(columns).tolist()
+        ids = [f"{name}-{i}" for i in range(rows)]
+        release, threshold = self._release, self._threshold
+        answers: list[Any]
+        if threshold is None:
+            answers = [Value(score, release, one) for score, one in zip(scores, ids, strict=True)]
+        else:
+            answers = [
+                Decision(score, score >= threshold, threshold, release, one)
+                for score, one in zip(scores, ids, strict=True)
+            ]
+        return _encode(answers), columns, ids, scores
+
+    def _page(self, scope: Scope) -> tuple[bytes, bytes]:
+        page = self._pages.get(scope["path"])
+        if page is None:
+            raise RefusedError(404, "there is nothing here; /openapi.json says what there is")
+        _only(scope, "GET", "HEAD")
+        return page()
+
+
+PATHS = frozenset({"/predict", "/predict_batch", "/info", "/openapi.json", "/metrics"})
+
+
+def _fixed(content: bytes) -> Callable[[], tuple[bytes, bytes]]:
+    return lambda: (content, _JSON)
+
+
+def _only(scope: Scope, *methods: str) -> None:
+    if scope["method"] not in methods:
+        allow = ", ".join(methods)
+        raise RefusedError(405, f"use {allow}", headers=[(b"allow", allow.encode())], close=True)
+
+
+def _error(refused: RefusedError, name: str) -> dict[str, Any]:
+    fields = []
+    for fault in refused.faults:
+        described: dict[str, Any] = {"field": fault.field, "reason": fault.reason}
+        fields.append(described if fault.row is None else {"row": fault.row, **described})
+    return {"error": str(refused), "request_id": name, "fields": fields}

@@ -1,0 +1,42 @@
+"""Ending without losing a request: first no longer ready, then no longer listening."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from types import FrameType
+from typing import Any
+
+SECONDS = 1.0  # in which a client or a balancer takes its leave
+
+
+class Drain:
+    """Stands before the server's own handler of SIGTERM and SIGINT.
+
+    At the first signal the service goes on to answer, says in each answer that the connection ends with it, and is not
+    ready any more; SECONDS later the server stops to listen, finishes what it has begun, and ends. A second signal
+    reaches the server at once.
+
+    Attributes:
+        on: whether the end has been asked for.
+    """
+
+    def __init__(self) -> None:
+        self.on = False
+
+    def install(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Take over the signals; the server has set its handlers by now. Only for the main thread."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            server = signal.getsignal(number)
+            if callable(server):
+                signal.signal(number, self._handler(loop, server))
+
+    def _handler(self, loop: asyncio.AbstractEventLoop, server: Any) -> Any:
+        def handle(number: int, frame: FrameType | None) -> None:
+            if self.on:
+                server(number, frame)
+                return
+            self.on = True
+            loop.call_soon_threadsafe(loop.call_later, SECONDS, server, number, None)
+
+        return handle

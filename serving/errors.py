@@ -1,0 +1,60 @@
+"""What can go wrong: a service that cannot start, and a request that gets no prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class CannotStartError(Exception):
+    """The files or settings are wrong. The message is the one line that is printed."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a request is refused: the field, what was expected, and in a batch the row (counted from 0).
+
+    It never holds a value of a sensitive field.
+    """
+
+    field: str
+    reason: str
+    row: int | None = None
+
+    def __str__(self) -> str:
+        return f"{'' if self.row is None else f'row {self.row}: '}{self.field} {self.reason}"
+
+
+class RefusedError(Exception):
+    """A request that is answered with a status of the 400s, or 503.
+
+    Attributes:
+        status: of the answer.
+        faults: per field, where the request could be read.
+        headers: of the answer besides the usual ones.
+        close: whether the connection must end, since the body was not read to its end.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        faults: Sequence[Fault] = (),
+        headers: Sequence[tuple[bytes, bytes]] = (),
+        *,
+        close: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.faults = tuple(faults)
+        self.headers = tuple(headers)
+        self.close = close
+
+
+SHOWN = 20  # faults in one answer
+
+
+def unfit(faults: Sequence[Fault]) -> RefusedError:
+    """The refusal of rows that can be read, and do not fit the signature."""
+    rest = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    return RefusedError(422, f"{faults[0]}{rest}", faults[:SHOWN])
