@@ -1,0 +1,174 @@
+"""A rollback from its command to the branch on origin, with real reviews of the small problem.
+
+Needs git, DVC, make and the small problem; GitHub has its part in tests/workflows/test_release.py.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pipelines import tags
+from pipelines.identity import release_id
+from pipelines.release import tagging
+from pipelines.tags import Annotation
+from tests.fixtures_repo import Done, Repo
+from tests.in_process import must, verb
+from tests.workflows.acting import environment_like
+
+DIGEST = "sha256:" + "a" * 64
+
+
+@pytest.fixture
+def main(repo: Repo, tmp_path: Path) -> Repo:
+    """A clone on main with a bare origin; its first commit is in production."""
+    repo.git("checkout", "--quiet", "main")
+    repo.git("clone", "--quiet", "--bare", str(repo.path), str(tmp_path / "origin.git"))
+    repo.git("remote", "set-url", "origin", str(tmp_path / "origin.git"))
+    released(repo)
+    return repo
+
+
+def released(repo: Repo) -> str:
+    """What `release run` leaves in git for main's newest commit; the version's tag."""
+    before = Path.cwd()
+    os.chdir(repo.path)
+    try:
+        name, commit = "fraud", repo.git("rev-parse", "HEAD")
+        release = release_id(commit)
+        said = Annotation(release=release, image=f"127.0.0.1:5000/fraud@{DIGEST}", model="m", signature="s")
+        version = tags.version_of(name, release)
+        if version is None:
+            number = tagging.next_number(tags.versions(name), said)
+            version = tagging.register(name, number, commit, said)
+        tagging.assign(name, version, said.model_copy(update={"version": version.tag, "main_commit": commit}))
+        return version.tag
+    finally:
+        os.chdir(before)
+
+
+def merge(repo: Repo, limit: int) -> str:
+    """Merge another setting of the service, and release it; the commit."""
+    repo.params(lambda document: document["serving"].update(max_batch_rows=limit))
+    repo.commit(f"Take {limit} rows")
+    repo.git("push", "--quiet", "origin", "main")
+    released(repo)
+    return repo.git("rev-parse", "HEAD")
+
+
+def merge_by_merge_commit(repo: Repo, megabytes: int) -> str:
+    """The same by a merge commit of a branch with two commits."""
+    repo.git("checkout", "--quiet", "-b", "feature")
+    repo.params(lambda document: document["serving"].update(max_body_mb=megabytes))
+    repo.commit("A larger body")
+    (repo.path / "NOTES.md").write_text("Bodies may be larger.\n")
+    repo.commit("Say so")
+    repo.git("checkout", "--quiet", "main")
+    repo.git("merge", "--quiet", "--no-ff", "--no-edit", "feature")
+    repo.git("branch", "--quiet", "-D", "feature")
+    repo.git("push", "--quiet", "origin", "main")
+    released(repo)
+    return repo.git("rev-parse", "HEAD")
+
+
+def rollback(repo: Repo, *arguments: str, tmp_path: Path) -> Done:
+    """`python -m pipelines rollback`."""
+    venv = environment_like(tmp_path / "venv", tmp_path)
+    (venv / ".mainline-stamp").write_bytes((repo.path / "requirements/dev.txt").read_bytes())
+    return verb(repo, "rollback", *arguments, VENV=str(venv), GITHUB_TOKEN="", TO="")
+
+
+def pushed(repo: Repo) -> str:
+    """The one branch of a rollback on origin."""
+    (line,) = repo.git("ls-remote", "origin", "refs/heads/rollback/*").splitlines()
+    return line.partition("refs/heads/")[2]
+
+
+def test_over_one_merge_it_makes_a_branch_with_the_old_release_and_a_review_that_judges_a_restore(
+    main: Repo, tmp_path: Path
+) -> None:
+    old = main.verb("release", "id").last
+    merge(main, 9_000)
+    done = must(rollback(main, tmp_path=tmp_path))
+    assert "Rolling back to fraud@v1.0.0" in done.out
+    branch = pushed(main)
+    assert branch.startswith("rollback/fraud-v1.0.0-")
+    assert main.verb("release", "id", "--rev", f"origin/{branch}").last == old
+    assert main.report["verdict"] == "pass" and main.report["release"] == old
+    # Merged and released, it is that version again; rolled back once more, the newer one comes back.
+    main.git("checkout", "--quiet", "main")
+    main.git("merge", "--quiet", "--ff-only", branch)
+    main.git("push", "--quiet", "origin", "main")
+    assert released(main) == "fraud@v1.0.0"
+    again = must(rollback(main, tmp_path=tmp_path))
+    assert "Rolling back to fraud@v1.0.1" in again.out
+
+
+def test_over_three_merges_documents_stay_and_merge_commits_are_reverted(main: Repo, tmp_path: Path) -> None:
+    old = main.verb("release", "id").last
+    merge(main, 9_000)
+    (main.path / "GUIDE.md").write_text("How to.\n")
+    main.commit("Document it")
+    merge_by_merge_commit(main, 5)
+    merge(main, 8_000)
+    done = must(rollback(main, "--to", "fraud@v1.0.0", tmp_path=tmp_path))
+    listed = [line.split(maxsplit=1)[1] for line in done.out.splitlines() if line.startswith("  ") and "rows" in line]
+    assert listed == ["Take 8000 rows", "Take 9000 rows"]
+    branch = pushed(main)
+    assert main.verb("release", "id", "--rev", f"origin/{branch}").last == old
+    assert main.git("show", f"origin/{branch}:GUIDE.md") == "How to."
+    assert int(main.git("rev-list", "--count", f"main..origin/{branch}")) == 3
+
+
+def test_killed_after_its_reverts_and_run_again_it_ends_with_the_same_branch(
+    main: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    merge(main, 9_000)
+    from pipelines.rollback import flow
+
+    class Killed(BaseException):
+        pass
+
+    def kill(_: object) -> bool:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(flow, "_review", kill)
+        with pytest.raises(Killed):
+            rollback(main, tmp_path=tmp_path)
+    must(rollback(main, tmp_path=tmp_path))
+    first = main.git("ls-remote", "origin", pushed(main))
+    must(rollback(main, tmp_path=tmp_path))
+    assert main.git("ls-remote", "origin", pushed(main)) == first
+
+
+def test_a_conflict_lists_the_commits_and_leaves_branch_and_work_tree_as_they_were(main: Repo, tmp_path: Path) -> None:
+    merge(main, 9_000)
+    # The same line again, in a commit that keeps the release and so stays: only a comment beside it.
+    path = main.path / "params.yaml"
+    path.write_text(path.read_text().replace("max_batch_rows: 9000", "max_batch_rows: 9000 # a limit"))
+    main.commit("Explain the limit")
+    main.git("push", "--quiet", "origin", "main")
+    main.git("checkout", "--quiet", "-b", "mine")
+    done = must(rollback(main, tmp_path=tmp_path), 1)
+    assert "Take 9000 rows conflicts in params.yaml" in done.out and "<- here" in done.out
+    assert main.git("symbolic-ref", "--short", "HEAD") == "mine"
+    assert main.git("status", "--porcelain", "--untracked-files=no") == ""
+    assert main.git("ls-remote", "origin", "refs/heads/rollback/*") == ""
+
+
+@pytest.mark.parametrize("arguments", [("--to", "fraud@v9.9.9"), ()])
+def test_what_cannot_be_is_said_and_nothing_is_made(main: Repo, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    done = must(rollback(main, *arguments, tmp_path=tmp_path), 2)
+    assert "fraud@v9.9.9 was never in production" in done.out or "the only release" in done.out
+    assert main.git("ls-remote", "origin", "refs/heads/rollback/*") == ""
+
+
+def test_changes_that_are_not_committed_are_not_lost(main: Repo, tmp_path: Path) -> None:
+    merge(main, 9_000)
+    (main.path / "README.md").write_text("mine\n")
+    done = must(rollback(main, tmp_path=tmp_path), 2)
+    assert "changes that are not committed: README.md" in done.out
+    assert (main.path / "README.md").read_text() == "mine\n"
