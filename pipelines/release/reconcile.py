@@ -68,6 +68,8 @@ def _follow_in_mlflow(version: Version, now: Assignment, progress: Progress, wan
     known = register.known(name)
     for each in wanted:
         if each.release in known:
+            if each.tag == version.tag:
+                register.put(name, each, Path(), now)  # its commit and image may be others than the last time
             continue
         found = candidate.of(each.commit)
         with tempfile.TemporaryDirectory(prefix="models-") as scratch:

@@ -192,19 +192,23 @@ def test_a_database_that_was_lost_is_filled_again(
 
 # Killed anywhere, the next call makes what one clean call makes
 
-PUT = f"""
-import sys
-from pathlib import Path
-sys.path.insert(0, {str(ROOT)!r})
-from tests.release.test_register import NAME, version
-from pipelines.release import register
-register.put(NAME, version(Path(sys.argv[1]), sys.argv[2]), Path(sys.argv[1]), None)
-"""
+MOMENTS = {
+    "the run begun, no model in it": ("mlflow_model", "log", False),
+    "the model half logged": ("MlflowClient", "finalize_logged_model", False),
+    "the model logged": ("mlflow_model", "log", True),
+    "the registered model made": ("ModelRegistryClient", "create_registered_model", True),
+    "the version made": ("ModelRegistryClient", "create_model_version", True),
+}
+# A child a moment, in a folder and with a database of its own; MLflow is imported once for all of them.
 KILLED = """
-import os
+import json, os, sys
+from pathlib import Path
+import mlflow.onnx
 from mlflow import MlflowClient
 from mlflow.tracking._model_registry.client import ModelRegistryClient
 from pipelines import mlflow_model
+from pipelines.release import register
+from tests.release.test_register import NAME, version
 
 def dies(owner, name, after):
     real = getattr(owner, name)
@@ -214,36 +218,43 @@ def dies(owner, name, after):
         os.kill(os.getpid(), 9)
     setattr(owner, name, call)
 
-dies({owner}, {name!r}, {after})
+models = Path(sys.argv[1])
+for folder, (owner, name, after) in json.loads(sys.argv[2]).items():
+    if not (child := os.fork()):
+        os.chdir(folder)
+        os.environ["MLFLOW_TRACKING_URI"] = "sqlite:///" + os.path.join(folder, "mlflow.db")
+        dies(globals()[owner], name, after)
+        register.put(NAME, version(models), models, None)
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
-MOMENTS = {
-    "the run begun, no model in it": ("mlflow_model", "log", False),
-    "the model half logged": ("MlflowClient", "finalize_logged_model", False),
-    "the model logged": ("mlflow_model", "log", True),
-    "the registered model made": ("ModelRegistryClient", "create_registered_model", True),
-    "the version made": ("ModelRegistryClient", "create_model_version", True),
-}
 
 
-def called(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A Python of its own in the current folder."""
+@pytest.fixture(scope="module")
+def killed(empty_store: Path, models: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Moment -> the folder with what a call left that was killed then."""
+    folders = {moment: tmp_path_factory.mktemp("killed") for moment in MOMENTS}
+    for folder in folders.values():
+        shutil.copy(empty_store, folder)
+    plan = json.dumps({str(folder): MOMENTS[moment] for moment, folder in folders.items()})
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "MLFLOW_DISABLE_TELEMETRY": "true"}
-    command = [sys.executable, "-c", script, *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True)
+    command = [sys.executable, "-c", KILLED, str(models), plan]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.stdout.split() == [str(-signal.SIGKILL)] * len(MOMENTS), done.stderr
+    return folders
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_call_killed_anywhere_leaves_nothing_that_the_next_makes_twice(
-    store: Path, models: Path, moment: str
+    store: Path, models: Path, killed: dict[str, Path], moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    owner, name, after = MOMENTS[moment]
-    killed = called(KILLED.format(owner=owner, name=name, after=after) + PUT, str(models), "a")
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    monkeypatch.chdir(killed[moment])
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{killed[moment] / 'mlflow.db'}")
+    experiments = [client().get_experiment_by_name(NAME).experiment_id]
+    assert len(client().search_runs(experiments)) == 1  # it was killed later than at its beginning
     register.put(NAME, version(models), models, None)
     (found,) = held()
-    assert found.tags["release"] == "a" * 12
-    assert len(found.tags) == 5
-    experiments = [client().get_experiment_by_name(NAME).experiment_id]
+    assert set(found.tags) == {"release", "version", "image", "main_commit", "model_md5"}
     (run,) = client().search_runs(experiments)
     assert (run.data.tags["release"], run.info.status) == ("a" * 12, "FINISHED")
     (model,) = client().search_logged_models(experiments)

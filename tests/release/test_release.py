@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -22,6 +24,7 @@ from pipelines.release import flow
 from tests.fixtures_repo import Repo, point_at_cache, quiet
 from tests.in_process import must, verb
 from tests.release.engine import Shop, docker
+from tests.release.test_register import empty_store as empty_store
 
 pytestmark = pytest.mark.xdist_group("docker")
 LIMIT = 9_999  # another max_batch_rows makes another identity of the same model
@@ -264,6 +267,32 @@ def test_reconcile_leads_a_moved_tag_and_a_dead_service_back_and_has_nothing_to_
     for _ in range(2):
         shop.release("reconcile")
         check(shop, f"{shop.line}@v1.0.1", 2)
+
+
+def test_an_emptied_mlflow_registry_is_filled_again_from_git(shop: Shop, empty_store: Path, tmp_path: Path) -> None:
+    database = tmp_path / "mlflow.db"
+    environment = {"MLFLOW_TRACKING_URI": f"sqlite:///{database}"}
+    shutil.copy(empty_store, database)
+    shop.release(**environment)
+    another(shop)
+    shop.release(**environment)
+    before = registered(database)
+    assert [tags["version"] for tags in before] == [f"{shop.line}@v1.0.0", f"{shop.line}@v1.0.1"]
+    assert [tags["image"] for tags in before] == [row["image"] for row in reversed(told(shop))]
+
+    shutil.copy(empty_store, database)
+    assert f"MLflow: champion is version 2 of {shop.line}." in shop.release("reconcile", **environment)
+    assert registered(database) == before
+
+
+def registered(database: Path) -> list[dict[str, str]]:
+    """The tags of all model versions, by number."""
+    with sqlite3.connect(database) as store:
+        rows = store.execute("SELECT version, key, value FROM model_version_tags ORDER BY version").fetchall()
+    found: dict[int, dict[str, str]] = {}
+    for version, key, value in rows:
+        found.setdefault(version, {})[key] = value
+    return list(found.values())
 
 
 def test_two_releases_of_one_commit_at_once_make_one_assignment(shop: Shop) -> None:
