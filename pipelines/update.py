@@ -32,8 +32,10 @@ def run(arguments: argparse.Namespace) -> int:
         with progress.step("Fetching main"):
             try_git("fetch", "--quiet", "origin", "main")
     name, base = base_commit(arguments.base)
-    if not Path(git("rev-parse", "--git-path", "MERGE_HEAD")).exists():
+    begun = _merging()
+    if not begun:
         _merge(name, base)
+    _leave_to_people(name, begun)
     _settle(base)
     params = config.load()
     from_environment(Path())
@@ -44,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     reproduce(params, progress)
     git("add", "--all", "--", "dvc.lock", "reports")
     message = f"Merge {name} and reproduce the pipeline"
-    if Path(git("rev-parse", "--git-path", "MERGE_HEAD")).exists() or git("diff", "--cached", "--name-only"):
+    if _merging() or git("diff", "--cached", "--name-only"):
         git("commit", "--quiet", "--no-verify", "-m", message)
         print(f"{branch()} is up to date with {name}; push it.")
     else:
@@ -72,18 +74,26 @@ def _merge(name: str, base: str) -> None:
             ) from error
 
 
-def _settle(base: str) -> None:
-    """Take the base's generated files where both sides changed them; reproduction replaces them anyway.
+def _leave_to_people(name: str, begun: bool) -> None:
+    """Refuse where anything but generated files conflicts; a merge that people had begun stays as they left it.
 
     Raises:
-        Refused: if anything else conflicts: people merge that.
+        Refused: naming the files.
     """
     left = [path for path in _conflicts() if not is_generated(path)]
-    if left:
-        raise Refused(
-            "these conflict, and only people can merge them:\n" + "\n".join(f"  {path}" for path in left),
-            "Merge them, `git add` them, and run `make update` again (`git merge --abort` undoes all).",
-        )
+    if not left:
+        return
+    if not begun:
+        git("merge", "--abort")
+    raise Refused(
+        "these conflict, and only people can merge them:\n" + "\n".join(f"  {path}" for path in left),
+        f"{'Merge them' if begun else f'Run `git merge {name}`, merge them'} and `git add` them, "
+        "dvc.lock and reports/ left aside; then run `make update` again.",
+    )
+
+
+def _settle(base: str) -> None:
+    """Take the base's generated files where both sides changed them; reproduction replaces them anyway."""
     for path in _conflicts():
         if try_git("cat-file", "-e", f"{base}:{path}") is None:
             git("rm", "--quiet", "--force", "--ignore-unmatch", "--", path)
@@ -93,3 +103,7 @@ def _settle(base: str) -> None:
 
 def _conflicts() -> list[str]:
     return [path for path in git("diff", "--name-only", "--diff-filter=U", "-z").split("\0") if path]
+
+
+def _merging() -> bool:
+    return Path(git("rev-parse", "--git-path", "MERGE_HEAD")).exists()

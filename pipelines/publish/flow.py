@@ -1,4 +1,4 @@
-"""Publish a review: on a branch of the repository (commit, check, comment), or of a fork (the comment alone)."""
+"""Publish a review: of our branch (commit, check, comment), or of a fork or Dependabot (the comment alone)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pipelines.github import GitHub, run_url
 from pipelines.publish import commit, event, handover
 
 ARTIFACT = "review"
+# On a branch of the repository, and yet reviewed without rights: review.yml.
+DEPENDABOT = "dependabot[bot]"
 
 
 def publish(folder: Path) -> int:
@@ -40,15 +42,15 @@ def publish(folder: Path) -> int:
 
 
 def publish_fork() -> int:
-    """Post the report of a fork's review. The artifact is the fork's word; who and what it is for is GitHub's.
+    """Post the report of a fork's or Dependabot's review. The artifact is their word, who and what it is for GitHub's.
 
     Raises:
         Refused: if the artifact does not belong to a pull request of that commit and repository.
     """
     happened = event.read(event.WorkflowRunEvent)
     run, github = happened.workflow_run, GitHub.from_environment()
-    if run.event != "pull_request" or run.head_repository.full_name == happened.repository.full_name:
-        return _nothing("the run is not one of a fork's pull request")
+    if run.event != "pull_request":
+        return _nothing("the run is not one of a pull request")
     artifact = next((a for a in github.artifacts(run.id) if a["name"] == ARTIFACT), None)
     if artifact is None:
         raise Refused(f"run {run.id} has no artifact {ARTIFACT!r}", "Look into the review's job.")
@@ -61,6 +63,8 @@ def publish_fork() -> int:
     theirs = (now["head"]["repo"] or {}).get("full_name")
     if theirs != run.head_repository.full_name:
         raise Refused(f"pull request {found.number} is not of {run.head_repository.full_name}", "It is not posted.")
+    if theirs == happened.repository.full_name and now["user"]["login"] != DEPENDABOT:
+        return _nothing(f"review.yml publishes pull request {found.number} itself")
     if now["state"] != "open" or now["head"]["sha"] != run.head_sha:
         return _nothing(f"pull request {found.number} is closed or has moved on")
     way = comment.post(github, found.number, run.head_sha, found.report, run_url(run.id))

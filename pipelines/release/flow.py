@@ -64,7 +64,8 @@ def release(revision: str) -> int:
 def provide(found: Candidate, registry: Registry, progress: Progress) -> tuple[str, bool]:
     """The digest of the release's image in the registry, and whether it had to be built.
 
-    A version that is registered names its image by digest; that one is taken as long as it exists.
+    A version that is registered names its image by digest; that one is taken as long as it exists. One that only bears
+    the release's name is taken if it is signed, where images are: a run that was killed before it signed builds again.
 
     Raises:
         Refused: if the reviewed model cannot be had, or the image cannot be built.
@@ -72,7 +73,8 @@ def provide(found: Candidate, registry: Registry, progress: Progress) -> tuple[s
     known = tags.version_of(found.name, found.release)
     if known and registry.exists(known.said.digest):
         return known.said.digest, False
-    if digest := registry.digest(found.release):
+    digest = registry.digest(found.release)
+    if digest and signed.is_trusted(registry.at(digest)):
         return digest, False
     with tempfile.TemporaryDirectory(prefix="release-") as scratch:
         models = Path(scratch) / "models"

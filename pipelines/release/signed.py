@@ -28,14 +28,29 @@ def verify(reference: str) -> str:
     signer = os.environ.get(SIGNER, "")
     if not signer:
         return f"Not verified: {SIGNER} names nobody who signs images."
-    if shutil.which("cosign") is None:
-        raise Unreachable(f"{SIGNER} is set, and cosign is not installed", "Install cosign, then run it again.")
-    command = ["cosign", "verify", "--certificate-identity", signer, "--certificate-oidc-issuer", ISSUER, reference]
-    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
-    if done.returncode:
-        reason = " ".join((done.stderr or done.stdout).split())[-300:]
+    reason = _fault(reference, signer)
+    if reason:
         raise Refused(
             f"{reference} is not signed by {signer}: {reason}",
             "Nothing was deployed. Find out who pushed the image; `cosign sign` it only if it is yours.",
         )
     return f"Signed by {signer}."
+
+
+def is_trusted(reference: str) -> bool:
+    """Whether an image is signed, or nobody signs images.
+
+    Raises:
+        Unreachable: if cosign is not installed.
+    """
+    signer = os.environ.get(SIGNER, "")
+    return not signer or not _fault(reference, signer)
+
+
+def _fault(reference: str, signer: str) -> str:
+    """Why the signature does not hold; empty if it does."""
+    if shutil.which("cosign") is None:
+        raise Unreachable(f"{SIGNER} is set, and cosign is not installed", "Install cosign, then run it again.")
+    command = ["cosign", "verify", "--certificate-identity", signer, "--certificate-oidc-issuer", ISSUER, reference]
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    return " ".join((done.stderr or done.stdout).split())[-300:] or "no reason" if done.returncode else ""

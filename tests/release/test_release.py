@@ -21,7 +21,7 @@ import yaml
 
 from pipelines import lock
 from pipelines.release import flow
-from tests.fixtures_repo import Repo, point_at_cache, quiet
+from tests.fixtures_repo import ROOT, Repo, point_at_cache, quiet
 from tests.in_process import must, verb
 from tests.release.engine import Shop, docker
 from tests.release.test_register import empty_store as empty_store
@@ -267,6 +267,22 @@ def test_reconcile_leads_a_moved_tag_and_a_dead_service_back_and_has_nothing_to_
     for _ in range(2):
         shop.release("reconcile")
         check(shop, f"{shop.line}@v1.0.1", 2)
+
+
+def test_where_images_are_signed_one_that_lies_there_unsigned_is_built_again(shop: Shop, tmp_path: Path) -> None:
+    signer = "https://github.com/acme/fraud/.github/workflows/release.yml@refs/heads/main"
+    environment = {
+        "PATH": f"{ROOT / 'tests/workflows/standins/cosign-installer/bin'}:{os.environ['PATH']}",
+        "HARNESS_ARTIFACTS": str(tmp_path),
+        "IMAGE_SIGNER": signer,
+    }
+    (tmp_path / "signatures").touch()
+    assert "(built)" in shop.release("image", **environment)
+    out = shop.release("image", **environment)
+    assert "(built)" in out
+    (tmp_path / "signatures").write_text(f"{signer} {out.split()[-2]}\n")
+    assert "(was there)" in shop.release("image", **environment)
+    assert f"Signed by {signer}." in shop.release(**environment)
 
 
 def test_an_emptied_mlflow_registry_is_filled_again_from_git(shop: Shop, empty_store: Path, tmp_path: Path) -> None:

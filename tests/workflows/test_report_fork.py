@@ -58,6 +58,14 @@ def test_an_honest_report_is_posted_once_and_updated(world, number):
     assert comment.startswith("# A report")
 
 
+@pytest.mark.parametrize(("branch", "jobs"), [("change", {}), ("dependabot/ours", {"report-fork": "success"})])
+def test_a_pull_request_of_ours_is_left_to_its_own_run_whatever_its_branch_is_called(world, branch, jobs):
+    number = world.open(docs, branch)
+    run = told(world, number, archive(honest(number)))
+    assert run.conclusions == jobs, run.log
+    assert (world.github.comments(number), world.github.changes) == ([], [])
+
+
 def test_paths_that_climb_write_nothing(world, number, tmp_path):
     climbing = {"../../../../../../../../" + str(tmp_path / "climbed").lstrip("/"): "x", "/etc/climbed": "x"}
     run = told(world, number, archive({**honest(number), **climbing}))

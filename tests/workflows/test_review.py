@@ -10,7 +10,8 @@ from pathlib import Path
 
 import yaml
 
-from tests.workflows.github_fake import permissions
+from pipelines import checks
+from tests.workflows.github_fake import DEPENDABOTS, permissions
 from tests.workflows.test_yaml import PERMISSIONS
 from tests.workflows.world import World, docs, spoil, tune
 
@@ -136,6 +137,32 @@ def test_a_forks_change_without_its_lock_is_reviewed_all_the_same(world: World) 
     assert run.conclusions == {"review": "success"}, run.log
     assert world.pushes == []
     assert (run.artifacts["review"] / "dvc.lock").read_text() != world.show(f"{world.ref(number)}:dvc.lock")
+
+
+def test_dependabots_pull_request_is_reviewed_as_a_forks_is_though_its_branch_is_ours(
+    world: World, tmp_path: Path
+) -> None:
+    world.runner.variables |= {
+        "DVC_REMOTE_URL": str(tmp_path / "storage"),
+        "AWS_ROLE_ARN": "arn:aws:iam::1:role/x",
+        "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
+    }
+    number = world.open(tune, "dependabot/uv/requirements/python-1", token=DEPENDABOTS)
+    head = world.tip(world.ref(number))
+    run = world.review(number, 13)
+    # The check that GitHub puts for the job itself is the required one: nothing else is needed on that commit.
+    assert run.conclusions == {checks.REVIEW: "success"}, run.log
+    assert run.ran("review") == REVIEW
+    assert world.github.requests == []
+    assert not (tmp_path / "storage").exists()
+    assert "127.0.0.1:9" not in run.log
+
+    world.github.artifact(13, "review", run.artifacts["review"])
+    told = world.report_fork(number, 13)
+    assert told.conclusions == {"report-fork": "success"}, told.log
+    (comment,) = world.github.comments(number)
+    assert comment.endswith(MARK.format(sha=head))
+    assert (world.pushes, world.tip(world.ref(number))) == ([], head)
 
 
 def test_a_remote_that_is_down_fails_with_its_name_and_nothing_is_half_posted(world: World) -> None:

@@ -18,6 +18,7 @@ from tests.workflows.install import ROOT
 from tests.workflows.lint import LINTERS, documents, scripts
 
 GITHUB = ROOT / ".github"
+PAGE = ROOT / "docs/pull-request.md"
 PINNED = {
     "actions/attest-build-provenance": ("a2bbfa25375fe432b6a289bc6b6cd05ecd0c4c32", "v4.1.0"),
     "actions/cache": ("27d5ce7f107fe9357f9df03efb73ab90386fccae", "v5.0.5"),
@@ -39,7 +40,19 @@ PINNED = {
 TRIGGERS: dict[str, dict[str, Any]] = {
     "audit.yml": {"schedule": [{"cron": "23 5 * * 1"}], "workflow_dispatch": None},
     "review.yml": {"pull_request": None, "merge_group": None, "push": {"branches": ["main"]}},
+    "release.yml": {"push": {"branches": ["main"]}, "workflow_dispatch": None},
     "report-fork.yml": {"workflow_run": {"workflows": ["review"], "types": ["completed"]}},
+    "rollback.yml": {
+        "workflow_dispatch": {
+            "inputs": {
+                "to": {
+                    "description": "A version such as fraud@v1.2.0; empty for the release before this one",
+                    "type": "string",
+                    "default": "",
+                }
+            }
+        }
+    },
     "test.yml": {
         "pull_request": None,
         "merge_group": None,
@@ -52,9 +65,27 @@ PERMISSIONS: dict[tuple[str, str], dict[str, str]] = {
     ("review.yml", "review"): {"contents": "read", "id-token": "write"},
     ("review.yml", "publish"): {"contents": "write", "pull-requests": "write", "checks": "write", "actions": "write"},
     ("review.yml", "keep"): {"contents": "read", "id-token": "write"},
+    ("release.yml", "release"): {
+        "contents": "write",
+        "packages": "write",
+        "id-token": "write",
+        "attestations": "write",
+        "actions": "read",
+        "checks": "read",
+        "pull-requests": "read",
+    },
     ("report-fork.yml", "report-fork"): {"contents": "read", "actions": "read", "pull-requests": "write"},
+    ("rollback.yml", "rollback"): {
+        "contents": "write",
+        "pull-requests": "write",
+        "checks": "write",
+        "actions": "write",
+        "id-token": "write",
+    },
     ("test.yml", "test"): {"contents": "read"},
 }
+# What sets a step's outputs in Python.
+TELLS = {"make release-image": ROOT / "pipelines/release/ahead.py"}
 # True where the head is a branch of this repository. `head.repo.fork` would be wrong: a team's repository may itself be
 # a fork, and a pull request may come from the repository that it was forked from.
 SAME_REPOSITORY = "github.event.pull_request.head.repo.full_name == github.repository"
@@ -151,6 +182,14 @@ def test_a_job_has_exactly_its_permissions(workflow, job):
     assert the(workflow, job)["permissions"] == PERMISSIONS[workflow, job]
 
 
+def test_the_page_for_reviewers_tells_every_jobs_permissions_and_secrets():
+    rows = re.findall(r"(?m)^\| (\S+\.yml) \| (\S+) \|[^|]*\|([^|]*)\|([^|]*)\|$", PAGE.read_text(encoding="utf-8"))
+    told = [((workflow, job), dict(re.findall(r"([a-z-]+): (read|write)", said))) for workflow, job, said, _ in rows]
+    assert sorted(told) == sorted(((each, job), the(each, job)["permissions"]) for each, job in JOBS)
+    without = {(workflow, job) for workflow, job, _, secrets in rows if secrets.strip() == "none"}
+    assert without == {each for each in JOBS if not re.search(r"\bsecrets\.|github\.token", text_of(the(*each)))}
+
+
 @every_job
 def test_a_job_ends_by_itself(workflow, job):
     assert 1 <= the(workflow, job)["timeout-minutes"] <= 60
@@ -238,6 +277,8 @@ def test_there_are_jobs_of_both_kinds():
 def test_a_workflow_of_a_forks_run_takes_nothing_of_it_but_by_the_api(workflow):
     if "workflow_run" in WORKFLOWS[workflow]["on"]:
         used = text_of(WORKFLOWS[workflow]["jobs"])
+        # A name's beginning, compared in a condition, is the one thing that is looked at: no more than a hint.
+        used = used.replace("startsWith(github.event.workflow_run.head_branch, 'dependabot/')", "")
         assert "download-artifact" not in used
         assert not re.search(r"workflow_run\.(head_branch|head_commit|display_title|pull_requests)", used)
 
@@ -275,6 +316,9 @@ def test_expressions_name_what_exists(workflow, job):
 
 def outputs_of(step: dict[str, Any]) -> set[str]:
     """What a step can set."""
+    if step.get("run") in TELLS:
+        source = TELLS[step["run"]].read_text(encoding="utf-8").split("GITHUB_OUTPUT")[1]
+        return set(re.findall(r"(?:\"|\\n)(\w+)=\{", source))
     if "run" in step:
         return set(re.findall(r"([\w-]+)=[^\n]*GITHUB_OUTPUT", step["run"]))
     name = step["uses"].split("@")[0]

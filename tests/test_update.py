@@ -1,0 +1,126 @@
+"""`python -m pipelines update`: main is merged, and what the pipeline writes is made anew instead of merged.
+
+Needs the small problem (git, DVC, all stages).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from pipelines import lock
+from tests.fixtures_repo import Repo
+from tests.in_process import must, verb
+from tests.test_reproduce import states
+
+
+def on_main(repo: Repo, change: Callable[[Repo], None]) -> str:
+    """Commit a change onto the clone's main and return to the branch; the commit."""
+    repo.git("checkout", "--quiet", "main")
+    change(repo)
+    repo.commit("on main")
+    repo.git("checkout", "--quiet", "-")
+    return repo.git("rev-parse", "main")
+
+
+def append(repo: Repo, path: str, line: str) -> None:
+    with (repo.path / path).open("a") as file:
+        file.write(f"{line}\n")
+
+
+def candidate(repo: Repo, revision: str, name: str) -> str:
+    """The md5 of a candidate that dvc.lock names at a revision."""
+    return lock.outputs(repo.git("show", f"{revision}:dvc.lock"))[f"models/candidates/{name}.onnx"]
+
+
+def is_untouched(repo: Repo, head: str) -> None:
+    """The branch is where it was, and no merge is under way."""
+    assert repo.git("rev-parse", "HEAD") == head
+    assert repo.git("status", "--porcelain", "--untracked-files=no") == ""
+    assert not (repo.path / ".git/MERGE_HEAD").exists()
+
+
+def test_two_branches_that_each_changed_another_candidate_end_with_both_changes_in_one_lock(repo: Repo) -> None:
+    def logistic(clone: Repo) -> None:
+        clone.params(lambda document: document["candidates"]["logistic"]["params"].update(C=0.3))
+        must(verb(clone, "repro"))
+
+    main = on_main(repo, logistic)
+    repo.params(lambda document: document["candidates"]["boosting"]["params"].update(max_iter=50))
+    must(verb(repo, "repro"))
+    repo.commit("on the branch")
+    mine = repo.git("rev-parse", "HEAD")
+    assert "dvc.lock" in repo.run("git", "merge-tree", "--name-only", mine, main).out  # git alone cannot
+
+    done = must(verb(repo, "update", "--base", "main"))
+    assert done.last == "change is up to date with main; push it."
+    assert repo.git("log", "-1", "--format=%P").split() == [mine, main]
+    assert repo.git("log", "-1", "--format=%s") == "Merge main and reproduce the pipeline"
+    assert candidate(repo, "HEAD", "boosting") == candidate(repo, mine, "boosting")
+    assert candidate(repo, "HEAD", "logistic") == candidate(repo, main, "logistic")
+    assert candidate(repo, mine, "logistic") != candidate(repo, main, "logistic")
+    assert repo.git("status", "--porcelain") == ""
+    assert set(states(must(verb(repo, "repro")).out).values()) == {"cached"}
+    assert repo.git("status", "--porcelain") == ""
+
+    merged = repo.git("rev-parse", "HEAD")
+    assert must(verb(repo, "update", "--base", "main")).last == "change was up to date with main."
+    is_untouched(repo, merged)
+
+
+def test_a_generated_file_that_somebody_edited_is_thrown_away_and_main_is_fetched_first(repo: Repo) -> None:
+    # Its own origin: where `main` moves, origin/main knows nothing of it before a fetch.
+    repo.git("remote", "set-url", "origin", str(repo.path))
+    main = on_main(repo, lambda clone: append(clone, "NOTES.md", "A note."))
+    was = (repo.path / "reports/metrics.json").read_bytes()
+    (repo.path / "reports/metrics.json").write_text("{}\n")
+    repo.commit("better numbers")
+    assert repo.git("rev-parse", "origin/main") != main
+
+    assert must(verb(repo, "update")).last == "change is up to date with origin/main; push it."
+    assert repo.git("merge-base", "HEAD", "main") == main
+    assert (repo.path / "reports/metrics.json").read_bytes() == was
+    assert repo.git("diff", "--name-only", "main") == ""
+
+
+def test_a_conflict_in_a_source_is_named_alone_and_leaves_no_half_merge(repo: Repo) -> None:
+    def edit(side: str) -> None:
+        append(repo, "README.md", f"By {side}.")
+        append(repo, "dvc.lock", f"# by {side}")
+
+    on_main(repo, lambda _: edit("main"))
+    edit("the branch")
+    repo.commit("on the branch")
+    head = repo.git("rev-parse", "HEAD")
+    done = must(verb(repo, "update", "--base", "main"), 1)
+    said = done.out.strip().splitlines()
+    assert said[:-1] == ["these conflict, and only people can merge them:", "  README.md"]
+    assert "`git merge main`" in done.last and "make update" in done.last
+    is_untouched(repo, head)
+
+    # What it says is the way out; a merge that a person has begun is never thrown away.
+    assert repo.run("git", "merge", "main").code == 1
+    append(repo, "README.md", "Half a resolution.")
+    must(verb(repo, "update", "--base", "main"), 1)
+    assert (repo.path / "README.md").read_text().endswith("Half a resolution.\n")
+    repo.git("checkout", "--ours", "README.md")
+    repo.git("add", "README.md")
+    must(verb(repo, "update", "--base", "main"))
+    assert repo.git("log", "-1", "--format=%P").split() == [head, repo.git("rev-parse", "main")]
+    assert repo.git("status", "--porcelain") == ""
+    assert "<<<<" not in (repo.path / "dvc.lock").read_text()
+    assert (repo.path / "README.md").read_text().endswith("By the branch.\n")
+
+
+@pytest.mark.parametrize("staged", [False, True])
+def test_changes_that_are_not_committed_are_named_and_kept(repo: Repo, staged: bool) -> None:
+    on_main(repo, lambda clone: append(clone, "NOTES.md", "A note."))
+    head = repo.git("rev-parse", "HEAD")
+    append(repo, "README.md", "Not committed.")
+    if staged:
+        repo.git("add", "README.md")
+    done = must(verb(repo, "update", "--base", "main"), 2)
+    assert "README.md" in done.out and "Commit them" in done.last
+    assert repo.git("rev-parse", "HEAD") == head
+    assert (repo.path / "README.md").read_text().endswith("Not committed.\n")
