@@ -17,7 +17,7 @@ from bench import results
 from bench.problem import Problem
 from bench.results import Result
 
-SUBJECTS = ("unchanged_review", "params_only", "bootstrap", "score_row", "score_batch", "many_rows")
+SUBJECTS = ("unchanged_review", "params_only", "bootstrap", "score_row", "score_batch", "many_rows", "serve", "release")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown := sorted(set(chosen) - set(SUBJECTS)):
         parser.error(f"there is no {', '.join(unknown)}; the subjects are {', '.join(SUBJECTS)}")
     measured = measure(chosen, Console(stderr=True, highlight=False))
-    results.save(measured, [importlib.import_module(f"bench.{subject}").NAME for subject in SUBJECTS])
+    results.save(measured, [name for subject in SUBJECTS for name in names(subject)])
     Console().print(table(measured))
     print(f"Written to bench/{results.PATH.name}.")
     return 0 if all(result.holds for result in measured) else 1
@@ -41,9 +41,17 @@ def measure(subjects: Sequence[str], console: Console) -> list[Result]:
         problem = Problem(Path(folder), status.update)
         for subject in subjects:
             started = time.monotonic()
-            measured.append(importlib.import_module(f"bench.{subject}").measure(problem, status.update))
+            found = importlib.import_module(f"bench.{subject}").measure(problem, status.update)
+            measured += found if isinstance(found, list) else [found]
             console.print(f"  {subject}  {time.monotonic() - started:.0f} s", markup=False)
     return measured
+
+
+def names(subject: str) -> tuple[str, ...]:
+    """The names of a subject's results."""
+    module = importlib.import_module(f"bench.{subject}")
+    found: tuple[str, ...] = module.NAMES if hasattr(module, "NAMES") else (module.NAME,)
+    return found
 
 
 def table(measured: Sequence[Result]) -> Table:

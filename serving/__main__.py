@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import tempfile
+from contextlib import suppress
 from typing import Any
 
 
@@ -45,13 +46,14 @@ def main() -> None:
     import uvicorn
 
     from serving.app import PATHS
+    from serving.drain import Server
     from serving.protocol import Protocol
     from serving.service import Predictions
 
     # The decorator gives an object of BentoML's that the type checker takes for the class.
     front = Front(runtime.app(), Predictions.to_asgi(is_main=True), PATHS)  # type: ignore[attr-defined]
     gc.freeze()  # what is there by now stays: the collector need not visit it again and again
-    uvicorn.run(
+    config = uvicorn.Config(
         front,
         host=os.environ.get("HOST") or "0.0.0.0",  # noqa: S104 - a container has one address
         port=runtime.port(),
@@ -65,6 +67,11 @@ def main() -> None:
         backlog=2048,
         timeout_keep_alive=30,
     )
+    server = Server(config)
+    with suppress(KeyboardInterrupt):  # raised again as well
+        server.run()
+    if not server.started:
+        sys.exit(runtime.CANNOT_START)
 
 
 if __name__ == "__main__":

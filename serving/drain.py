@@ -1,4 +1,4 @@
-"""Ending without losing a request: first no longer ready, then no longer listening."""
+"""Ending without losing a request: first no longer ready, then no longer listening, then no longer there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,25 @@ import signal
 from types import FrameType
 from typing import Any
 
+import uvicorn
+
 SECONDS = 1.0  # in which a client or a balancer takes its leave
+_LATE_SECONDS = 0.5  # in which the request of a connection that was just accepted comes
+
+
+class Server(uvicorn.Server):
+    """uvicorn, which would close a connection whose first request is still on its way."""
+
+    async def shutdown(self, sockets: Any = None) -> None:
+        """Cease to listen, wait for those requests, and end."""
+        for server in self.servers:
+            server.close()
+        await self.late()
+        await super().shutdown(sockets)
+
+    async def late(self) -> None:
+        """Give the last requests their time."""
+        await asyncio.sleep(_LATE_SECONDS)
 
 
 class Drain:

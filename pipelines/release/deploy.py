@@ -90,7 +90,7 @@ def _run_here(line: str, release: str, reference: str, version: str) -> None:
     if name.inspect("{{.Config.Image}}") == reference and running(url()) == release:
         return
     docker("pull", "--quiet", reference)  # before the old one stops
-    had_one = name.inspect("{{.Id}}") is not None
+    had_one, served = name.inspect("{{.Id}}") is not None, running(url())
     if had_one:
         docker("rename", name.name, before.name)
         docker("stop", "--time", "15", before.name)  # it drains
@@ -103,6 +103,8 @@ def _run_here(line: str, release: str, reference: str, version: str) -> None:
         if had_one:
             docker("rename", before.name, name.name)
             docker("start", name.name)
+            if served:
+                wait(url(), served, READY_SECONDS, alive=[name])
         raise
     before.remove()
 

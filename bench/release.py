@@ -1,0 +1,198 @@
+"""The image of a release: its size and start, and how soon a revert answers. Needs a Docker engine and a registry."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import median
+
+from bench import tutorial
+from bench.problem import Problem, must, threads
+from bench.results import Result
+from bench.timing import RUNS, Says
+from pipelines.release.container import running
+from tests.fixtures_repo import Repo, merge
+from tests.release.engine import docker, free_port, lacking, registry, stand_in
+
+NAMES = ("image on disk, without its base", "container start to ready", "revert on main until the old model answers")
+CYCLES = 3
+_QUICKSTART = Path(__file__).parent / "subjects/bento_quickstart.py"
+
+
+def measure(problem: Problem, says: Says) -> list[Result]:
+    """Release the default problem, a change of it, and the revert of that, several times; start two images in turns."""
+    if what := lacking():
+        says(f"release: not measured, {what}")
+        return []
+    folder = problem.folder / "release"
+    folder.mkdir()
+    with registry(folder) as hub:
+        base = stand_in(hub)
+        repo = _repository(problem, base, folder)
+        port = free_port()
+        environment = {
+            "IMAGE_REPOSITORY": f"{hub.host}/bench",
+            "SERVICE_URL": f"http://127.0.0.1:{port}",
+            "PREDICTION_LOG": "off",
+            "GITHUB_TOKEN": "",
+        }
+        name = f"bench-{os.getpid()}-production"
+        try:
+            says("Releasing the default problem")
+            must(repo.verb("release", "run", **environment))
+            image = json.loads(must(repo.verb("release", "status", "--json")).out)[0]["image"]
+            size = (_size(image) - _size(base)) / 1e6
+            trained, reverted = _cycles(repo, environment, says)
+            starts = _starts(image, _quickstart(problem, base, folder, says), says)
+        finally:
+            subprocess.run(["docker", "rm", "--force", "--volumes", name], capture_output=True)
+    return [
+        Result(
+            NAMES[0], size, "MB", "value <= 225", note="with the base of params.yaml, of about 125 MB, under 350 MB"
+        ),
+        Result(NAMES[1], starts["ours"], "s", "ratio >= 2", {"BentoML's quick start": starts["quick start"]}),
+        Result(NAMES[2], reverted, "s", "ratio >= 10", {"a release that trains and builds": trained}),
+    ]
+
+
+def _repository(problem: Problem, base: str, folder: Path) -> Repo:
+    """A clone on main with a bare origin, a line of its own and the stand-in as base."""
+    origin = folder / "origin.git"
+    repo = problem.clone(problem.default)
+    repo.git("clone", "--quiet", "--bare", str(problem.default.path), str(origin))
+    repo.git("remote", "set-url", "origin", str(origin))
+    repo.git("checkout", "--quiet", "-B", "main")
+    repo.params(lambda document: merge(document, {"release": f"bench-{os.getpid()}", "serving": {"base_image": base}}))
+    must(repo.verb("repro", **threads()))
+    _push(repo, "A line of its own")
+    return repo
+
+
+def _push(repo: Repo, message: str) -> None:
+    repo.commit(message)
+    repo.git("push", "--quiet", "--force", "origin", "main")
+
+
+def _cycles(repo: Repo, environment: dict[str, str], says: Says) -> tuple[float, float]:
+    """Seconds until production answers: of a change that is trained and built, and of its revert; medians.
+
+    The change is of the split, so that all is trained again, as after new rows. DVC's and Docker's caches are warm.
+    """
+    trained, reverted = [], []
+    first = _answer(environment)
+    for cycle in range(CYCLES):
+        says(f"Releasing a change and its revert, {cycle + 1} of {CYCLES}")
+        started = time.monotonic()
+        _validate_on(repo, cycle + 1)
+        must(repo.verb("repro", **threads()))
+        _push(repo, "Validate on another day")
+        trained.append(_until(repo, environment, started, lambda release: release not in (first, None)))
+        repo.git("revert", "--no-edit", "HEAD")
+        repo.git("push", "--quiet", "origin", "main")
+        reverted.append(_until(repo, environment, time.monotonic(), lambda release: release == first))
+    return median(trained), median(reverted)
+
+
+def _validate_on(repo: Repo, more_days: int) -> None:
+    repo.params(
+        lambda document: document["split"].update(validation_days=document["split"]["validation_days"] + more_days)
+    )
+
+
+def _until(repo: Repo, environment: dict[str, str], started: float, is_it: Callable[[str | None], bool]) -> float:
+    """Release main's head; seconds since `started` until production answered with what was waited for."""
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(repo.verb, "release", "run", **environment)
+        while not is_it(_answer(environment)):
+            if done.done():
+                must(done.result())
+                raise RuntimeError(f"production does not answer as it should:\n{done.result().out}")
+            time.sleep(0.02)
+        seconds = time.monotonic() - started
+        must(done.result())
+    return seconds
+
+
+def _answer(environment: dict[str, str]) -> str | None:
+    """The release that production answers, or None."""
+    return running(environment["SERVICE_URL"])
+
+
+def _quickstart(problem: Problem, base: str, folder: Path, says: Says) -> str:
+    """BentoML's own image of the same model in scikit-learn, as its quick start makes it; the image's name."""
+    import cloudpickle  # type: ignore[import-untyped]
+
+    says("Building BentoML's quick start")
+    context, store, temporary = folder / "quickstart", folder / "store", folder / "tmp"
+    for made in (context, store, temporary):
+        made.mkdir()
+    shutil.copy(_QUICKSTART, context / "service.py")
+    cloudpickle.register_pickle_by_value(tutorial)
+    pipeline = tutorial.fitted(problem.default.path, says)
+    (context / "pipeline.pkl").write_bytes(cloudpickle.dumps(pipeline))
+    import sklearn
+
+    (context / "bentofile.yaml").write_text(
+        json.dumps(
+            {
+                "service": "service:Quickstart",
+                "include": ["service.py", "pipeline.pkl"],
+                "docker": {"base_image": base, "distro": "none"},
+                "python": {
+                    "packages": [f"scikit-learn=={sklearn.__version__}", "pandas<3", "numpy", "cloudpickle"],
+                    "lock_packages": False,
+                },
+            }
+        )
+    )
+    environment = {**os.environ, "BENTOML_HOME": str(store), "TMPDIR": str(temporary), "BENTOML_DO_NOT_TRACK": "True"}
+    tag = f"bench-{os.getpid()}:quickstart"
+    for command in (["build", "--version", "1", "--name", "quickstart"], ["containerize", "quickstart:1", "-t", tag]):
+        done = subprocess.run(
+            [sys.executable, "-m", "bentoml", *command], cwd=context, env=environment, capture_output=True, text=True
+        )
+        if done.returncode:
+            raise RuntimeError(f"bentoml {command[0]} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return tag
+
+
+def _starts(ours: str, quickstart: str, says: Says) -> dict[str, float]:
+    """Seconds from `docker run` until /readyz answers, of both images in turns; medians."""
+    hardened = ["--read-only", "--tmpfs=/tmp", "--env=PREDICTION_LOG=off"]
+    pickled = ["--env=BENCH_PIPELINE=/home/bentoml/bento/src/pipeline.pkl", "--env=BENCH_TIMES="]
+    seconds: dict[str, list[float]] = {"ours": [], "quick start": []}
+    for run in range(RUNS):
+        says(f"Starting containers, {run + 1} of {RUNS}")
+        seconds["ours"].append(_start(ours, *hardened))
+        seconds["quick start"].append(_start(quickstart, *pickled))
+    return {name: median(values) for name, values in seconds.items()}
+
+
+def _start(image: str, *options: str) -> float:
+    started = time.monotonic()
+    container = docker("run", "--detach", "--publish=127.0.0.1::3000", *options, image)
+    try:
+        url = f"http://{docker('port', container, '3000/tcp').splitlines()[0]}/readyz"
+        while time.monotonic() < started + 120:
+            try:
+                urllib.request.urlopen(url, timeout=1).close()
+                return time.monotonic() - started
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.02)
+        raise RuntimeError(f"{image} does not come up: {docker('logs', container)}")
+    finally:
+        docker("rm", "--force", container)
+
+
+def _size(image: str) -> int:
+    """Bytes of an image, unpacked."""
+    return int(docker("image", "inspect", "--format", "{{.Size}}", image))
