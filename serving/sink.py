@@ -31,7 +31,9 @@ def sink(url: str) -> Sink:
         return Folder(Path(parts.path if parts.scheme else url))
     if parts.scheme not in _SCHEMES or not parts.netloc:
         known = ", ".join(f"{scheme}://" for scheme in sorted(_SCHEMES))
-        raise CannotStartError(f"PREDICTION_LOG={url} is neither a folder nor a URL of {known} with a bucket, nor off")
+        # Without what stands before a host, which may be a password.
+        shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        raise CannotStartError(f"PREDICTION_LOG={shown} is no folder, no URL of {known} with a bucket, and not off")
     return Bucket(url.replace(parts.scheme, _SCHEMES[parts.scheme], 1))
 
 
