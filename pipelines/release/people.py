@@ -6,11 +6,13 @@ import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 from pipelines.git import text_at
 from pipelines.github import GitHub, Json
 
 RULES = ".github/rulesets/main.json"
+_PASSED = ("success", "neutral", "skipped")  # with which GitHub lets a required check pass
 _WORDS_ALONE = ("COMMENTED", "PENDING")  # states of a review that says neither yes nor no
 
 
@@ -44,7 +46,7 @@ def of(commit: str) -> People:
     """Those who let a commit onto main, by GitHub's word of now.
 
     `bypassed` is True for a direct push, with fewer approvals than rulesets/main.json asks for (one at least), or where
-    a required check was not a success on the pull request's head. REST tells neither whether a code owner was among
+    a required check had not passed on the pull request's head. REST tells neither whether a code owner was among
     those who approved nor whether all of them may write; both stay unseen here, and are the ruleset's to enforce.
 
     Raises:
@@ -68,11 +70,14 @@ def _merged(commit: str, pulls: Iterable[Json]) -> Json | None:
 
 
 def _approved_by(pull: Json, reviews: Iterable[Json]) -> tuple[str, ...]:
-    """Logins whose last word is an approval. Whoever deleted their account has no login and counts for nothing."""
+    """Logins whose last word before the merge is an approval. A deleted account has no login and counts for nothing."""
+    merged_at = datetime.fromisoformat(pull["merged_at"])
     last = {
         review["user"]["login"]: review["state"]
         for review in reviews
-        if review.get("user") and review["state"] not in _WORDS_ALONE
+        if review.get("user")
+        and review["state"] not in _WORDS_ALONE
+        and datetime.fromisoformat(review["submitted_at"]) <= merged_at
     }
     last.pop((pull.get("user") or {}).get("login"), None)
     return tuple(sorted(login for login, state in last.items() if state == "APPROVED"))
@@ -96,4 +101,4 @@ def _bypassed(commit: str, pull: Json, approved: tuple[str, ...], asked: GitHub)
         app, wanted = (run.get("app") or {}).get("id"), required.get(run["name"])
         if None in (app, wanted) or app == wanted:  # another app's run of the name is not the one asked for
             conclusions[run["name"]] = run["conclusion"]
-    return any(conclusions.get(name) != "success" for name in required)
+    return any(conclusions.get(name) not in _PASSED for name in required)

@@ -161,7 +161,9 @@ def test_who_has_no_account_any_more_counts_for_nothing(fake: GitHubFake, monkey
     sha = merged(fake, number)
     pull = fake.ask("GET", f"/pulls/{number}")
     answers([{**pull, "user": None}], monkeypatch)
-    ghosts = [{"user": None, "state": "APPROVED"}, {"user": {"login": "bob"}, "state": "APPROVED"}]
+    ghosts = [
+        {"user": user, "state": "APPROVED", "submitted_at": "2026-01-01T00:00:00Z"} for user in (None, {"login": "bob"})
+    ]
     monkeypatch.setattr(github_module.GitHub, "reviews", lambda _, number: iter(ghosts))
     assert people.of(sha) == People(number, ("bob",), False)
 
@@ -173,7 +175,6 @@ def test_who_has_no_account_any_more_counts_for_nothing(fake: GitHubFake, monkey
         {"review": "success"},
         {},
         {"review": "success", "test": "cancelled"},
-        {"review": "success", "test": "skipped"},
     ],
 )
 def test_a_merge_without_each_required_check_bypassed_the_rules(fake: GitHubFake, conclusions: dict[str, str]) -> None:
@@ -181,6 +182,21 @@ def test_a_merge_without_each_required_check_bypassed_the_rules(fake: GitHubFake
     fake.approve(number, BOB)
     check(fake, head, **conclusions)
     assert people.of(merged(fake, number)) == People(number, ("bob",), True)
+
+
+@pytest.mark.parametrize("conclusion", ["skipped", "neutral"])
+def test_what_github_lets_pass_as_a_required_check_is_no_bypass(fake: GitHubFake, conclusion: str) -> None:
+    number, head = opened(fake)
+    fake.approve(number, BOB)
+    check(fake, head, review="success", test=conclusion)
+    assert people.of(merged(fake, number)).bypassed is False
+
+
+def test_an_approval_after_the_merge_came_too_late(fake: GitHubFake) -> None:
+    number, _ = good(fake)
+    sha = commit(f"Change (#{number})")
+    fake.merge(number, sha, at="2026-01-01T00:00:00Z")
+    assert people.of(sha) == People(number, (), True)
 
 
 def test_of_two_runs_of_a_check_the_later_counts_and_others_may_fail(fake: GitHubFake) -> None:

@@ -17,6 +17,7 @@ import threading
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -159,10 +160,11 @@ class GitHubFake:
         body = {"title": title, "head": head, "base": "main"}
         return int(self.ask("POST", "/pulls", body, token=MALLORY if fork else token)["number"])
 
-    def merge(self, number: int, sha: str) -> None:
-        """A pull request is merged; `sha` is its commit on main."""
+    def merge(self, number: int, sha: str, at: str | None = None) -> None:
+        """A pull request is merged; `sha` is its commit on main, `at` the time (by default now, rounded up)."""
         self.ask("PATCH", f"/pulls/{number}", {"state": "closed"})
-        self._merged[number] = sha
+        now = datetime.now(UTC) + timedelta(seconds=1)
+        self._merged[number] = (sha, at or now.strftime("%Y-%m-%dT%H:%M:%SZ"))
 
     def approve(self, number: int, token: str) -> None:
         """Somebody approves a pull request."""
@@ -274,7 +276,7 @@ class GitHubFake:
             self.origin = None
             self._faults: list[Fault] = []
             self._artifacts: dict[int, tuple[int, str, bytes, int, str]] = {}
-            self._merged: dict[int, str] = {}
+            self._merged: dict[int, tuple[str, str]] = {}
             self._runs: list[dict[str, Any]] = []
             kinds = ("rulesets", "environments", "variables", "settings")
             self._kept: dict[str, dict[str, Any]] = {kind: {} for kind in kinds}
@@ -372,8 +374,9 @@ class GitHubFake:
             head = f"refs/pull/{new['number']}/head" if forked else f"refs/heads/{new['head']['ref']}"
             new["head"]["sha"] = self.tip(head) or new["head"]["sha"]
             new["base"]["sha"] = self.tip(f"refs/heads/{new['base']['ref']}") or new["base"]["sha"]
-            if sha := self._merged.get(new["number"]):
-                new |= {"merged_at": "2026-11-01T00:00:00Z", "merged": True, "merge_commit_sha": sha}
+            if new["number"] in self._merged:
+                sha, at = self._merged[new["number"]]
+                new |= {"merged_at": at, "merged": True, "merge_commit_sha": sha}
         return new
 
     def tip(self, ref: str) -> str | None:
@@ -406,7 +409,7 @@ class GitHubFake:
 
     def _pulls_of(self, _method: str, _body: Any, sha: str) -> Answer:
         token = {"authorization": f"token {ALICE}"}
-        numbers = [number for number, merged in self._merged.items() if merged == sha]
+        numbers = [number for number, (merged, _) in self._merged.items() if merged == sha]
         found = [self._ask_emulate("GET", f"/repos/{REPOSITORY}/pulls/{number}", token, b"") for number in numbers]
         return Answer(200, [self._amended(answer.document) for answer in found])
 
