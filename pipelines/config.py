@@ -69,6 +69,12 @@ class Table(Strict):
 
     @model_validator(mode="after")
     def _roles(self) -> Table:
+        for name in self.columns:
+            # They are keys of JSON in requests, and the service refuses a signature with such names.
+            if not name.isprintable() or '"' in name or "\\" in name or not name:
+                raise ValueError(
+                    f"{name!r} is no name of a column: it is empty, or has a quote, backslash or control character"
+                )
         for role in ("key", "target", "event_time", "label_time"):
             name = getattr(self, role)
             if name is not None and name not in self.columns:
