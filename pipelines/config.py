@@ -328,6 +328,8 @@ class Common(Strict, Generic[Metric]):
             if by.column not in columns:
                 raise ValueError(f"slices.by.{slice_name}: {by.column} is not in schema.columns")
             kind = columns[by.column].type
+            if kind == "timestamp":
+                raise ValueError(f"slices.by.{slice_name}: {by.column} is a timestamp; slice by a number or a category")
             if (by.low is not None or by.high is not None) != (kind in ("number", "integer")):
                 raise ValueError(
                     f"slices.by.{slice_name}: a range belongs to a number, values to a category or boolean"

@@ -218,6 +218,11 @@ def test_a_column_named_as_something_in_the_graph_or_the_answer_is_no_input(name
     assert f"{name} is a name that" in fault
 
 
+def test_a_slice_by_a_timestamp_is_refused():
+    (fault,) = faults(changed("slices.by", {"night": {"column": "paid_at"}}))
+    assert "paid_at is a timestamp; slice by a number or a category" in fault
+
+
 @pytest.mark.parametrize("name", ["", 'a"b', "a\\b", "a\nb", "a\x00b"])
 def test_a_column_whose_name_no_request_could_spell_safely_is_refused(name):
     text = changed("schema.columns", {name: {"type": "number"}, "paid_at": {"type": "timestamp"}})
