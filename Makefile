@@ -39,16 +39,16 @@ review: setup  ## reproduce the pipeline, compare with main, write reports/revie
 	@$(run) pipelines review $(if $(BASE),--base "$(BASE)") $(if $(LOCKED),--locked)
 
 .PHONY: test
-test: lint  ## lint, types and every test (WORKERS=number, ARGS="-k name")
-	@$(pytest) $(ARGS)
+test: lint  ## lint, types and every test that needs no Docker engine (WORKERS=number, ARGS="-k name")
+	@$(pytest) -m "not engine" $(ARGS)
 
 .PHONY: test-workflows
 test-workflows: setup workflow-tools  ## only the tests that run the workflow files
 	@$(pytest) tests/workflows $(ARGS)
 
 .PHONY: test-release
-test-release: setup workflow-tools  ## only the tests of service, release and rollback (with a Docker engine, the real one)
-	@$(pytest) tests/serving tests/release tests/rollback tests/workflows/test_release.py tests/workflows/test_rollback.py $(ARGS)
+test-release: setup workflow-tools  ## the tests of service, release and rollback, with a Docker engine (ARGS="-m engine": only those)
+	@$(pytest) tests/serving tests/release tests/rollback tests/workflows/test_release.py $(ARGS)
 
 .PHONY: workflow-tools
 workflow-tools: setup  ## bring what runs and lints the workflow files in tests

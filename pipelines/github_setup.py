@@ -30,7 +30,15 @@ REPOSITORY = {
 }
 LABELS = {"audit": {"color": "b60205", "description": "Found by the weekly audit"}}
 ENVIRONMENT = "production"
-VARIABLES = ("DVC_REMOTE_URL", "AWS_ROLE_ARN", "MLFLOW_TRACKING_URI")
+VARIABLES = (
+    "DVC_REMOTE_URL",
+    "AWS_ROLE_ARN",
+    "MLFLOW_TRACKING_URI",
+    "IMAGE_REPOSITORY",
+    "SERVICE_URL",
+    "SIGN_IMAGES",
+    "RELEASE_RUNNER",
+)
 # https://github.com/acme/fraud.git, git@github.com:acme/fraud, ssh://git@ssh.github.com:443/acme/fraud
 _ORIGIN = re.compile(
     r"(?:(?:https?|ssh|git)://)?(?:[^@/]+@)?(?P<host>[\w.-]+\.[\w-]+)(?::\d+/|[:/])(?P<name>[^/]+/[^/]+?)(?:\.git)?/?"

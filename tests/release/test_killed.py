@@ -17,7 +17,7 @@ from tests.in_process import must, verb
 from tests.release.engine import Shop, docker
 from tests.release.test_release import another, check, digest_of, told
 
-pytestmark = pytest.mark.xdist_group("docker-killed")
+pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("docker-killed")]
 STEPS = ("bring", "build", "push", "smoke", "register", "deploy", "assign", "settle")
 
 

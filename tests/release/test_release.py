@@ -26,7 +26,7 @@ from tests.in_process import must, verb
 from tests.release.engine import Shop, docker
 from tests.release.test_register import empty_store as empty_store
 
-pytestmark = pytest.mark.xdist_group("docker")
+pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("docker")]
 LIMIT = 9_999  # another max_batch_rows makes another identity of the same model
 
 

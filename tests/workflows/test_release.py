@@ -20,7 +20,7 @@ from tests.workflows.acting import Run
 from tests.workflows.github_fake import BOB, GitHubFake, permissions
 from tests.workflows.world import World, docs, tune
 
-pytestmark = pytest.mark.xdist_group("docker-workflows")
+pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("docker-workflows")]
 STEPS = ["actions/checkout", "./.github/actions/setup", "image", "release"]
 
 
