@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -31,9 +32,10 @@ def sink(url: str) -> Sink:
         return Folder(Path(parts.path if parts.scheme else url))
     if parts.scheme not in _SCHEMES or not parts.netloc:
         known = ", ".join(f"{scheme}://" for scheme in sorted(_SCHEMES))
-        # Without what stands before a host, which may be a password.
-        shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-        raise CannotStartError(f"PREDICTION_LOG={shown} is no folder, no URL of {known} with a bucket, and not off")
+        shown = re.sub("//[^/]*@", "//", url)  # without what stands before a host, which may be a password
+        raise CannotStartError(
+            f"PREDICTION_LOG={shown} is neither a folder nor a URL of {known} with a bucket, nor off"
+        )
     return Bucket(url.replace(parts.scheme, _SCHEMES[parts.scheme], 1))
 
 

@@ -5,6 +5,7 @@ Needs a Docker engine and a registry. The release runs in this process; test_rel
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import Any
@@ -38,7 +39,7 @@ def state(shop: Shop) -> dict[str, Any]:
         "history": rows,
         "tags": sorted(line.partition("refs/tags/")[2] for line in remote if not line.endswith("^{}")),
         "local": sorted(shop.repo.git("tag").splitlines()),
-        "smoking": docker("ps", "--all", "--quiet", "--filter", "label=mainline.smoke"),
+        "smoking": docker("ps", "--all", "--quiet", "--filter", f"label=mainline.smoke={os.getpid()}"),
         "production": digest_of(shop, "production"),
     }
 

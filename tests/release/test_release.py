@@ -280,7 +280,8 @@ def test_where_images_are_signed_one_that_lies_there_unsigned_is_built_again(sho
     assert "(built)" in shop.release("image", **environment)
     out = shop.release("image", **environment)
     assert "(built)" in out
-    (tmp_path / "signatures").write_text(f"{signer} {out.split()[-2]}\n")
+    image = next(line.split()[0] for line in out.splitlines() if line.endswith("(built)"))
+    (tmp_path / "signatures").write_text(f"{signer} {image}\n")
     assert "(was there)" in shop.release("image", **environment)
     assert f"Signed by {signer}." in shop.release(**environment)
 

@@ -129,3 +129,9 @@ def test_another_kind_is_told_in_one_line_before_the_start(url):
     with pytest.raises(CannotStartError, match=f"^PREDICTION_LOG={url} is neither") as caught:
         sink(url)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_password_in_an_address_that_is_refused_is_not_said():
+    with pytest.raises(CannotStartError, match="PREDICTION_LOG=ftp://host/x is neither") as refused:
+        sink("ftp://ann:secret@host/x")
+    assert "secret" not in str(refused.value)
