@@ -146,7 +146,7 @@ def _quickstart(problem: Problem, base: str, folder: Path, says: Says) -> str:
             {
                 "service": "service:Quickstart",
                 "include": ["service.py", "pipeline.pkl"],
-                "docker": {"base_image": base, "distro": "none"},
+                "docker": {"base_image": base},
                 "python": {
                     "packages": [f"scikit-learn=={sklearn.__version__}", "pandas<3", "numpy", "cloudpickle"],
                     "lock_packages": False,

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.errors import Refused
+from pipelines import past
+from pipelines.errors import InputError, Refused
 from pipelines.progress import Progress
 from pipelines.release import bring, candidate
 from tests.fixtures_repo import Repo
@@ -100,12 +101,21 @@ def test_they_come_from_the_reviews_artifact_by_md5_whatever_newer_ones_hold(
 
 
 @pytest.mark.parametrize("run", [{"head_branch": "other"}, {"head_repository_id": 8}])
-def test_artifacts_of_forks_and_other_branches_are_not_even_fetched_and_the_model_is_reproduced(
-    lost: Repo, reviewed: dict[str, bytes], tmp_path: Path, run: dict[str, Any]
+def test_artifacts_of_forks_and_other_branches_are_not_even_fetched(
+    lost: Repo, reviewed: dict[str, bytes], tmp_path: Path, run: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def cannot(*_: object) -> None:
+        raise InputError("the rows are gone", "Bring them.")
+
+    monkeypatch.setattr(past, "reproduced", cannot)
     github = GitHub({1: zipped(reviewed)}, **run)
-    how, _ = brought(lost, tmp_path / "into", github)
-    assert (how, github.asked) == ("reproducing it, with the same md5", [])
+    with pytest.raises(Refused, match="no artifact of its review holds it .* the rows are gone"):
+        brought(lost, tmp_path / "into", github)
+    assert github.asked == []
+
+
+def test_what_is_nowhere_is_reproduced_with_the_same_md5(lost: Repo, tmp_path: Path) -> None:
+    assert brought(lost, tmp_path / "into")[0] == "reproducing it, with the same md5"
 
 
 def test_a_reproduced_model_of_another_md5_is_refused(lost: Repo, tmp_path: Path) -> None:
