@@ -28,21 +28,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown := sorted(set(chosen) - set(SUBJECTS)):
         parser.error(f"there is no {', '.join(unknown)}; the subjects are {', '.join(SUBJECTS)}")
     measured = measure(chosen, Console(stderr=True, highlight=False))
-    results.save(measured, [name for subject in SUBJECTS for name in names(subject)])
     Console().print(table(measured))
     print(f"Written to bench/{results.PATH.name}.")
     return 0 if all(result.holds for result in measured) else 1
 
 
 def measure(subjects: Sequence[str], console: Console) -> list[Result]:
-    """Measure subjects one after the other, saying on the console what runs."""
+    """Measure subjects one after the other, saying on the console what runs; each is written when it is done."""
     measured: list[Result] = []
+    order = [name for subject in SUBJECTS for name in names(subject)]
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, console.status("Starting") as status:
         problem = Problem(Path(folder), status.update)
         for subject in subjects:
             started = time.monotonic()
             found = importlib.import_module(f"bench.{subject}").measure(problem, status.update)
             measured += found if isinstance(found, list) else [found]
+            results.save(measured, order)
             console.print(f"  {subject}  {time.monotonic() - started:.0f} s", markup=False)
     return measured
 

@@ -38,9 +38,9 @@ class Problem:
         """The smaller problem of the tests, reproduced and committed on main."""
         return self._reproduced(self._made("small", SMALL))
 
-    def clone(self, origin: Repo) -> Repo:
+    def clone(self, origin: Repo, name: str = "clone") -> Repo:
         """A clone on a branch of its own, with data and models in place."""
-        path = self.folder / f"{origin.path.name}-clone"
+        path = self.folder / f"{origin.path.name}-{name}"
         origin.git("clone", "--quiet", str(origin.path), str(path))
         clone = Repo(path, origin.cache)
         point_at_cache(clone)

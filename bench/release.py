@@ -67,7 +67,7 @@ def measure(problem: Problem, says: Says) -> list[Result]:
 def _repository(problem: Problem, base: str, folder: Path) -> Repo:
     """A clone on main with a bare origin, a line of its own and the stand-in as base."""
     origin = folder / "origin.git"
-    repo = problem.clone(problem.default)
+    repo = problem.clone(problem.default, "released")
     repo.git("clone", "--quiet", "--bare", str(problem.default.path), str(origin))
     repo.git("remote", "set-url", "origin", str(origin))
     repo.git("checkout", "--quiet", "-B", "main")
