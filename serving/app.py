@@ -57,7 +57,7 @@ class App:
     """
 
     def __init__(self, model: Model, settings: Settings, log: Log | None, counts: Measures) -> None:
-        self.drain = Drain()
+        self.drain = Drain(settings.drain_seconds)
         self._model = model
         self._log = log
         self._counts = counts

@@ -9,7 +9,6 @@ from typing import Any
 
 import uvicorn
 
-SECONDS = 1.0  # in which a client or a balancer takes its leave
 _LATE_SECONDS = 0.5  # in which the request of a connection that was just accepted comes
 
 
@@ -32,15 +31,16 @@ class Drain:
     """Stands before the server's own handler of SIGTERM and SIGINT.
 
     At the first signal the service goes on to answer, says in each answer that the connection ends with it, and is not
-    ready any more; SECONDS later the server stops to listen, finishes what it has begun, and ends. A second signal
-    reaches the server at once.
+    ready any more. So many seconds later, in which clients and balancers take their leave, the server stops to listen,
+    finishes what it has begun, and ends. A second signal reaches the server at once.
 
     Attributes:
         on: whether the end has been asked for.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float) -> None:
         self.on = False
+        self._seconds = seconds
 
     def install(self, loop: asyncio.AbstractEventLoop) -> None:
         """Take over the signals; the server has set its handlers by now. Only for the main thread."""
@@ -55,6 +55,6 @@ class Drain:
                 server(number, frame)
                 return
             self.on = True
-            loop.call_soon_threadsafe(loop.call_later, SECONDS, server, number, None)
+            loop.call_soon_threadsafe(loop.call_later, self._seconds, server, number, None)
 
         return handle

@@ -11,6 +11,7 @@ import msgspec
 
 from serving.errors import CannotStartError
 
+_LONGEST = 300.0
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -33,6 +34,7 @@ class Settings:
         role: what the model is here, such as `champion`.
         log: folder or URL of the prediction log, or None where it is off.
         salt: key of the hashes of sensitive columns.
+        drain_seconds: for which it goes on to answer after it was asked to end.
     """
 
     release: Release
@@ -41,6 +43,7 @@ class Settings:
     role: str
     log: str | None
     salt: str | None
+    drain_seconds: float = 1.0
 
     @property
     def max_body(self) -> int:
@@ -64,7 +67,17 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         role=given.get("MODEL_ROLE", "champion"),
         log=None if log == "off" else log,
         salt=given.get("PREDICTION_LOG_SALT"),
+        drain_seconds=_seconds("DRAIN_SECONDS", given.get("DRAIN_SECONDS", "1")),
     )
+
+
+def _seconds(name: str, text: str) -> float:
+    try:
+        if 0 <= (seconds := float(text)) <= _LONGEST:
+            return seconds
+    except ValueError:
+        pass
+    raise CannotStartError(f"{name}={text} is not a number of seconds from 0 to {_LONGEST:g}")
 
 
 def _release(path: Path) -> Release:

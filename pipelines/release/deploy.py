@@ -124,7 +124,8 @@ def _start(line: str, reference: str, version: str) -> None:
         f"--volume={line}-predictions:/predictions",
         # By name alone: a value among the arguments could be read by every process of this host.
         *(f"--env={variable}" for variable in PASSED if os.environ.get(variable)),
-        environment={"MODEL_VERSION": version, "PREDICTION_LOG": log},
+        # Nobody stands between the port and its clients who would have to learn that it ends.
+        environment={"MODEL_VERSION": version, "PREDICTION_LOG": log, "DRAIN_SECONDS": "0.1"},
     )
 
 

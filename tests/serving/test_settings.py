@@ -91,3 +91,14 @@ def test_a_file_that_is_not_there_or_a_folder_is_told(tmp_path):
         settings.load({"SERVING_JSON": str(tmp_path / "serving.json")})
     with pytest.raises(CannotStartError, match="is wrong"):
         settings.load({"SERVING_JSON": str(tmp_path)})
+
+
+def test_how_long_it_drains_can_be_said(path):
+    assert settings.load({"SERVING_JSON": str(path)}).drain_seconds == 1
+    assert settings.load({"SERVING_JSON": str(path), "DRAIN_SECONDS": "0.1"}).drain_seconds == 0.1
+
+
+@pytest.mark.parametrize("text", ["soon", "-1", "301", "nan", "inf"])
+def test_a_drain_that_is_no_time_is_told_in_one_line(path, text):
+    with pytest.raises(CannotStartError, match=rf"^DRAIN_SECONDS={text} is not a number of seconds from 0 to 300$"):
+        settings.load({"SERVING_JSON": str(path), "DRAIN_SECONDS": text})
