@@ -3,12 +3,13 @@ VENV ?= .venv
 MAINLINE_CACHE ?= .mainline/cache
 WORKERS ?= auto
 export VENV MAINLINE_CACHE
-# Nothing reports its use to anybody: DVC, its library, Evidently, MLflow, BentoML.
+# Nothing reports its use to anybody: DVC, its library, Evidently, MLflow, BentoML, ONNX Runtime.
 export DVC_NO_ANALYTICS := 1
 export ITERATIVE_DO_NOT_TRACK := 1
 export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 export BENTOML_DO_NOT_TRACK := True
+export ORT_DISABLE_TELEMETRY := 1
 
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := help

@@ -4,19 +4,10 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
 import sys
 
 from pipelines.cli import end_with_code
 
-# Nothing reports its use to anybody, however a verb is started.
-QUIET = {
-    "DVC_NO_ANALYTICS": "1",
-    "ITERATIVE_DO_NOT_TRACK": "1",
-    "DO_NOT_TRACK": "true",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "BENTOML_DO_NOT_TRACK": "True",
-}
 VERBS = {
     "data": ("pipelines.ingest", "bring or make the rows of data/"),
     "repro": ("pipelines.reproduce", "reproduce the pipeline and check its outputs"),
@@ -37,8 +28,6 @@ VERBS = {
 def main(argv: list[str] | None = None) -> int:
     """Run one verb and return its exit code."""
     argv = sys.argv[1:] if argv is None else argv
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
     parser = argparse.ArgumentParser(prog="python -m pipelines", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb, (module, summary) in VERBS.items():

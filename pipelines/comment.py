@@ -72,7 +72,7 @@ def _by_cml(number: int, sha: str, text: str) -> bool:
         path = Path(folder) / "report.md"
         path.write_text(text, encoding="utf-8")
         command = ["cml", "comment", "update", "--publish=false", f"--watermark-title={TITLE}", f"--target=pr/{number}"]
-        env = {**os.environ, "ITERATIVE_DO_NOT_TRACK": "1", "REPO_TOKEN": os.environ.get("GITHUB_TOKEN", "")}
+        env = {**os.environ, "REPO_TOKEN": os.environ.get("GITHUB_TOKEN", "")}
         try:
             done = subprocess.run([*command, str(path)], env=env, timeout=120, stdin=subprocess.DEVNULL, check=False)
         except (OSError, subprocess.TimeoutExpired):

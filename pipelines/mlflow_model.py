@@ -13,10 +13,9 @@ _TYPES = {"category": "object", "timestamp": "int64"}  # of the graph's inputs; 
 
 
 def prepare() -> None:
-    """Before MLflow is asked anything: give up soon a server that is down, and keep quiet."""
+    """Before MLflow is asked anything: give up soon a server that is down."""
     for name, value in {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}.items():
         os.environ.setdefault(name, value)
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 
 def hush() -> None:

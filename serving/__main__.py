@@ -34,17 +34,22 @@ class Front:
 
 def main() -> None:
     """Serve."""
-    from serving import runtime
-
     # uvicorn raises the signal again when all has been answered and written: the end that was asked for is no failure.
     # Until it listens, this also ends the first process of a container, which the kernel has no other handler for.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    from serving import runtime
+
     runtime.check()
-    os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
     # A folder of BentoML's own, which it makes when it is imported: the image's root may be read-only.
-    os.environ.setdefault("BENTOML_HOME", tempfile.mkdtemp(prefix="bentoml-"))
+    with tempfile.TemporaryDirectory(prefix="bentoml-") as folder:
+        os.environ["BENTOML_HOME"] = os.environ.get("BENTOML_HOME") or folder
+        _serve()
+
+
+def _serve() -> None:
     import uvicorn
 
+    from serving import runtime
     from serving.app import PATHS
     from serving.drain import Server
     from serving.protocol import Protocol

@@ -139,7 +139,7 @@ def test_test_runs_style_types_schema_and_then_every_test(venv):
 def test_nothing_is_reported_to_anybody_and_the_environment_is_first_on_the_path(venv):
     said = set(make("review", VENV=str(venv)).stdout.splitlines())
     assert {"DVC_NO_ANALYTICS=1", "ITERATIVE_DO_NOT_TRACK=1", "DO_NOT_TRACK=true"} <= said
-    assert {"MLFLOW_DISABLE_TELEMETRY=true", "BENTOML_DO_NOT_TRACK=True"} <= said
+    assert {"MLFLOW_DISABLE_TELEMETRY=true", "BENTOML_DO_NOT_TRACK=True", "ORT_DISABLE_TELEMETRY=1"} <= said
     assert any(line.startswith(f"PATH={venv}/bin:") for line in said)
 
 

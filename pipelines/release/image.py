@@ -48,7 +48,6 @@ def build(found: Candidate, models: Path, scratch: Path) -> str:
     environment = {
         **os.environ,
         "BENTOML_HOME": str(store),
-        "BENTOML_DO_NOT_TRACK": "True",
         # BentoML takes a template of the Dockerfile only from below the folder where it runs.
         "TMPDIR": str(temporary),
         # A client of Docker without buildx refuses BuildKit; what is built here needs none.

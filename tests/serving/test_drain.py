@@ -87,6 +87,14 @@ def test_under_load_every_accepted_request_is_answered_and_logged_and_later_ones
     assert "Traceback" not in service.stderr()
 
 
+def test_no_file_is_left_behind_in_the_folder_of_temporary_ones(logistic, tmp_path):
+    (tmp_path / "temporary").mkdir()
+    with live.serve(tmp_path, logistic.model.parent, TMPDIR=str(tmp_path / "temporary"), BENTOML_HOME="") as service:
+        assert any((tmp_path / "temporary").iterdir())
+        assert service.stop() == 0
+    assert not any((tmp_path / "temporary").iterdir())
+
+
 @pytest.fixture
 def service(logistic, tmp_path):
     with live.serve(tmp_path, logistic.model.parent) as running:
