@@ -85,8 +85,8 @@ def _push(repo: Repo, message: str) -> None:
 def _cycles(repo: Repo, environment: dict[str, str], says: Says) -> tuple[float, float]:
     """Seconds until production answers: of a change that is trained and built, and of its revert; medians.
 
-    The change is of the split, so that all is trained again, as after new rows, and of a comment in the service's
-    lock, so that its packages are installed again, as on a fresh runner, which has no layers of an earlier build.
+    The change is of the split, so that all is trained again, as after new rows. The layer with the packages is there
+    from the release before, as on a runner that keeps them.
     """
     trained, reverted = [], []
     first = _answer(environment)
@@ -94,8 +94,6 @@ def _cycles(repo: Repo, environment: dict[str, str], says: Says) -> tuple[float,
         says(f"Releasing a change and its revert, {cycle + 1} of {CYCLES}")
         started = time.monotonic()
         _validate_on(repo, cycle + 1)
-        with (repo.path / "requirements/serving.txt").open("a") as lock:
-            lock.write(f"# {os.getpid()} {cycle}\n")
         must(repo.verb("repro", **threads()))
         _push(repo, "Validate on another day")
         trained.append(_until(repo, environment, started, lambda release: release not in (first, None)))

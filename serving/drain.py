@@ -10,6 +10,7 @@ from typing import Any
 import uvicorn
 
 _LATE_SECONDS = 0.5  # in which the request of a connection that was just accepted comes
+_POLL_SECONDS = 0.02
 
 
 class Server(uvicorn.Server):
@@ -23,8 +24,11 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
     async def late(self) -> None:
-        """Give the last requests their time."""
-        await asyncio.sleep(_LATE_SECONDS)
+        """Give the last requests their time, as long as anybody is connected."""
+        for _ in range(round(_LATE_SECONDS / _POLL_SECONDS)):
+            await asyncio.sleep(_POLL_SECONDS)  # first, since what was just accepted is no connection yet
+            if not self.server_state.connections:
+                return
 
 
 class Drain:

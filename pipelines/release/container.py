@@ -41,8 +41,9 @@ class Container:
         return Container(docker("run", "--detach", *HARDENED, *options, *given, reference).strip())
 
     def address(self) -> str:
-        """The address on this host where its port is published."""
-        return f"http://{docker('port', self.name, f'{PORT}/tcp').splitlines()[0]}"
+        """The address on this host where its port is published; an empty one once it has ended."""
+        published = docker("port", self.name, check=False).splitlines()
+        return f"http://{published[0].rpartition(' ')[2]}" if published else ""
 
     def is_running(self) -> bool:
         """Whether its process runs, and is the first one: a service that ends at once is started again and again."""

@@ -6,6 +6,7 @@ import math
 import os
 import tempfile
 from pathlib import Path
+from threading import Thread
 
 from pipelines import critical
 from pipelines.critical import Case, CriticalResult
@@ -42,12 +43,13 @@ def smoke(reference: str, found: Candidate) -> Signature:
         environment={"PREDICTION_LOG": "off"},
     )
     try:
-        url = container.address()
-        if not wait(url, found.release, READY_SECONDS, alive=[container]):
-            raise _refused(f"{reference} does not answer as {found.release}: {container.logs() or 'it says nothing'}")
         with tempfile.TemporaryDirectory(prefix="smoke-") as scratch:
             folder = Path(scratch)
-            scorer = _same_files(container, found, folder)
+            scorer = _same_files(container, found, folder)  # while it starts
+            url = container.address()
+            if not url or not wait(url, found.release, READY_SECONDS, alive=[container]):
+                said = container.logs() or "it says nothing"
+                raise _refused(f"{reference} does not answer as {found.release}: {said}")
             if (said := get(f"{url}/info")["model"]) != found.files["models/model.onnx"]:
                 raise _refused(f"the service says that its model has md5 {said}")
             export(found.commit, [str(critical.FOLDER)], folder)
@@ -55,7 +57,7 @@ def smoke(reference: str, found: Candidate) -> Signature:
                 _ask(url, scorer, case)
             return scorer.signature
     finally:
-        container.remove()
+        Thread(target=container.remove).start()  # the deployment need not wait for it; the end of the process does
 
 
 def _remove_forgotten() -> None:
