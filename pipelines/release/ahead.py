@@ -8,7 +8,7 @@ from pathlib import Path
 from pipelines import tags
 from pipelines.ingest.remote import from_environment
 from pipelines.progress import Progress
-from pipelines.release import candidate, flow
+from pipelines.release import candidate, provide
 from pipelines.release.registry import Registry
 
 
@@ -18,7 +18,7 @@ def image(revision: str) -> int:
     from_environment(Path())
     tags.fetch()
     found = candidate.of(revision)
-    digest, built = flow.provide(found, registry, progress)
+    digest, built = provide.image(found, registry, progress)
     print(f"{registry.at(digest)} ({'built' if built else 'was there'})")
     if path := os.environ.get("GITHUB_OUTPUT"):
         with Path(path).open("a", encoding="utf-8") as file:

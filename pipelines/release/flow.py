@@ -5,7 +5,6 @@ Pushing the assignment's tag is the commit point: before it nothing counts, afte
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 from pipelines import origin, tags
@@ -14,7 +13,18 @@ from pipelines.git import try_git
 from pipelines.identity import release_id
 from pipelines.ingest.remote import from_environment
 from pipelines.progress import Progress
-from pipelines.release import annotation, bring, candidate, deploy, image, people, reconcile, signed, smoke, tagging
+from pipelines.release import (
+    annotation,
+    candidate,
+    deploy,
+    people,
+    provide,
+    reconcile,
+    signed,
+    smoke,
+    steps,
+    tagging,
+)
 from pipelines.release.candidate import Candidate
 from pipelines.release.registry import Registry
 from pipelines.release.tagging import Taken
@@ -26,10 +36,6 @@ RETRIES = 5  # of a tag whose number another run took meanwhile
 
 class Superseded(Exception):
     """What is in production comes from a newer commit: this one's release is over."""
-
-
-def passed(step: str) -> None:
-    """Called behind each step; tests end the process here."""
 
 
 def release(revision: str) -> int:
@@ -55,42 +61,10 @@ def release(revision: str) -> int:
         print(f"Superseded: {newer}. Nothing of this commit is in production.")
         assignment = None
     reconcile.settle(found.params, registry, progress)
-    passed("settle")
+    steps.passed("settle")
     if assignment:
         print(f"{assignment.version} is in production as {assignment.tag}.")
     return 0
-
-
-def provide(found: Candidate, registry: Registry, progress: Progress) -> tuple[str, bool]:
-    """The digest of the release's image in the registry, and whether it had to be built.
-
-    A version that is registered names its image by digest; that one is taken as long as it exists. One that only bears
-    the release's name is taken if it is signed, where images are: a run that was killed before it signed builds again.
-
-    Raises:
-        Refused: if the reviewed model cannot be had, or the image cannot be built.
-    """
-    known = tags.version_of(found.name, found.release)
-    if known and registry.exists(known.said.digest):
-        return known.said.digest, False
-    digest = registry.digest(found.release)
-    if digest and signed.is_trusted(registry.at(digest)):
-        return digest, False
-    with tempfile.TemporaryDirectory(prefix="release-") as scratch:
-        models = Path(scratch) / "models"
-        how = bring.models(found, models, people.github(), progress)
-        progress.say(f"  the model comes from {how}")
-        passed("bring")
-        with progress.step("Building the image"):
-            local = image.build(found, models, Path(scratch) / "build")
-        passed("build")
-    with progress.step("Pushing the image"):
-        image.push(local, f"{registry.repository}:{found.release}")
-    passed("push")
-    digest = registry.digest(found.release)
-    if digest is None:
-        raise Unreachable("the registry does not hold what was pushed to it", "Look into the registry, run it again.")
-    return digest, True
 
 
 def _released(found: Candidate, registry: Registry, progress: Progress) -> Assignment | None:
@@ -100,21 +74,21 @@ def _released(found: Candidate, registry: Registry, progress: Progress) -> Assig
     if now and now.release == found.release:
         print(f"Nothing to release: {now.version} ({now.release}) is in production since {now.at:%Y-%m-%d %H:%M} UTC.")
         return None
-    digest, _ = provide(found, registry, progress)
+    digest, _ = provide.image(found, registry, progress)
     reference = registry.at(digest)
     progress.say(signed.verify(reference))
     with progress.step("Asking the image the critical cases"):
         signature = smoke.smoke(reference, found)
-    passed("smoke")
+    steps.passed("smoke")
     version = _registered(found, reference, signature)
     progress.say(f"Version {version.tag}")
-    passed("register")
+    steps.passed("register")
     _not_superseded(found)
     with progress.step("Deploying"):
         deploy.deploy(found.params, found.release, reference, version.tag)
-    passed("deploy")
+    steps.passed("deploy")
     assignment = _assigned(found, version, reference)
-    passed("assign")
+    steps.passed("assign")
     return assignment
 
 

@@ -10,7 +10,7 @@ from pipelines import tags
 from pipelines.config import Params
 from pipelines.errors import MainlineError
 from pipelines.progress import Progress
-from pipelines.release import bring, candidate, deploy, people, register, smoke, tagging, tell
+from pipelines.release import bring, candidate, deploy, people, provide, register, smoke, tagging, tell
 from pipelines.release.registry import PRODUCTION, Registry
 from pipelines.tags import Assignment, Version
 
@@ -87,14 +87,12 @@ def _follow_in_mlflow(version: Version, now: Assignment, progress: Progress, wan
 
 def _restore_image(now: Assignment, registry: Registry, progress: Progress) -> None:
     """Build an image that was deleted again. Its digest is another one, which a new assignment records."""
-    from pipelines.release.flow import provide
-
     if registry.exists(now.said.digest):
         return
     version = tags.version_of(now.tag.partition("#")[0], now.release)
     assert version is not None
     found = candidate.of(version.commit)
-    digest, _ = provide(found, registry, progress)
+    digest, _ = provide.image(found, registry, progress)
     reference = registry.at(digest)
     smoke.smoke(reference, found)
     said = now.said.model_copy(update={"image": reference})

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.release import flow
+from pipelines.release import steps
 from tests.fixtures_repo import Done
 from tests.in_process import must, verb
 from tests.release.engine import Shop, docker
@@ -57,7 +57,7 @@ def test_killed_behind_any_step_and_run_again_it_ends_as_a_clean_run_does(
             if name == last:
                 raise Killed
 
-        monkeypatch.setattr(flow, "passed", passed)
+        monkeypatch.setattr(steps, "passed", passed)
         with pytest.raises(Killed):
             run(shop)
         assert tuple(seen) == STEPS[: STEPS.index(step) + 1]

@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from pipelines import lock
-from pipelines.release import flow
+from pipelines.release import steps
 from tests.fixtures_repo import ROOT, Repo, point_at_cache, quiet
 from tests.in_process import must, verb
 from tests.release.engine import Shop, docker
@@ -345,7 +345,7 @@ def test_a_revert_that_is_released_while_the_reverted_release_still_runs_wins(
             assert "Nothing to release" in other.release()  # its release is the one that is assigned
             check(shop, f"{shop.line}@v1.0.0", 1, by_gto=False)
 
-    monkeypatch.setattr(flow, "passed", passed)
+    monkeypatch.setattr(steps, "passed", passed)
     out = must(verb(shop.repo, "release", "run", **shop.environment)).out
     assert f"Superseded: main went back to {shop.line}@v1.0.0" in out
     check(shop, f"{shop.line}@v1.0.0", 1)

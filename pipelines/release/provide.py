@@ -1,0 +1,46 @@
+"""The image of a release in the registry: the one that is there, or one that is built from what was reviewed."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from pipelines import tags
+from pipelines.errors import Unreachable
+from pipelines.progress import Progress
+from pipelines.release import bring, people, signed, steps
+from pipelines.release.candidate import Candidate
+from pipelines.release.image import build, push
+from pipelines.release.registry import Registry
+
+
+def image(found: Candidate, registry: Registry, progress: Progress) -> tuple[str, bool]:
+    """The digest of the release's image in the registry, and whether it had to be built.
+
+    A version that is registered names its image by digest; that one is taken as long as it exists. One that only bears
+    the release's name is taken if it is signed, where images are: a run that was killed before it signed builds again.
+
+    Raises:
+        Refused: if the reviewed model cannot be had, or the image cannot be built.
+    """
+    known = tags.version_of(found.name, found.release)
+    if known and registry.exists(known.said.digest):
+        return known.said.digest, False
+    digest = registry.digest(found.release)
+    if digest and signed.is_trusted(registry.at(digest)):
+        return digest, False
+    with tempfile.TemporaryDirectory(prefix="release-") as scratch:
+        models = Path(scratch) / "models"
+        how = bring.models(found, models, people.github(), progress)
+        progress.say(f"  the model comes from {how}")
+        steps.passed("bring")
+        with progress.step("Building the image"):
+            local = build(found, models, Path(scratch) / "build")
+        steps.passed("build")
+    with progress.step("Pushing the image"):
+        push(local, f"{registry.repository}:{found.release}")
+    steps.passed("push")
+    digest = registry.digest(found.release)
+    if digest is None:
+        raise Unreachable("the registry does not hold what was pushed to it", "Look into the registry, run it again.")
+    return digest, True
