@@ -10,15 +10,26 @@ from pathlib import Path
 from pipelines.errors import InputError
 
 
-def git(*arguments: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> str:
+def git(*arguments: str, cwd: Path | None = None, env: dict[str, str] | None = None, stdin: str | None = None) -> str:
     """Output of a git command, without the last line end.
+
+    Args:
+        env: beside this process's environment.
+        stdin: what it reads; else it inherits this process's.
 
     Raises:
         subprocess.CalledProcessError: if git says no.
     """
     environment = {**os.environ, "GIT_PAGER": "cat", "GIT_TERMINAL_PROMPT": "0", **(env or {})}
     done = subprocess.run(
-        ["git", *arguments], cwd=cwd, env=environment, check=True, capture_output=True, text=True, errors="replace"
+        ["git", *arguments],
+        cwd=cwd,
+        env=environment,
+        input=stdin,
+        check=True,
+        capture_output=True,
+        text=True,
+        errors="replace",
     )
     return done.stdout.rstrip("\n")
 

@@ -118,21 +118,23 @@ class _Tag:
     text: str
 
 
-def fetch() -> None:
-    """Bring origin's tags, where there is an origin.
+def fetch(name: str) -> None:
+    """Make a line's tags equal to origin's, where there is an origin, and bring its branches.
+
+    A tag that origin lacks, or has otherwise, says nothing about production, and would hide what does: it goes.
 
     Raises:
         Unreachable: if it cannot be asked.
     """
     if try_git("remote", "get-url", "origin") is None:
         return
+    ours = (f"+refs/tags/{pattern}:refs/tags/{pattern}" for pattern in (f"{name}@v*", f"{name}#*"))
     try:
-        origin.call("fetch", "--quiet", "--tags", "origin")
+        origin.call("fetch", "--quiet", "--no-tags", "origin")
+        origin.call("fetch", "--quiet", "--no-tags", "--prune", "origin", *ours)
     except subprocess.CalledProcessError as error:
         said = (error.stderr or "").strip()
-        if "would clobber existing tag" not in said:  # ours was never pushed; theirs stays to be found by its number
-            raise Unreachable(f"origin's tags cannot be fetched: {said}", "Mend the network, run it again.") from error
-        origin.call("fetch", "--quiet", "--tags", "--force", "origin")
+        raise Unreachable(f"origin's tags cannot be fetched: {said}", "Mend the network, run it again.") from error
 
 
 def versions(name: str) -> list[Version]:
@@ -140,7 +142,7 @@ def versions(name: str) -> list[Version]:
     found = []
     for tag in _tags(f"{name}@v*"):
         number = _NUMBER.fullmatch(tag.name.removeprefix(f"{name}@"))
-        said = _annotation(tag.text)
+        said = read(tag.text)
         if number and said:
             found.append(Version(tag.name, _number(number), tag.commit, said))
     return sorted(found, key=lambda version: version.number)
@@ -161,7 +163,7 @@ def assignments(name: str) -> list[Assignment]:
     found = []
     for tag in _tags(f"{name}#{STAGE}#*"):
         counter = tag.name.rpartition("#")[2]
-        said = _annotation(tag.text)
+        said = read(tag.text)
         if _COUNTER.fullmatch(counter) and said and said.version and said.main_commit:
             at = datetime.fromtimestamp(tag.at, UTC)
             found.append(Assignment(tag.name, int(counter), tag.commit, at, said))
@@ -175,13 +177,24 @@ def newest(name: str) -> Assignment | None:
 
 def highest_counter(name: str) -> int:
     """The highest number of all assignments, those that people wrote by hand included; 0 without any."""
-    counters = [tag.name.rpartition("#")[2] for tag in _tags(f"{name}#{STAGE}#*")]
+    counters = [each.rpartition("#")[2] for each in _names(f"{name}#{STAGE}#*")]
     return max((int(counter) for counter in counters if _COUNTER.fullmatch(counter)), default=0)
+
+
+def numbers(name: str) -> set[Number]:
+    """The numbers of all versions, those that people wrote by hand included."""
+    found = (_NUMBER.fullmatch(each.removeprefix(f"{name}@")) for each in _names(f"{name}@v*"))
+    return {_number(match) for match in found if match}
 
 
 def latest_time(name: str) -> int:
     """The latest tagger's time (seconds since 1970) of all tags of a line, 0 without any."""
     return max((tag.at for pattern in (f"{name}@v*", f"{name}#*") for tag in _tags(pattern)), default=0)
+
+
+def _names(pattern: str) -> list[str]:
+    """The tags that match, annotated or not."""
+    return git("for-each-ref", "--format=%(refname:strip=2)", f"refs/tags/{pattern}").splitlines()
 
 
 def _tags(pattern: str) -> list[_Tag]:
@@ -199,7 +212,8 @@ def _number(match: re.Match[str]) -> Number:
     return major, minor, patch
 
 
-def _annotation(text: str) -> Annotation | None:
+def read(text: str) -> Annotation | None:
+    """What a tag's text says, or None where it says nothing about a release."""
     try:
         document: Any = yaml.load(text, yaml.BaseLoader)  # noqa: S506 - makes no objects
         return Annotation.model_validate(document)

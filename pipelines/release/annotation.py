@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 from pipelines.git import text_at
 from pipelines.identity import PARTS
@@ -22,7 +23,11 @@ def of_version(found: Candidate, reference: str, signature: Signature) -> Annota
 
 
 def of_assignment(found: Candidate, version: Version, reference: str, by: People) -> Annotation:
-    """What the tag says that puts a version into production."""
+    """What the tag says that puts a version into production.
+
+    Args:
+        by: who let the commit onto main that brought the release; documents may have been merged since.
+    """
     return Annotation(
         release=found.release,
         image=reference,
@@ -43,6 +48,7 @@ def _metrics(found: Candidate) -> dict[str, float]:
     try:
         measured = json.loads(text_at(found.commit, "reports/metrics.json") or "{}")["test"]
         names = sorted({gates.headline, *gates.floors, *gates.regression} & set(measured))
-        return {name: float(measured[name]) for name in names}
+        values = {name: float(measured[name]) for name in names}
+        return {name: value for name, value in values.items() if math.isfinite(value)}
     except (ValueError, KeyError, TypeError):
         return {}  # a release is not held up by a report that somebody edited

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import yaml
+
 from pipelines import config, lock
 from pipelines.config import Params
 from pipelines.errors import InputError
@@ -24,6 +26,14 @@ class Candidate:
     def name(self) -> str:
         """The line of releases, as in its tags."""
         return self.params.release
+
+
+def line(commit: str) -> str | None:
+    """The line that a commit releases, or None where its params.yaml does not say."""
+    try:
+        return str(yaml.safe_load(text_at(commit, "params.yaml") or "")["release"])
+    except (yaml.YAMLError, KeyError, TypeError):
+        return None
 
 
 def of(revision: str) -> Candidate:

@@ -87,6 +87,7 @@ def _run_here(line: str, release: str, reference: str, version: str) -> None:
             return
         name.remove()
         docker("rename", before.name, name.name)
+        docker("start", name.name)  # whatever comes now, production answers meanwhile
     if name.inspect("{{.Config.Image}}") == reference and running(url()) == release:
         return
     docker("pull", "--quiet", reference)  # before the old one stops

@@ -8,15 +8,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipelines import origin, tags
-from pipelines.errors import InputError, Unreachable
-from pipelines.git import try_git
-from pipelines.identity import release_id
+from pipelines.errors import MainlineError
 from pipelines.ingest.remote import from_environment
 from pipelines.progress import Progress
 from pipelines.release import (
     annotation,
     candidate,
     deploy,
+    history,
     people,
     provide,
     reconcile,
@@ -27,15 +26,17 @@ from pipelines.release import (
 )
 from pipelines.release.candidate import Candidate
 from pipelines.release.registry import Registry
-from pipelines.release.tagging import Taken
+from pipelines.release.tagging import RETRIES, Taken
 from pipelines.scorer import Signature
-from pipelines.tags import Assignment, Version
-
-RETRIES = 5  # of a tag whose number another run took meanwhile
+from pipelines.tags import Annotation, Assignment, Version
 
 
 class Superseded(Exception):
     """What is in production comes from a newer commit: this one's release is over."""
+
+
+class Renamed(Superseded):
+    """Main releases another line by now, and this one must not take its place."""
 
 
 def release(revision: str) -> int:
@@ -45,25 +46,42 @@ def release(revision: str) -> int:
         0, also where it puts nothing new into production or a newer commit is there already.
 
     Raises:
+        InputError: if the commit is not on origin's main.
         Refused: if the model's bytes, the image or its answers are not those that were reviewed, or the service does
             not come up; production is as it was.
         Unreachable: if the engine, the registry, origin or a server cannot be asked.
     """
     progress, registry = Progress(), Registry.from_environment()
     from_environment(Path())
-    tags.fetch()
     found = candidate.of(revision)
+    tags.fetch(found.name)
+    history.must_be_on_main(found.commit)
     progress.say(f"Release {found.release} of {found.name}, commit {found.commit[:12]}")
+    before = tags.newest(found.name)
+    assignment = None
     try:
         assignment = _released(found, registry, progress)
+    except Renamed as newer:
+        print(f"Superseded: {newer}. Nothing of this commit goes into production.")
+        return 0
     except Superseded as newer:
         # Whatever this run put there before it noticed, git says what must be there.
-        print(f"Superseded: {newer}. Nothing of this commit is in production.")
-        assignment = None
+        print(f"Superseded: {newer}. Nothing of this commit goes into production.")
+    except MainlineError:
+        _lead_back(found, progress)
+        raise
     reconcile.settle(found.params, registry, progress)
     steps.passed("settle")
     if assignment:
         print(f"{assignment.version} is in production as {assignment.tag}.")
+        # Its own run may have found nothing to release, just before this one pushed its tag.
+        if (
+            before
+            and before.release != assignment.release
+            and (back := history.went_back_to(before.release, found.commit))
+        ):
+            print(f"But main went back to {before.version} meanwhile, with {back[:12]}.")
+            return release(back)
     return 0
 
 
@@ -83,41 +101,45 @@ def _released(found: Candidate, registry: Registry, progress: Progress) -> Assig
     version = _registered(found, reference, signature)
     progress.say(f"Version {version.tag}")
     steps.passed("register")
+    # Asked before anything is deployed: a service that runs is to be assigned at once.
+    said = annotation.of_assignment(found, version, reference, people.of(history.brought_by(found.commit)))
     _not_superseded(found)
     with progress.step("Deploying"):
         deploy.deploy(found.params, found.release, reference, version.tag)
     steps.passed("deploy")
-    assignment = _assigned(found, version, reference)
+    assignment = _assigned(found, version, said)
     steps.passed("assign")
     return assignment
 
 
+def _lead_back(found: Candidate, progress: Progress) -> None:
+    """Let production be what it is by git, where this run, or one that was killed before it, left something else."""
+    now = tags.newest(found.name)
+    if now is None or deploy.is_running(found.params, now.release, now.said.image):
+        return
+    try:
+        with progress.step(f"Leading the service back to {now.version}"):
+            deploy.deploy(found.params, now.release, now.said.image, now.version)
+    except MainlineError as error:
+        progress.say(f"The service is not led back to {now.version}: {error}. Run `make reconcile`.")
+
+
 def _not_superseded(found: Candidate) -> None:
-    """Stop where production's commit is a later one, or main went back to what production has meanwhile.
+    """Stop where production's commit is a later one, or main went on to another line or back to what production has.
 
     Raises:
         Superseded: if it is so.
     """
-    tags.fetch()
+    tags.fetch(found.name)
+    if (main := origin.main()) and (line := candidate.line(main)) not in (found.name, None):
+        raise Renamed(f"main releases {line} now, not {found.name}")
     now = tags.newest(found.name)
     if now is None or now.main_commit == found.commit:
         return
-    if _is_ancestor(found.commit, now.main_commit):
+    if history.is_ancestor(found.commit, now.main_commit):
         raise Superseded(f"{now.tag} comes from the later commit {now.main_commit[:12]}")
-    main = origin.main()
-    if main and main != found.commit and _is_ancestor(found.commit, main) and _release(main) == now.release:
-        raise Superseded(f"main went back to {now.version}, which is in production, with {main[:12]}")
-
-
-def _is_ancestor(commit: str, later: str) -> bool:
-    return try_git("merge-base", "--is-ancestor", commit, later) is not None
-
-
-def _release(commit: str) -> str | None:
-    try:
-        return release_id(commit)
-    except InputError:
-        return None
+    if now.release != found.release and (back := history.went_back_to(now.release, found.commit)):
+        raise Superseded(f"main went back to {now.version}, which is in production, with {back[:12]}")
 
 
 def _registered(found: Candidate, reference: str, signature: Signature) -> Version:
@@ -127,16 +149,15 @@ def _registered(found: Candidate, reference: str, signature: Signature) -> Versi
             return version
         said = annotation.of_version(found, reference, signature)
         try:
-            number = tagging.next_number(tags.versions(found.name), said)
+            number = tagging.next_number(tags.versions(found.name), tags.numbers(found.name), said)
             return tagging.register(found.name, number, found.commit, said)
         except Taken:
             continue
-    raise _busy()
+    raise tagging.busy()
 
 
-def _assigned(found: Candidate, version: Version, reference: str) -> Assignment:
+def _assigned(found: Candidate, version: Version, said: Annotation) -> Assignment:
     """Put the assignment's tag on origin; whoever pushes first has won."""
-    said = annotation.of_assignment(found, version, reference, people.of(found.commit))
     for _ in range(RETRIES):
         _not_superseded(found)
         now = tags.newest(found.name)
@@ -146,8 +167,4 @@ def _assigned(found: Candidate, version: Version, reference: str) -> Assignment:
             return tagging.assign(found.name, version, said)
         except Taken:
             continue
-    raise _busy()
-
-
-def _busy() -> Unreachable:
-    return Unreachable("others pushed tags all the while", "Run it again when no other release runs.")
+    raise tagging.busy()

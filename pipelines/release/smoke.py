@@ -11,6 +11,7 @@ from threading import Thread
 from pipelines import critical
 from pipelines.critical import Case, CriticalResult
 from pipelines.errors import Refused
+from pipelines.git import object_at
 from pipelines.release.candidate import Candidate
 from pipelines.release.container import PORT, Container, docker, get, post, wait
 from pipelines.release.image import export
@@ -52,7 +53,8 @@ def smoke(reference: str, found: Candidate) -> Signature:
                 raise _refused(f"{reference} does not answer as {found.release}: {said}")
             if (said := get(f"{url}/info")["model"]) != found.files["models/model.onnx"]:
                 raise _refused(f"the service says that its model has md5 {said}")
-            export(found.commit, [str(critical.FOLDER)], folder)
+            if object_at(found.commit, str(critical.FOLDER)):
+                export(found.commit, [str(critical.FOLDER)], folder)
             for case in critical.load(folder / critical.FOLDER):
                 _ask(url, scorer, case)
             return scorer.signature

@@ -36,7 +36,7 @@ def rollback(asked: str | None) -> int:
     _clean()
     name = config.load().release
     with progress.step("Fetching main and the tags"):
-        tags.fetch()
+        tags.fetch(name)
         main = origin.main() or git("rev-parse", "main")
     target = choose(tags.assignments(name), asked)
     commits = since(target.main_commit, main)

@@ -20,6 +20,7 @@ from tests.release.lines import commit
 from tests.workflows.github_fake import ALICE, BOB, MALLORY, REPOSITORY, TOKEN, GitHubFake, permissions, running
 
 RULES = json.loads((ROOT / people.RULES).read_text())
+EARLY, LATE = "2026-01-01T00:00:00Z", "2126-01-01T00:00:00Z"
 ACTIONS = 15368  # GitHub's number of its Actions, which rulesets/main.json asks the checks of
 
 
@@ -192,6 +193,13 @@ def test_what_github_lets_pass_as_a_required_check_is_no_bypass(fake: GitHubFake
     assert people.of(merged(fake, number)).bypassed is False
 
 
+def test_a_pull_request_into_another_branch_lets_nothing_onto_main(fake: GitHubFake) -> None:
+    number, _ = good(fake)
+    sha = merged(fake, number)
+    fake.ask("PATCH", f"/pulls/{number}", {"base": "dev"}, token=TOKEN)
+    assert people.of(sha) == People(None, (), True)
+
+
 def test_an_approval_after_the_merge_came_too_late(fake: GitHubFake) -> None:
     number, _ = good(fake)
     sha = commit(f"Change (#{number})")
@@ -213,8 +221,11 @@ def test_runs_of_one_name_count_by_their_number_whatever_order_they_come_in_and_
     number, _ = good(fake)
     sha = merged(fake, number)
 
-    def run(identity: int, conclusion: str | None, app: int | None = ACTIONS, name: str = "review") -> dict[str, Any]:
-        return {"id": identity, "name": name, "conclusion": conclusion, "app": app and {"id": app}}
+    def run(
+        identity: int, conclusion: str | None, app: int | None = ACTIONS, name: str = "review", **times: str
+    ) -> dict[str, Any]:
+        known = {"id": identity, "name": name, "conclusion": conclusion, "app": app and {"id": app}}
+        return {**known, "started_at": EARLY, "completed_at": EARLY if conclusion else None, **times}
 
     def bypassed(*runs: dict[str, Any]) -> bool | None:
         found = [*runs, run(1, "success", name="test")]
@@ -226,6 +237,10 @@ def test_runs_of_one_name_count_by_their_number_whatever_order_they_come_in_and_
     assert bypassed(run(2, "success"), run(3, "failure", app=1)) is False
     assert bypassed(run(2, "success", app=1)) is True
     assert bypassed(run(2, "success", app=None)) is False
+    # What counts is how things were at the merge.
+    assert bypassed(run(2, "failure"), run(3, "success", started_at=LATE, completed_at=LATE)) is True
+    assert bypassed(run(2, "success"), run(3, "failure", started_at=LATE, completed_at=LATE)) is False
+    assert bypassed(run(2, "success", completed_at=LATE)) is True
 
 
 def without(kind: str) -> Any:
@@ -251,10 +266,12 @@ def twice() -> Any:
         ('{"rules": [1]}', None),
     ],
 )
-def test_the_rules_are_those_of_the_commit(fake: GitHubFake, rules: Any, bypassed: bool | None) -> None:
+def test_the_rules_are_those_before_the_merge(fake: GitHubFake, rules: Any, bypassed: bool | None) -> None:
     rule(rules)
     number, _ = opened(fake)  # without a check
     fake.approve(number, BOB)
+    Path(people.RULES).write_text(json.dumps(without("required_status_checks")))  # by the pull request itself
+    git("add", "--all")
     sha = merged(fake, number)
     rule(RULES)
     assert people.of(sha) == People(number, ("bob",), bypassed)
@@ -263,6 +280,7 @@ def test_the_rules_are_those_of_the_commit(fake: GitHubFake, rules: Any, bypasse
 def test_without_rules_nobody_is_accused(fake: GitHubFake) -> None:
     number, _ = good(fake)
     git("rm", "--quiet", people.RULES)
+    commit("no rules")
     assert people.of(merged(fake, number)).bypassed is None
 
 

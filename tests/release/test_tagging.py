@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipelines import tags
-from pipelines.errors import Unreachable
+from pipelines.errors import Refused, Unreachable
 from pipelines.git import git, try_git
 from pipelines.release import tagging
 from pipelines.release.tagging import Taken
@@ -68,8 +68,10 @@ def test_a_clock_behind_the_last_tag_does_not_hide_the_new_assignment(
 def test_the_counter_never_goes_back_even_over_tags_that_say_nothing(line: Path) -> None:
     version = register("a", (1, 0, 0))
     git("tag", "--annotate", "-m", "by hand: [", "fraud#production#41", "HEAD")
-    git("tag", "fraud#production#50")  # no annotation: GTO reads none of these either
+    git("push", "--quiet", "origin", "fraud#production#41")
     assert assign(version).tag == "fraud#production#42"
+    git("tag", "fraud#production#50")  # no annotation: GTO does not read it, and yet the name is taken
+    assert assign(version).tag == "fraud#production#51"
 
 
 def test_an_old_version_comes_back_by_another_assignment_of_the_same_tag(line: Path) -> None:
@@ -94,11 +96,25 @@ def test_the_number_that_another_clone_pushed_first_is_taken(line: Path, tmp_pat
     assert assign(version).tag == "fraud#production#2"
 
 
-def test_a_tag_of_a_killed_run_that_was_never_pushed_is_made_anew(line: Path) -> None:
+def test_a_tag_that_origin_has_not_yields_to_the_one_that_is_pushed(line: Path) -> None:
     version = register("a", (1, 0, 0))
     git("tag", "--annotate", "-m", "half", "fraud@v1.0.1", "HEAD")
     again = register("c", (1, 0, 1))
     assert [each.tag for each in tags.versions("fraud")] == [version.tag, again.tag]
+
+
+def test_a_number_that_is_taken_is_stepped_over_in_its_kind(line: Path) -> None:
+    known = [register("a", (1, 4, 2))]
+    taken: set[tags.Number] = {(1, 4, 2), (1, 4, 3), (1, 5, 0), (1, 6, 0)}
+    assert tagging.next_number(known, taken, said("b")) == (1, 4, 4)
+    assert tagging.next_number(known, taken, said("b", model="m2")) == (1, 7, 0)
+    assert tagging.next_number([], {(1, 0, 0)}, said("b")) == (1, 1, 0)
+
+
+def test_what_could_not_be_read_again_is_not_tagged(line: Path) -> None:
+    with pytest.raises(Refused, match="could not be read"):
+        register("a", (1, 0, 0), metrics={"roc_auc": float("nan")})
+    assert git("ls-remote", "--tags", "origin") == ""
 
 
 def test_without_the_right_to_push_no_tag_stays_here(line: Path, tmp_path: Path) -> None:
@@ -112,7 +128,7 @@ def test_without_the_right_to_push_no_tag_stays_here(line: Path, tmp_path: Path)
 
 def test_without_an_origin_tags_stay_here(line: Path) -> None:
     git("remote", "remove", "origin")
-    tags.fetch()
+    tags.fetch("fraud")
     version = tagging.register("fraud", (1, 0, 0), git("rev-parse", "HEAD"), said("a"))
     assert assign(version).tag == "fraud#production#1"
 
@@ -120,7 +136,7 @@ def test_without_an_origin_tags_stay_here(line: Path) -> None:
 def test_an_origin_that_is_gone_is_said(line: Path, tmp_path: Path) -> None:
     (tmp_path / "origin.git").rename(tmp_path / "gone.git")
     with pytest.raises(Unreachable, match="cannot be fetched"):
-        tags.fetch()
+        tags.fetch("fraud")
 
 
 def test_tags_that_people_wrote_say_nothing_about_a_release(line: Path) -> None:
@@ -157,9 +173,9 @@ def test_of_two_versions_of_one_release_the_lower_counts(line: Path) -> None:
     ],
 )
 def test_the_number_says_what_changed(line: Path, next_one: tags.Annotation, number: tags.Number) -> None:
-    assert tagging.next_number([], next_one) == (1, 0, 0)
+    assert tagging.next_number([], set(), next_one) == (1, 0, 0)
     known = [register("a", (1, 4, 2))]
-    assert tagging.next_number(known, next_one) == number
+    assert tagging.next_number(known, {(1, 4, 2)}, next_one) == number
 
 
 def test_a_commit_without_a_committer_in_git_is_tagged_by_the_bot(line: Path, monkeypatch: pytest.MonkeyPatch) -> None:
