@@ -62,7 +62,7 @@ class Hub:
 
 @contextmanager
 def registry(folder: Path) -> Iterator[Hub]:
-    """Debian's docker-registry on a free port, with its files in a folder."""
+    """Debian's docker-registry on a free port, with its files in a folder; the engine forgets its images at the end."""
     hub = Hub(f"127.0.0.1:{free_port()}")
     config = folder / "config.yml"
     config.write_text(
@@ -77,6 +77,15 @@ def registry(folder: Path) -> Iterator[Hub]:
         finally:
             process.terminate()
             process.wait()
+            _forget(hub)
+
+
+def _forget(hub: Hub) -> None:
+    """Remove the images that were pushed to a registry, or pulled from it; layers stay in the cache of builds."""
+    listed = docker("images", "--no-trunc", "--format", "{{.Repository}} {{.ID}}").splitlines()
+    if images := {line.partition(" ")[2] for line in listed if line.startswith(f"{hub.host}/")}:
+        # One that somebody's container still uses stays.
+        subprocess.run(["docker", "rmi", "--force", *images], capture_output=True)
 
 
 def _wait(url: str, log: Path) -> None:
