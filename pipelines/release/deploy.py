@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,9 +19,11 @@ from pipelines.release.container import PORT, Container, docker, running, wait
 VARIABLE = "SERVICE_URL"
 DEFAULT = "http://127.0.0.1:3000"
 READY_SECONDS = 120.0  # from a deployment to the new id in /info
-# What the service reads besides; taken over from this environment into the default container.
-PASSED = ("PREDICTION_LOG_SALT", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
-          "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL")  # fmt: skip
+SALT = "PREDICTION_LOG_SALT"
+# Where a log in a bucket is, and a key that lets the service write it.
+BUCKET = ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL")
+KEY = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+SESSION = "AWS_SESSION_TOKEN"
 
 
 def url() -> str:
@@ -110,6 +112,21 @@ def _run_here(line: str, release: str, reference: str, version: str) -> None:
     before.remove()
 
 
+def passed(environment: Mapping[str, str]) -> list[str]:
+    """Names of the variables that the default container takes over from the environment of the release.
+
+    Credentials of a session end with it, within hours: a service that got them would lose its log in silence.
+    """
+    names = [SALT]
+    if _logs_to_bucket(environment):
+        names += [*BUCKET, *(() if environment.get(SESSION) else KEY)]
+    return [name for name in names if environment.get(name)]
+
+
+def _logs_to_bucket(environment: Mapping[str, str]) -> bool:
+    return environment.get("PREDICTION_LOG", "").startswith("s3://")
+
+
 def _start(line: str, reference: str, version: str) -> None:
     address = urlsplit(url())
     host = address.hostname or ""
@@ -117,6 +134,8 @@ def _start(line: str, reference: str, version: str) -> None:
     bind = "127.0.0.1" if host == "localhost" else host if re.fullmatch(r"\d+(\.\d+){3}", host) else "0.0.0.0"  # noqa: S104
     port = address.port or (443 if address.scheme == "https" else 80)
     log = os.environ.get("PREDICTION_LOG") or "/predictions"
+    if _logs_to_bucket(os.environ) and os.environ.get(SESSION):
+        print(f"The service gets no credentials of {log}: these end with the job. It must have a role of its own.")
     Container.run(
         reference,
         f"--name={_name(line)}",
@@ -124,7 +143,7 @@ def _start(line: str, reference: str, version: str) -> None:
         f"--publish={bind}:{port}:{PORT}",
         f"--volume={line}-predictions:/predictions",
         # By name alone: a value among the arguments could be read by every process of this host.
-        *(f"--env={variable}" for variable in PASSED if os.environ.get(variable)),
+        *(f"--env={variable}" for variable in passed(os.environ)),
         # Nobody stands between the port and its clients who would have to learn that it ends.
         environment={"MODEL_VERSION": version, "PREDICTION_LOG": log, "DRAIN_SECONDS": "0.1"},
     )
