@@ -84,6 +84,15 @@ PERMISSIONS: dict[tuple[str, str], dict[str, str]] = {
     },
     ("test.yml", "test"): {"contents": "read"},
 }
+# Workflow, job and step -> the secrets besides GitHub's token that it gets, and no other step.
+SECRETS = {
+    ("release.yml", "release", "release"): {
+        "PREDICTION_LOG_SALT",
+        "MLFLOW_TRACKING_USERNAME",
+        "MLFLOW_TRACKING_PASSWORD",
+        "MLFLOW_TRACKING_TOKEN",
+    }
+}
 # What sets a step's outputs in Python.
 TELLS = {"make release-image": ROOT / "pipelines/release/ahead.py"}
 # True where the head is a branch of this repository. `head.repo.fork` would be wrong: a team's repository may itself be
@@ -188,6 +197,38 @@ def test_the_page_for_reviewers_tells_every_jobs_permissions_and_secrets():
     assert sorted(told) == sorted(((each, job), the(each, job)["permissions"]) for each, job in JOBS)
     without = {(workflow, job) for workflow, job, _, secrets in rows if secrets.strip() == "none"}
     assert without == {each for each in JOBS if not re.search(r"\bsecrets\.|github\.token", text_of(the(*each)))}
+
+
+def test_a_secret_goes_to_one_step_by_its_own_name_and_reviewers_are_told_of_it():
+    found: dict[tuple[str, str, str], set[str]] = {}
+    for workflow, job in JOBS:
+        for step in the(workflow, job)["steps"]:
+            for name, secret in re.findall(r"(?m)^ *(\S+): \$\{\{ secrets\.(\w+) \}\}$", text_of(step)):
+                assert name == secret
+                found.setdefault((workflow, job, step["name"]), set()).add(secret)
+    assert found == SECRETS
+    everywhere = "".join(path.read_text(encoding="utf-8") for path in documents(GITHUB))
+    assert len(re.findall(r"\bsecrets\b", everywhere)) == sum(map(len, SECRETS.values()))
+    page = PAGE.read_text(encoding="utf-8")
+    for (workflow, job, _), names in SECRETS.items():
+        (row,) = re.findall(rf"(?m)^\| {re.escape(workflow)} \| {job} \|.*$", page)
+        assert names <= set(re.findall(r"\w+", row))
+
+
+def test_every_variable_that_a_workflow_reads_is_one_that_the_setup_sets():
+    from pipelines.github_setup import VARIABLES
+
+    read_by_all = re.findall(r"\bvars\.(\w+)", "".join(text_of(each) for each in WORKFLOWS.values()))
+    assert set(read_by_all) == set(VARIABLES)
+
+
+def test_the_release_reads_what_its_page_lists():
+    page = (
+        (ROOT / "docs/releases.md").read_text(encoding="utf-8").partition("\n## Variables\n")[2].partition("\n## ")[0]
+    )
+    listed = {name for row in re.findall(r"(?m)^\| (`.*?) \|", page) for name in re.findall(r"`([A-Z_]+)`", row)}
+    step = next(step for step in the("release.yml", "release")["steps"] if step.get("name") == "release")
+    assert listed == (WORKFLOWS["release.yml"]["env"] | step["env"]).keys() - {"GITHUB_TOKEN", "DVC_REMOTE_URL"}
 
 
 @every_job
