@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from pipelines.github import GitHub
+from pipelines.identity import FILES
 from tests.workflows.github_fake import REPOSITORY, TOKEN, GitHubFake
 from tests.workflows.install import ROOT
 from tests.workflows.lint import BIN
@@ -104,11 +105,18 @@ def test_the_gate_what_it_stands_on_and_what_releases_have_owners() -> None:
     lines = (GITHUB / "CODEOWNERS").read_text(encoding="utf-8").splitlines()
     owned = dict(line.split(maxsplit=1) for line in lines if not line.startswith("#"))
     numbers = {"/params.yaml", "/dvc.yaml", "/tests/critical/"}
-    gate = {"/pipelines/review/", "/pipelines/critical.py", "/Makefile", "/.github/", "/requirements/"}
-    assert owned.keys() == numbers | gate | {"/pipelines/release/", "/pipelines/rollback/"}
+    code = {"/pipelines/", "/serving/", "/Makefile", "/.github/", "/requirements/"}
+    assert owned.keys() == numbers | code
     assert [path for path in owned if not (ROOT / path.strip("/")).exists()] == []
     assert [path for path in owned if path.endswith("/") != (ROOT / path.strip("/")).is_dir()] == []
     assert all(re.fullmatch(r"@[\w-]+/[\w-]+", owner) for owner in owned.values())
+
+
+def test_what_names_a_release_has_owners_but_the_lock_that_comes_with_every_model() -> None:
+    text = (GITHUB / "CODEOWNERS").read_text(encoding="utf-8")
+    owned = [line.split()[0].strip("/") for line in text.splitlines() if not line.startswith("#")]
+    assert {path for path in FILES if not path.startswith(tuple(owned))} == {"dvc.lock"}
+    assert "dvc.lock" in text
 
 
 def test_dependabots_file_is_by_its_schema() -> None:
