@@ -14,9 +14,27 @@ IMAGE = "ghcr.io/acme/fraud@sha256:" + "a" * 64
 STAND_IN = f"""#!/bin/sh
 [ "$#" = 6 ] && [ "$1 $2 $4" = "verify --certificate-identity --certificate-oidc-issuer" ] || exit 64
 [ "$3" = "{SIGNER}" ] && [ "$5" = "{signed.ISSUER}" ] && [ "$6" = "{IMAGE}" ] && exit 0
-echo "Error: no matching signatures" >&2
-exit 10
+echo "${{COSIGN_SAYS:-Error: no matching signatures: none of the expected identities matched}}" >&2
+exit 12
 """
+# What cosign 2 and 3 print where they have looked and no signature holds.
+NO = [
+    "Error: no signatures found\nerror during command execution: no signatures found",
+    "Error: no matching signatures: none of the expected identities matched what was in the certificate",
+    "Error: no matching attestations: failed to verify certificate identity: no matching CertificateIdentity found",
+    "WARNING: an old flag\nError: no matching signatures: no certificate found on signature",
+]
+OUTAGES = [
+    "Error: image tag not found: entity not found in registry",
+    'Error: Get "https://ghcr.io/v2/": dial tcp: lookup ghcr.io: no such host',
+    "Error: GET https://ghcr.io/token?scope=repository: DENIED: requested access to the resource is denied",
+    "Error: setting trusted material: updating TUF metadata: context deadline exceeded",
+    # With a signature that carries no entry of the log, cosign asks Rekor.
+    'Error: no matching signatures: searching log query: Post "https://rekor.sigstore.dev/": dial tcp: i/o timeout',
+    "Error: no matching signatures: searching log query: [POST /api/v1/log/entries/retrieve][503]",
+    'Error: Get "https://ghcr.io/v2/acme/fraud/manifests/1": no signatures found on the way',
+    "flag provided but not defined",
+]
 
 
 @pytest.fixture
@@ -40,6 +58,27 @@ def test_another_signer_is_refused(cosign: None, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("IMAGE_SIGNER", "somebody")
     with pytest.raises(Refused, match="not signed by somebody"):
         signed.verify(IMAGE)
+
+
+@pytest.mark.parametrize("says", NO)
+def test_no_signature_that_holds_is_a_fault(cosign: None, monkeypatch: pytest.MonkeyPatch, says: str) -> None:
+    monkeypatch.setenv("COSIGN_SAYS", says)
+    other = IMAGE.replace("a" * 64, "b" * 64)
+    assert not signed.is_trusted(other)
+    with pytest.raises(Refused):
+        signed.verify(other)
+
+
+@pytest.mark.parametrize("says", OUTAGES)
+def test_a_registry_or_a_log_that_does_not_answer_is_not_an_image_without_a_signature(
+    cosign: None, monkeypatch: pytest.MonkeyPatch, says: str
+) -> None:
+    monkeypatch.setenv("COSIGN_SAYS", says)
+    other = IMAGE.replace("a" * 64, "b" * 64)
+    for ask in (signed.is_trusted, signed.verify):
+        with pytest.raises(Unreachable) as error:
+            ask(other)
+        assert says.splitlines()[0] in str(error.value)
 
 
 def test_no_verification_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
