@@ -40,7 +40,8 @@ def verify(reference: str) -> str:
     if reason:
         raise Refused(
             f"{reference} is not signed by {signer}: {reason}",
-            "Nothing was deployed. Find out who pushed the image; `cosign sign` it only if it is yours.",
+            "Nothing was deployed. Run the workflow `release`, which signs what git names; where it has, find out who "
+            "pushed the image.",
         )
     return f"Signed by {signer}."
 

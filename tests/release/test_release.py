@@ -269,7 +269,9 @@ def test_reconcile_leads_a_moved_tag_and_a_dead_service_back_and_has_nothing_to_
         check(shop, f"{shop.line}@v1.0.1", 2)
 
 
-def test_where_images_are_signed_one_that_lies_there_unsigned_is_built_again(shop: Shop, tmp_path: Path) -> None:
+def test_where_images_are_signed_one_that_lies_there_unsigned_is_built_again_and_not_deployed_unsigned(
+    shop: Shop, tmp_path: Path
+) -> None:
     signer = "https://github.com/acme/fraud/.github/workflows/release.yml@refs/heads/main"
     environment = {
         "PATH": f"{ROOT / 'tests/workflows/standins/cosign-installer/bin'}:{os.environ['PATH']}",
@@ -278,9 +280,9 @@ def test_where_images_are_signed_one_that_lies_there_unsigned_is_built_again(sho
     }
     (tmp_path / "signatures").touch()
     assert "(built)" in shop.release("image", **environment)
-    out = shop.release("image", **environment)
-    assert "(built)" in out
-    image = next(line.split()[0] for line in out.splitlines() if line.endswith("(built)"))
+    out = shop.release(code=1, **environment)
+    assert "Building the image" in out and told(shop) == []
+    image = next(line.split()[0] for line in out.splitlines() if f" is not signed by {signer}" in line)
     (tmp_path / "signatures").write_text(f"{signer} {image}\n")
     assert "(was there)" in shop.release("image", **environment)
     assert f"Signed by {signer}." in shop.release(**environment)

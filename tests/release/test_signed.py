@@ -50,8 +50,9 @@ def test_an_image_that_the_workflow_signed_passes(cosign: None) -> None:
 
 
 def test_another_image_is_refused_with_what_cosign_says(cosign: None) -> None:
-    with pytest.raises(Refused, match="no matching signatures"):
+    with pytest.raises(Refused, match="no matching signatures") as error:
         signed.verify(IMAGE.replace("a" * 64, "b" * 64))
+    assert "workflow `release`" in error.value.remedy  # nobody else can sign in its name
 
 
 def test_another_signer_is_refused(cosign: None, monkeypatch: pytest.MonkeyPatch) -> None:
