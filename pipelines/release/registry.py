@@ -13,7 +13,12 @@ VARIABLE = "IMAGE_REPOSITORY"
 PRODUCTION = "production"  # the tag that follows production
 _NAME = re.compile(r"[a-z0-9.-]+(?::\d+)?(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)+")
 _LOOPBACK = re.compile(r"(?:localhost|127(?:\.\d+){3})(?::\d+)?/")
-_NOT_THERE = re.compile(r"manifest unknown|name unknown|not found", re.IGNORECASE)
+# The registry's own answer about a manifest: by the codes of its API, Harbor's words, or a bare 404. Whatever else is
+# "not found" (a helper of credentials, a host, an address that is no registry) says nothing about the image.
+_NOT_THERE = re.compile(
+    r"reading manifest \S+ in \S+: "
+    r"(?:manifest unknown|name unknown|unknown: (?:artifact|repository) \S+ not found|StatusCode: 404\b)"
+)
 _SECONDS = "60s"
 
 
@@ -75,33 +80,27 @@ class Registry:
         Raises:
             Unreachable: if that fails.
         """
-        self._skopeo(
-            "copy",
-            "--all",
-            "--preserve-digests",
-            *self._tls("--src-tls-verify=false", "--dest-tls-verify=false"),
-            f"docker://{self.at(digest)}",
-            f"docker://{self.repository}:{tag}",
-        )
+        options = ("--all", "--preserve-digests", *self._tls("--src-tls-verify=false", "--dest-tls-verify=false"))
+        self._answer(self._skopeo("copy", *options, f"docker://{self.at(digest)}", f"docker://{self.repository}:{tag}"))
 
     def _inspect(self, reference: str) -> str | None:
         command = ["inspect", "--no-tags", "--format", "{{.Digest}}", *self._tls("--tls-verify=false")]
-        try:
-            return self._skopeo(*command, f"docker://{reference}").strip()
-        except Unreachable as error:
-            if _NOT_THERE.search(str(error)):
-                return None
-            raise
+        done = self._skopeo(*command, f"docker://{reference}")
+        if done.returncode and _NOT_THERE.search(done.stderr):
+            return None
+        return self._answer(done).strip()
 
     def _tls(self, *options: str) -> tuple[str, ...]:
         """Docker too speaks plain HTTP to a registry on loopback, and to no other."""
         return options if _LOOPBACK.match(self.repository) else ()
 
-    def _skopeo(self, *arguments: str) -> str:
+    def _skopeo(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         if shutil.which("skopeo") is None:
             raise Unreachable("skopeo is not installed", "Install it (Debian: apt-get install skopeo), run it again.")
         command = ["skopeo", "--command-timeout", _SECONDS, *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+        return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+
+    def _answer(self, done: subprocess.CompletedProcess[str]) -> str:
         if done.returncode:
             reason = " ".join(done.stderr.split())[-300:]
             raise Unreachable(
