@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import sys
+from pathlib import Path
+from typing import Any
 
 from pipelines import lock, tags
 from pipelines.config import Params
-from pipelines.git import text_at
+from pipelines.errors import InputError
+from pipelines.git import commit_of, text_at
+from pipelines.ingest.remote import from_environment
+from pipelines.reproduce import has_remote
 
 
 def show(params: Params) -> int:
     """Print, as JSON, the images and DVC objects of all that ever was in production and of the last versions.
 
-    `images` are REPOSITORY@DIGEST; `objects` are md5s, each with the paths of files that had it.
+    `images` are REPOSITORY@DIGEST; `objects` are md5s, each with the paths of files that had it; `unread` are those of
+    them that are folders whose list of files is at hand nowhere, so that what is in them is not listed.
     """
-    print(json.dumps(kept(params), indent=2))
+    found = kept(params)
+    print(json.dumps(found, indent=2))
+    for md5 in found["unread"]:
+        print(f"{md5} is a folder whose list cannot be read: it stands for all that is in it.", file=sys.stderr)
     return 0
 
 
-def kept(params: Params) -> dict[str, object]:
-    """What `show` prints."""
+def kept(params: Params) -> dict[str, Any]:
+    """What `show` prints.
+
+    Raises:
+        InputError: if a commit that was released is not here: what it needs would be left out in silence.
+        Unreachable: if origin's tags cannot be fetched, for the same reason.
+    """
+    from_environment(Path())
+    tags.fetch()
     assigned = tags.assignments(params.release)
     releases = {assignment.release for assignment in assigned}
     versions = tags.versions(params.release)
@@ -29,14 +47,56 @@ def kept(params: Params) -> dict[str, object]:
     objects: dict[str, set[str]] = {}
     commits = {version.commit for version in wanted} | {assignment.main_commit for assignment in assigned}
     for commit in sorted(commits):
-        where = f"dvc.lock of {commit[:12]}"
-        text = text_at(commit, "dvc.lock")
-        data = lock.data_md5(text)
-        named = {**lock.outputs(text, where), **({"data": data} if data else {})}
-        for path, md5 in named.items():
+        for path, md5 in _named(commit).items():
             objects.setdefault(md5, set()).add(path)
+    unread = _unfold(objects)
     return {
         "versions": [version.tag for version in wanted],
         "images": sorted(images),
         "objects": {md5: sorted(paths) for md5, paths in sorted(objects.items())},
+        "unread": unread,
     }
+
+
+def _named(commit: str) -> dict[str, str]:
+    """Path -> md5 of all that the dvc.lock of a commit names."""
+    if commit_of(commit) is None:
+        raise InputError(
+            f"commit {commit}, which was released, is not here",
+            "Fetch the whole history (`git fetch --unshallow` in a shallow clone), run it again.",
+        )
+    text = text_at(commit, "dvc.lock")
+    data = lock.data_md5(text)
+    return {**lock.outputs(text, f"dvc.lock of {commit[:12]}"), **({"data": data} if data else {})}
+
+
+def _unfold(objects: dict[str, set[str]]) -> list[str]:
+    """Add the files that are in the folders among the objects; the folders for which that cannot be done."""
+    folders = sorted(md5 for md5 in objects if md5.endswith(".dir"))
+    if not folders:
+        return []
+    from dvc.repo import Repo
+
+    unread = []
+    with Repo() as repo:
+        for folder in folders:
+            files = _listed(repo, folder)
+            if files is None:
+                unread.append(folder)
+            for name, md5 in (files or {}).items():
+                objects.setdefault(md5, set()).update(f"{path}/{name}" for path in objects[folder])
+    return unread
+
+
+def _listed(repo: Any, folder: str) -> dict[str, str] | None:
+    """Path in the folder -> md5, by DVC's list of it in the cache, else the remote; None if neither has it whole."""
+    stores = [lambda: repo.cache.local, *([repo.cloud.get_remote_odb] if has_remote() else [])]
+    for store in stores:
+        try:
+            odb = store()
+            content = odb.fs.cat_file(odb.oid_to_path(folder))
+            if hashlib.md5(content, usedforsecurity=False).hexdigest() == folder.removesuffix(".dir"):
+                return {str(entry["relpath"]): str(entry["md5"]) for entry in json.loads(content)}
+        except Exception:  # noqa: S112 - each kind of store has errors of its own, and all mean the same here
+            continue
+    return None

@@ -420,4 +420,8 @@ def test_what_must_be_kept_is_listed_with_its_images_and_objects(shop: Shop) -> 
     assert kept["versions"] == [f"{shop.line}@v1.0.0", f"{shop.line}@v1.0.1"]
     assert first["image"] in kept["images"] and len(kept["images"]) == 2
     paths = {path for found in kept["objects"].values() for path in found}
-    assert {"models/model.onnx", "models/signature.json", "data"} <= paths
+    named = (shop.repo.path / "dvc.lock").read_text()
+    data = lock.data_md5(named) or ""
+    files = json.loads((shop.repo.cache / "files/md5" / data[:2] / data[2:]).read_text())
+    assert files and {f"data/{file['relpath']}" for file in files} | {"data", *lock.outputs(named)} == paths
+    assert {file["md5"] for file in files} < kept["objects"].keys() and kept["unread"] == []
