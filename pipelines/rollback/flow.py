@@ -22,7 +22,8 @@ REPORT = Path("reports/review")
 def rollback(asked: str | None) -> int:
     """Make the branch, the review and the pull request that bring an earlier release back.
 
-    Run again after a kill, it begins anew from main and ends with the one same branch and pull request.
+    Run again after a kill, it begins anew from main and ends with the one same branch and pull request. It leaves the
+    user on that branch; where it raises for the reverts, on the one it began on.
 
     Returns:
         0 if the review passes, 1 if a gate says no; the pull request is there in both cases.
@@ -44,7 +45,7 @@ def rollback(asked: str | None) -> int:
         raise InputError(
             f"main already is at {target.version}, and only waits for its release", "Run the workflow release."
         )
-    before, made = branch(), f"rollback/{target.version.replace('@', '-')}-{main[:8]}"
+    before, made = _stand(), f"rollback/{target.version.replace('@', '-')}-{main[:8]}"
     progress.say(f"Rolling back to {target.version} ({target.release}), by reverting:")
     for commit in commits:
         progress.say(f"  {commit}")
@@ -57,8 +58,7 @@ def rollback(asked: str | None) -> int:
                 "Something else of the release changed on main; roll back to an earlier version, or revert by hand.",
             )
     except Exception:
-        git("checkout", "--quiet", "--force", before if before != "detached" else main)
-        git("branch", "--quiet", "-D", made)
+        _undo(made, before, main)
         raise
     passed = _review(main)
     if _origin():
@@ -80,6 +80,20 @@ def _clean() -> None:
         raise InputError(
             f"the work tree has changes that are not committed: {shown}", "Commit or stash them, then roll back."
         )
+
+
+def _stand() -> str:
+    """The current branch, or the commit of a detached HEAD."""
+    return try_git("symbolic-ref", "--short", "--quiet", "HEAD") or git("rev-parse", "HEAD")
+
+
+def _undo(made: str, before: str, main: str) -> None:
+    """Delete the rollback's branch, and go back to where it began; begun on that branch itself, to main."""
+    back = before if before != made else "main"
+    if try_git("checkout", "--quiet", "--force", "--no-guess", back, "--") is None:
+        # There is no main here, or another work tree has it.
+        git("checkout", "--quiet", "--force", "--detach", main)
+    git("branch", "--quiet", "-D", made)
 
 
 def _origin() -> bool:

@@ -5,14 +5,16 @@ Needs git, DVC, make and the small problem; GitHub has its part in tests/workflo
 
 from __future__ import annotations
 
-import os
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
 
 from pipelines import tags
+from pipelines.git import branch
 from pipelines.identity import release_id
 from pipelines.release import tagging
+from pipelines.rollback import flow
 from pipelines.tags import Annotation
 from tests.fixtures_repo import Done, Repo
 from tests.in_process import must, verb
@@ -33,9 +35,7 @@ def main(repo: Repo, tmp_path: Path) -> Repo:
 
 def released(repo: Repo) -> str:
     """What `release run` leaves in git for main's newest commit; the version's tag."""
-    before = Path.cwd()
-    os.chdir(repo.path)
-    try:
+    with chdir(repo.path):
         name, commit = "fraud", repo.git("rev-parse", "HEAD")
         release = release_id(commit)
         said = Annotation(release=release, image=f"127.0.0.1:5000/fraud@{DIGEST}", model="m", signature="s")
@@ -45,8 +45,6 @@ def released(repo: Repo) -> str:
             version = tagging.register(name, number, commit, said)
         tagging.assign(name, version, said.model_copy(update={"version": version.tag, "main_commit": commit}))
         return version.tag
-    finally:
-        os.chdir(before)
 
 
 def merge(repo: Repo, limit: int) -> str:
@@ -86,6 +84,43 @@ def pushed(repo: Repo) -> str:
     return line.partition("refs/heads/")[2]
 
 
+def merge_what_conflicts(repo: Repo) -> None:
+    """A release, and the same line again in a commit that keeps the release and so stays: a comment beside it."""
+    merge(repo, 9_000)
+    path = repo.path / "params.yaml"
+    path.write_text(path.read_text().replace("max_batch_rows: 9000", "max_batch_rows: 9000 # a limit"))
+    repo.commit("Explain the limit")
+    repo.git("push", "--quiet", "origin", "main")
+
+
+class Killed(BaseException):
+    """What no verb catches."""
+
+
+def kill_at(step: str, repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rollback that is killed where this function of its flow begins."""
+
+    def kill(_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(flow, step, kill)
+        rollback(repo, tmp_path=tmp_path)
+
+
+def where(repo: Repo) -> tuple[str, str]:
+    """The branch that is checked out, or `detached`, and its commit."""
+    with chdir(repo.path):
+        return branch(), repo.git("rev-parse", "HEAD")
+
+
+def is_undone(repo: Repo) -> None:
+    """Assert that a rollback left no branch, here or on origin, and a clean work tree."""
+    assert repo.git("status", "--porcelain", "--untracked-files=no") == ""
+    assert repo.git("for-each-ref", "refs/heads/rollback") == ""
+    assert repo.git("ls-remote", "origin", "refs/heads/rollback/*") == ""
+
+
 def test_over_one_merge_it_makes_a_branch_with_the_old_release_and_a_review_that_judges_a_restore(
     main: Repo, tmp_path: Path
 ) -> None:
@@ -93,13 +128,13 @@ def test_over_one_merge_it_makes_a_branch_with_the_old_release_and_a_review_that
     merge(main, 9_000)
     done = must(rollback(main, tmp_path=tmp_path))
     assert "Rolling back to fraud@v1.0.0" in done.out
-    branch = pushed(main)
-    assert branch.startswith("rollback/fraud-v1.0.0-")
-    assert main.verb("release", "id", "--rev", f"origin/{branch}").last == old
+    made = pushed(main)
+    assert made.startswith("rollback/fraud-v1.0.0-") and where(main)[0] == made
+    assert main.verb("release", "id", "--rev", f"origin/{made}").last == old
     assert main.report["verdict"] == "pass" and main.report["release"] == old
     # Merged and released, it is that version again; rolled back once more, the newer one comes back.
     main.git("checkout", "--quiet", "main")
-    main.git("merge", "--quiet", "--ff-only", branch)
+    main.git("merge", "--quiet", "--ff-only", made)
     main.git("push", "--quiet", "origin", "main")
     assert released(main) == "fraud@v1.0.0"
     again = must(rollback(main, tmp_path=tmp_path))
@@ -116,47 +151,51 @@ def test_over_three_merges_documents_stay_and_merge_commits_are_reverted(main: R
     done = must(rollback(main, "--to", "fraud@v1.0.0", tmp_path=tmp_path))
     listed = [line.split(maxsplit=1)[1] for line in done.out.splitlines() if line.startswith("  ") and "rows" in line]
     assert listed == ["Take 8000 rows", "Take 9000 rows"]
-    branch = pushed(main)
-    assert main.verb("release", "id", "--rev", f"origin/{branch}").last == old
-    assert main.git("show", f"origin/{branch}:GUIDE.md") == "How to."
-    assert int(main.git("rev-list", "--count", f"main..origin/{branch}")) == 3
+    made = pushed(main)
+    assert main.verb("release", "id", "--rev", f"origin/{made}").last == old
+    assert main.git("show", f"origin/{made}:GUIDE.md") == "How to."
+    assert int(main.git("rev-list", "--count", f"main..origin/{made}")) == 3
 
 
 def test_killed_after_its_reverts_and_run_again_it_ends_with_the_same_branch(
     main: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     merge(main, 9_000)
-    from pipelines.rollback import flow
-
-    class Killed(BaseException):
-        pass
-
-    def kill(_: object) -> bool:
-        raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(flow, "_review", kill)
-        with pytest.raises(Killed):
-            rollback(main, tmp_path=tmp_path)
+    kill_at("_review", main, tmp_path, monkeypatch)
     must(rollback(main, tmp_path=tmp_path))
     first = main.git("ls-remote", "origin", pushed(main))
     must(rollback(main, tmp_path=tmp_path))
     assert main.git("ls-remote", "origin", pushed(main)) == first
 
 
-def test_a_conflict_lists_the_commits_and_leaves_branch_and_work_tree_as_they_were(main: Repo, tmp_path: Path) -> None:
-    merge(main, 9_000)
-    # The same line again, in a commit that keeps the release and so stays: only a comment beside it.
-    path = main.path / "params.yaml"
-    path.write_text(path.read_text().replace("max_batch_rows: 9000", "max_batch_rows: 9000 # a limit"))
-    main.commit("Explain the limit")
-    main.git("push", "--quiet", "origin", "main")
-    main.git("checkout", "--quiet", "-b", "mine")
+@pytest.mark.parametrize("begin", [("-b", "mine", "HEAD^"), ("--detach", "HEAD^")])
+def test_a_conflict_lists_the_commits_and_leaves_branch_and_work_tree_as_they_were(
+    main: Repo, tmp_path: Path, begin: tuple[str, ...]
+) -> None:
+    merge_what_conflicts(main)
+    main.git("checkout", "--quiet", *begin)
+    before = where(main)
     done = must(rollback(main, tmp_path=tmp_path), 1)
     assert "Take 9000 rows conflicts in params.yaml" in done.out and "<- here" in done.out
-    assert main.git("symbolic-ref", "--short", "HEAD") == "mine"
-    assert main.git("status", "--porcelain", "--untracked-files=no") == ""
-    assert main.git("ls-remote", "origin", "refs/heads/rollback/*") == ""
+    is_undone(main)
+    assert where(main) == before
+
+
+@pytest.mark.parametrize("has_main", [True, False])
+def test_a_conflict_in_a_run_after_a_killed_one_lists_the_commits_and_ends_on_main(
+    main: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_main: bool
+) -> None:
+    merge_what_conflicts(main)
+    tip = main.git("rev-parse", "main")
+    kill_at("revert", main, tmp_path, monkeypatch)
+    assert where(main)[0].startswith("rollback/fraud-v1.0.0-")
+    assert main.run("git", "revert", "--no-edit", "HEAD^").code == 1  # the half revert of a kill a moment later
+    if not has_main:
+        main.git("branch", "--quiet", "-D", "main")
+    done = must(rollback(main, tmp_path=tmp_path), 1)
+    assert "Take 9000 rows conflicts in params.yaml" in done.out and "<- here" in done.out
+    is_undone(main)
+    assert where(main) == ("main" if has_main else "detached", tip)
 
 
 @pytest.mark.parametrize("arguments", [("--to", "fraud@v9.9.9"), ()])
