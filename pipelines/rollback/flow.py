@@ -23,14 +23,14 @@ def rollback(asked: str | None) -> int:
     """Make the branch, the review and the pull request that bring an earlier release back.
 
     Run again after a kill, it begins anew from main and ends with the one same branch and pull request. It leaves the
-    user on that branch; where it raises for the reverts, on the one it began on.
+    user on that branch; where reverts or review are refused, on the one it began on.
 
     Returns:
         0 if the review passes, 1 if a gate says no; the pull request is there in both cases.
 
     Raises:
         InputError: if there is nothing to go back to, or the work tree has changes.
-        Refused: if a revert conflicts, or the reverts do not give that release.
+        Refused: if a revert conflicts, the review makes no report, or reverts or review do not give that release.
     """
     progress = Progress()
     _resume()
@@ -52,15 +52,13 @@ def rollback(asked: str | None) -> int:
     git("checkout", "--quiet", "-B", made, main)
     try:
         revert(commits)
-        if (got := release_id("HEAD")) != target.release:
-            raise Refused(
-                f"the reverts give release {got}, not {target.release} of {target.version}",
-                "Something else of the release changed on main; roll back to an earlier version, or revert by hand.",
-            )
+        _require(target, "the reverts give")
+        passed = _review(main)
+        # The review commits what it reproduced, and so may have made another model of it.
+        _require(target, "the review reproduces")
     except Exception:
         _undo(made, before, main)
         raise
-    passed = _review(main)
     if _origin():
         _publish(made, main, target, commits, passed)
     else:
@@ -94,6 +92,14 @@ def _undo(made: str, before: str, main: str) -> None:
         # There is no main here, or another work tree has it.
         git("checkout", "--quiet", "--force", "--detach", main)
     git("branch", "--quiet", "-D", made)
+
+
+def _require(target: tags.Assignment, found: str) -> None:
+    if (got := release_id("HEAD")) != target.release:
+        raise Refused(
+            f"{found} release {got}, not {target.release} of {target.version}",
+            "Something else of the release changed on main; roll back to an earlier version, or revert by hand.",
+        )
 
 
 def _origin() -> bool:

@@ -198,6 +198,21 @@ def test_a_conflict_in_a_run_after_a_killed_one_lists_the_commits_and_ends_on_ma
     assert where(main) == ("main" if has_main else "detached", tip)
 
 
+def test_a_review_that_reproduces_another_release_ends_as_a_refusal_and_nothing_is_pushed(
+    main: Repo, tmp_path: Path
+) -> None:
+    merge(main, 9_000)
+    # Merged without a review, so that main's lock still names the model before: it is no part of any release yet.
+    main.params(lambda document: document["candidates"]["boosting"]["params"].update(max_iter=40))
+    main.commit("Fewer trees")
+    main.git("push", "--quiet", "origin", "main")
+    before = where(main)
+    done = must(rollback(main, tmp_path=tmp_path), 1)
+    assert "the review reproduces release" in done.out and "of fraud@v1.0.0" in done.out
+    is_undone(main)
+    assert where(main) == before
+
+
 @pytest.mark.parametrize("arguments", [("--to", "fraud@v9.9.9"), ()])
 def test_what_cannot_be_is_said_and_nothing_is_made(main: Repo, tmp_path: Path, arguments: tuple[str, ...]) -> None:
     done = must(rollback(main, *arguments, tmp_path=tmp_path), 2)
