@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -18,20 +19,33 @@ def git(*arguments: str, cwd: Path | None = None, env: dict[str, str] | None = N
         stdin: what it reads; else it inherits this process's.
 
     Raises:
-        subprocess.CalledProcessError: if git says no.
+        subprocess.CalledProcessError: if git says no; its `stderr` holds no secret of a remote's address.
     """
     environment = {**os.environ, "GIT_PAGER": "cat", "GIT_TERMINAL_PROMPT": "0", **(env or {})}
-    done = subprocess.run(
-        ["git", *arguments],
-        cwd=cwd,
-        env=environment,
-        input=stdin,
-        check=True,
-        capture_output=True,
-        text=True,
-        errors="replace",
-    )
+    try:
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=cwd,
+            env=environment,
+            input=stdin,
+            check=True,
+            capture_output=True,
+            text=True,
+            errors="replace",
+        )
+    except subprocess.CalledProcessError as error:
+        error.stderr = _without_secrets(error.stderr)
+        raise
     return done.stdout.rstrip("\n")
+
+
+def _without_secrets(said: str) -> str:
+    """A text without what stands before the host of its addresses, and without their queries.
+
+    Git itself leaves out the password of an address that it understands, and no token of a query.
+    """
+    said = re.sub(r"://[^\s']*@", "://", said)
+    return re.sub(r"(://[^\s'?]*)\?[^\s']*", r"\1", said)
 
 
 def try_git(*arguments: str, cwd: Path | None = None) -> str | None:

@@ -23,8 +23,12 @@ def author() -> dict[str, str]:
 
 
 def tip(ref: str) -> str | None:
-    """The commit of a branch on origin now, or None."""
-    for line in call("ls-remote", "origin", ref).splitlines():
+    """The commit of a branch on origin now, or None.
+
+    Raises:
+        Unreachable: if it cannot be asked.
+    """
+    for line in _ask("ls-remote", "origin", ref).splitlines():
         sha, _, name = line.partition("\t")
         if name == ref:
             return sha
@@ -39,16 +43,36 @@ def main() -> str | None:
     """
     if try_git("remote", "get-url", "origin") is None:
         return None
-    try:
-        call("fetch", "--quiet", "origin", "+refs/heads/main:refs/remotes/origin/main")
-    except subprocess.CalledProcessError as error:
-        raise Unreachable(f"origin cannot be asked: {(error.stderr or '').strip()}", "Mend the network.") from error
+    _ask("fetch", "--quiet", "origin", "+refs/heads/main:refs/remotes/origin/main")
     return git("rev-parse", "refs/remotes/origin/main")
 
 
+def fetch(commit: str) -> None:
+    """Bring a commit of origin by its hash, without tags.
+
+    Raises:
+        Unreachable: if it cannot be asked, or does not hand that commit out.
+    """
+    _ask("fetch", "--quiet", "--no-tags", "origin", commit)
+
+
 def call(*arguments: str) -> str:
-    """A git command that talks to origin, with GITHUB_TOKEN in the environment: not in an argument, not on disk."""
+    """A git command that talks to origin, with GITHUB_TOKEN in the environment: not in an argument, not on disk.
+
+    Raises:
+        subprocess.CalledProcessError: if git says no.
+    """
     return git(*arguments, env=_with_token())
+
+
+def _ask(*arguments: str) -> str:
+    try:
+        return call(*arguments)
+    except subprocess.CalledProcessError as error:
+        raise Unreachable(
+            f"origin cannot be asked: {(error.stderr or '').strip()}",
+            "Mend the network or the rights to read origin, then run it again.",
+        ) from error
 
 
 def _with_token() -> dict[str, str]:

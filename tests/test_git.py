@@ -78,6 +78,21 @@ def test_a_file_is_read_as_it_was_at_a_revision(repository: Path) -> None:
     assert git.text_at("HEAD", "bytes") == "\ufffd\ufffd"
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://ann:hunter2@127.0.0.1:9/x", "https://127.0.0.1:9/x/'"),
+        ("https://ann:hun?hunter2@127.0.0.1:9/x", "https://127.0.0.1:9/x"),
+        ("https://ann:hun/hunter2@127.0.0.1:9/x", "https://127.0.0.1:9/x/'"),
+        ("https://127.0.0.1:9/x?token=hunter2", "https://127.0.0.1:9/x'"),
+    ],
+)
+def test_what_git_says_of_a_failure_holds_no_secret_of_an_address(repository: Path, url: str, shown: str) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        git.git("ls-remote", url)
+    assert shown in error.value.stderr and "hunter2" not in error.value.stderr
+
+
 def test_a_branch_has_its_name_and_a_detached_head_none(repository: Path) -> None:
     run("checkout", "--quiet", "-b", "change")
     assert git.branch() == "change"

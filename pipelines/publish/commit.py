@@ -33,15 +33,16 @@ def push(branch: str, sha: str, files: dict[str, bytes]) -> str:
 
     Raises:
         Superseded: if the branch is neither at `sha` nor at such a commit on it.
+        Unreachable: if origin cannot be asked, or does not take the commit.
     """
     ref = f"refs/heads/{branch}"
-    origin.call("fetch", "--quiet", "--no-tags", "origin", sha)
+    origin.fetch(sha)
     tree = _tree(sha, files)
     if tree == git("rev-parse", f"{sha}^{{tree}}"):
         return sha
     tip = origin.tip(ref)
     if tip not in (None, sha):
-        origin.call("fetch", "--quiet", "--no-tags", "origin", str(tip))
+        origin.fetch(str(tip))
         if git("rev-parse", f"{tip}^{{tree}}") == tree and try_git("rev-parse", f"{tip}^") == sha:
             return str(tip)
         raise Superseded(f"{branch!r} moved to {str(tip)[:12]} meanwhile")

@@ -31,6 +31,7 @@ def rollback(asked: str | None) -> int:
     Raises:
         InputError: if there is nothing to go back to, or the work tree has changes.
         Refused: if a revert conflicts, the review makes no report, or reverts or review do not give that release.
+        Unreachable: if origin or GitHub cannot be asked.
     """
     progress = Progress()
     _resume()
@@ -147,11 +148,15 @@ def _publish(made: str, main: str, target: tags.Assignment, commits: list[Merged
 
 
 def _push(made: str) -> str:
-    """Push the branch; one that an earlier run pushed with the same tree stays, and its commit is returned."""
+    """Push the branch; one that an earlier run pushed with the same tree stays, and its commit is returned.
+
+    Raises:
+        Unreachable: if origin cannot be asked, or does not take it.
+    """
     ref = f"refs/heads/{made}"
     there = origin.tip(ref)
     if there is not None:
-        origin.call("fetch", "--quiet", "--no-tags", "origin", there)
+        origin.fetch(there)
         if git("rev-parse", f"{there}^{{tree}}") == git("rev-parse", "HEAD^{tree}"):
             return there
     try:

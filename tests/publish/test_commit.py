@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipelines import origin
+from pipelines.errors import Unreachable
 from pipelines.git import git
 from pipelines.publish import commit
 
@@ -121,6 +122,14 @@ def test_a_deleted_branch_stays_deleted(clone: Path) -> None:
     with pytest.raises(commit.Superseded, match="gone"):
         commit.push(BRANCH, sha, FILES)
     assert git("ls-remote", "origin", f"refs/heads/{BRANCH}") == ""
+
+
+def test_an_origin_that_is_gone_is_unreachable(clone: Path) -> None:
+    sha = tip()
+    origin_path = Path(git("remote", "get-url", "origin"))
+    origin_path.rename(origin_path.with_name("gone.git"))
+    with pytest.raises(Unreachable, match="origin cannot be asked"):
+        commit.push(BRANCH, sha, FILES)
 
 
 def test_the_token_is_in_no_argument_and_no_file(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,13 +5,15 @@ Needs git, DVC, make and the small problem; GitHub has its part in tests/workflo
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from contextlib import chdir
 from pathlib import Path
 
 import pytest
 
 from pipelines import tags
-from pipelines.git import branch
+from pipelines.git import branch, git
 from pipelines.identity import release_id
 from pipelines.release import tagging
 from pipelines.rollback import flow
@@ -211,6 +213,39 @@ def test_a_review_that_reproduces_another_release_ends_as_a_refusal_and_nothing_
     assert "the review reproduces release" in done.out and "of fraud@v1.0.0" in done.out
     is_undone(main)
     assert where(main) == before
+
+
+def remove(origin: Path, _: str) -> None:
+    """An origin that is gone."""
+    origin.rename(origin.with_name("gone.git"))
+
+
+def push_what_cannot_be_read(origin: Path, made: str) -> None:
+    """An origin that names the branch's commit, and cannot hand it out: its parent is lost."""
+    lost = git("commit-tree", "main^{tree}", "-m", "lost", cwd=origin)
+    tip = git("commit-tree", "main^{tree}", "-p", lost, "-m", "tip", cwd=origin)
+    git("update-ref", f"refs/heads/{made}", tip, cwd=origin)
+    (origin / "objects" / lost[:2] / lost[2:]).unlink()
+
+
+@pytest.mark.parametrize("harm", [remove, push_what_cannot_be_read])
+def test_an_origin_that_fails_during_the_review_is_unreachable_and_run_again_it_is_pushed(
+    main: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: Callable[[Path, str], None]
+) -> None:
+    merge(main, 9_000)
+    shutil.copytree(tmp_path / "origin.git", tmp_path / "whole.git")
+
+    def review_meanwhile(_: str) -> bool:
+        harm(tmp_path / "origin.git", where(main)[0])
+        return True
+
+    with monkeypatch.context() as patch:
+        patch.setattr(flow, "_review", review_meanwhile)
+        done = must(rollback(main, tmp_path=tmp_path), 3)
+    assert "origin cannot be asked: " in done.out and "run it again" in done.last
+    main.git("remote", "set-url", "origin", str(tmp_path / "whole.git"))
+    must(rollback(main, tmp_path=tmp_path))
+    assert pushed(main) == where(main)[0]
 
 
 @pytest.mark.parametrize("arguments", [("--to", "fraud@v9.9.9"), ()])
