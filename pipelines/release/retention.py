@@ -37,7 +37,7 @@ def kept(params: Params) -> dict[str, Any]:
         Unreachable: if origin's tags cannot be fetched, for the same reason.
     """
     from_environment(Path())
-    tags.fetch()
+    tags.fetch(params.release)
     assigned = tags.assignments(params.release)
     releases = {assignment.release for assignment in assigned}
     versions = tags.versions(params.release)

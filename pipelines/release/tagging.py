@@ -124,7 +124,7 @@ def _push(tag: str, name: str, ref: str, made: str) -> None:
         reason = (error.stderr or "").strip()
     try:
         theirs = origin.tip(ref)
-    except subprocess.CalledProcessError:
+    except Unreachable:
         # Whether it arrived is not known: the next run finds it at origin, or makes it again.
         raise Unreachable(f"{tag} cannot be pushed: {reason}", "Mend the network, run it again.") from None
     if theirs == made:

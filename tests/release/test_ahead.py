@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from pipelines import config
+from pipelines.git import git
 from pipelines.release import ahead, candidate, provide
+from pipelines.release.candidate import Candidate
 from tests.fixtures_repo import ROOT
 
 DIGEST = "sha256:" + "a" * 64
@@ -27,7 +30,8 @@ def job(line: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "PATH": f"{standin}:/usr/bin:/bin",
     }.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(candidate, "of", lambda revision: revision)
+    found = Candidate(git("rev-parse", "HEAD"), "a" * 12, config.load(ROOT / "params.yaml"), {})
+    monkeypatch.setattr(candidate, "of", lambda revision: found)
     provided(monkeypatch, built=False)
     return out
 

@@ -43,7 +43,7 @@ def released(repo: Repo) -> str:
         said = Annotation(release=release, image=f"127.0.0.1:5000/fraud@{DIGEST}", model="m", signature="s")
         version = tags.version_of(name, release)
         if version is None:
-            number = tagging.next_number(tags.versions(name), said)
+            number = tagging.next_number(tags.versions(name), tags.numbers(name), said)
             version = tagging.register(name, number, commit, said)
         tagging.assign(name, version, said.model_copy(update={"version": version.tag, "main_commit": commit}))
         return version.tag
