@@ -46,7 +46,7 @@ def deploy(params: Params, release: str, reference: str, version: str) -> None:
         version: the version's tag, which the service tells.
 
     Raises:
-        Refused: if the service does not answer the new id; the old container serves again.
+        Refused: if the service does not answer the new id; the old container of this host serves again.
     """
     if params.serving.deploy is None:
         with _alone(params.release):
