@@ -4,6 +4,7 @@ pytest_plugins = (
     "pytester",
     "tests.fixtures_model",
     "tests.fixtures_repo",
+    "tests.fixtures_s3",
     "tests.release.engine",
     "tests.release.lines",
     "tests.plugins.strict",

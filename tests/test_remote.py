@@ -8,7 +8,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import chdir
 from pathlib import Path
 
@@ -23,28 +22,12 @@ from tests.test_reproduce import states
 
 
 @pytest.fixture
-def s3() -> Iterator[dict[str, str]]:
+def bucket(s3: str) -> dict[str, str]:
     """The environment that names a bucket of a server which speaks S3's protocol."""
     import boto3
-    from moto.server import ThreadedMotoServer
 
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        endpoint = f"http://{host}:{port}"
-        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
-        boto3.client("s3", endpoint_url=endpoint, **keys).create_bucket(Bucket="shared")
-        yield {
-            "DVC_REMOTE_URL": "s3://shared/fraud",
-            "DVC_REMOTE_ENDPOINT_URL": endpoint,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_MAX_ATTEMPTS": "1",
-        }
-    finally:
-        server.stop()
+    boto3.client("s3", endpoint_url=s3).create_bucket(Bucket="shared")
+    return {"DVC_REMOTE_URL": "s3://shared/fraud", "DVC_REMOTE_ENDPOINT_URL": s3}
 
 
 def clone(source: Path, target: Path) -> Repo:
@@ -60,34 +43,34 @@ def files(repo: Repo) -> dict[str, bytes]:
 
 
 def test_a_second_clone_runs_nothing_has_the_same_bytes_and_finds_the_bases_model(
-    repo: Repo, s3: dict[str, str], tmp_path: Path
+    repo: Repo, bucket: dict[str, str], tmp_path: Path
 ) -> None:
     # Main's model and the branch's, another one, are pushed from the first clone.
-    must(verb(repo, "repro", **s3))
-    must(repo.run(sys.executable, "-m", "dvc", "push", "--run-cache", **s3))
+    must(verb(repo, "repro", **bucket))
+    must(repo.run(sys.executable, "-m", "dvc", "push", "--run-cache", **bucket))
     repo.params(lambda document: document["candidates"].pop("boosting"))
     repo.params(lambda document: document["gates"].update(floors={}))
-    must(verb(repo, "repro", **s3))
-    must(repo.run(sys.executable, "-m", "dvc", "push", "--run-cache", **s3))
+    must(verb(repo, "repro", **bucket))
+    must(repo.run(sys.executable, "-m", "dvc", "push", "--run-cache", **bucket))
     repo.commit("another model")
     before = (repo.path / "dvc.lock").read_bytes()
 
     second = clone(repo.path, tmp_path / "second")
-    done = must(verb(second, "repro", **s3))
+    done = must(verb(second, "repro", **bucket))
     assert "pulling data/" in done.out
     assert set(states(done.out).values()) <= {"cached", "pulled"} and "export" in states(done.out)
     assert files(second) == files(repo)
     assert (second.path / "dvc.lock").read_bytes() == before
     assert second.git("status", "--porcelain") == ""
 
-    must(review(second, "origin/main", **s3), 1)
+    must(review(second, "origin/main", **bucket), 1)
     side = second.report["base"]
     assert (side["found"], side["model"]) == ("remote", side["named"])
     assert side["model"] != second.report["head"]["model"]
     assert any(name.startswith("regression") for name in second.failed)
 
     # Without the server what was brought is still at hand, and what was not is said to be out of reach.
-    gone = {**s3, "DVC_REMOTE_ENDPOINT_URL": "http://127.0.0.1:9"}
+    gone = {**bucket, "DVC_REMOTE_ENDPOINT_URL": "http://127.0.0.1:9"}
     third = clone(repo.path, tmp_path / "third")
     done = must(verb(third, "repro", **gone), 3)
     assert "fetch failed" in done.out and "remote" in done.last

@@ -5,8 +5,6 @@ import shutil
 import boto3
 import pyarrow.parquet as pq
 import pytest
-import s3fs
-from moto.server import ThreadedMotoServer
 
 from pipelines import config
 from pipelines.errors import InputError, Unreachable
@@ -19,26 +17,12 @@ def quiet(_):
 
 
 @pytest.fixture
-def bucket(monkeypatch, tmp_path):
-    """The endpoint of a server with one bucket, `shared`."""
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        endpoint = f"http://{host}:{port}"
-        boto3.client("s3", endpoint_url=endpoint).create_bucket(Bucket="shared")
-        monkeypatch.setenv("DVC_REMOTE_URL", "s3://shared/fraud")
-        monkeypatch.setenv("DVC_REMOTE_ENDPOINT_URL", endpoint)
-        yield endpoint
-    finally:
-        server.stop()
+def bucket(s3, monkeypatch):
+    """The endpoint of a server with one bucket, `shared`, which is DVC's remote."""
+    boto3.client("s3", endpoint_url=s3).create_bucket(Bucket="shared")
+    monkeypatch.setenv("DVC_REMOTE_URL", "s3://shared/fraud")
+    monkeypatch.setenv("DVC_REMOTE_ENDPOINT_URL", s3)
+    return s3
 
 
 def test_one_clone_pushes_and_another_pulls_the_same_bytes(bucket, repository, params, tmp_path):
@@ -78,7 +62,6 @@ def test_rows_are_read_from_s3(bucket, params, spec, tmp_path, monkeypatch):
     from pipelines.ingest.simulator import simulate
 
     monkeypatch.setenv("AWS_ENDPOINT_URL", bucket)
-    s3fs.S3FileSystem.clear_instance_cache()  # whose members were made with another environment
     table = simulate(spec)
     client = boto3.client("s3", endpoint_url=bucket)
     for part in range(2):

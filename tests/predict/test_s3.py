@@ -1,41 +1,21 @@
 """Tables in and out through S3's protocol, against moto's server."""
 
-import urllib.request
-
 import boto3
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import s3fs
-from moto.server import ThreadedMotoServer
 
 from tests.predict.conftest import read, write
 
 
 @pytest.fixture
-def bucket(monkeypatch, tmp_path):
+def bucket(s3, monkeypatch):
     """A client of a server with one bucket, `tables`."""
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        # Servers of one process share their buckets.
-        urllib.request.urlopen(f"http://{host}:{port}/moto-api/reset", data=b"")
-        s3fs.S3FileSystem.clear_instance_cache()
-        client = boto3.client("s3")
-        client.create_bucket(Bucket="tables")
-        yield client
-    finally:
-        server.stop()
-        s3fs.S3FileSystem.clear_instance_cache()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3)
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="tables")
+    return client
 
 
 def keys(client):

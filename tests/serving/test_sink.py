@@ -1,10 +1,7 @@
 """Where the prediction log goes: a folder, or a bucket (moto's server here)."""
 
-import urllib.request
-
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from serving.errors import CannotStartError
 from serving.sink import Bucket, Folder, sink
@@ -13,27 +10,12 @@ NAME = "date=2026-03-31/a.parquet"
 
 
 @pytest.fixture
-def bucket(monkeypatch, tmp_path):
+def bucket(s3, monkeypatch):
     """A client of a server with one bucket, `logs`."""
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        # Servers of one process share their buckets.
-        urllib.request.urlopen(f"http://{host}:{port}/moto-api/reset", data=b"")
-        client = boto3.client("s3")
-        client.create_bucket(Bucket="logs")
-        yield client
-    finally:
-        server.stop()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3)
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="logs")
+    return client
 
 
 def objects(client):
