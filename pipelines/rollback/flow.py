@@ -12,6 +12,7 @@ from pipelines.errors import InputError, Refused, Unreachable
 from pipelines.git import branch, commit_of, git, try_git
 from pipelines.github import GitHub, run_url
 from pipelines.identity import release_id
+from pipelines.lock import is_generated
 from pipelines.progress import Progress
 from pipelines.rollback.reverting import Merged, revert, since
 from pipelines.rollback.target import choose
@@ -68,9 +69,14 @@ def rollback(asked: str | None) -> int:
 
 
 def _resume() -> None:
-    """Undo the half revert of a run that was killed."""
-    if branch().startswith("rollback/") and Path(git("rev-parse", "--git-path", "REVERT_HEAD")).exists():
+    """Undo the half revert or the half review of a run that was killed: on its branch nobody else writes those files."""
+    if not branch().startswith("rollback/"):
+        return
+    if Path(git("rev-parse", "--git-path", "REVERT_HEAD")).exists():
         git("revert", "--abort")
+    changed = git("diff", "--name-only", "HEAD").splitlines()
+    if half := [path for path in changed if is_generated(path)]:
+        git("checkout", "--quiet", "HEAD", "--", *half)
 
 
 def _clean() -> None:
