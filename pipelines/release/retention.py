@@ -11,7 +11,7 @@ from typing import Any
 from pipelines import lock, tags
 from pipelines.config import Params
 from pipelines.errors import InputError
-from pipelines.git import commit_of, text_at
+from pipelines.git import commit_of, object_at, text_at
 from pipelines.ingest.remote import from_environment
 from pipelines.reproduce import has_remote
 
@@ -59,7 +59,7 @@ def kept(params: Params) -> dict[str, Any]:
 
 
 def _named(commit: str) -> dict[str, str]:
-    """Path -> md5 of all that the dvc.lock of a commit names."""
+    """Path -> md5 of what the dvc.lock of a commit names and git does not hold itself, as it does metrics and plots."""
     if commit_of(commit) is None:
         raise InputError(
             f"commit {commit}, which was released, is not here",
@@ -67,7 +67,8 @@ def _named(commit: str) -> dict[str, str]:
         )
     text = text_at(commit, "dvc.lock")
     data = lock.data_md5(text)
-    return {**lock.outputs(text, f"dvc.lock of {commit[:12]}"), **({"data": data} if data else {})}
+    named = {**lock.outputs(text, f"dvc.lock of {commit[:12]}"), **({"data": data} if data else {})}
+    return {path: md5 for path, md5 in named.items() if object_at(commit, path) is None}
 
 
 def _unfold(objects: dict[str, set[str]]) -> list[str]:

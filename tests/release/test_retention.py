@@ -41,9 +41,10 @@ def stored(store: Path, content: bytes, cut: int | None = None) -> str:
     return found
 
 
-def lock(data: str, release: str) -> None:
+def lock(data: str, release: str, plots: str | None = None) -> None:
     """Let the next commit have a dvc.lock; the model's bytes are the release's letter."""
     outs = [{"path": path, "md5": md5(f"{release} {path}".encode())} for path in MODELS]
+    outs += [{"path": "reports/plots", "md5": plots}] if plots else []
     stages = {"train": {"deps": [{"path": "data", "md5": data}], "outs": outs}}
     Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}))
     git("add", "dvc.lock")
@@ -94,6 +95,17 @@ def test_all_that_was_in_production_and_the_last_versions_are_kept_down_to_the_f
         "objects": dict(sorted(wanted.items())),
         "unread": [],
     }
+
+
+def test_what_git_holds_needs_no_object_of_dvc(cache: Path, params: config.Params) -> None:
+    data = folder(cache, "01")
+    lock(data, "a", md5(b"bars") + ".dir")
+    Path("reports/plots").mkdir(parents=True)
+    Path("reports/plots/bars.json").write_text("{}")
+    git("add", "reports")
+    assign(register("a", (1, 0, 0)))
+    kept = retention.kept(params)
+    assert (kept["objects"], kept["unread"]) == (dict(sorted(objects(data, "01", "a").items())), [])
 
 
 def test_the_list_of_a_folder_comes_from_the_remote_where_the_cache_lacks_it(
