@@ -1,8 +1,9 @@
-"""What is in production, and what was: from git's tags alone."""
+"""What is in production, and what was: from git's tags alone, fetched where origin answers."""
 
 from __future__ import annotations
 
 import json
+import sys
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines import tags
-from pipelines.errors import InputError
+from pipelines.errors import InputError, Unreachable
 from pipelines.tags import Assignment
 
 
@@ -23,8 +24,9 @@ def show(name: str, at: str | None, as_json: bool) -> int:
         as_json: for programs instead of people.
 
     Returns:
-        0, also where nothing was in production yet.
+        0, also where nothing was in production yet, or origin cannot be asked: then what was fetched last is told.
     """
+    stale = "" if _fetched(name) else ", as of the last fetch"
     history = tags.assignments(name)
     if at is not None:
         until = moment(at)
@@ -33,10 +35,20 @@ def show(name: str, at: str | None, as_json: bool) -> int:
     if as_json:
         print(json.dumps(rows, indent=2))
     elif not rows:
-        print(f"Nothing of {name} was in production{f' at {at}' if at else ' yet'}.")
+        print(f"Nothing of {name} was in production{f' at {at}' if at else ' yet'}{stale}.")
     else:
-        _print(name, rows, at)
+        _print(name, rows, f"At {at}{stale}" if at else f"Now{stale}")
     return 0
+
+
+def _fetched(name: str) -> bool:
+    """Bring origin's tags of a line; whether it could be asked."""
+    try:
+        tags.fetch(name)
+    except Unreachable as error:
+        print(error, file=sys.stderr)
+        return False
+    return True
 
 
 def moment(text: str) -> datetime:
@@ -71,9 +83,8 @@ def _row(assignment: Assignment) -> dict[str, Any]:
     }
 
 
-def _print(name: str, rows: list[dict[str, Any]], at: str | None) -> None:
+def _print(name: str, rows: list[dict[str, Any]], when: str) -> None:
     now = rows[0]
-    when = f"At {at}" if at else "Now"
     print(f"{when}, {now['version']} of {name} is in production, since {_time(now)}.")
     print(f"  release {now['release']}, image {now['image']}")
     print(f"  from {now['main_commit']}, {_origin(now)}")

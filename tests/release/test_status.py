@@ -1,4 +1,4 @@
-"""What `release status` and `release retention` tell, from tags alone. Needs git."""
+"""What `release status` tells, from tags alone. Needs git."""
 
 from __future__ import annotations
 
@@ -72,6 +72,25 @@ def test_it_says_what_was_there_at_a_moment(
 def test_before_the_first_release_there_was_nothing(history: None, capsys: pytest.CaptureFixture[str]) -> None:
     assert shown(capsys, "2026-03-01") == "Nothing of fraud was in production at 2026-03-01.\n"
     assert json.loads(shown(capsys, "2026-03-01", as_json=True)) == []
+
+
+def test_a_release_from_elsewhere_is_seen_and_without_origin_the_last_fetch_is_told_as_such(
+    history: None, line: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    git("tag", "--delete", "fraud#production#3")
+    assert shown(capsys).startswith("Now, fraud@v1.0.0 of fraud is in production")  # fetched again
+
+    (line.parent / "origin.git").rename(line.parent / "gone")
+    assert shown(capsys).startswith(
+        "Now, as of the last fetch, fraud@v1.0.0 of fraud is in production, since 2026-03-09"
+    )
+    assert shown(capsys, "2026-03-05").startswith("At 2026-03-05, as of the last fetch, fraud@v1.1.0 of fraud")
+    before = "Nothing of fraud was in production at 2026-03-01, as of the last fetch.\n"
+    assert shown(capsys, "2026-03-01") == before
+    assert status.show("fraud", None, True) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)[0]["assignment"] == "fraud#production#3"
+    assert "cannot be fetched" in err
 
 
 @pytest.mark.parametrize("text", ["yesterday", "2026-13-01", ""])
