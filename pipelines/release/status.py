@@ -103,8 +103,9 @@ def _time(row: dict[str, Any]) -> str:
 
 def _origin(row: dict[str, Any]) -> str:
     """Which pull request it was, and who approved it."""
-    if row["bypassed"] is None:
+    if row["bypassed"] is None and row["pull_request"] is None:
         return "not asked of GitHub"
     pull = f"#{row['pull_request']}" if row["pull_request"] else "no pull request"
     approved = f"approved by {', '.join(row['approved_by'])}" if row["approved_by"] else "approved by nobody"
-    return f"{pull}, {approved}{', rules bypassed' if row['bypassed'] else ''}"
+    kept = {None: ", rules not readable", True: ", rules bypassed", False: ""}[row["bypassed"]]
+    return f"{pull}, {approved}{kept}"

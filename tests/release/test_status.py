@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -91,6 +92,22 @@ def test_a_release_from_elsewhere_is_seen_and_without_origin_the_last_fetch_is_t
     out, err = capsys.readouterr()
     assert json.loads(out)[0]["assignment"] == "fraud#production#3"
     assert "cannot be fetched" in err
+
+
+@pytest.mark.parametrize(
+    ("known", "text"),
+    [
+        ({"pull_request": 7, "approved_by": ("ann", "bob")}, "#7, approved by ann, bob, rules not readable"),
+        ({"pull_request": 7, "approved_by": ("ann",), "bypassed": False}, "#7, approved by ann"),
+        ({"pull_request": None, "bypassed": None}, "not asked of GitHub"),
+    ],
+)
+def test_who_approved_it_is_told_also_where_the_rules_could_not_be_read(
+    line: Path, capsys: pytest.CaptureFixture[str], known: dict[str, Any], text: str
+) -> None:
+    assign(register("a", (1, 0, 0)), **known)
+    first = shown(capsys).splitlines()[2]
+    assert first.endswith(f", {text}")
 
 
 @pytest.mark.parametrize("text", ["yesterday", "2026-13-01", ""])
