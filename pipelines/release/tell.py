@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipelines.errors import InputError
 from pipelines.github import GitHub
 from pipelines.tags import Assignment, Version
 
@@ -44,5 +45,10 @@ def publish(github: GitHub, version: Version, assignment: Assignment) -> str:
     """
     known: Any = github.release(version.tag)
     if known is None:
-        known = github.create_release(version.tag, version.tag, note(version, assignment))
+        try:
+            known = github.create_release(version.tag, version.tag, note(version, assignment))
+        except InputError:
+            known = github.release(version.tag)
+            if known is None:  # else another run made it meanwhile
+                raise
     return str((known or {}).get("html_url", ""))
