@@ -8,16 +8,12 @@ from pathlib import Path
 from pipelines import tags
 from pipelines.ingest.remote import from_environment
 from pipelines.progress import Progress
-from pipelines.release import candidate, history, provide, signed
+from pipelines.release import candidate, history, provide
 from pipelines.release.registry import Registry
 
 
 def image(revision: str) -> int:
-    """Build and push the image of a commit, if it is nowhere, and tell the job what it is, and whether to sign it.
-
-    An image from before images were signed is signed when it comes back: by its digest, which git's tag of the version
-    names. One that only bears the release's name was built again by now, unless its signature held.
-    """
+    """Build and push the image of a commit, if it is nowhere, and tell the job its repository and digest."""
     progress, registry = Progress(), Registry.from_environment()
     from_environment(Path())
     found = candidate.of(revision)
@@ -25,8 +21,7 @@ def image(revision: str) -> int:
     history.must_be_on_main(found.commit)
     digest, built = provide.image(found, registry, progress)
     print(f"{registry.at(digest)} ({'built' if built else 'was there'})")
-    sign = bool(os.environ.get(signed.SIGNER)) and (built or not signed.is_trusted(registry.at(digest)))
     if path := os.environ.get("GITHUB_OUTPUT"):
         with Path(path).open("a", encoding="utf-8") as file:
-            file.write(f"repository={registry.repository}\ndigest={digest}\nsign={str(sign).lower()}\n")
+            file.write(f"repository={registry.repository}\ndigest={digest}\nbuilt={str(built).lower()}\n")
     return 0

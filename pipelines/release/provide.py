@@ -17,14 +17,15 @@ from pipelines.release.registry import Registry
 def image(found: Candidate, registry: Registry, progress: Progress) -> tuple[str, bool]:
     """The digest of the release's image in the registry, and whether it had to be built.
 
-    A version that is registered names its image by digest; that one is taken as long as it exists. One that only bears
-    the release's name is taken if it is signed, where images are: a run that was killed before it signed builds again.
+    A version that is registered names its image by digest; that one is taken as long as it exists, else the one that
+    bears the release's name. Where images are signed, one that is not, because a run was killed before it signed or
+    images were not signed then, is built again: nobody signs what he has not built.
 
     Raises:
         Refused: if the reviewed model cannot be had, or the image cannot be built.
     """
     known = tags.version_of(found.name, found.release)
-    if known and registry.exists(known.said.digest):
+    if known and registry.exists(known.said.digest) and signed.is_trusted(registry.at(known.said.digest)):
         return known.said.digest, False
     digest = registry.digest(found.release)
     if digest and signed.is_trusted(registry.at(digest)):

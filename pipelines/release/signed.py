@@ -40,8 +40,7 @@ def verify(reference: str) -> str:
     if reason:
         raise Refused(
             f"{reference} is not signed by {signer}: {reason}",
-            "Nothing was deployed. Run the workflow `release`, which signs what git names; where it has, find out who "
-            "pushed the image.",
+            "Nothing was deployed. Run the workflow `release`: it builds and signs anew. Find out who pushed this one.",
         )
     return f"Signed by {signer}."
 

@@ -69,7 +69,7 @@ def rollback(asked: str | None) -> int:
 
 
 def _resume() -> None:
-    """Undo the half revert or the half review of a run that was killed: on its branch nobody else writes those files."""
+    """Undo the half revert or review of a run that was killed: on its branch nobody else writes those files."""
     if not branch().startswith("rollback/"):
         return
     if Path(git("rev-parse", "--git-path", "REVERT_HEAD")).exists():
