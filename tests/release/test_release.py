@@ -248,9 +248,11 @@ def test_an_image_that_was_deleted_is_built_again_from_git_and_recorded(shop: Sh
     urllib.request.urlopen(request).close()
     docker("rm", "--force", f"{shop.line}-production")
     out = shop.release("reconcile")
-    assert f"The image of {shop.line}@v1.0.0 is gone." in out and "Built again as sha256:" in out
-    check(shop, f"{shop.line}@v1.0.0", 2)
-    assert [row["image"] for row in told(shop)][1] == old
+    assert f"The image of {shop.line}@v1.0.0 is gone." in out and "Building the image" in out
+    # Docker's cache may give the same bytes again; other ones are recorded.
+    images = [row["image"] for row in told(shop)]
+    assert images == [old] or (images[1:] == [old] and images[0] != old)
+    check(shop, f"{shop.line}@v1.0.0", len(images))
 
 
 def test_reconcile_leads_a_moved_tag_and_a_dead_service_back_and_has_nothing_to_do_after_that(shop: Shop) -> None:
