@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import re
 import secrets
 import time
@@ -13,10 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from serving import body, measures, openapi
 from serving.drain import Drain
-from serving.errors import RefusedError
+from serving.errors import Fault, RefusedError, unfit
 from serving.log import Entry, Log
 from serving.measures import Measures
 from serving.model import Model
@@ -128,6 +130,8 @@ class App:
         body.check_headers(headers)
         row = self._rows.one(await body.read(receive, headers, self._max_body, self._seconds))
         score = self._model.score_row(row)
+        if not math.isfinite(score):
+            raise unfit([self._no_answer(None)])
         positive = self._threshold is not None and score >= self._threshold
         self._counts.predicted(not positive, positive)
         if self._log is not None:
@@ -164,7 +168,11 @@ class App:
         rows, columns = self._rows.many(raw)
         if not rows:
             return b"[]", [], [], []
-        scores: list[float] = self._model.score(columns).tolist()
+        found = self._model.score(columns)
+        finite = np.isfinite(found)
+        if not finite.all():
+            raise unfit([self._no_answer(row) for row in np.flatnonzero(~finite).tolist()])
+        scores: list[float] = found.tolist()
         ids = [f"{name}-{i}" for i in range(rows)]
         release, threshold = self._release, self._threshold
         answers: list[Any]
@@ -176,6 +184,11 @@ class App:
                 for score, one in zip(scores, ids, strict=True)
             ]
         return _encode(answers), columns, ids, scores
+
+    def _no_answer(self, row: int | None) -> Fault:
+        """Values may fit one by one, and be too much for the graph together; JSON has no word for infinity."""
+        answer = "value" if self._threshold is None else "probability"
+        return Fault(answer, "has no finite value for these inputs", row)
 
     def _page(self, scope: Scope) -> tuple[bytes, bytes]:
         page = self._pages.get(scope["path"])

@@ -15,7 +15,7 @@ _ERRORS = {
     "408": "The body did not come in time.",
     "413": "The body is too large.",
     "415": "The body is not JSON in UTF-8.",
-    "422": "A row does not fit the signature; each field at fault is named.",
+    "422": "A row does not fit the signature, each field at fault being named, or has no finite prediction.",
     "503": "The batch was not scored in time; nothing was logged.",
 }
 _ID = {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"}
