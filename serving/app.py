@@ -128,7 +128,8 @@ class App:
 
     async def _predict(self, receive: body.Receive, headers: Mapping[bytes, bytes], name: str, started: float) -> bytes:
         body.check_headers(headers)
-        row = self._rows.one(await body.read(receive, headers, self._max_body, self._seconds))
+        raw = await body.read(receive, headers, self._max_body, self._seconds)
+        row = self._rows.one(raw)
         score = self._model.score_row(row)
         if not math.isfinite(score):
             raise unfit([self._no_answer(None)])
@@ -136,7 +137,8 @@ class App:
         self._counts.predicted(not positive, positive)
         if self._log is not None:
             columns: Columns = [(value,) for value in row]
-            self._log.put(Entry(time.time(), (name,), columns, (score,), (time.perf_counter() - started) * 1e3))
+            latency_ms = (time.perf_counter() - started) * 1e3
+            self._log.put(Entry(time.time(), (name,), columns, (score,), latency_ms, len(raw)))
         if self._threshold is None:
             return _encode(Value(score, self._release, name))
         return _encode(Decision(score, positive, self._threshold, self._release, name))
@@ -161,7 +163,8 @@ class App:
         positive = 0 if self._threshold is None else sum(score >= self._threshold for score in scores)
         self._counts.predicted(len(ids) - positive, positive)
         if self._log is not None and ids:
-            self._log.put(Entry(time.time(), ids, columns, scores, (time.perf_counter() - started) * 1e3))
+            latency_ms = (time.perf_counter() - started) * 1e3
+            self._log.put(Entry(time.time(), ids, columns, scores, latency_ms, len(raw)))
         return content
 
     def _score_batch(self, raw: bytes, name: str) -> tuple[bytes, Columns, list[str], list[float]]:

@@ -25,8 +25,10 @@ from serving.signature import Field, Signature
 from serving.sink import Sink
 
 FLUSH_ROWS = 5_000
+FLUSH_BYTES = 10_000_000
 FLUSH_SECONDS = 5.0
 QUEUE_ROWS = 50_000
+QUEUE_BYTES = 50_000_000
 _EXACT = 2**53  # whole numbers that a double holds
 _COMPLAIN_SECONDS = 60.0
 
@@ -49,6 +51,7 @@ class Entry:
         time: seconds since 1970.
         ids: request ids, one a row.
         columns: encoded inputs, shape (fields, rows).
+        size: bytes of the request, which its texts cannot exceed.
     """
 
     time: float
@@ -56,20 +59,29 @@ class Entry:
     columns: Columns
     scores: Sequence[float]
     latency_ms: float
+    size: int
 
 
 class Log:
     """The queue and the thread behind it."""
 
-    def __init__(self, sink: Sink, layout: Layout, counts: Counts, queue_rows: int = QUEUE_ROWS) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        layout: Layout,
+        counts: Counts,
+        queue_rows: int = QUEUE_ROWS,
+        queue_bytes: int = QUEUE_BYTES,
+    ) -> None:
         self._sink = sink
         self._layout = layout
         self._counts = counts
-        self._limit = queue_rows
+        self._most_rows = queue_rows
+        self._most_bytes = queue_bytes
         self._queue: deque[Entry] = deque()
         # Each is changed by one thread alone.
-        self._put = 0
-        self._taken = 0
+        self._put_rows = self._put_bytes = 0
+        self._taken_rows = self._taken_bytes = 0
         self._wake = threading.Event()
         self._closing = False
         self._silent_until = 0.0
@@ -81,13 +93,15 @@ class Log:
     def put(self, entry: Entry) -> None:
         """Queue rows, or drop them where the queue is full. Only one thread may be here at a time."""
         rows = len(entry.ids)
-        waiting = self._put - self._taken
-        if waiting + rows > self._limit:
+        waiting_rows = self._put_rows - self._taken_rows + rows
+        waiting_bytes = self._put_bytes - self._taken_bytes + entry.size
+        if waiting_rows > self._most_rows or waiting_bytes > self._most_bytes:
             self._counts.dropped(rows)
             return
         self._queue.append(entry)
-        self._put += rows
-        if waiting + rows >= FLUSH_ROWS:
+        self._put_rows += rows
+        self._put_bytes += entry.size
+        if waiting_rows >= FLUSH_ROWS or waiting_bytes >= FLUSH_BYTES:
             self._wake.set()
 
     def close(self, seconds: float) -> None:
@@ -106,11 +120,12 @@ class Log:
     def _flush(self) -> None:
         while self._queue:
             entries: list[Entry] = []
-            rows = 0
+            rows = size = 0
             day = _day(self._queue[0].time)
-            while self._queue and rows < FLUSH_ROWS and _day(self._queue[0].time) == day:
+            while self._queue and rows < FLUSH_ROWS and size < FLUSH_BYTES and _day(self._queue[0].time) == day:
                 entries.append(self._queue.popleft())
                 rows += len(entries[-1].ids)
+                size += entries[-1].size
             try:
                 self._files += 1
                 name = f"date={day}/{_clock(entries[0].time)}-{self._name}-{self._files:06d}.parquet"
@@ -119,7 +134,8 @@ class Log:
             except Exception as error:  # whatever a sink may raise, predictions go on
                 self._counts.dropped(rows)
                 self._complain(error)
-            self._taken += rows
+            self._taken_rows += rows
+            self._taken_bytes += size
 
     def _complain(self, error: Exception) -> None:
         now = time.monotonic()

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 _MAGIC = b"PAR1"
+_MOST_BYTES = 2**31 - 2**22  # of a page: the format counts them in 32 bits, and gzip may add a little
 _GZIP, _PLAIN, _RLE, _UTF8, _MICROS = 2, 0, 3, 0, 10
 _BOOLEAN, _INT64, _DOUBLE, _BYTES = 0, 2, 5, 6
 # The physical type, and what its values mean where it is not plain.
@@ -37,12 +38,18 @@ class Column:
 
 
 def file(columns: Sequence[Column]) -> bytes:
-    """The content of a Parquet file; all columns have the same number of values, at least one."""
+    """The content of a Parquet file; all columns have the same number of values, at least one.
+
+    Raises:
+        ValueError: if a column is too large for one page.
+    """
     content = bytearray(_MAGIC)
     chunks = []
     unpacked = 0
     for column in columns:
         page = _page(column)
+        if len(page) > _MOST_BYTES:
+            raise ValueError(f"{column.name} has {len(page)} bytes; a file takes {_MOST_BYTES} of a column")
         packed = _gzip(page)
         rows = len(column.values)
         data_page = _fields((1, rows), (2, _PLAIN), (3, _RLE), (4, _RLE))

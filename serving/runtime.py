@@ -9,7 +9,7 @@ from functools import cache
 from serving import settings as settings_of
 from serving.app import App
 from serving.errors import CannotStartError
-from serving.log import Layout, Log
+from serving.log import QUEUE_BYTES, QUEUE_ROWS, Layout, Log
 from serving.measures import Measures
 from serving.model import Model
 from serving.sink import sink
@@ -42,7 +42,9 @@ def log() -> Log | None:
             file=sys.stderr,
             flush=True,
         )
-    return Log(sink(given.log), layout, counts, queue_rows=max(50_000, 5 * given.release.max_batch_rows))
+    # Room for a few of the largest requests, whatever they may be.
+    queue_rows, queue_bytes = max(QUEUE_ROWS, 5 * given.release.max_batch_rows), max(QUEUE_BYTES, 5 * given.max_body)
+    return Log(sink(given.log), layout, counts, queue_rows, queue_bytes)
 
 
 @cache

@@ -36,3 +36,19 @@ def test_a_row_without_a_finite_answer_is_refused_by_its_number_and_neither_logg
     )
     assert many.body["fields"] == [{"row": 1, **fault}, {"row": 2, **fault}]
     assert (service.log.all, service.counts.rows) == ([], 0)
+
+
+# What is logged.
+
+
+@pytest.mark.parametrize("inline", [0, 10**9])
+def test_the_log_is_told_the_size_of_each_request(tmp_path, monkeypatch, inline):
+    monkeypatch.setattr(app_of, "_INLINE_BYTES", inline)
+    service = Service(Model(tiny(tmp_path)))
+
+    async def asked():
+        await service.ask("/predict", b'{"a": 1}')
+        await service.ask("/predict_batch", b'[{"a": 1}, {"a": 2}]')
+
+    asyncio.run(asked())
+    assert [(len(entry.ids), entry.size) for entry in service.log.all] == [(1, 8), (2, 20)]

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from serving import log as log_of
-from serving import signature
+from serving import parquet, signature
 from serving.log import Entry, Layout, Log
 from serving.model import Model
 from serving.parquet import file
@@ -77,8 +77,9 @@ def layout(of, salt="pepper", role="champion"):
 
 
 def entry(of, *rows, time=NEW_YEAR, name="r", score=0.75):
-    count, columns = Rows(of, 100_000).many(json.dumps(rows).encode())
-    return Entry(time, [f"{name}-{i}" for i in range(count)], columns, [score] * count, 1.5)
+    raw = json.dumps(rows).encode()
+    count, columns = Rows(of, 100_000).many(raw)
+    return Entry(time, [f"{name}-{i}" for i in range(count)], columns, [score] * count, 1.5, len(raw))
 
 
 def table(of, *entries, **options):
@@ -270,6 +271,33 @@ def test_rows_that_wait_are_cut_into_files(of, counts, monkeypatch):
     assert [len(read(content)) for content in sink.files.values()] == [1, 2, 2, 1]
 
 
+def test_a_file_is_written_as_soon_as_there_are_bytes_enough(of, counts, monkeypatch):
+    large = entry(of, {**GOOD, "shop": "x" * 10_000})
+    monkeypatch.setattr(log_of, "FLUSH_BYTES", 2 * large.size)
+    monkeypatch.setattr(log_of, "FLUSH_SECONDS", PATIENCE)
+    sink = Gate()
+    log = Log(sink, layout(of), counts)
+    for _ in range(2):
+        log.put(large)
+    assert sink.begun.acquire(timeout=PATIENCE / 2)
+    sink.let.release()
+    log.close(PATIENCE)
+    assert counts.rows["written"] == 2
+
+
+def test_large_rows_that_wait_are_cut_into_files(of, counts, monkeypatch):
+    sink = Gate()
+    log = Log(sink, layout(of), counts)
+    log.put(entry(of, GOOD, time=NEW_YEAR - 1))
+    large = entry(of, {**GOOD, "shop": "x" * 10_000})
+    monkeypatch.setattr(log_of, "FLUSH_BYTES", 2 * large.size)
+    for _ in range(5):
+        log.put(large)
+    sink.let.release(4)
+    log.close(PATIENCE)
+    assert [len(read(content)) for content in sink.files.values()] == [1, 2, 2, 1]
+
+
 def test_few_rows_are_written_after_a_while(of, counts, monkeypatch):
     monkeypatch.setattr(log_of, "FLUSH_SECONDS", 0.01)
     sink = Gate()
@@ -323,6 +351,38 @@ def test_a_full_queue_drops_rows_and_counts_them_and_takes_rows_again_when_it_ha
     log.close(PATIENCE)
     assert [row["request_id"] for row in sink.rows()] == ["a-0", "b-0", "b-1", "c-0"]
     assert counts.rows == {"written": 4, "dropped": 6}
+
+
+def test_a_queue_full_of_bytes_drops_rows_and_counts_them_and_takes_rows_again_when_it_has_room(of, counts):
+    large = entry(of, {**GOOD, "shop": "x" * 10_000}, name="large")
+    sink = Gate()
+    log = Log(sink, layout(of), counts, queue_bytes=2 * large.size)
+    log.put(replace(large, time=NEW_YEAR - 1))
+    log.put(large)
+    log.put(entry(of, GOOD, name="lost"))
+    assert counts.rows["dropped"] == 1
+    log._wake.set()  # the day before goes into a file of its own
+    assert sink.begun.acquire(timeout=PATIENCE)
+    sink.let.release()
+    assert sink.begun.acquire(timeout=PATIENCE)  # so that one row is written now
+    log.put(entry(of, GOOD, name="later"))
+    log.put(entry(of, {**GOOD, "shop": "x" * 20_000}, name="lost"))
+    sink.let.release(2)
+    log.close(PATIENCE)
+    assert [row["request_id"] for row in sink.rows()] == ["large-0", "large-0", "later-0"]
+    assert counts.rows == {"written": 3, "dropped": 2}
+
+
+def test_rows_too_large_for_a_file_are_dropped_and_the_next_ones_written(of, counts, monkeypatch, capfd):
+    monkeypatch.setattr(parquet, "_MOST_BYTES", 5_000)
+    sink = Kept()
+    log = Log(sink, layout(of), counts)
+    log.put(entry(of, {**GOOD, "shop": "x" * 5_000}, time=NEW_YEAR - 1))
+    log.put(entry(of, GOOD, name="later"))
+    log.close(PATIENCE)
+    assert [row["request_id"] for row in sink.rows()] == ["later-0"]
+    assert counts.rows == {"written": 1, "dropped": 1}
+    assert "ValueError shop has 5010 bytes; a file takes 5000 of a column" in capfd.readouterr().err
 
 
 def test_a_dead_sink_costs_rows_that_are_counted_and_one_line_and_nothing_else(of, counts, capfd):

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from serving import parquet
 from serving.fields import MAX_EPOCH
 from serving.parquet import Column, file
 
@@ -112,6 +113,16 @@ def test_files_of_many_rows_and_columns_are_whole(path, rows):
 def test_any_number_of_columns_is_read(count):
     read = arrow(file([Column(f"c{i}", "integer", [i]) for i in range(count)]))
     assert read.to_pylist() == [{f"c{i}": i for i in range(count)}]
+
+
+def test_a_column_that_readers_could_not_read_is_refused(monkeypatch):
+    """Their sizes are 32-bit integers; what is tried here is smaller."""
+    assert parquet._MOST_BYTES + 0.001 * 2**31 < 2**31
+    monkeypatch.setattr(parquet, "_MOST_BYTES", 1_000)
+    head = 4 + 2 + 4  # which values are there, and the length of the text
+    assert arrow(file([Column("a", "text", ["x" * (1_000 - head)])])).num_rows == 1
+    with pytest.raises(ValueError, match="^a has 1001 bytes; a file takes 1000 of a column$"):
+        file([Column("a", "text", ["x" * (1_001 - head)])])
 
 
 def test_the_sizes_in_the_footer_are_those_of_the_pages():
