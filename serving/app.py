@@ -176,7 +176,7 @@ class App:
         if not finite.all():
             raise unfit([self._no_answer(row) for row in np.flatnonzero(~finite).tolist()])
         scores: list[float] = found.tolist()
-        ids = [f"{name}-{i}" for i in range(rows)]
+        ids = [f"{name}/{i}" for i in range(rows)]  # no client's own name has a slash
         release, threshold = self._release, self._threshold
         answers: list[Any]
         if threshold is None:

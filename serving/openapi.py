@@ -74,7 +74,8 @@ def _post(name: str, summary: str, takes: Any, gives: Any, errors: list[str]) ->
         "name": "X-Request-Id",
         "in": "header",
         "required": False,
-        "description": "A name for the request; one that is not of this form is ignored and another one made.",
+        "description": "A name for the request, to which a label can be joined: use one once, or for a retry. One that "
+        "is not of the form of the answer's header is ignored, and another one made.",
         "schema": {"type": "string"},
     }
     return {
@@ -139,7 +140,8 @@ def _whole(limit: float) -> float | int:
 
 
 def _prediction(signature: Signature) -> dict[str, Any]:
-    named = {"release": {"type": "string"}, "request_id": {"type": "string"}}
+    name = {"type": "string", "description": "the name of the request; in a batch, followed by / and the row's number"}
+    named = {"release": {"type": "string"}, "request_id": name}
     properties: dict[str, Any]
     if signature.threshold is None:
         properties = {"value": {"type": "number"}, **named}

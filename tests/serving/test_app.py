@@ -52,3 +52,19 @@ def test_the_log_is_told_the_size_of_each_request(tmp_path, monkeypatch, inline)
 
     asyncio.run(asked())
     assert [(len(entry.ids), entry.size) for entry in service.log.all] == [(1, 8), (2, 20)]
+
+
+@pytest.mark.parametrize("inline", [0, 10**9])
+def test_no_name_of_a_client_is_that_of_a_row_of_a_batch(tmp_path, monkeypatch, inline):
+    monkeypatch.setattr(app_of, "_INLINE_BYTES", inline)
+    service = Service(Model(tiny(tmp_path)))
+
+    async def asked():
+        many = await service.ask("/predict_batch", [{"a": 1}] * 2, x_request_id="a")
+        for row in many.body:
+            await service.ask("/predict", {"a": 1}, x_request_id=row["request_id"])
+
+    asyncio.run(asked())
+    (first, second), *others = (entry.ids for entry in service.log.all)
+    assert (first, second) == ("a/0", "a/1")
+    assert len({first, second, *(name for (name,) in others)}) == 4

@@ -77,7 +77,7 @@ def test_a_batch_is_answered_as_the_scorer_does_in_the_order_of_its_rows(service
     assert answer.status == 200
     np.testing.assert_allclose([one["probability"] for one in answer.body], expected, rtol=0, atol=1e-6)
     assert [one["decision"] for one in answer.body] == [one["probability"] >= 0.5 for one in answer.body]
-    assert [one["request_id"] for one in answer.body] == [f"many-{i}" for i in range(len(expected))]
+    assert [one["request_id"] for one in answer.body] == [f"many/{i}" for i in range(len(expected))]
 
 
 def test_a_batch_of_ten_thousand_rows_is_answered(service, logistic):
