@@ -31,6 +31,7 @@ QUEUE_ROWS = 50_000
 QUEUE_BYTES = 50_000_000
 _EXACT = 2**53  # whole numbers that a double holds
 _COMPLAIN_SECONDS = 60.0
+_DAY = 86_400
 
 
 class Counts(Protocol):
@@ -79,11 +80,13 @@ class Log:
         self._most_rows = queue_rows
         self._most_bytes = queue_bytes
         self._queue: deque[Entry] = deque()
-        # Each is changed by one thread alone.
+        # Each is changed by one thread alone, until the end.
         self._put_rows = self._put_bytes = 0
         self._taken_rows = self._taken_bytes = 0
         self._wake = threading.Event()
         self._closing = False
+        self._gave_up = False
+        self._counting = threading.Lock()
         self._silent_until = 0.0
         self._name = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._files = 0
@@ -91,11 +94,11 @@ class Log:
         self._thread.start()
 
     def put(self, entry: Entry) -> None:
-        """Queue rows, or drop them where the queue is full. Only one thread may be here at a time."""
+        """Queue rows, or drop them where the queue is full or closed. Only one thread may be here at a time."""
         rows = len(entry.ids)
         waiting_rows = self._put_rows - self._taken_rows + rows
         waiting_bytes = self._put_bytes - self._taken_bytes + entry.size
-        if waiting_rows > self._most_rows or waiting_bytes > self._most_bytes:
+        if waiting_rows > self._most_rows or waiting_bytes > self._most_bytes or self._closing:
             self._counts.dropped(rows)
             return
         self._queue.append(entry)
@@ -105,10 +108,17 @@ class Log:
             self._wake.set()
 
     def close(self, seconds: float) -> None:
-        """Write what waits, for so long at most."""
+        """Write what waits, for so long at most; what is not written by then counts as lost."""
         self._closing = True
         self._wake.set()
         self._thread.join(seconds)
+        with self._counting:
+            self._gave_up = True
+            lost = self._put_rows - self._taken_rows
+            self._taken_rows += lost
+        if lost:
+            self._counts.dropped(lost)
+            _say(f"{lost} were not written within {seconds:g} s")
 
     def _run(self) -> None:
         while not self._closing:
@@ -118,33 +128,52 @@ class Log:
         self._flush()
 
     def _flush(self) -> None:
-        while self._queue:
-            entries: list[Entry] = []
-            rows = size = 0
-            day = _day(self._queue[0].time)
-            while self._queue and rows < FLUSH_ROWS and size < FLUSH_BYTES and _day(self._queue[0].time) == day:
-                entries.append(self._queue.popleft())
-                rows += len(entries[-1].ids)
-                size += entries[-1].size
-            try:
-                self._files += 1
-                name = f"date={day}/{_clock(entries[0].time)}-{self._name}-{self._files:06d}.parquet"
-                self._sink.write(name, file(self._layout.columns(entries)))
+        while entries := self._next():
+            fault = self._write(entries)
+            rows = sum(len(entry.ids) for entry in entries)
+            with self._counting:
+                if self._gave_up:
+                    return
+                self._taken_rows += rows
+                self._taken_bytes += sum(entry.size for entry in entries)
+            if fault is None:
                 self._counts.written(rows)
-            except Exception as error:  # whatever a sink may raise, predictions go on
+            else:
                 self._counts.dropped(rows)
-                self._complain(error)
-            self._taken_rows += rows
-            self._taken_bytes += size
+                self._complain(fault)
+
+    def _next(self) -> list[Entry]:
+        """What goes into the next file: entries of one day; none where nothing waits, or nobody waits for it."""
+        entries: list[Entry] = []
+        rows = size = 0
+        while self._queue and rows < FLUSH_ROWS and size < FLUSH_BYTES and not self._gave_up:
+            if entries and self._queue[0].time // _DAY != entries[0].time // _DAY:
+                break
+            entries.append(self._queue.popleft())
+            rows += len(entries[-1].ids)
+            size += entries[-1].size
+        return entries
+
+    def _write(self, entries: Sequence[Entry]) -> Exception | None:
+        begun = entries[0].time
+        self._files += 1
+        name = f"date={_day(begun)}/{_clock(begun)}-{self._name}-{self._files:06d}.parquet"
+        try:
+            self._sink.write(name, file(self._layout.columns(entries)))
+        except Exception as error:  # whatever a sink may raise, predictions go on
+            return error
+        return None
 
     def _complain(self, error: Exception) -> None:
         now = time.monotonic()
         if now >= self._silent_until:
             self._silent_until = now + _COMPLAIN_SECONDS
-            reason = " ".join(str(error).split())[:300]
-            line = f"serving: the prediction log loses rows: {type(error).__name__} {reason}"
-            with suppress(OSError, ValueError):  # stderr may stand on the same full disk, or be closed
-                print(line, file=sys.stderr, flush=True)
+            _say(f"{type(error).__name__} {' '.join(str(error).split())[:300]}")
+
+
+def _say(reason: str) -> None:
+    with suppress(OSError, ValueError):  # stderr may stand on the same full disk, or be closed
+        print(f"serving: the prediction log loses rows: {reason}", file=sys.stderr, flush=True)
 
 
 class Layout:

@@ -319,15 +319,30 @@ def test_closing_writes_what_waits(of, counts):
     assert counts.rows == {"written": 10, "dropped": 0}
 
 
-def test_closing_does_not_wait_for_a_sink_that_hangs(of, counts):
+def test_closing_does_not_wait_for_a_sink_that_hangs_and_tells_how_many_rows_are_lost(of, counts, capfd):
     sink = Gate()
     log = Log(sink, layout(of), counts)
-    log.put(entry(of, GOOD))
+    log.put(entry(of, GOOD, time=NEW_YEAR - 1))
+    log.put(entry(of, GOOD, GOOD))
     log.close(0.01)
-    assert counts.rows["written"] == 0
-    sink.let.release()
+    assert counts.rows == {"written": 0, "dropped": 3}
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line == "serving: the prediction log loses rows: 3 were not written within 0.01 s"
+    # What comes of it after all is not counted again.
+    sink.let.release(2)
+    log._thread.join(PATIENCE)
+    assert not log._thread.is_alive()
+    assert counts.rows == {"written": 0, "dropped": 3}
+    assert len(sink.files) <= 1
+
+
+def test_rows_that_come_after_the_end_are_counted_as_lost(of, counts):
+    sink = Kept()
+    log = Log(sink, layout(of), counts)
+    log.put(entry(of, GOOD))
     log.close(PATIENCE)
-    assert counts.rows["written"] == 1
+    log.put(entry(of, GOOD, GOOD))
+    assert counts.rows == {"written": 1, "dropped": 2}
 
 
 # What goes wrong.
