@@ -126,7 +126,7 @@ class Rows:
             except UnfitError:
                 found = fault(field, value)
                 faults.append(Fault(found.field, found.reason, number))
-        if len(faults) + len(values) > 0 and not row.keys() <= self._names:
+        if not row.keys() <= self._names:
             unknown = [name for name in row if name not in self._names]
             faults += [Fault(shown(name)[1:-1], "is not a field of this model", number) for name in unknown]
         return values, faults
