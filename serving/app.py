@@ -11,14 +11,14 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 
 from serving import body, measures, openapi
 from serving.drain import Drain
-from serving.errors import Fault, RefusedError, unfit
+from serving.errors import SHOWN, Fault, RefusedError, unfit
 from serving.log import Entry, Log
 from serving.measures import Measures
 from serving.model import Model
@@ -27,9 +27,10 @@ from serving.settings import Settings
 
 Scope = Mapping[str, Any]
 Send = Callable[[Any], Awaitable[None]]
+_Found = TypeVar("_Found")
 _JSON = b"application/json"
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-_INLINE_BYTES = 16_384  # a smaller batch costs less than a change of threads
+_INLINE_BYTES = 16_384  # a smaller body costs less than a change of threads
 _encode = msgspec.json.Encoder().encode
 
 
@@ -68,8 +69,8 @@ class App:
         self._max_body = settings.max_body
         self._seconds = settings.release.timeout_seconds
         self._rows = Rows(model.signature, settings.release.max_batch_rows)
-        # One batch at a time, off the event loop: single rows go on being answered.
-        self._batches = ThreadPoolExecutor(1, thread_name_prefix="batch")
+        # One at a time: the others would only share its time.
+        self._large = ThreadPoolExecutor(1, thread_name_prefix="large")
         info = {
             "release": self._release,
             "version": settings.version,
@@ -129,10 +130,13 @@ class App:
     async def _predict(self, receive: body.Receive, headers: Mapping[bytes, bytes], name: str, started: float) -> bytes:
         body.check_headers(headers)
         raw = await body.read(receive, headers, self._max_body, self._seconds)
-        row = self._rows.one(raw)
+        if len(raw) <= _INLINE_BYTES:
+            row = self._rows.one(raw)
+        else:
+            row = await self._beside(self._rows.one, raw)
         score = self._model.score_row(row)
         if not math.isfinite(score):
-            raise unfit([self._no_answer(None)])
+            raise unfit([self._no_answer(None)], 1)
         positive = self._threshold is not None and score >= self._threshold
         self._counts.predicted(not positive, positive)
         if self._log is not None:
@@ -151,21 +155,22 @@ class App:
         if len(raw) <= _INLINE_BYTES:
             content, columns, ids, scores = self._score_batch(raw, name)
         else:
-            loop = asyncio.get_running_loop()
-            try:
-                async with asyncio.timeout(self._seconds):
-                    content, columns, ids, scores = await loop.run_in_executor(
-                        self._batches, self._score_batch, raw, name
-                    )
-            except TimeoutError:
-                message = f"the batch was not scored within {self._seconds:g} s"
-                raise RefusedError(503, message, headers=[(b"retry-after", b"1")]) from None
+            content, columns, ids, scores = await self._beside(self._score_batch, raw, name)
         positive = 0 if self._threshold is None else sum(score >= self._threshold for score in scores)
         self._counts.predicted(len(ids) - positive, positive)
         if self._log is not None and ids:
             latency_ms = (time.perf_counter() - started) * 1e3
             self._log.put(Entry(time.time(), ids, columns, scores, latency_ms, len(raw)))
         return content
+
+    async def _beside(self, work: Callable[..., _Found], *given: Any) -> _Found:
+        """Work on a large body, off the event loop: small ones go on being answered."""
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await asyncio.get_running_loop().run_in_executor(self._large, work, *given)
+        except TimeoutError:
+            message = f"the body was not worked through within {self._seconds:g} s"
+            raise RefusedError(503, message, headers=[(b"retry-after", b"1")]) from None
 
     def _score_batch(self, raw: bytes, name: str) -> tuple[bytes, Columns, list[str], list[float]]:
         rows, columns = self._rows.many(raw)
@@ -174,7 +179,8 @@ class App:
         found = self._model.score(columns)
         finite = np.isfinite(found)
         if not finite.all():
-            raise unfit([self._no_answer(row) for row in np.flatnonzero(~finite).tolist()])
+            at_fault = np.flatnonzero(~finite).tolist()
+            raise unfit([self._no_answer(row) for row in at_fault[:SHOWN]], len(at_fault))
         scores: list[float] = found.tolist()
         ids = [f"{name}/{i}" for i in range(rows)]  # no client's own name has a slash
         release, threshold = self._release, self._threshold

@@ -51,10 +51,10 @@ class RefusedError(Exception):
         self.close = close
 
 
-SHOWN = 20  # faults in one answer
+SHOWN = 20  # faults in one answer; of the others none is made, since there may be a million
 
 
-def unfit(faults: Sequence[Fault]) -> RefusedError:
-    """The refusal of rows that can be read, and do not fit the signature."""
-    rest = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    return RefusedError(422, f"{faults[0]}{rest}", faults[:SHOWN])
+def unfit(faults: Sequence[Fault], count: int) -> RefusedError:
+    """The refusal of rows that can be read, and do not fit the signature; `faults` are the first of `count`."""
+    rest = f" (and {count - 1} more)" if count > 1 else ""
+    return RefusedError(422, f"{faults[0]}{rest}", faults)

@@ -56,10 +56,12 @@ def fault(field: Field, value: Any) -> Fault:
 
 
 def shown(value: Any) -> str:
-    """The beginning of a value, as it may stand in an answer."""
+    """The beginning of a value, as it may stand in an answer; an array or an object may be of any size and depth."""
+    if isinstance(value, list | dict):
+        return "an array" if isinstance(value, list) else "an object"
     try:
         text = str(value)
-    except (ValueError, RecursionError):  # a whole number of 5,000 digits, arrays in arrays in arrays
+    except ValueError:  # a whole number of 5,000 digits
         return "a value that cannot be shown"
     return repr(text[:60]).encode("utf-8", "backslashreplace").decode()
 

@@ -16,7 +16,7 @@ _ERRORS = {
     "413": "The body is too large.",
     "415": "The body is not JSON in UTF-8.",
     "422": "A row does not fit the signature, each field at fault being named, or has no finite prediction.",
-    "503": "The batch was not scored in time; nothing was logged.",
+    "503": "A large body was not worked through in time; nothing was logged.",
 }
 _ID = {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"}
 
@@ -28,7 +28,9 @@ def document(signature: Signature, settings: Settings) -> dict[str, Any]:
     answer = {"$ref": "#/components/schemas/Prediction"}
     rows = {"type": "array", "items": row, "maxItems": release.max_batch_rows}
     paths = {
-        "/predict": {"post": _post("predict", "Score one row.", row, answer, ["400", "408", "413", "415", "422"])},
+        "/predict": {
+            "post": _post("predict", "Score one row.", row, answer, ["400", "408", "413", "415", "422", "503"])
+        },
         "/predict_batch": {
             "post": _post(
                 "predict_batch",

@@ -7,20 +7,23 @@ which accepts the rest (`3.0` for a boolean's 1, an empty text for null, escapes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from itertools import islice
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from serving import strict_json
-from serving.errors import Fault, RefusedError, unfit
+from serving.errors import SHOWN, Fault, RefusedError, unfit
 from serving.fields import Encoded, UnfitError, encoder, fault, limits, shown, to_epoch
 from serving.signature import Field, Signature
 
 Row = list[Encoded]
 Columns = list[Sequence[Encoded]]
 _NAN = float("nan")
+_UNKNOWN = "is not a field of this model"
 _TOO_FAST = (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError)
 
 
@@ -94,9 +97,9 @@ class Rows:
         return self._slow_many(strict_json.loads(raw))
 
     def _slow_one(self, row: Any) -> Row:
-        values, faults = self._encode(row, None)
-        if faults:
-            raise unfit(faults)
+        faults = _Faults()
+        values = self._encode(row, None, faults)
+        faults.refuse()
         return values
 
     def _slow_many(self, rows: Any) -> tuple[int, Columns]:
@@ -104,32 +107,46 @@ class Rows:
             raise RefusedError(422, "the body must be an array of rows")
         if len(rows) > self._max_rows:
             raise RefusedError(422, f"the body has {len(rows)} rows; at most {self._max_rows} are taken at once")
-        encoded, faults = [], []
-        for i, row in enumerate(rows):
-            values, found = self._encode(row, i)
-            encoded.append(values)
-            faults += found
-        if faults:
-            raise unfit(faults)
+        faults = _Faults()
+        encoded = [self._encode(row, i, faults) for i, row in enumerate(rows)]
+        faults.refuse()
         return len(rows), list(zip(*encoded, strict=True))
 
-    def _encode(self, row: Any, number: int | None) -> tuple[Row, list[Fault]]:
+    def _encode(self, row: Any, number: int | None, faults: _Faults) -> Row:
         if not isinstance(row, dict):
             where = "the body" if number is None else f"row {number}"
             raise RefusedError(422, f"{where} must be an object of fields")
         values: Row = []
-        faults: list[Fault] = []
+        wrong: list[Field] = []
         for field, encode in self._encoders:
-            value = row.get(field.name)
             try:
-                values.append(encode(value))
+                values.append(encode(row.get(field.name)))
             except UnfitError:
-                found = fault(field, value)
-                faults.append(Fault(found.field, found.reason, number))
+                wrong.append(field)
+        if wrong:
+            faults.add(len(wrong), number, (fault(field, row.get(field.name)) for field in wrong))
         if not row.keys() <= self._names:
-            unknown = [name for name in row if name not in self._names]
-            faults += [Fault(shown(name)[1:-1], "is not a field of this model", number) for name in unknown]
-        return values, faults
+            unknown = (Fault(shown(name)[1:-1], _UNKNOWN) for name in row if name not in self._names)
+            faults.add(len(row) - sum(name in row for name in self._names), number, unknown)
+        return values
+
+
+class _Faults:
+    """The first faults of a body, and how many it has."""
+
+    def __init__(self) -> None:
+        self._first: list[Fault] = []
+        self._count = 0
+
+    def add(self, count: int, row: int | None, faults: Iterable[Fault]) -> None:
+        """Count faults of a row, and take from them as many as will be named."""
+        self._count += count
+        self._first += [replace(found, row=row) for found in islice(faults, SHOWN - len(self._first))]
+
+    def refuse(self) -> None:
+        """Raise RefusedError where there is a fault."""
+        if self._count:
+            raise unfit(self._first, self._count)
 
 
 def _has_each_key_once(raw: bytes, strings: int) -> bool:

@@ -1,13 +1,15 @@
 """From a request's bytes to what the graph takes: the fast way, the slow way, and the scorer that judged the model."""
 
 import json
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from serving import rows as rows_of
 from serving import strict_json
-from serving.errors import RefusedError
+from serving.errors import Fault, RefusedError
 from serving.model import Model
 from serving.rows import Rows
 from tests.serving import samples
@@ -215,6 +217,28 @@ def test_an_answer_names_twenty_faults_at_most(rows):
     with pytest.raises(RefusedError, match="and 89 more") as refused:
         rows.many(json.dumps([{**GOOD, "price": -1}] * 90).encode())
     assert len(refused.value.faults) == 20
+
+
+def test_twenty_faults_are_named_and_all_are_counted(rows):
+    unknown = {f"x{i}": 0 for i in range(30)}
+    with pytest.raises(RefusedError, match=r"price .* \(and 30 more\)") as refused:
+        rows.one(json.dumps({**GOOD, "price": -1, **unknown}).encode())
+    assert [found.field for found in refused.value.faults] == ["price", *(f"x{i}" for i in range(19))]
+    with pytest.raises(RefusedError, match="and 92 more") as refused:
+        rows.many(json.dumps([{**GOOD, "price": -1, **unknown}] * 3).encode())
+    assert [found.row for found in refused.value.faults] == [0] * 20
+
+
+@pytest.mark.parametrize("values", [{}, {"price": -1}])
+def test_a_refusal_is_made_of_the_faults_that_it_names_alone(rows, monkeypatch, values):
+    """However many there are: who sends a million unknown names does not get a million reasons made."""
+    shown, fault = Mock(return_value="'name'"), Mock(return_value=Fault("price", "is wrong"))
+    monkeypatch.setattr(rows_of, "shown", shown)
+    monkeypatch.setattr(rows_of, "fault", fault)
+    unknown = {f"x{i}": 0 for i in range(1_000)}
+    with pytest.raises(RefusedError, match="more"):
+        rows.many(json.dumps([{**GOOD, **values, **unknown}] * 90).encode())
+    assert shown.call_count + fault.call_count == 20
 
 
 def test_a_sensitive_value_is_in_no_refusal(rows):
