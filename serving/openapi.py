@@ -10,8 +10,6 @@ from serving.signature import Field, Signature
 
 _ERRORS = {
     "400": "The body is not JSON, or has a key twice.",
-    "404": "There is nothing at this path.",
-    "405": "The path takes another method, which the header Allow names.",
     "408": "The body did not come in time.",
     "413": "The body is too large.",
     "415": "The body is not JSON in UTF-8.",
@@ -28,16 +26,13 @@ def document(signature: Signature, settings: Settings) -> dict[str, Any]:
     answer = {"$ref": "#/components/schemas/Prediction"}
     rows = {"type": "array", "items": row, "maxItems": release.max_batch_rows}
     paths = {
-        "/predict": {
-            "post": _post("predict", "Score one row.", row, answer, ["400", "408", "413", "415", "422", "503"])
-        },
+        "/predict": {"post": _post("predict", "Score one row.", row, answer)},
         "/predict_batch": {
             "post": _post(
                 "predict_batch",
                 "Score rows; one that does not fit refuses them all. Answers stand in the order of the rows.",
                 rows,
                 {"type": "array", "items": answer},
-                ["400", "408", "413", "415", "422", "503"],
             )
         },
         "/info": {
@@ -71,7 +66,7 @@ def document(signature: Signature, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _post(name: str, summary: str, takes: Any, gives: Any, errors: list[str]) -> dict[str, Any]:
+def _post(name: str, summary: str, takes: Any, gives: Any) -> dict[str, Any]:
     header = {
         "name": "X-Request-Id",
         "in": "header",
@@ -87,7 +82,7 @@ def _post(name: str, summary: str, takes: Any, gives: Any, errors: list[str]) ->
         "requestBody": {"required": True, "content": {"application/json": {"schema": takes}}},
         "responses": {
             "200": _json("The prediction.", gives),
-            **{status: {"$ref": f"#/components/responses/{status}"} for status in errors},
+            **{status: {"$ref": f"#/components/responses/{status}"} for status in _ERRORS},
         },
     }
 

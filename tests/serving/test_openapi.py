@@ -127,6 +127,13 @@ def test_each_path_of_it_is_one_of_the_service(document):
     assert document["paths"].keys() <= app.PATHS
 
 
+def test_each_component_is_used(document):
+    text = json.dumps(document)
+    for kind, named in document["components"].items():
+        for name in named:
+            assert f'"#/components/{kind}/{name}"' in text
+
+
 def test_a_sensitive_field_is_described_as_any_other(read):
     (region,) = (field for field in read.fields if field.sensitive)
     assert openapi.field_schema(region) == {"type": "string", "enum": ["north", "south"]}
