@@ -1,26 +1,22 @@
 """The rules of one value: whether it fits its field, as what the graph takes it, and if not, why.
 
-They are those of the scorer that judged the model (a test compares the two on random values). JSON gives None,
-booleans, integers of any size, finite floats, texts, arrays and objects. The empty text is missing, as null and an
-absent field are.
+They are those of the scorer that judged the model (a test compares the two on random values), but for the texts of
+times (times.py). JSON gives None, booleans, integers of any size, finite floats, texts, arrays and objects. The empty
+text is missing, as null and an absent field are.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from serving.errors import Fault
 from serving.signature import Field
+from serving.times import to_epoch
 
 Encoded = float | int | str
-MAX_EPOCH = 2**40  # no calendar goes further, and milliseconds taken for seconds do
 MAX_NUMBER = (2 - 2**-23) * 2.0**127  # of float32: beyond it the graph would see infinity
-_EPOCH = datetime(1970, 1, 1)
-_EPOCH_UTC = _EPOCH.replace(tzinfo=UTC)
-_SECOND = timedelta(seconds=1)
 
 
 class UnfitError(ValueError):
@@ -64,22 +60,6 @@ def shown(value: Any) -> str:
     except ValueError:  # a whole number of 5,000 digits
         return "a value that cannot be shown"
     return repr(text[:60]).encode("utf-8", "backslashreplace").decode()
-
-
-def to_epoch(value: str | int | float) -> int:
-    """Seconds since 1970, cut downwards, of ISO 8601 text or of a number; naive times are UTC.
-
-    Raises:
-        ValueError: if it is no time, or one beyond any calendar.
-    """
-    if isinstance(value, str):
-        time = datetime.fromisoformat(value)
-        # Whole numbers all the way: a float has no microseconds left far from 1970.
-        return (time - (_EPOCH_UTC if time.tzinfo else _EPOCH)) // _SECOND
-    seconds = math.floor(value)
-    if not -MAX_EPOCH < seconds < MAX_EPOCH:
-        raise UnfitError
-    return seconds
 
 
 def _number(field: Field) -> Callable[[Any], float]:

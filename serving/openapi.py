@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from serving.fields import MAX_EPOCH, limits
+from serving.fields import limits
 from serving.settings import Settings
 from serving.signature import Field, Signature
+from serving.times import MAX_EPOCH, PATTERN
 
 _ERRORS = {
     "400": "The body is not JSON, or has a key twice.",
@@ -114,6 +115,12 @@ def field_schema(field: Field) -> dict[str, Any]:
     return {"anyOf": [schema, _MISSING]}
 
 
+# No format: those who check one would refuse a date, or a time without a zone.
+_TIME = {
+    "type": "string",
+    "pattern": f"^{PATTERN}$",
+    "description": "a date, or a date and a time as in RFC 3339; without a zone it is UTC",
+}
 _MISSING = {"enum": [None, ""], "description": "missing"}
 
 
@@ -122,8 +129,7 @@ def _present(field: Field) -> dict[str, Any]:
         return {"anyOf": [{"type": "boolean"}, {"enum": [0, 1]}]}
     if field.type == "timestamp":
         number = {"type": "number", "minimum": 1 - MAX_EPOCH, "exclusiveMaximum": MAX_EPOCH}
-        text = {"type": "string", "format": "date-time", "description": "ISO 8601; without a zone it is UTC"}
-        return {"anyOf": [text, {**number, "description": "seconds since 1970"}]}
+        return {"anyOf": [_TIME, {**number, "description": "seconds since 1970"}]}
     if field.type == "category":
         if field.allowed is not None:
             return {"type": "string", "enum": list(field.allowed)}

@@ -17,8 +17,9 @@ from msgspec import UNSET, Meta, UnsetType
 
 from serving import strict_json
 from serving.errors import SHOWN, Fault, RefusedError, unfit
-from serving.fields import Encoded, UnfitError, encoder, fault, limits, shown, to_epoch
+from serving.fields import Encoded, UnfitError, encoder, fault, limits, shown
 from serving.signature import Field, Signature
+from serving.times import to_epoch
 
 Row = list[Encoded]
 Columns = list[Sequence[Encoded]]

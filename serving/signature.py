@@ -25,7 +25,7 @@ _WORDS = {
     "integer": "a whole number",
     "boolean": "true or false",
     "category": "a text",
-    "timestamp": "a time (ISO 8601, or seconds since 1970)",
+    "timestamp": "a time (as 2026-03-31T12:00:00Z, or seconds since 1970)",
 }
 
 

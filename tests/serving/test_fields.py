@@ -1,6 +1,5 @@
 """The rules of one value, against those of the scorer that judged the model."""
 
-import datetime as dt
 import json
 import math
 
@@ -10,9 +9,10 @@ from hypothesis import strategies as st
 
 from pipelines import scorer
 from serving import fields
-from serving.fields import MAX_EPOCH, MAX_NUMBER, UnfitError, encoder, fault, shown, to_epoch
+from serving.fields import MAX_NUMBER, UnfitError, encoder, fault, shown
 from serving.signature import Field
-from tests.serving.samples import ANYTHING, FIELDS
+from serving.times import MAX_EPOCH
+from tests.serving.samples import ANYTHING, FIELDS, is_odd_time
 
 PRICE = Field("price", "number", min=0, max=1000)
 ITEMS = Field("items", "integer", min=1, max=50)
@@ -119,12 +119,12 @@ ANY_VALUE = ANYTHING | st.just(math.inf) | st.one_of(list(FIELDS.values()))
 @settings(max_examples=500, deadline=None)
 @given(st.sampled_from(ALL), ANY_VALUE)
 def test_the_scorer_accepts_the_same_values(field, value):
-    """Private names of the scorer, since a row of one field has no model."""
+    """But for the texts of times. Private names of the scorer, since a row of one field has no model."""
     rejected = scorer._check_cell(same(field), value)
     try:
         encoded = encoder(field)(value)
     except UnfitError:
-        assert rejected is not None
+        assert rejected is not None or (field.type == "timestamp" and is_odd_time(value))
         return
     assert rejected is None
     if field.type == "timestamp":
@@ -136,12 +136,6 @@ def test_the_limits_are_those_of_the_scorer():
     assert fields.limits(PRICE) == (0, 1000)
     assert fields.limits(BARE) == (-MAX_NUMBER, MAX_NUMBER)
     assert fields.limits(Field("wide", "number", min=-1e300, max=1e300)) == (-MAX_NUMBER, MAX_NUMBER)
-
-
-@given(st.datetimes(timezones=st.timezones()))
-def test_a_time_keeps_its_second_at_any_distance_from_1970(moment):
-    exact = (moment - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(seconds=1)
-    assert to_epoch(moment.astimezone(dt.timezone(moment.utcoffset())).isoformat()) == exact
 
 
 @given(ANYTHING)

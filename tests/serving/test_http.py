@@ -167,6 +167,7 @@ def test_no_counter_has_a_label_of_a_path_that_a_client_made_up(service):
         ({"shop": "a shop nobody has heard of: 東京"}, {"shop": "another one"}),
         ({"ordered_at": 1770091506}, {"ordered_at": "2026-02-03T04:05:06"}),
         ({"ordered_at": "2026-02-03T05:05:06+01:00"}, {"ordered_at": "2026-02-03T04:05:06Z"}),
+        ({"ordered_at": "2026-02-03 04:05:06"}, {"ordered_at": "2026-02-03t04:05:06z"}),
     ],
 )
 def test_two_ways_to_say_a_value_have_the_same_answer(service, sent, same):
@@ -199,8 +200,12 @@ def test_a_nullable_field_may_be_absent(service):
         ("size", ["S"], "expected one of S, M, L (got"),
         ("shop", "a\0b", "expected a text or nothing (got"),
         ("gift", "true", "expected true or false or nothing (got 'true')"),
-        ("ordered_at", "noon", "expected a time (ISO 8601, or seconds since 1970) (got 'noon')"),
-        ("ordered_at", 1770091506000, "expected a time (ISO 8601, or seconds since 1970) (got '1770091506000')"),
+        ("ordered_at", "noon", "expected a time (as 2026-03-31T12:00:00Z, or seconds since 1970) (got 'noon')"),
+        (
+            "ordered_at",
+            1770091506000,
+            "expected a time (as 2026-03-31T12:00:00Z, or seconds since 1970) (got '17",
+        ),
         ("colour", "red", "is not a field of this model"),
     ],
 )

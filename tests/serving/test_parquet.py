@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving import parquet
-from serving.fields import MAX_EPOCH
 from serving.parquet import Column, file
+from serving.times import MAX_EPOCH
 
 _MICROS = MAX_EPOCH * 1_000_000
 VALUES: dict[str, st.SearchStrategy[Any]] = {

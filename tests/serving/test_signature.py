@@ -21,11 +21,13 @@ def test_it_says_what_the_pipelines_signature_says(logistic, regression):
         assert read.document == json.loads(model.signature.read_text())
 
 
-def test_what_a_value_must_be_is_said_in_the_scorers_words(logistic):
+def test_what_a_value_must_be_is_said_in_the_scorers_words_but_for_a_time(logistic):
     for field, item in zip(
         signature.load(logistic.signature).fields, load_signature(logistic.signature).inputs, strict=True
     ):
-        assert field.expects() == item.expects()
+        if field.type != "timestamp":
+            assert field.expects() == item.expects()
+    assert Field("a", "timestamp").expects() == "a time (as 2026-03-31T12:00:00Z, or seconds since 1970)"
     for limits in ({"min": 1}, {"max": 12_345_678}, {"min": 0.1, "max": 2, "nullable": True}):
         assert Field("a", "integer", **limits).expects() == Input("a", "integer", **limits).expects()
 
