@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from serving import signature
 from serving.errors import CannotStartError
+from serving.fields import UnfitError, encoder
 from serving.rows import Columns, Row
 from serving.signature import GRAPH_TYPES, Signature
 
@@ -29,7 +30,8 @@ class Model:
         """Load model.onnx and signature.json of a folder.
 
         Raises:
-            CannotStartError: if a file is missing, corrupt, or does not fit the other one.
+            CannotStartError: if a file is missing, corrupt, or does not fit the other one, or if the graph does not
+                answer the signature's example.
         """
         path = folder / "model.onnx"
         self.signature = signature.load(folder / "signature.json")
@@ -44,6 +46,7 @@ class Model:
         self._dtypes = [(field.name, _DTYPES[GRAPH_TYPES[field.type]]) for field in self.signature.fields]
         self._cells = {name: np.empty((1, 1), dtype) for name, dtype in self._dtypes}
         self._items = list(self._cells.values())
+        self._check_example(path)
 
     def score_row(self, row: Row) -> float:
         """Probability of the positive class, or value, of one encoded row. Only one thread may be here at a time."""
@@ -54,12 +57,45 @@ class Model:
 
     def score(self, columns: Columns) -> npt.NDArray[np.float64]:
         """Probabilities of the positive class, or values, of shape (n,), of encoded columns."""
+        return np.asarray(self._answer(columns), dtype=np.float64).reshape(-1)
+
+    def _answer(self, columns: Columns) -> Any:
         feed = {
             name: np.array(column, dtype=dtype)[:, None]
             for (name, dtype), column in zip(self._dtypes, columns, strict=True)
         }
         (answer,) = self._session.run(self._outputs, feed)
-        return np.asarray(answer, dtype=np.float64).reshape(-1)
+        return answer
+
+    def _check_example(self, path: Path) -> None:
+        """Names and types may fit, and the graph answer otherwise or not at all: it is told before anybody asks."""
+        row = _example(path.with_name("signature.json"), self.signature)
+        for rows in (1, 2) if row else ():
+            if fault := self._fault([[value] * rows for value in row], rows):
+                raise CannotStartError(f"{path} does not answer the example of its signature {rows} times: {fault}")
+
+    def _fault(self, columns: Columns, rows: int) -> str | None:
+        try:
+            answer = np.asarray(self._answer(columns), dtype=np.float64)
+        except Exception as error:  # ONNX Runtime raises a class of its own for each fault
+            return str(error).splitlines()[0][:200]
+        if answer.shape != (rows, 1):
+            return f"the answer has the shape {answer.shape}, not {(rows, 1)}"
+        return None if np.isfinite(answer).all() else "the answer is not finite"
+
+
+def _example(path: Path, signature: Signature) -> Row:
+    """The encoded example of a signature; empty where it has none."""
+    example = signature.example
+    row: Row = []
+    for field in signature.fields if example else ():
+        try:
+            row.append(encoder(field)(example.get(field.name)))
+        except UnfitError:
+            raise CannotStartError(f"{path} has an example that does not fit it in {field.name}") from None
+    if unknown := example.keys() - {field.name for field in signature.fields}:
+        raise CannotStartError(f"{path} has an example that does not fit it in {min(unknown)}")
+    return row
 
 
 def _session(path: Path, content: bytes) -> Any:

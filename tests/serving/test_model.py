@@ -11,6 +11,7 @@ from serving.errors import CannotStartError
 from serving.model import Model
 from serving.rows import Rows
 from tests.serving import samples
+from tests.serving.asgi import tiny
 
 
 @pytest.fixture
@@ -83,6 +84,34 @@ def test_a_model_and_a_signature_of_another_one_are_not_paired(folder):
         path.write_text(json.dumps({**content, **changes}))
         line = fault(folder)
         assert "model.onnx and its signature do not belong together" in line and said in line
+
+
+@pytest.mark.parametrize(
+    ("formula", "a", "times", "said"),
+    [
+        ("Concat<axis = 1>(a, a)", 1, 1, "the answer has the shape (1, 2), not (1, 1)"),
+        ("Squeeze(a)", 1, 1, "the answer has the shape (), not (1, 1)"),
+        ("ReduceSum(a)", 1, 2, "the answer has the shape (1, 1), not (2, 1)"),
+        ("MatMul(a, a)", 1, 2, "MatMul"),
+        ("Log(a)", 0, 1, "the answer is not finite"),
+        ("Log(a)", -1, 1, "the answer is not finite"),
+    ],
+)
+def test_a_model_that_does_not_answer_its_example_is_told_in_one_line(tmp_path, formula, a, times, said):
+    line = fault(tiny(tmp_path, formula, example={"a": a}))
+    assert line.startswith(f"{tmp_path}/model.onnx does not answer the example of its signature {times} times: ")
+    assert said in line
+
+
+@pytest.mark.parametrize("example", [{"a": "much"}, {"a": 1e39}, {"a": 1, "b": 2}])
+def test_an_example_that_is_no_row_of_the_signature_is_told_in_one_line(tmp_path, example):
+    wrong = list(example)[-1]
+    line = fault(tiny(tmp_path, example=example))
+    assert line == f"{tmp_path}/signature.json has an example that does not fit it in {wrong}"
+
+
+def test_a_signature_may_have_no_example(tmp_path):
+    assert Model(tiny(tmp_path, example={})).signature.example == {}
 
 
 def test_the_order_of_the_graphs_inputs_does_not_matter(logistic, folder):

@@ -15,6 +15,7 @@ import time
 import pytest
 
 from tests.serving import live
+from tests.serving.asgi import tiny
 from tests.serving.samples import GOOD
 
 pytestmark = pytest.mark.xdist_group("serving-trouble")
@@ -202,6 +203,10 @@ def test_a_model_with_other_inputs_is_refused(models, tmp_path):
     document["inputs"] = [item for item in document["inputs"] if item["name"] != "shop"]
     path.write_text(json.dumps(document))
     refuses(tmp_path, models, "do not belong together", "the graph alone has shop")
+
+
+def test_a_model_that_does_not_answer_its_example_is_refused(tmp_path):
+    refuses(tmp_path, tiny(tmp_path, "Concat<axis = 1>(a, a)"), "model.onnx does not answer the example")
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"task": "clustering"}'])
