@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from serving.errors import CannotStartError
 
@@ -25,18 +25,23 @@ def sink(url: str) -> Sink:
     """The sink of a folder's path or URL, as fsspec writes them. Nothing is reached yet.
 
     Raises:
-        CannotStartError: if the URL is of a kind that is not known.
+        CannotStartError: if the URL is of a kind that is not known, or of a file of another machine.
     """
     parts = urlsplit(url)
-    if not parts.scheme or parts.scheme == "file":
-        return Folder(Path(parts.path if parts.scheme else url))
+    if not parts.scheme:
+        return Folder(Path(url))
+    shown = re.sub("//[^/]*@", "//", url)  # without what stands before a host, which may be a password
+    if parts.scheme == "file":
+        here = parts.netloc.lower() in ("", "localhost") and parts.path.startswith("/")
+        if not here or parts.query or parts.fragment:
+            raise CannotStartError(f"PREDICTION_LOG={shown} is not a folder of this machine, as file:///path names one")
+        return Folder(Path(unquote(parts.path)))
     if parts.scheme not in _SCHEMES or not parts.netloc:
         known = ", ".join(f"{scheme}://" for scheme in sorted(_SCHEMES))
-        shown = re.sub("//[^/]*@", "//", url)  # without what stands before a host, which may be a password
         raise CannotStartError(
             f"PREDICTION_LOG={shown} is neither a folder nor a URL of {known} with a bucket, nor off"
         )
-    return Bucket(url.replace(parts.scheme, _SCHEMES[parts.scheme], 1))
+    return Bucket(_SCHEMES[parts.scheme] + url[len(parts.scheme) :])
 
 
 class Folder:

@@ -32,9 +32,28 @@ def files(folder):
 
 def test_a_path_or_a_url_of_a_file_is_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for url, folder in ((f"{tmp_path}/a", "a"), (f"file://{tmp_path}/b", "b"), ("c/d", "c/d"), ("e f", "e f")):
+    for url, folder in (
+        (f"{tmp_path}/a", "a"),
+        (f"file://{tmp_path}/b", "b"),
+        (f"file:{tmp_path}/c", "c"),
+        (f"FILE://localhost{tmp_path}/d", "d"),
+        (f"file://{tmp_path}/e%20f", "e f"),
+        ("g/h", "g/h"),
+        ("i j", "i j"),
+        ("k%20l", "k%20l"),
+        ("m#n?o", "m#n?o"),
+    ):
         sink(url).write(NAME, url.encode())
         assert files(tmp_path / folder) == {NAME: url.encode()}
+
+
+@pytest.mark.parametrize(
+    "url", ["file://host/log", "file://logs", "file://user@localhost/log", "file:///log#1", "file://"]
+)
+def test_a_url_of_a_file_elsewhere_or_of_none_is_told_in_one_line_before_the_start(url):
+    with pytest.raises(CannotStartError, match="is not a folder of this machine, as file:///path names one$") as caught:
+        sink(url)
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_nothing_is_made_before_the_first_file(tmp_path):
@@ -69,12 +88,12 @@ def test_a_place_that_is_taken_is_a_failure_that_leaves_nothing(tmp_path):
 
 
 def test_an_object_is_put_below_the_urls_path(bucket):
-    for url in ("s3://logs", "s3://logs/", "s3://logs/of/orders", "s3://logs/of/sales/"):
+    for url in ("s3://logs", "s3://logs/", "s3://logs/of/orders", "S3://logs/of/sales/"):
         sink(url).write(NAME, url.encode())
     assert objects(bucket) == {
         NAME: b"s3://logs/",  # the second of the same place
         f"of/orders/{NAME}": b"s3://logs/of/orders",
-        f"of/sales/{NAME}": b"s3://logs/of/sales/",
+        f"of/sales/{NAME}": b"S3://logs/of/sales/",
     }
 
 
@@ -102,7 +121,15 @@ def test_a_bucket_that_is_not_there_or_a_server_that_is_gone_is_a_failure(bucket
 
 
 def test_the_kinds_that_fsspec_knows_are_taken_and_nothing_is_reached_yet():
-    for url in ("s3://b", "gs://b/x", "gcs://b", "az://b/x", "abfs://b/x", "abfss://b@account.dfs.core.windows.net/x"):
+    for url in (
+        "s3://b",
+        "gs://b/x",
+        "gcs://b",
+        "az://b/x",
+        "GS://b",
+        "abfs://b/x",
+        "abfss://b@account.dfs.core.windows.net/x",
+    ):
         assert isinstance(sink(url), Bucket)
 
 
