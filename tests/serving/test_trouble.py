@@ -97,6 +97,25 @@ def test_with_a_full_disk_predictions_go_on_and_the_log_does_when_there_is_room_
     assert service.log().num_rows == 2 * (len(MANY) + 1) - lost
 
 
+@pytest.mark.parametrize(
+    ("said", "warned"),
+    [
+        ({}, True),
+        ({"PREDICTION_LOG_SALT": ""}, True),
+        ({"PREDICTION_LOG_SALT": "pepper"}, False),
+        ({"PREDICTION_LOG": "off"}, False),
+    ],
+)
+def test_a_log_whose_hashes_can_be_guessed_is_warned_of_once_by_the_names_of_its_fields(
+    logistic, tmp_path, said, warned
+):
+    with live.serve(tmp_path, logistic.model.parent, **said) as service:
+        service.stop()
+    lines = [line for line in service.stderr().splitlines() if "PREDICTION_LOG_SALT" in line]
+    line = "serving: PREDICTION_LOG_SALT is not set: who reads the log can guess region from the hashes"
+    assert lines == [line] * warned
+
+
 # Clients.
 
 
