@@ -101,6 +101,23 @@ def test_each_text_of_the_pattern_is_a_time_and_the_one_that_the_scorer_reads(te
     assert -MAX_EPOCH < to_epoch(text) == scorer.to_epoch(text.upper()) < MAX_EPOCH
 
 
+PLACES = st.lists(st.tuples(st.integers(0, 19), st.sampled_from("0123456789-+:.,TtZzWx ٣")), max_size=4)
+
+
+@settings(max_examples=1_000)
+@given(st.datetimes(), PLACES)
+def test_a_text_of_the_usual_shape_is_a_time_where_it_is_one_of_the_pattern(moment, places):
+    text = list(f"{moment.replace(microsecond=0).isoformat()}Z")
+    for at, letter in places:
+        text[at] = letter
+    try:
+        to_epoch("".join(text))
+        taken = True
+    except ValueError:
+        taken = False
+    assert taken == bool(re.fullmatch(PATTERN, "".join(text)))
+
+
 ZONES = st.integers(-1_439, 1_439).map(lambda minutes: dt.timezone(dt.timedelta(minutes=minutes)))
 
 
