@@ -85,17 +85,14 @@ class Model:
 
 
 def _example(path: Path, signature: Signature) -> Row:
-    """The encoded example of a signature; empty where it has none."""
+    """The encoded example of a signature; empty where it has none, or one whose numbers were rounded past a bound."""
     example = signature.example
-    row: Row = []
-    for field in signature.fields if example else ():
-        try:
-            row.append(encoder(field)(example.get(field.name)))
-        except UnfitError:
-            raise CannotStartError(f"{path} has an example that does not fit it in {field.name}") from None
     if unknown := example.keys() - {field.name for field in signature.fields}:
-        raise CannotStartError(f"{path} has an example that does not fit it in {min(unknown)}")
-    return row
+        raise CannotStartError(f"{path} has an example with {min(unknown)}, which is no field")
+    try:
+        return [encoder(field)(example.get(field.name)) for field in signature.fields] if example else []
+    except UnfitError:
+        return []
 
 
 def _session(path: Path, content: bytes) -> Any:
