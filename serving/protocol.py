@@ -46,3 +46,20 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         """A client is here."""
         super().connection_made(Joining(transport, self.loop))  # type: ignore[arg-type]
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The client has said all, and may still listen: what it asked for is answered, then the connection ends.
+
+        Else asyncio would close at once, and lose what Joining keeps until the step ends.
+        """
+        cycle: Any = self.cycle
+        if cycle is None or cycle.response_complete:
+            self.transport.close()
+        elif not cycle.more_body:
+            cycle.keep_alive = False
+        elif self.pipeline:  # half a request, behind others
+            self.pipeline.popleft()
+            self.timeout_keep_alive = 0
+        else:
+            self.transport.close()
+        return True
