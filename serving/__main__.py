@@ -65,6 +65,7 @@ def _serve() -> None:
         lifespan="on",
         loop="asyncio",
         http=Protocol,
+        ws="none",
         log_level="warning",
         access_log=False,
         proxy_headers=False,

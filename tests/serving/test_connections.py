@@ -80,3 +80,64 @@ def test_a_client_that_ends_its_side_before_its_request_is_whole_is_let_go(servi
         connection.sendall(sent)
         connection.shutdown(socket.SHUT_WR)
         assert answers(connection) == []
+
+
+# Another protocol.
+
+# As Java's client asks by default where the address is not https.
+H2C = "connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAEAAEAAAAIAAAAB\r\n"
+LAST = request("last", extra="connection: close\r\n")
+
+
+@pytest.mark.parametrize("extra", [H2C, "upgrade: websocket\r\nconnection: keep-alive, upgrade\r\n"], ids=["h2c", "ws"])
+def test_a_request_that_offers_another_protocol_is_answered_in_this_one(service, extra):
+    with opened(service) as connection:
+        connection.sendall(request("offer", extra=extra) + LAST)
+        assert answers(connection) == [(200, "offer"), (200, "last")]
+
+
+def test_the_body_of_a_request_that_offers_another_protocol_is_no_request(service):
+    inner = request("smuggled")
+    with opened(service) as connection:
+        head, _, _ = request("offer", inner, extra=H2C).partition(inner)
+        connection.sendall(head)
+        service.ask("GET", "/livez")  # by now the service has read the head alone
+        connection.sendall(inner + LAST)
+        assert answers(connection) == [(400, "offer"), (200, "last")]
+
+
+def test_a_request_that_offers_another_protocol_may_come_byte_by_byte(service):
+    with opened(service) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in request("offer", extra=H2C):
+            connection.sendall(bytes([byte]))
+        connection.sendall(LAST)
+        assert answers(connection) == [(200, "offer"), (200, "last")]
+
+
+def test_a_body_in_chunks_with_an_offer_of_another_protocol_is_read(service):
+    head = request("offer", b"", extra=H2C + "transfer-encoding: chunked\r\n").replace(b"content-length: 0\r\n", b"")
+    with opened(service) as connection:
+        connection.sendall(head + b"%x\r\n%s\r\n0\r\n\r\n" % (len(ROW), ROW) + LAST)
+        assert answers(connection) == [(200, "offer"), (200, "last")]
+
+
+def test_many_offers_at_once_are_answered_each(service):
+    offer = b"GET /info HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: h2c\r\nx-request-id: %d\r\n\r\n"
+    with opened(service) as connection:
+        connection.sendall(b"".join(offer % i for i in range(1_500)) + LAST)
+        assert answers(connection) == [*((200, str(i)) for i in range(1_500)), (200, "last")]
+
+
+def test_a_websocket_is_answered_as_any_request(service):
+    headers = {"Connection": "upgrade", "upgrade": "websocket", "sec_websocket_version": "13"}
+    assert service.ask("GET", "/predict", sec_websocket_key="dGhlIHNhbXBsZSBub25jZQ==", **headers).status == 405
+
+
+@pytest.mark.parametrize("head", ["CONNECT x:1", "GET x:1"])
+def test_a_tunnel_or_a_wrong_address_is_refused_and_nothing_that_follows_is_read(service, head):
+    with opened(service) as connection:
+        connection.sendall(
+            head.encode() + b" HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n" + LAST
+        )
+        assert answers(connection) == [(400, None)]
