@@ -11,6 +11,7 @@ import signal
 import sys
 import tempfile
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 
@@ -49,10 +50,10 @@ def main() -> None:
 def _serve() -> None:
     import uvicorn
 
-    from serving import runtime
+    from serving import limits, runtime
     from serving.app import PATHS
-    from serving.drain import Server
     from serving.protocol import Protocol
+    from serving.server import Server
     from serving.service import Predictions
 
     # The decorator gives an object of BentoML's that the type checker takes for the class.
@@ -64,14 +65,14 @@ def _serve() -> None:
         port=runtime.port(),
         lifespan="on",
         loop="asyncio",
-        http=Protocol,
+        http=partial(Protocol, runtime.settings().release.timeout_seconds),  # type: ignore[arg-type]
         ws="none",
         log_level="warning",
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        backlog=2048,
-        timeout_keep_alive=30,
+        backlog=limits.ACCEPTED_AT_ONCE,
+        timeout_keep_alive=limits.IDLE_SECONDS,
     )
     server = Server(config)
     with suppress(KeyboardInterrupt):  # raised again as well

@@ -1,4 +1,7 @@
-"""Ending without losing a request: first no longer ready, then no longer listening, then no longer there."""
+"""Ending without losing a request: first no longer ready, then no longer listening, then no longer there.
+
+How it ceases to listen and ends is in server.py.
+"""
 
 from __future__ import annotations
 
@@ -6,29 +9,6 @@ import asyncio
 import signal
 from types import FrameType
 from typing import Any
-
-import uvicorn
-
-_LATE_SECONDS = 0.5  # in which the request of a connection that was just accepted comes
-_POLL_SECONDS = 0.02
-
-
-class Server(uvicorn.Server):
-    """uvicorn, which would close a connection whose first request is still on its way."""
-
-    async def shutdown(self, sockets: Any = None) -> None:
-        """Cease to listen, wait for those requests, and end."""
-        for server in self.servers:
-            server.close()
-        await self.late()
-        await super().shutdown(sockets)
-
-    async def late(self) -> None:
-        """Give the last requests their time, as long as anybody is connected."""
-        for _ in range(round(_LATE_SECONDS / _POLL_SECONDS)):
-            await asyncio.sleep(_POLL_SECONDS)  # first, since what was just accepted is no connection yet
-            if not self.server_state.connections:
-                return
 
 
 class Drain:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 
 
 class CannotStartError(Exception):
@@ -58,3 +61,18 @@ def unfit(faults: Sequence[Fault], count: int) -> RefusedError:
     """The refusal of rows that can be read, and do not fit the signature; `faults` are the first of `count`."""
     rest = f" (and {count - 1} more)" if count > 1 else ""
     return RefusedError(422, f"{faults[0]}{rest}", faults)
+
+
+def unasked(status: int, message: str) -> bytes:
+    """The whole answer, after which the connection ends, to what has not become a request."""
+    name = secrets.token_hex(16)
+    content = json.dumps({"error": message, "request_id": name, "fields": []}).encode()
+    head = [
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+        "content-type: application/json",
+        f"content-length: {len(content)}",
+        f"x-request-id: {name}",
+        *(["retry-after: 1"] if status == HTTPStatus.SERVICE_UNAVAILABLE else []),
+        "connection: close",
+    ]
+    return "\r\n".join([*head, "", ""]).encode() + content

@@ -12,6 +12,9 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from serving import limits
+from serving.errors import unasked
+
 
 class Joining:
     """A transport that sends what is written in one step of the loop as one; all else is the transport's own."""
@@ -42,22 +45,59 @@ class Joining:
 
 
 class Protocol(HttpToolsProtocol):
-    """HTTP/1.1."""
+    """HTTP/1.1.
+
+    One timer ends a connection on which the head of a request is not whole in time: the first after `seconds`, a later
+    one after uvicorn's `timeout_keep_alive`.
+    """
+
+    def __init__(self, seconds: float, **uvicorn: Any) -> None:
+        super().__init__(**uvicorn)
+        self._seconds = seconds
+        self._since = self.loop.time()
 
     def connection_made(self, transport: Any) -> None:
         """A client is here."""
         super().connection_made(Joining(transport, self.loop))  # type: ignore[arg-type]
+        self.timeout_keep_alive_task = self.loop.call_later(self._seconds, self.timeout_keep_alive_handler)
+        if len(self.connections) > limits.connections():
+            self._make_room()
+
+    def _make_room(self) -> None:
+        """Close what is idle for another client, else refuse this one.
+
+        First goes who has never asked, then who waits between two requests, of either who came first.
+        """
+        idle = [one for one in self.connections if isinstance(one, Protocol) and one.idle and one is not self]
+        if idle:
+            min(idle, key=lambda one: (one.cycle is not None, one._since)).transport.close()
+        else:
+            self._refuse(503, f"the service has {limits.connections()} connections, and each has a request")
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is no request on it."""
+        cycle: Any = self.cycle
+        return (cycle is None or cycle.response_complete) and not self.transport.is_closing()
+
+    def _refuse(self, status: int, message: str) -> None:
+        self.transport.write(unasked(status, message))
+        self.transport.close()
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came."""
-        self._unset_keepalive_if_required()
+        """Parse what came. The timer runs on until there is a head, whatever comes before it."""
         try:
             try:
                 self.parser.feed_data(data)
             except httptools.HttpParserUpgrade as offer:
                 self._ignore(memoryview(data)[offer.args[0] :])
         except httptools.HttpParserError:
-            self.send_400_response("Invalid HTTP request received.")
+            self._refuse(400, "this is not HTTP")
+
+    def on_headers_complete(self) -> None:
+        """A request is here; its body is timed where it is read."""
+        self._unset_keepalive_if_required()
+        super().on_headers_complete()
 
     def _should_upgrade(self) -> bool:
         """Asked where a client offers another protocol: True leaves the request to data_received."""

@@ -1,13 +1,23 @@
-"""What a client may do with its connection besides asking: end it by half, ask for another protocol."""
+"""What a client may do with its connection besides asking: end it by half, offer another protocol, be silent,
+be many."""
 
 from __future__ import annotations
 
 import http.client
 import json
+import resource
 import socket
+import sys
+import threading
+import time
+from contextlib import ExitStack, contextmanager
+from functools import partial
 
 import pytest
+import uvicorn
 
+from serving import limits
+from serving.protocol import Protocol
 from tests.serving import live
 from tests.serving.samples import GOOD
 
@@ -140,4 +150,140 @@ def test_a_tunnel_or_a_wrong_address_is_refused_and_nothing_that_follows_is_read
         connection.sendall(
             head.encode() + b" HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n" + LAST
         )
-        assert answers(connection) == [(400, None)]
+        assert [status for status, _ in answers(connection)] == [400]
+
+
+# Silence.
+
+
+@pytest.fixture(scope="module")
+def impatient(logistic, tmp_path_factory):
+    few = {**live.LIMITS, "timeout_seconds": 0.5}
+    with live.serve(tmp_path_factory.mktemp("impatient"), logistic.model.parent, few) as running:
+        yield running
+    assert running.stderr().count("\n") <= 1  # that PREDICTION_LOG_SALT is not set
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"\r\n", LAST[:20], LAST[:90]], ids=["nothing", "a line", "a word", "half a head"]
+)
+def test_a_client_whose_head_does_not_come_is_let_go(impatient, sent):
+    with opened(impatient) as connection:
+        connection.sendall(sent)
+        assert answers(connection) == []
+
+
+def until_closed(connection, byte):
+    """Send a byte again and again."""
+    connection.settimeout(0.05)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            connection.sendall(byte)
+            if not connection.recv(1_000):
+                return
+        except TimeoutError:
+            continue
+        except ConnectionError:
+            return
+    raise AssertionError("the connection is still open")
+
+
+def test_a_client_whose_head_comes_byte_by_byte_is_let_go(impatient):
+    with opened(impatient) as connection:
+        connection.sendall(b"GET /info HTTP/1.1\r\nx: ")
+        until_closed(connection, b"x")
+
+
+@contextmanager
+def in_process(app, seconds, **settings):
+    """A server of this protocol in a thread; its port."""
+    port = live.free_port()
+    config = uvicorn.Config(
+        app, port=port, http=partial(Protocol, seconds), lifespan="off", log_config=None, **settings
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    try:
+        yield port
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+async def nothing(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body"})
+
+
+def test_a_client_that_has_been_answered_and_sends_anything_but_a_head_is_let_go():
+    with in_process(nothing, 600, timeout_keep_alive=1) as port, socket.create_connection(("127.0.0.1", port)) as one:
+        one.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert one.recv(1_000).startswith(b"HTTP/1.1 200 ")
+        until_closed(one, b"\r\n")
+
+
+# Many.
+
+
+@pytest.fixture
+def small(logistic, tmp_path):
+    """A service that may open 256 files."""
+    command = ["sh", "-c", 'ulimit -n 256 && exec "$0" -m serving', sys.executable]
+    with live.serve(tmp_path, logistic.model.parent, command=command) as running:
+        yield running
+    assert running.stderr().count("\n") <= 1
+
+
+MOST = 256 - 128
+
+
+def test_more_silent_clients_than_files_do_not_keep_others_from_an_answer(small):
+    with ExitStack() as stack:
+        for _ in range(300):
+            stack.enter_context(opened(small))
+        assert small.ask("GET", "/livez").status == 200
+        assert small.ask("POST", "/predict", GOOD).status == 200
+
+
+def test_who_waits_between_two_requests_makes_room_after_those_who_never_asked(small):
+    with ExitStack() as stack:
+        used, silent = small.connect(), opened(small)
+        stack.callback(used.close)
+        stack.enter_context(silent)
+        assert live.ask(used, "GET", "/livez").status == 200
+        others = [small.connect() for _ in range(MOST - 1)]
+        for other in others:
+            stack.callback(other.close)
+            assert live.ask(other, "GET", "/livez").status == 200
+        assert silent.recv(1) == b""
+        assert live.ask(used, "GET", "/livez").status == 200
+        assert small.ask("GET", "/livez").status == 200
+        with pytest.raises((http.client.RemoteDisconnected, ConnectionError)):
+            live.ask(used, "GET", "/livez")
+
+
+def test_where_every_connection_has_a_request_a_further_one_is_refused(small):
+    with ExitStack() as stack:
+        begun = [stack.enter_context(opened(small)) for _ in range(MOST)]
+        for i, connection in enumerate(begun):
+            connection.sendall(request(f"begun-{i}", extra="expect: 100-continue\r\n")[: -len(ROW)])
+            assert connection.recv(1_000).startswith(b"HTTP/1.1 100 ")
+        with opened(small) as connection:
+            found = http.client.HTTPResponse(connection)
+            found.begin()
+            assert (found.status, found.headers["retry-after"]) == (503, "1")
+            assert set(json.loads(found.read())) == {"error", "request_id", "fields"}
+        begun[0].sendall(ROW)
+        assert begun[0].recv(1_000).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(
+    ("files", "most"), [(64, 1), (256, 128), (1_024, 896), (2**20, 1_000), (resource.RLIM_INFINITY, 1_000)]
+)
+def test_there_are_fewer_connections_than_files_that_may_be_open(monkeypatch, files, most):
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (files, files))
+    assert limits.connections() == most

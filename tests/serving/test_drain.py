@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import pytest
 import uvicorn
 
-from serving import drain
+from serving import server as server_of
 from tests.serving import live
 from tests.serving.samples import GOOD
 
@@ -135,7 +135,7 @@ def test_a_request_on_a_connection_that_was_accepted_before_the_service_ceased_t
     async def end():
         late, answered = asyncio.Event(), asyncio.Event()
 
-        class Held(drain.Server):
+        class Held(server_of.Server):
             async def late(self):
                 late.set()
                 await answered.wait()  # instead of a time

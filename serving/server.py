@@ -1,0 +1,40 @@
+"""uvicorn's server, with another beginning and another end."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+import uvicorn
+
+from serving import limits
+
+_LATE_SECONDS = 0.5  # in which the request of a connection that was just accepted comes
+_POLL_SECONDS = 0.02
+
+
+class Server(uvicorn.Server):
+    """uvicorn, which would close a connection whose first request is still on its way."""
+
+    async def startup(self, sockets: Any = None) -> None:
+        """Begin to listen; uvicorn has one number for what is accepted at once and for what may wait."""
+        await super().startup(sockets)
+        for server in self.servers:
+            for one in server.sockets:
+                with socket.fromfd(one.fileno(), one.family, one.type) as same:
+                    same.listen(limits.WAITING)
+
+    async def shutdown(self, sockets: Any = None) -> None:
+        """Cease to listen, wait for those requests, and end."""
+        for server in self.servers:
+            server.close()
+        await self.late()
+        await super().shutdown(sockets)
+
+    async def late(self) -> None:
+        """Give the last requests their time, as long as anybody is connected."""
+        for _ in range(round(_LATE_SECONDS / _POLL_SECONDS)):
+            await asyncio.sleep(_POLL_SECONDS)  # first, since what was just accepted is no connection yet
+            if not self.server_state.connections:
+                return
