@@ -31,6 +31,7 @@ _Found = TypeVar("_Found")
 _JSON = b"application/json"
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _INLINE_BYTES = 16_384  # a smaller body costs less than a change of threads
+_ENDS = RefusedError(503, "the service ends and waits no longer", headers=[(b"retry-after", b"1")], close=True)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -106,7 +107,8 @@ class App:
                 content = await self._predict_batch(receive, headers, name, started)
             else:
                 content, kind = self._page(scope)
-        except RefusedError as refused:
+        except (RefusedError, asyncio.CancelledError) as error:
+            refused = error if isinstance(error, RefusedError) else _ENDS
             status, extra, close = refused.status, refused.headers, refused.close
             content = _encode(_error(refused, name))
         except body.GoneError:

@@ -16,3 +16,13 @@ def connections() -> int:
     """How many there may be, of which each is an open file."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return CONNECTIONS if files == resource.RLIM_INFINITY else max(1, min(CONNECTIONS, files - _OTHER_FILES))
+
+
+# The end, at most: it begins DRAIN_SECONDS after the service was asked for it. Whoever stops the service must wait for
+# longer than both together before he kills it.
+END_SECONDS = 14.0
+LATE_SECONDS = 0.5  # in which the request of a connection that was just accepted comes
+LOG_SECONDS = 4.0  # for what waits to be written
+WORD_SECONDS = 0.5  # for the refusal of what could not be answered in time
+_REST_SECONDS = 2.0  # the batch that a thread is at, BentoML, the interpreter
+ANSWER_SECONDS = END_SECONDS - LATE_SECONDS - LOG_SECONDS - 2 * WORD_SECONDS - _REST_SECONDS

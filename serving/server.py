@@ -10,7 +10,6 @@ import uvicorn
 
 from serving import limits
 
-_LATE_SECONDS = 0.5  # in which the request of a connection that was just accepted comes
 _POLL_SECONDS = 0.02
 
 
@@ -30,11 +29,27 @@ class Server(uvicorn.Server):
         for server in self.servers:
             server.close()
         await self.late()
+        cut = asyncio.create_task(self._cut())
         await super().shutdown(sockets)
+        cut.cancel()
 
     async def late(self) -> None:
         """Give the last requests their time, as long as anybody is connected."""
-        for _ in range(round(_LATE_SECONDS / _POLL_SECONDS)):
+        for _ in range(round(limits.LATE_SECONDS / _POLL_SECONDS)):
             await asyncio.sleep(_POLL_SECONDS)  # first, since what was just accepted is no connection yet
             if not self.server_state.connections:
                 return
+
+    async def _cut(self) -> None:
+        """End what does not end: first who does not read his answers, then what is not answered, then all the rest."""
+        connections: set[Any] = self.server_state.connections
+        await asyncio.sleep(limits.ANSWER_SECONDS)
+        for connection in list(connections):
+            if connection.flow.write_paused:
+                connection.transport.abort()
+        await asyncio.sleep(limits.WORD_SECONDS)
+        for task in list(self.server_state.tasks):
+            task.cancel()  # which the application answers with a refusal
+        await asyncio.sleep(limits.WORD_SECONDS)
+        for connection in list(connections):
+            connection.transport.abort()

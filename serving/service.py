@@ -11,9 +11,7 @@ from typing import Any
 
 import bentoml
 
-from serving import runtime
-
-_CLOSE_SECONDS = 8.0  # for the log; a container is killed 10 s after it was asked to end
+from serving import limits, runtime
 
 
 async def entry(scope: Any, receive: Any, send: Any) -> None:
@@ -51,7 +49,7 @@ class Predictions:
         """All requests have been answered."""
         log = runtime.log()
         if log is not None:
-            await asyncio.to_thread(log.close, _CLOSE_SECONDS)
+            await asyncio.to_thread(log.close, limits.LOG_SECONDS)
 
     async def __is_ready__(self) -> bool:
         """Answered at /readyz."""

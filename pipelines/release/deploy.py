@@ -24,6 +24,9 @@ SALT = "PREDICTION_LOG_SALT"
 BUCKET = ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL")
 KEY = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 SESSION = "AWS_SESSION_TOKEN"
+# How long the service goes on to answer after it was asked to end: nobody stands between the port and its clients who
+# would have to learn of it. And when it is killed; its own end takes less (serving/limits.py).
+DRAIN_SECONDS, STOP_SECONDS = 0.1, 15
 
 
 def url() -> str:
@@ -96,7 +99,7 @@ def _run_here(line: str, release: str, reference: str, version: str) -> None:
     had_one, served = name.inspect("{{.Id}}") is not None, running(url())
     if had_one:
         docker("rename", name.name, before.name)
-        docker("stop", "--time", "15", before.name)  # it drains
+        docker("stop", "--time", str(STOP_SECONDS), before.name)  # it drains
     try:
         _start(line, reference, version)
         if not wait(url(), release, READY_SECONDS, alive=[name]):
@@ -144,8 +147,7 @@ def _start(line: str, reference: str, version: str) -> None:
         f"--volume={line}-predictions:/predictions",
         # By name alone: a value among the arguments could be read by every process of this host.
         *(f"--env={variable}" for variable in passed(os.environ)),
-        # Nobody stands between the port and its clients who would have to learn that it ends.
-        environment={"MODEL_VERSION": version, "PREDICTION_LOG": log, "DRAIN_SECONDS": "0.1"},
+        environment={"MODEL_VERSION": version, "PREDICTION_LOG": log, "DRAIN_SECONDS": str(DRAIN_SECONDS)},
     )
 
 

@@ -8,11 +8,14 @@ import json
 import signal
 import socket
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pytest
 import uvicorn
 
+from pipelines.release import deploy
+from serving import limits
 from serving import server as server_of
 from tests.serving import live
 from tests.serving.samples import GOOD
@@ -180,6 +183,79 @@ def test_while_it_ends_the_service_answers_is_not_ready_and_asks_to_leave_the_co
     assert (answer.status, answer.headers["connection"]) == (200, "close")
     assert live.ask(probe, "GET", "/readyz").status == 503
     assert service.process.wait(60) == 0
+
+
+def unread(service, batches):
+    """A connection on which batches of 10,000 rows have been sent, and no answer is read."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.connect(("127.0.0.1", service.port))
+    body = json.dumps([GOOD] * 10_000).encode()
+    head = b"POST /predict_batch HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+
+    def send():
+        with suppress(OSError):
+            for _ in range(batches):
+                connection.sendall(head % len(body) + body)
+
+    threading.Thread(target=send, daemon=True).start()
+    return connection
+
+
+def test_a_client_that_does_not_read_its_answers_does_not_keep_it_from_ending_with_its_log_written(logistic, tmp_path):
+    wide = {**live.LIMITS, "max_batch_rows": 10_000, "max_body_mb": 5}
+    with live.serve(tmp_path, logistic.model.parent, wide, DRAIN_SECONDS="0.1") as service, unread(service, 8):
+        while not service.counters().get(("mainline_request_seconds_count", "/predict_batch")):
+            assert service.process.poll() is None
+        service.ask("POST", "/predict", GOOD, x_request_id="last")
+        assert service.stop() == 0
+    logged = service.log()["request_id"].to_pylist()
+    assert "last" in logged
+    assert len(logged) % 10_000 == 1
+    assert "Traceback" not in service.stderr()
+
+
+def test_a_request_that_is_not_whole_in_time_is_refused_at_the_end(service):
+    with half_sent(service, "half") as connection:
+        service.ask("GET", "/livez")
+        service.process.send_signal(signal.SIGTERM)
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        assert (answer.status, answer.headers["connection"]) == (503, "close")
+        assert json.loads(answer.read())["error"] == "the service ends and waits no longer"
+    assert service.process.wait(60) == 0
+    assert "Traceback" not in service.stderr()
+
+
+def test_the_deployment_waits_longer_than_the_end_takes():
+    assert deploy.DRAIN_SECONDS + limits.END_SECONDS < deploy.STOP_SECONDS
+    parts = limits.LATE_SECONDS, limits.ANSWER_SECONDS, 2 * limits.WORD_SECONDS, limits.LOG_SECONDS
+    assert sum(parts) < limits.END_SECONDS
+    assert min(parts) > 0
+
+
+def test_the_last_requests_have_half_a_second_as_long_as_anybody_is_connected(monkeypatch):
+    """With a clock of its own, which only `sleep` moves."""
+    slept = []
+
+    async def sleep(seconds):
+        slept.append(seconds)
+        if sum(slept) > leaves:
+            state.connections.clear()
+
+    async def waits():
+        slept.clear()
+        state.connections.add("somebody")
+        await server.late()
+        return sum(slept)
+
+    server = server_of.Server(uvicorn.Config(None))
+    state = server.server_state
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    leaves = 0.3
+    assert 0.3 < asyncio.run(waits()) < 0.35
+    leaves = 60
+    assert asyncio.run(waits()) == pytest.approx(0.5)
 
 
 def test_a_second_signal_loses_nothing_either(service):
