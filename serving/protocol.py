@@ -55,6 +55,7 @@ class Protocol(HttpToolsProtocol):
         super().__init__(**uvicorn)
         self._seconds = seconds
         self._since = self.loop.time()
+        self._over = False
 
     def connection_made(self, transport: Any) -> None:
         """A client is here."""
@@ -81,11 +82,30 @@ class Protocol(HttpToolsProtocol):
         return (cycle is None or cycle.response_complete) and not self.transport.is_closing()
 
     def _refuse(self, status: int, message: str) -> None:
-        self.transport.write(unasked(status, message))
-        self.transport.close()
+        """Say why the connection ends, where that cannot be taken for the answer to an earlier request."""
+        if not self._last():
+            self.transport.write(unasked(status, message))
+            self.transport.close()
+
+    def _last(self) -> bool:
+        """Let the connection end with the answers to what came whole, and read no more; whether there are any."""
+        self._over = True
+        cycle: Any = self.cycle
+        if cycle is None or cycle.response_complete:
+            return False
+        if not cycle.more_body:
+            cycle.keep_alive = False
+            return True
+        if self.pipeline:  # half a request, behind others
+            self.pipeline.popleft()
+            self.timeout_keep_alive = 0
+            return True
+        return False
 
     def data_received(self, data: bytes) -> None:
         """Parse what came. The timer runs on until there is a head, whatever comes before it."""
+        if self._over:
+            return
         try:
             try:
                 self.parser.feed_data(data)
@@ -132,14 +152,6 @@ class Protocol(HttpToolsProtocol):
 
         Else asyncio would close at once, and lose what Joining keeps until the step ends.
         """
-        cycle: Any = self.cycle
-        if cycle is None or cycle.response_complete:
-            self.transport.close()
-        elif not cycle.more_body:
-            cycle.keep_alive = False
-        elif self.pipeline:  # half a request, behind others
-            self.pipeline.popleft()
-            self.timeout_keep_alive = 0
-        else:
+        if not self._last():
             self.transport.close()
         return True

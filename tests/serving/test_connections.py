@@ -153,6 +153,33 @@ def test_a_tunnel_or_a_wrong_address_is_refused_and_nothing_that_follows_is_read
         assert [status for status, _ in answers(connection)] == [400]
 
 
+# Nonsense.
+
+
+@pytest.mark.parametrize("rows", [None, 100], ids=["row", "batch of 100, which a thread scores"])
+def test_what_came_before_something_that_is_not_http_is_answered_first_and_alone(service, rows):
+    asked = request("whole") if rows is None else request("whole", batch(rows), "/predict_batch")
+    with opened(service) as connection:
+        connection.sendall(asked + b"this is not HTTP\r\n\r\n" + LAST)
+        assert answers(connection) == [(200, "whole")]
+
+
+def test_what_is_not_http_is_refused_as_anything_is_and_leaves_no_line_behind(service):
+    before = service.stderr()
+    for _ in range(20):
+        with opened(service) as connection:
+            connection.sendall(b"this is not HTTP\r\n\r\n")
+            answer = http.client.HTTPResponse(connection)
+            answer.begin()
+            assert (answer.status, answer.headers["connection"]) == (400, "close")
+            assert json.loads(answer.read()) == {
+                "error": "this is not HTTP",
+                "request_id": answer.headers["x-request-id"],
+                "fields": [],
+            }
+    assert service.stderr() == before
+
+
 # Silence.
 
 
