@@ -56,6 +56,9 @@ class Protocol(HttpToolsProtocol):
         self._seconds = seconds
         self._since = self.loop.time()
         self._over = False
+        self._head = 0  # bytes that came since the part in which a head became whole, or a piece of a body came
+        self._before = 0  # bytes of that part
+        self._part = 0  # bytes of the part that is parsed
 
     def connection_made(self, transport: Any) -> None:
         """A client is here."""
@@ -106,18 +109,38 @@ class Protocol(HttpToolsProtocol):
         """Parse what came. The timer runs on until there is a head, whatever comes before it."""
         if self._over:
             return
+        self._part = len(data)
+        self._head += self._part
         try:
             try:
                 self.parser.feed_data(data)
             except httptools.HttpParserUpgrade as offer:
                 self._ignore(memoryview(data)[offer.args[0] :])
         except httptools.HttpParserError:
-            self._refuse(400, "this is not HTTP")
+            if self._head <= limits.HEAD_BYTES:
+                self._refuse(400, "this is not HTTP")
+        if not self._head:
+            self._before = self._part
+        elif self._head > limits.HEAD_BYTES:
+            self._refuse(431, f"the headers have more than {limits.HEAD_BYTES} bytes")
 
     def on_headers_complete(self) -> None:
         """A request is here; its body is timed where it is read."""
+        # Its size is counted only where it could be too large.
+        if self._before + self._part + self._head > limits.HEAD_BYTES and self._size() > limits.HEAD_BYTES:
+            self._head = limits.HEAD_BYTES + 1
+            raise OverflowError  # data_received refuses it
+        self._head = 0
         self._unset_keepalive_if_required()
         super().on_headers_complete()
+
+    def _size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    def on_body(self, body: bytes) -> None:
+        """What surrounds a part of the body has come to its end."""
+        self._head = 0
+        super().on_body(body)
 
     def _should_upgrade(self) -> bool:
         """Asked where a client offers another protocol: True leaves the request to data_received."""

@@ -10,7 +10,7 @@ import socket
 import sys
 import threading
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 
 import pytest
@@ -178,6 +178,57 @@ def test_what_is_not_http_is_refused_as_anything_is_and_leaves_no_line_behind(se
                 "fields": [],
             }
     assert service.stderr() == before
+
+
+# Much.
+
+LONG = "x" * 9_000
+
+
+def with_headers(name, number, value=LONG):
+    return request(name, extra="".join(f"x-{i}: {value}\r\n" for i in range(number)))
+
+
+def statuses(service, *parts):
+    """Of the answers to what is sent by one client, as far as it can be sent."""
+    with opened(service) as connection:
+        with suppress(ConnectionError):
+            for part in parts:
+                connection.sendall(part)
+                time.sleep(0.01)  # so that parts come one by one, most times
+        return [status for status, _ in answers(connection)]
+
+
+def test_headers_of_up_to_64_kb_are_taken_whatever_came_before_them(service):
+    before = request("before", batch(100) + b" " * 300_000, "/predict_batch")
+    asked = before + with_headers("long", 7) + LAST
+    assert statuses(service, asked) == [200, 200, 200]
+    assert statuses(service, asked[:-70_000], asked[-70_000:-30_000], asked[-30_000:]) == [200, 200, 200]
+
+
+@pytest.mark.parametrize("head", [with_headers("long", 8), with_headers("long", 1, LONG * 8)], ids=["many", "one"])
+def test_headers_of_more_than_64_kb_are_refused(service, head):
+    assert statuses(service, head) == [431]
+    assert statuses(service, head[:30_000], head[30_000:60_000], head[60_000:]) == [431]
+    assert statuses(service, request("before") + head) in ([200], [200, 431])
+
+
+def test_headers_without_an_end_are_refused(service):
+    with opened(service) as connection, suppress(ConnectionError):
+        connection.sendall(b"GET /info HTTP/1.1\r\nx: ")
+        for _ in range(200):
+            connection.sendall(b"x" * 100_000)
+        raise AssertionError("20 MB were taken")
+
+
+@pytest.mark.parametrize("extra", [b"0\r\nx: ", b"1;x="], ids=["trailer", "extension"])
+def test_what_surrounds_a_body_in_chunks_without_an_end_is_refused(service, extra):
+    head = request("endless", b"", extra="transfer-encoding: chunked\r\n").replace(b"content-length: 0\r\n", b"")
+    with opened(service) as connection, suppress(ConnectionError):
+        connection.sendall(head + extra)
+        for _ in range(200):
+            connection.sendall(b"x" * 100_000)
+        raise AssertionError("20 MB were taken")
 
 
 # Silence.
