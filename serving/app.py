@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import msgspec
 import numpy as np
 
-from serving import body, measures, openapi
+from serving import body, limits, measures, openapi
 from serving.drain import Drain
 from serving.errors import SHOWN, Fault, RefusedError, unfit
 from serving.log import Entry, Log
@@ -67,7 +67,7 @@ class App:
         self._counts = counts
         self._release = settings.release.release
         self._threshold = model.signature.threshold
-        self._max_body = settings.max_body
+        self._bodies = body.Room(settings.max_body, limits.BODIES * settings.max_body)
         self._seconds = settings.release.timeout_seconds
         self._rows = Rows(model.signature, settings.release.max_batch_rows)
         # One at a time: the others would only share its time.
@@ -131,7 +131,7 @@ class App:
 
     async def _predict(self, receive: body.Receive, headers: Mapping[bytes, bytes], name: str, started: float) -> bytes:
         body.check_headers(headers)
-        raw = await body.read(receive, headers, self._max_body, self._seconds)
+        raw = await body.read(receive, headers, self._bodies, self._seconds)
         if len(raw) <= _INLINE_BYTES:
             row = self._rows.one(raw)
         else:
@@ -153,7 +153,7 @@ class App:
         self, receive: body.Receive, headers: Mapping[bytes, bytes], name: str, started: float
     ) -> bytes:
         body.check_headers(headers)
-        raw = await body.read(receive, headers, self._max_body, self._seconds)
+        raw = await body.read(receive, headers, self._bodies, self._seconds)
         if len(raw) <= _INLINE_BYTES:
             content, columns, ids, scores = self._score_batch(raw, name)
         else:

@@ -9,6 +9,7 @@ from typing import Any
 from serving.errors import RefusedError
 
 Receive = Callable[[], Awaitable[Any]]
+_SMALL = 16_384  # is scored before anything else is read
 _UTF8 = (b"utf-8", b"utf8", b'"utf-8"')
 
 
@@ -37,58 +38,74 @@ def check_headers(headers: Mapping[bytes, bytes]) -> None:
         raise RefusedError(415, "send the body without a content-encoding", close=True)
 
 
-async def read(receive: Receive, headers: Mapping[bytes, bytes], limit: int, seconds: float) -> bytes:
+class Room:
+    """How much there may be of one body, and of all bodies together that wait or are worked on.
+
+    Attributes:
+        taken: bytes that are there now. Small bodies that come at once are not counted.
+    """
+
+    def __init__(self, one: int, all_together: int) -> None:
+        self.one = one
+        self.taken = 0
+        self._all = all_together
+
+    def take(self, size: int) -> bool:
+        """Whether there is room for so many bytes until the request's task ends."""
+        task = asyncio.current_task()
+        assert task is not None
+        if self.taken + size > self._all:
+            return False
+        self.taken += size
+        task.add_done_callback(lambda _: self._give(size))
+        return True
+
+    def _give(self, size: int) -> None:
+        self.taken -= size
+
+
+async def read(receive: Receive, headers: Mapping[bytes, bytes], room: Room, seconds: float) -> bytes:
     """The whole body.
 
     Raises:
-        RefusedError: 413 for more than `limit` bytes, 408 where it is not whole within `seconds`.
+        RefusedError: 413 for more bytes than there may be, 503 where there is no room for them now, 408 where they are
+            not whole within `seconds`.
         GoneError: if the client went away.
     """
     declared = headers.get(b"content-length", b"")
-    too_large = declared.isdigit() and int(declared[:20]) > limit
-    if too_large and b"expect" in headers:
-        raise _too_large(limit)  # the client waits before it sends
+    refusal = _too_large(room.one) if declared.isdigit() and int(declared[:20]) > room.one else None
+    if refusal is not None and b"expect" in headers:
+        raise refusal  # the client waits before it sends
+    parts: list[bytes] = []
+    size, more = 0, True
     try:
         async with asyncio.timeout(seconds):
-            body = b"" if too_large else await _whole(receive, limit)
-            if body is not None and not too_large:
-                return body
-            # A client that still sends would not read an answer before its end.
-            await _rest(receive)
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise GoneError
+                part, more = message.get("body", b""), message.get("more_body", False)
+                if refusal is None:
+                    size += len(part)
+                    parts.append(part)
+                    if size > room.one:
+                        refusal = _too_large(room.one)
+                    elif (more or size > _SMALL) and not room.take(len(part)):
+                        refusal = _no_room()
+                if refusal is not None:  # it still sends, and would not read an answer before its end
+                    parts.clear()
     except TimeoutError:
-        if not too_large:
+        if refusal is None:
             raise RefusedError(408, f"the body did not come within {seconds:g} s", close=True) from None
-    raise _too_large(limit)
-
-
-async def _whole(receive: Receive, limit: int) -> bytes | None:
-    """The body, or None as soon as it is too large."""
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        raise GoneError
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body"):
-        return body if len(body) <= limit else None
-    parts, size = [body], len(body)
-    while size <= limit:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise GoneError
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if not message.get("more_body"):
-            return b"".join(parts) if size <= limit else None
-    return None
-
-
-async def _rest(receive: Receive) -> None:
-    more = True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise GoneError
-        more = message.get("more_body", False)
+    if refusal is not None:
+        raise refusal
+    return b"".join(parts)
 
 
 def _too_large(limit: int) -> RefusedError:
     return RefusedError(413, f"the body has more than {limit / 1e6:g} MB", close=True)
+
+
+def _no_room() -> RefusedError:
+    message = "there are more bodies than the service has room for; send it again"
+    return RefusedError(503, message, headers=[(b"retry-after", b"1")], close=True)

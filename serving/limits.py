@@ -7,6 +7,7 @@ import resource
 CONNECTIONS = 1_000
 IDLE_SECONDS = 30  # from an answer to the whole head of the next request
 HEAD_BYTES = 65_536  # of a request's first line and headers, and of what surrounds its body in chunks
+BODIES = 10  # of the largest size are kept at once
 # asyncio takes so many at once before it looks at any, and a few turns of the loop pass until one is counted.
 ACCEPTED_AT_ONCE = 16
 WAITING = 1_024  # in the kernel, to be accepted
