@@ -16,7 +16,7 @@ class Drain:
 
     At the first signal the service goes on to answer, says in each answer that the connection ends with it, and is not
     ready any more. So many seconds later, in which clients and balancers take their leave, the server stops to listen,
-    finishes what it has begun, and ends. A second signal reaches the server at once.
+    finishes what it has begun, and ends. A second signal reaches the server at once, instead of the first.
 
     Attributes:
         on: whether the end has been asked for.
@@ -25,6 +25,7 @@ class Drain:
     def __init__(self, seconds: float) -> None:
         self.on = False
         self._seconds = seconds
+        self._timer: asyncio.TimerHandle | None = None
 
     def install(self, loop: asyncio.AbstractEventLoop) -> None:
         """Take over the signals; the server has set its handlers by now. Only for the main thread."""
@@ -35,10 +36,16 @@ class Drain:
 
     def _handler(self, loop: asyncio.AbstractEventLoop, server: Any) -> Any:
         def handle(number: int, frame: FrameType | None) -> None:
-            if self.on:
-                server(number, frame)
-                return
+            # In the loop, where they come one after the other.
+            loop.call_soon_threadsafe(self._end if self.on else self._begin, server, number)
             self.on = True
-            loop.call_soon_threadsafe(loop.call_later, self._seconds, server, number, None)
 
         return handle
+
+    def _begin(self, server: Any, number: int) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._end, server, number)
+
+    def _end(self, server: Any, number: int) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        server(number, None)

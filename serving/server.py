@@ -32,6 +32,9 @@ class Server(uvicorn.Server):
         cut = asyncio.create_task(self._cut())
         await super().shutdown(sockets)
         cut.cancel()
+        if self.force_exit:  # an interrupt too many: uvicorn would leave without closing the log
+            self._abort()
+            await self.lifespan.shutdown()
 
     async def late(self) -> None:
         """Give the last requests their time, as long as anybody is connected."""
@@ -51,5 +54,8 @@ class Server(uvicorn.Server):
         for task in list(self.server_state.tasks):
             task.cancel()  # which the application answers with a refusal
         await asyncio.sleep(limits.WORD_SECONDS)
-        for connection in list(connections):
+        self._abort()
+
+    def _abort(self) -> None:
+        for connection in list(self.server_state.connections):
             connection.transport.abort()

@@ -15,13 +15,14 @@ import pytest
 import uvicorn
 
 from pipelines.release import deploy
-from serving import limits
+from serving import drain, limits
 from serving import server as server_of
 from tests.serving import live
 from tests.serving.samples import GOOD
 
 pytestmark = pytest.mark.xdist_group("serving-drain")
 CLIENTS = 8
+WIDE = {**live.LIMITS, "max_batch_rows": 10_000, "max_body_mb": 5}
 BODY = json.dumps(GOOD).encode()
 HEAD = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n" % len(BODY)
 
@@ -199,14 +200,13 @@ def unread(service, batches):
                 connection.sendall(head % len(body) + body)
 
     threading.Thread(target=send, daemon=True).start()
+    while not service.counters().get(("mainline_request_seconds_count", "/predict_batch")):
+        assert service.process.poll() is None
     return connection
 
 
 def test_a_client_that_does_not_read_its_answers_does_not_keep_it_from_ending_with_its_log_written(logistic, tmp_path):
-    wide = {**live.LIMITS, "max_batch_rows": 10_000, "max_body_mb": 5}
-    with live.serve(tmp_path, logistic.model.parent, wide, DRAIN_SECONDS="0.1") as service, unread(service, 8):
-        while not service.counters().get(("mainline_request_seconds_count", "/predict_batch")):
-            assert service.process.poll() is None
+    with live.serve(tmp_path, logistic.model.parent, WIDE, DRAIN_SECONDS="0.1") as service, unread(service, 8):
         service.ask("POST", "/predict", GOOD, x_request_id="last")
         assert service.stop() == 0
     logged = service.log()["request_id"].to_pylist()
@@ -258,17 +258,57 @@ def test_the_last_requests_have_half_a_second_as_long_as_anybody_is_connected(mo
     assert asyncio.run(waits()) == pytest.approx(0.5)
 
 
-def test_a_second_signal_loses_nothing_either(service):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_loses_nothing_either(service, number):
     service.ask("POST", "/predict", GOOD, x_request_id="first")
     with half_sent(service, "second") as connection:
         service.ask("GET", "/livez")
-        service.process.send_signal(signal.SIGTERM)
-        service.process.send_signal(signal.SIGTERM)
+        service.process.send_signal(number)
+        assert service.ask("GET", "/readyz").status == 503  # two signals that wait together are one
+        service.process.send_signal(number)
         until_refused(service)
         connection.sendall(BODY[20:])
         assert connection.makefile("rb").readline().startswith(b"HTTP/1.1 200 ")
     assert service.process.wait(60) == 0
     assert sorted(service.log()["request_id"].to_pylist()) == ["first", "second"]
+
+
+def test_an_impatient_interrupt_loses_only_what_was_not_answered(logistic, tmp_path):
+    with live.serve(tmp_path, logistic.model.parent, WIDE) as service, unread(service, 8), half_sent(service, "half"):
+        service.ask("POST", "/predict", GOOD, x_request_id="first")
+        service.process.send_signal(signal.SIGINT)
+        until_refused(service)  # the server has been told
+        service.process.send_signal(signal.SIGINT)
+        assert service.process.wait(60) == 0
+    logged = service.log()["request_id"].to_pylist()
+    assert "first" in logged
+    assert "half" not in logged
+    assert "Traceback" not in service.stderr()
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_server_is_told_once_of_one_signal_and_of_two(number, times):
+    told: list[int] = []
+
+    async def signals():
+        waiting = drain.Drain(0.05)
+        waiting.install(asyncio.get_running_loop())
+        for _ in range(times):
+            signal.raise_signal(number)
+        assert waiting.on
+        while not told:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)
+
+    taken = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(one, lambda number, frame: told.append(number)) for one in taken]
+    try:
+        asyncio.run(signals())
+    finally:
+        for one, handler in zip(taken, before, strict=True):
+            signal.signal(one, handler)
+    assert told == [number]
 
 
 def test_an_interrupt_from_the_keyboard_ends_it_as_well(service):
