@@ -100,16 +100,17 @@ class App:
         extra: tuple[tuple[bytes, bytes], ...] = ()
         try:
             if path == "/predict":
-                _only(scope, "POST")
+                _only(scope, headers, "POST")
                 content = await self._predict(receive, headers, name, started)
             elif path == "/predict_batch":
-                _only(scope, "POST")
+                _only(scope, headers, "POST")
                 content = await self._predict_batch(receive, headers, name, started)
             else:
-                content, kind = self._page(scope)
+                close = body.announced(headers)
+                content, kind = self._page(scope, headers)
         except (RefusedError, asyncio.CancelledError) as error:
             refused = error if isinstance(error, RefusedError) else _ENDS
-            status, extra, close = refused.status, refused.headers, refused.close
+            status, extra, close = refused.status, refused.headers, close or refused.close
             content = _encode(_error(refused, name))
         except body.GoneError:
             return
@@ -201,11 +202,11 @@ class App:
         answer = "value" if self._threshold is None else "probability"
         return Fault(answer, "has no finite value for these inputs", row)
 
-    def _page(self, scope: Scope) -> tuple[bytes, bytes]:
+    def _page(self, scope: Scope, headers: Mapping[bytes, bytes]) -> tuple[bytes, bytes]:
         page = self._pages.get(scope["path"])
         if page is None:
             raise RefusedError(404, "there is nothing here; /openapi.json says what there is")
-        _only(scope, "GET", "HEAD")
+        _only(scope, headers, "GET", "HEAD")
         return page()
 
 
@@ -216,10 +217,11 @@ def _fixed(content: bytes) -> Callable[[], tuple[bytes, bytes]]:
     return lambda: (content, _JSON)
 
 
-def _only(scope: Scope, *methods: str) -> None:
+def _only(scope: Scope, headers: Mapping[bytes, bytes], *methods: str) -> None:
     if scope["method"] not in methods:
         allow = ", ".join(methods)
-        raise RefusedError(405, f"use {allow}", headers=[(b"allow", allow.encode())], close=True)
+        close = body.announced(headers)
+        raise RefusedError(405, f"use {allow}", headers=[(b"allow", allow.encode())], close=close)
 
 
 def _error(refused: RefusedError, name: str) -> dict[str, Any]:

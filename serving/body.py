@@ -38,6 +38,11 @@ def check_headers(headers: Mapping[bytes, bytes]) -> None:
         raise RefusedError(415, "send the body without a content-encoding", close=True)
 
 
+def announced(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether there may be a body, which would be taken for the next request, or the other way round, if not read."""
+    return headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
+
+
 class Room:
     """How much there may be of one body, and of all bodies together that wait or are worked on.
 

@@ -51,6 +51,9 @@ def answers(connection):
     return found
 
 
+LAST = request("last", extra="connection: close\r\n")
+
+
 @pytest.fixture(scope="module")
 def service(logistic, tmp_path_factory):
     with live.serve(tmp_path_factory.mktemp("connections"), logistic.model.parent) as running:
@@ -96,7 +99,6 @@ def test_a_client_that_ends_its_side_before_its_request_is_whole_is_let_go(servi
 
 # As Java's client asks by default where the address is not https.
 H2C = "connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAEAAEAAAAIAAAAB\r\n"
-LAST = request("last", extra="connection: close\r\n")
 
 
 @pytest.mark.parametrize("extra", [H2C, "upgrade: websocket\r\nconnection: keep-alive, upgrade\r\n"], ids=["h2c", "ws"])
@@ -151,6 +153,46 @@ def test_a_tunnel_or_a_wrong_address_is_refused_and_nothing_that_follows_is_read
             head.encode() + b" HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n" + LAST
         )
         assert [status for status, _ in answers(connection)] == [400]
+
+
+# A body that is not read.
+
+
+def unread(method, path, kind="application/json"):
+    """A head that announces a body which its client may keep to itself, since it asks first."""
+    more = f"content-type: {kind}\r\nexpect: 100-continue\r\ncontent-length: 500"
+    return f"{method} {path} HTTP/1.1\r\nhost: x\r\n{more}\r\n\r\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (unread("POST", "/nope"), 404),
+        (unread("PUT", "/predict"), 405),
+        (unread("POST", "/info"), 405),
+        (unread("POST", "/predict", "text/plain"), 415),
+        (unread("GET", "/info"), 200),
+        (unread("GET", "/nope").replace(b"content-length: 500", b"transfer-encoding: chunked"), 404),
+    ],
+)
+def test_where_a_body_was_announced_and_not_read_the_connection_ends_with_the_answer(service, head, status):
+    with opened(service) as connection:
+        connection.sendall(head)
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        assert (answer.status, answer.headers["connection"]) == (status, "close")
+        assert answer.read()
+        assert connection.recv(1) == b""
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("GET", "/nope", 404), ("GET", "/predict", 405), ("GET", "/info", 200)]
+)
+def test_a_request_without_a_body_leaves_the_connection_open(service, method, path, status):
+    head = f"{method} {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n".encode()
+    with opened(service) as connection:
+        connection.sendall(head + LAST)
+        assert [found for found, _ in answers(connection)] == [status, 200]
 
 
 # Nonsense.
