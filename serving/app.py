@@ -99,6 +99,8 @@ class App:
         status, kind, close = 200, _JSON, False
         extra: tuple[tuple[bytes, bytes], ...] = ()
         try:
+            if len(headers) < len(scope["headers"]):
+                body.check_once(scope["headers"])
             if path == "/predict":
                 _only(scope, headers, "POST")
                 content = await self._predict(receive, headers, name, started)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from serving.errors import RefusedError
 
 Receive = Callable[[], Awaitable[Any]]
+_ONCE = (b"content-type", b"content-encoding", b"content-length")
 _SMALL = 16_384  # is scored before anything else is read
 _UTF8 = (b"utf-8", b"utf8", b'"utf-8"')
 
@@ -34,13 +35,25 @@ def check_headers(headers: Mapping[bytes, bytes]) -> None:
             key, _, value = parameter.partition(b"=")
             if key.strip() == b"charset" and value.strip() not in _UTF8:
                 raise RefusedError(415, "send JSON in UTF-8", close=True)
-    if headers.get(b"content-encoding", b"identity") != b"identity":
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise RefusedError(415, "send the body without a content-encoding", close=True)
 
 
 def announced(headers: Mapping[bytes, bytes]) -> bool:
     """Whether there may be a body, which would be taken for the next request, or the other way round, if not read."""
     return headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
+
+
+def check_once(headers: Sequence[tuple[bytes, bytes]]) -> None:
+    """Refuse headers that say two things of the body; elsewhere the last of a name counts.
+
+    Raises:
+        RefusedError: 400.
+    """
+    names = [name for name, _ in headers]
+    for name in _ONCE:
+        if names.count(name) > 1:
+            raise RefusedError(400, f"the header {name.decode()} comes more than once", close=True)
 
 
 class Room:

@@ -288,6 +288,42 @@ def test_a_packed_body_is_refused(service):
     assert service.ask("POST", "/predict", b"\x1f\x8b", content_encoding="gzip").status == 415
 
 
+@pytest.mark.parametrize("name", ["identity", "Identity", "IDENTITY"])
+def test_a_body_that_says_that_it_is_not_packed_is_taken(service, name):
+    assert service.ask("POST", "/predict", GOOD, content_encoding=name).status == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "last"),
+    [
+        ("content-encoding", "gzip", "identity"),
+        ("content-encoding", "identity", "identity"),
+        ("Content-Type", "text/plain", "application/json"),
+        ("content-length", "3", "200"),
+    ],
+)
+def test_a_header_of_the_body_that_comes_twice_is_refused(service, name, first, last):
+    headers = {"content-type": "application/json", "content-length": "2"}
+    headers.pop(name.lower(), None)
+    lines = [*headers.items(), (name, first), (name.lower(), last)]
+    with socket.create_connection(("127.0.0.1", service.port), timeout=60) as connection:
+        head = "".join(f"{key}: {value}\r\n" for key, value in lines)
+        connection.sendall(f"POST /predict HTTP/1.1\r\nhost: x\r\n{head}\r\n{{}}".encode())
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        assert (answer.status, answer.headers["connection"]) == (400, "close")
+
+
+def test_another_header_may_come_twice(service):
+    body = json.dumps(GOOD).encode()
+    with socket.create_connection(("127.0.0.1", service.port), timeout=60) as connection:
+        lines = "via: a\r\nvia: b\r\ncontent-type: application/json\r\n"
+        connection.sendall(
+            f"POST /predict HTTP/1.1\r\nhost: x\r\n{lines}content-length: {len(body)}\r\n\r\n".encode() + body
+        )
+        assert connection.makefile("rb").readline().startswith(b"HTTP/1.1 200 ")
+
+
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
