@@ -14,22 +14,24 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+_PROBES = frozenset({"/livez", "/readyz"})
+
 
 class Front:
-    """Hands the paths of the model straight to their application, and all else (probes, start, end) to BentoML's.
+    """Hands probes, start and end to BentoML's application, and all else straight to the model's.
 
     What BentoML puts around an application costs more than a prediction does; its time-out alone keeps a timer of 60
-    seconds for each request that has been answered long ago.
+    seconds for each request that has been answered long ago. It has pages of its own besides, such as another, empty
+    description of the service.
     """
 
-    def __init__(self, app: Any, bentoml: Any, paths: frozenset[str]) -> None:
+    def __init__(self, app: Any, bentoml: Any) -> None:
         self._app = app
         self._bentoml = bentoml
-        self._paths = paths
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer a request."""
-        mine = scope["type"] == "http" and scope["path"] in self._paths
+        mine = scope["type"] == "http" and scope["path"] not in _PROBES
         await (self._app if mine else self._bentoml)(scope, receive, send)
 
 
@@ -51,13 +53,12 @@ def _serve() -> None:
     import uvicorn
 
     from serving import limits, runtime
-    from serving.app import PATHS
     from serving.protocol import Protocol
     from serving.server import Server
     from serving.service import Predictions
 
     # The decorator gives an object of BentoML's that the type checker takes for the class.
-    front = Front(runtime.app(), Predictions.to_asgi(is_main=True), PATHS)  # type: ignore[attr-defined]
+    front = Front(runtime.app(), Predictions.to_asgi(is_main=True))  # type: ignore[attr-defined]
     gc.freeze()  # what is there by now stays: the collector need not visit it again and again
     config = uvicorn.Config(
         front,

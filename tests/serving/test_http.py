@@ -339,11 +339,14 @@ def test_another_method_is_refused_and_the_right_one_named(service, method, path
     assert (answer.status, answer.headers["allow"]) == (405, allowed)
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/predict/", "/Predict", "/docs.json", "/static_content/", "/../models/model.onnx"]
-)
-def test_there_is_nothing_at_another_path(service, path):
-    assert service.ask("GET", path).status == 404
+ELSEWHERE = ["/", "/predict/", "/Predict", "/docs.json", "/schema.json", "/healthz", "/static_content/", "/livez/", "*"]
+
+
+@pytest.mark.parametrize("path", [*ELSEWHERE, "/../models/model.onnx"])
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
+def test_there_is_nothing_at_another_path(service, method, path):
+    answer = service.ask(method, path)
+    assert (answer.status, set(answer.body)) == (404, {"error", "request_id", "fields"})
 
 
 # Connections and names.
