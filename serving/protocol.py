@@ -1,12 +1,7 @@
-"""The server's protocol, which sends the head and the body of an answer together.
-
-uvicorn writes one after the other, and asyncio hands each to the system at once: two calls, two packets, and a client
-that wakes twice. It is the largest part of what a prediction costs beyond its score.
-"""
+"""The server's protocol: uvicorn's, with limits to what a client may send and how long it may be silent."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import httptools
@@ -14,34 +9,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from serving import limits
 from serving.errors import unasked
-
-
-class Joining:
-    """A transport that sends what is written in one step of the loop as one; all else is the transport's own."""
-
-    def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._parts: list[bytes] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        """Keep the data until the step ends."""
-        if not self._parts:
-            self._loop.call_soon(self._send)
-        self._parts.append(data)
-
-    def close(self) -> None:
-        """Send what waits, and close."""
-        self._send()
-        self._transport.close()
-
-    def _send(self) -> None:
-        if self._parts:
-            self._transport.write(b"".join(self._parts))
-            self._parts.clear()
+from serving.transport import Joining
 
 
 class Protocol(HttpToolsProtocol):
@@ -62,7 +30,7 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         """A client is here."""
-        super().connection_made(Joining(transport, self.loop))  # type: ignore[arg-type]
+        super().connection_made(Joining(transport, self.loop, self._seconds))  # type: ignore[arg-type]
         self.timeout_keep_alive_task = self.loop.call_later(self._seconds, self.timeout_keep_alive_handler)
         if len(self.connections) > limits.connections():
             self._make_room()
@@ -169,6 +137,12 @@ class Protocol(HttpToolsProtocol):
             raise httptools.HttpParserError("this is no proxy")
         headers = [b"%s: %s\r\n" % header for header in self.headers if header[0] != b"upgrade"]
         return b"%s %s HTTP/%s\r\n%s\r\n" % (method, self.url, version, b"".join(headers))
+
+    def pause_writing(self) -> None:
+        """The client does not read as fast as it is answered."""
+        super().pause_writing()
+        joining: Any = self.transport
+        joining.watch()
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """The client has said all, and may still listen: what it asked for is answered, then the connection ends.

@@ -12,6 +12,7 @@ import threading
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
+from pathlib import Path
 
 import pytest
 import uvicorn
@@ -344,6 +345,27 @@ def test_a_client_that_has_been_answered_and_sends_anything_but_a_head_is_let_go
         one.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
         assert one.recv(1_000).startswith(b"HTTP/1.1 200 ")
         until_closed(one, b"\r\n")
+
+
+def established(service, connection):
+    """Whether the service has not closed its side."""
+    ends = f":{service.port:04X}", f":{connection.getsockname()[1]:04X}"
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
+    return any((local[-5:], remote[-5:], state) == (*ends, "01") for _, local, remote, state, *_ in lines)
+
+
+def test_a_client_that_does_not_read_its_answers_is_let_go(impatient):
+    asked = request("unread", batch(100), "/predict_batch") * 1_000
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", impatient.port))
+        connection.setblocking(False)
+        deadline = time.monotonic() + 60
+        while established(impatient, connection):
+            assert time.monotonic() < deadline
+            with suppress(BlockingIOError, ConnectionError):
+                asked = asked[connection.send(asked[:1_000_000]) :]
+            time.sleep(0.01)
 
 
 # Many.
