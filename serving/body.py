@@ -25,9 +25,7 @@ def check_headers(headers: Mapping[bytes, bytes]) -> None:
         RefusedError: 415.
     """
     kind = headers.get(b"content-type", b"")
-    if kind == b"application/json":
-        pass
-    else:
+    if kind != b"application/json":
         name, *parameters = (part.strip().lower() for part in kind.split(b";"))
         if name != b"application/json":
             raise RefusedError(415, "send JSON with the header content-type: application/json", close=True)
