@@ -22,6 +22,7 @@ from pathlib import Path
 import pytest
 
 from tests.fixtures_repo import ROOT, Repo, merge, point_at_cache
+from tests.in_process import must, verb
 
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 
@@ -162,9 +163,12 @@ class Shop:
 
     def release(self, *arguments: str, code: int = 0, **environment: str) -> str:
         """`python -m pipelines release run` (or another action), which must end with `code`; what it printed."""
-        done = self.repo.verb("release", *(arguments or ("run",)), **{**self.environment, **environment})
-        assert done.code == code, done.out
-        return done.out
+        return must(verb(self.repo, "release", *(arguments or ("run",)), **self.environment | environment), code).out
+
+    def release_apart(self, *arguments: str, **environment: str) -> str:
+        """The same in a process of its own."""
+        done = self.repo.verb("release", *(arguments or ("run",)), **self.environment | environment)
+        return must(done).out
 
     def commit(self, message: str) -> str:
         """Commit all there is on main and push it; the commit."""
