@@ -10,12 +10,13 @@ from serving.signature import Field, Signature
 from serving.times import MAX_EPOCH, PATTERN
 
 _ERRORS = {
-    "400": "The body is not JSON, or has a key twice.",
+    "400": "The body is not JSON, has a key twice, or a header about it comes twice.",
     "408": "The body did not come in time.",
     "413": "The body is too large.",
     "415": "The body is not JSON in UTF-8.",
     "422": "A row does not fit the signature, each field at fault being named, or has no finite prediction.",
-    "503": "A large body was not worked through in time; nothing was logged.",
+    "503": "There is no room for the body now, it was not worked through in time, or the service ends; nothing was "
+    "logged. Send it again.",
 }
 _ID = {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"}
 
