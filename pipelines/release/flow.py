@@ -61,12 +61,11 @@ def release(revision: str) -> int:
     assignment = None
     try:
         assignment = _released(found, registry, progress)
-    except Renamed as newer:
-        print(f"Superseded: {newer}. Nothing of this commit goes into production.")
-        return 0
     except Superseded as newer:
-        # Whatever this run put there before it noticed, git says what must be there.
         print(f"Superseded: {newer}. Nothing of this commit goes into production.")
+        if isinstance(newer, Renamed):
+            return 0
+        # Whatever this run put there before it noticed, git says what must be there.
     except MainlineError:
         _lead_back(found, progress)
         raise

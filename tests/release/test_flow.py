@@ -126,6 +126,14 @@ def world(line: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     return made
 
 
+@pytest.fixture
+def live(world: World) -> World:
+    """A world whose model `m1` is in production, as fraud@v1.0.0 by fraud#production#1."""
+    world.put("m1")
+    world.release()
+    return world
+
+
 def pushes_die(monkeypatch: pytest.MonkeyPatch, kind: str) -> Any:
     """A process that is killed just before it pushes a tag of a kind."""
     real = tagging._push
@@ -151,14 +159,12 @@ def test_killed_before_a_tag_is_pushed_nothing_counts_and_the_next_run_makes_it(
     world.check("m1", "fraud@v1.0.0", 1)
 
 
-def test_a_tag_that_was_never_pushed_says_nothing_about_production(world: World) -> None:
-    world.put("m1")
-    world.release()
+def test_a_tag_that_was_never_pushed_says_nothing_about_production(live: World) -> None:
     said = tags.assignments("fraud")[0].said.model_copy(update={"release": "b" * 12})
     git("tag", "--annotate", "--cleanup=verbatim", "-m", said.to_yaml(), "fraud#production#2")
-    world.release("reconcile")
+    live.release("reconcile")
     assert git("tag").split() == ["fraud#production#1", "fraud@v1.0.0"]
-    world.check("m1", "fraud@v1.0.0", 1)
+    live.check("m1", "fraud@v1.0.0", 1)
 
 
 def test_a_tag_that_another_clone_pushed_by_the_same_name_takes_the_place_of_ours(world: World) -> None:
@@ -179,13 +185,11 @@ def test_tags_of_other_lines_and_of_people_stay(world: World) -> None:
 
 
 @pytest.mark.parametrize("action", ["run", "image"])
-def test_only_what_is_on_main_is_released(world: World, action: str) -> None:
-    world.put("m1")
-    world.release()
+def test_only_what_is_on_main_is_released(live: World, action: str) -> None:
     git("checkout", "--quiet", "-b", "feature")
-    world.put("m2", push=False)
-    assert "is not on origin's main" in world.release(action, code=2)
-    world.check("m1", "fraud@v1.0.0", 1)
+    live.put("m2", push=False)
+    assert "is not on origin's main" in live.release(action, code=2)
+    live.check("m1", "fraud@v1.0.0", 1)
 
 
 def test_who_let_a_model_onto_main_is_told_also_where_a_document_is_released_after_it(
@@ -226,62 +230,52 @@ def test_a_merge_commit_is_asked_for_and_not_the_branch_it_merged(
     assert asked == [git("rev-parse", f"{merge}^")]
 
 
-def test_where_github_does_not_answer_nothing_is_deployed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    world.put("m1")
-    world.release()
+def test_where_github_does_not_answer_nothing_is_deployed(live: World, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def of(commit: str) -> people.People:
         raise Refused("GitHub answers 403", "Mend the token.")
 
     monkeypatch.setattr(people, "of", of)
-    world.put("m2")
-    world.release(code=1)
-    assert len(world.deployed) == 1
-    world.check("m1", "fraud@v1.0.0", 1)
+    live.put("m2")
+    live.release(code=1)
+    assert len(live.deployed) == 1
+    live.check("m1", "fraud@v1.0.0", 1)
 
 
-def test_a_deployment_that_fails_late_is_led_back_to_what_production_is(world: World) -> None:
-    world.put("m1")
-    world.release()
-    world.put("m2")
-    world.broken = release_id("HEAD")
-    assert "fails late" in world.release(code=1)
-    world.check("m1", "fraud@v1.0.0", 1)
+def test_a_deployment_that_fails_late_is_led_back_to_what_production_is(live: World) -> None:
+    live.put("m2")
+    live.broken = release_id("HEAD")
+    assert "fails late" in live.release(code=1)
+    live.check("m1", "fraud@v1.0.0", 1)
 
 
-def test_where_the_assignment_cannot_be_pushed_the_service_is_led_back(world: World, tmp_path: Path) -> None:
-    world.put("m1")
-    world.release()
-    world.put("m2")
+def test_where_the_assignment_cannot_be_pushed_the_service_is_led_back(live: World, tmp_path: Path) -> None:
+    live.put("m2")
     hook = tmp_path / "origin.git/hooks/update"
     hook.write_text('#!/bin/sh\ncase "$1" in *"#"*) echo "protected tag" >&2; exit 1;; esac\n')
     hook.chmod(0o755)
-    assert "protected tag" in world.release(code=3)
-    world.check("m1", "fraud@v1.0.0", 1)
+    assert "protected tag" in live.release(code=3)
+    live.check("m1", "fraud@v1.0.0", 1)
     hook.unlink()
-    world.release()
-    world.check("m2", "fraud@v1.1.0", 2)
+    live.release()
+    live.check("m2", "fraud@v1.1.0", 2)
 
 
 @pytest.mark.parametrize("by_hand", [("--annotate", "-m", "by a person"), ()])
-def test_a_version_that_somebody_tagged_by_hand_is_stepped_over(world: World, by_hand: tuple[str, ...]) -> None:
-    world.put("m1")
-    world.release()
+def test_a_version_that_somebody_tagged_by_hand_is_stepped_over(live: World, by_hand: tuple[str, ...]) -> None:
     git("tag", *by_hand, "fraud@v1.1.0")
     git("push", "--quiet", "origin", "fraud@v1.1.0")
-    world.put("m2")
-    world.release()
-    world.check("m2", "fraud@v1.2.0", 2)
+    live.put("m2")
+    live.release()
+    live.check("m2", "fraud@v1.2.0", 2)
 
 
-def test_an_assignment_that_somebody_tagged_by_hand_is_stepped_over(world: World) -> None:
-    world.put("m1")
-    world.release()
+def test_an_assignment_that_somebody_tagged_by_hand_is_stepped_over(live: World) -> None:
     git("tag", "fraud#production#2")
     git("push", "--quiet", "origin", "fraud#production#2")
-    world.put("m2")
-    world.release()
-    world.check("m2", "fraud@v1.1.0", 3)
+    live.put("m2")
+    live.release()
+    live.check("m2", "fraud@v1.1.0", 3)
 
 
 def test_a_metric_that_is_no_number_holds_no_release_up(world: World) -> None:
@@ -294,34 +288,30 @@ def test_a_metric_that_is_no_number_holds_no_release_up(world: World) -> None:
     assert "average_precision" not in tags.assignments("fraud")[0].said.metrics
 
 
-def test_what_main_reverted_stays_out_also_when_main_went_on(world: World) -> None:
-    world.put("m1")
-    world.release()
-    reverted = world.put("m2")
-    world.put("m1")
-    world.put("m3")  # not released yet
+def test_what_main_reverted_stays_out_also_when_main_went_on(live: World) -> None:
+    reverted = live.put("m2")
+    live.put("m1")
+    live.put("m3")  # not released yet
     git("checkout", "--quiet", reverted)
-    assert "Superseded: main went back to fraud@v1.0.0" in world.release()
-    world.check("m1", "fraud@v1.0.0", 1)
+    assert "Superseded: main went back to fraud@v1.0.0" in live.release()
+    live.check("m1", "fraud@v1.0.0", 1)
 
 
 def test_a_revert_that_finds_nothing_to_release_while_the_reverted_is_assigned_wins(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    live: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.put("m1")
-    world.release()
-    world.put("m2")
-    other, real = world.other(), tagging.assign
+    live.put("m2")
+    other, real = live.other(), tagging.assign
 
     def assign(name: str, version: tags.Version, said: tags.Annotation) -> tags.Assignment:
         monkeypatch.setattr(tagging, "assign", real)
         other.put("m1")
-        assert "Nothing to release" in world.release(where=other.clone)
+        assert "Nothing to release" in live.release(where=other.clone)
         return real(name, version, said)
 
     monkeypatch.setattr(tagging, "assign", assign)
-    assert "main went back to fraud@v1.0.0 meanwhile" in world.release()
-    world.check("m1", "fraud@v1.0.0", 3)
+    assert "main went back to fraud@v1.0.0 meanwhile" in live.release()
+    live.check("m1", "fraud@v1.0.0", 3)
 
 
 def test_a_commit_of_a_line_that_main_has_renamed_takes_nobodys_place(world: World) -> None:
@@ -350,74 +340,62 @@ def test_the_deployment_is_that_of_the_commit_in_production(world: World, monkey
 
 
 def test_an_image_that_is_gone_is_built_again_by_whatever_release_comes_next(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    live: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.put("m1")
-    world.release()
-    world.lost.add(digest(release_id("HEAD")))
+    live.lost.add(digest(release_id("HEAD")))
     monkeypatch.setattr(provide, "image", lambda found, registry, progress: (digest("c" * 12), True))
-    world.commit("document it")
-    out = world.release()
+    live.commit("document it")
+    out = live.release()
     assert "Nothing to release" in out and "recorded by fraud#production#2" in out
-    world.check("m1", "fraud@v1.0.0", 2)
+    live.check("m1", "fraud@v1.0.0", 2)
 
 
-def test_an_image_that_is_built_again_byte_for_byte_needs_no_record(world: World) -> None:
-    world.put("m1")
-    world.release()
-    world.lost.add(digest(release_id("HEAD")))
-    assert "The image of fraud@v1.0.0 is gone." in world.release("reconcile")
-    world.check("m1", "fraud@v1.0.0", 1)
+def test_an_image_that_is_built_again_byte_for_byte_needs_no_record(live: World) -> None:
+    live.lost.add(digest(release_id("HEAD")))
+    assert "The image of fraud@v1.0.0 is gone." in live.release("reconcile")
+    live.check("m1", "fraud@v1.0.0", 1)
 
 
 def test_an_image_that_is_built_again_must_be_signed_where_images_are(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    live: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.put("m1")
-    world.release()
-    world.lost.add(digest(release_id("HEAD")))
+    live.lost.add(digest(release_id("HEAD")))
     monkeypatch.setattr(provide, "image", lambda found, registry, progress: (digest("c" * 12), True))
 
     def verify(reference: str) -> str:
         raise Refused(f"{reference} is not signed", "Run the workflow release.")
 
     monkeypatch.setattr(signed, "verify", verify)
-    assert "is not signed" in world.release("reconcile", code=1)
-    world.check("m1", "fraud@v1.0.0", 1)
+    assert "is not signed" in live.release("reconcile", code=1)
+    live.check("m1", "fraud@v1.0.0", 1)
 
 
 def test_a_release_that_ends_while_a_lost_image_is_built_again_wins(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    live: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.put("m1")
-    world.release()
-    world.lost.add(digest(release_id("HEAD")))
-    other, real = world.other(), provide.image
+    live.lost.add(digest(release_id("HEAD")))
+    other, real = live.other(), provide.image
 
     def image(*given: Any) -> tuple[str, bool]:
         monkeypatch.setattr(provide, "image", real)
         other.put("m2")
-        world.release(where=other.clone)
+        live.release(where=other.clone)
         return digest("c" * 12), True
 
     monkeypatch.setattr(provide, "image", image)
-    assert "fraud@v1.1.0 is in production as fraud#production#2" in world.release("reconcile")
-    world.check("m2", "fraud@v1.1.0", 2)
+    assert "fraud@v1.1.0 is in production as fraud#production#2" in live.release("reconcile")
+    live.check("m2", "fraud@v1.1.0", 2)
 
 
-def test_reconciling_knows_the_remote_of_the_environment(world: World, tmp_path: Path) -> None:
-    world.put("m1")
-    world.release()
-    world.release("reconcile", DVC_REMOTE_URL=str(tmp_path / "remote"))
+def test_reconciling_knows_the_remote_of_the_environment(live: World, tmp_path: Path) -> None:
+    live.release("reconcile", DVC_REMOTE_URL=str(tmp_path / "remote"))
     assert has_remote()
 
 
-def test_an_assignment_without_a_version_is_named_and_nothing_is_touched(world: World) -> None:
-    world.put("m1")
-    world.release()
+def test_an_assignment_without_a_version_is_named_and_nothing_is_touched(live: World) -> None:
     said = tags.assignments("fraud")[0].said.model_copy(update={"release": "b" * 12, "version": "fraud@v9.0.0"})
     git("tag", "--annotate", "--cleanup=verbatim", "-m", said.to_yaml(), "fraud#production#2",
         env={"GIT_COMMITTER_DATE": "4000000000 +0000"})  # fmt: skip
     git("push", "--quiet", "origin", "fraud#production#2")
-    assert "which no version's tag registers" in world.release("reconcile", code=1)
-    assert len(world.deployed) == 1
+    assert "which no version's tag registers" in live.release("reconcile", code=1)
+    assert len(live.deployed) == 1
