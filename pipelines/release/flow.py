@@ -144,11 +144,13 @@ def _not_superseded(found: Candidate) -> None:
 def _registered(found: Candidate, reference: str, signature: Signature) -> Version:
     """The version of the release: the registered one, else a new one on this commit."""
     for _ in range(RETRIES):
-        if version := tags.version_of(found.name, found.release):
+        # The numbers are read first, and the versions once: what another run makes in between takes its number.
+        taken, known = tags.numbers(found.name), tags.versions(found.name)
+        if version := next((each for each in known if each.release == found.release), None):
             return version
         said = annotation.of_version(found, reference, signature)
         try:
-            number = tagging.next_number(tags.versions(found.name), tags.numbers(found.name), said)
+            number = tagging.next_number(known, taken, said)
             return tagging.register(found.name, number, found.commit, said)
         except Taken:
             continue
@@ -158,12 +160,13 @@ def _registered(found: Candidate, reference: str, signature: Signature) -> Versi
 def _assigned(found: Candidate, version: Version, said: Annotation) -> Assignment:
     """Put the assignment's tag on origin; whoever pushes first has won."""
     for _ in range(RETRIES):
+        counter = tagging.next_counter(found.name)
         _not_superseded(found)
         now = tags.newest(found.name)
         if now and (now.release, now.main_commit) == (found.release, found.commit):
             return now  # another run of the same commit was faster
         try:
-            return tagging.assign(found.name, version, said)
+            return tagging.assign(found.name, counter, version, said)
         except Taken:
             continue
     raise tagging.busy()

@@ -105,12 +105,13 @@ def _with_image(now: Assignment, registry: Registry, progress: Progress) -> Assi
     smoke.smoke(reference, found)
     said = now.said.model_copy(update={"image": reference})
     for _ in range(tagging.RETRIES):
+        counter = tagging.next_counter(found.name)
         tags.fetch(found.name)
         newest = tags.newest(found.name)
         if newest is None or newest.release != now.release or registry.exists(newest.said.digest):
             return newest or now  # another run was faster
         try:
-            made = tagging.assign(found.name, version, said)
+            made = tagging.assign(found.name, counter, version, said)
         except Taken:
             continue
         progress.say(f"Built again as {digest[:19]}, recorded by {made.tag}.")

@@ -76,7 +76,12 @@ def register(name: str, number: Number, commit: str, said: Annotation) -> Versio
     return Version(tag, number, commit, said)
 
 
-def assign(name: str, version: Version, said: Annotation) -> Assignment:
+def next_counter(name: str) -> int:
+    """The number of the next assignment. Read it before whatever decides to assign: what comes between takes it."""
+    return tags.highest_counter(name) + 1
+
+
+def assign(name: str, counter: int, version: Version, said: Annotation) -> Assignment:
     """Put a version into production: the commit point of a release.
 
     The tag lies on the version's commit, because GTO shows a bare commit as production otherwise; which commit of main
@@ -87,7 +92,7 @@ def assign(name: str, version: Version, said: Annotation) -> Assignment:
         Refused: if the tag could not be read again.
         Unreachable: if origin cannot be asked.
     """
-    tag = f"{name}#{STAGE}#{tags.highest_counter(name) + 1}"
+    tag = f"{name}#{STAGE}#{counter}"
     _make(tag, name, version.commit, said)
     return next(each for each in tags.assignments(name) if each.tag == tag)
 

@@ -53,7 +53,7 @@ def commit(name: str = "change") -> str:
 def assign(version: Version, **more: object) -> Assignment:
     """Put a version into production."""
     update = {"contract": None, "version": version.tag, "main_commit": git("rev-parse", "HEAD"), **more}
-    return tagging.assign("fraud", version, version.said.model_copy(update=update))
+    return tagging.assign("fraud", tagging.next_counter("fraud"), version, version.said.model_copy(update=update))
 
 
 def register(release: str, number: Number, **more: object) -> Version:

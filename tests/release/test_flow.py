@@ -303,15 +303,33 @@ def test_a_revert_that_finds_nothing_to_release_while_the_reverted_is_assigned_w
     live.put("m2")
     other, real = live.other(), tagging.assign
 
-    def assign(name: str, version: tags.Version, said: tags.Annotation) -> tags.Assignment:
+    def assign(*given: Any) -> tags.Assignment:
         monkeypatch.setattr(tagging, "assign", real)
         other.put("m1")
         assert "Nothing to release" in live.release(where=other.clone)
-        return real(name, version, said)
+        return real(*given)
 
     monkeypatch.setattr(tagging, "assign", assign)
     assert "main went back to fraud@v1.0.0 meanwhile" in live.release()
     live.check("m1", "fraud@v1.0.0", 3)
+
+
+@pytest.mark.parametrize("step", ["register", "assign"])
+def test_of_two_runs_in_one_clone_the_second_finds_what_the_first_has_made(
+    live: World, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    live.put("m2")
+    real = getattr(tagging, step)
+
+    def meanwhile(*given: Any) -> Any:
+        monkeypatch.setattr(tagging, step, real)
+        live.release()
+        return real(*given)
+
+    monkeypatch.setattr(tagging, step, meanwhile)
+    live.release()
+    assert live.at_origin() == ["fraud#production#1", "fraud#production#2", "fraud@v1.0.0", "fraud@v1.1.0"]
+    live.check("m2", "fraud@v1.1.0", 2)
 
 
 def test_a_commit_of_a_line_that_main_has_renamed_takes_nobodys_place(world: World) -> None:

@@ -45,7 +45,8 @@ def released(repo: Repo) -> str:
         if version is None:
             number = tagging.next_number(tags.versions(name), tags.numbers(name), said)
             version = tagging.register(name, number, commit, said)
-        tagging.assign(name, version, said.model_copy(update={"version": version.tag, "main_commit": commit}))
+        assigned = said.model_copy(update={"version": version.tag, "main_commit": commit})
+        tagging.assign(name, tagging.next_counter(name), version, assigned)
         return version.tag
 
 
