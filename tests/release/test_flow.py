@@ -134,7 +134,7 @@ def live(world: World) -> World:
     return world
 
 
-def pushes_die(monkeypatch: pytest.MonkeyPatch, kind: str) -> Any:
+def pushes_die(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     """A process that is killed just before it pushes a tag of a kind."""
     real = tagging._push
 
@@ -143,7 +143,7 @@ def pushes_die(monkeypatch: pytest.MonkeyPatch, kind: str) -> Any:
             raise KeyboardInterrupt
         real(tag, *rest)
 
-    return monkeypatch.setattr(tagging, "_push", push)
+    monkeypatch.setattr(tagging, "_push", push)
 
 
 @pytest.mark.parametrize("kind", ["fraud@v", "fraud#production#"])
