@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -52,12 +51,6 @@ class Problem:
         repo = Repo(self.folder / name, self.folder / f"{name}-cache")
         repo.path.mkdir()
         copy_sources(repo.path)
-        for generated in ("data.dvc", "dvc.lock", "reports"):
-            path = repo.path / generated
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
         repo.git("init", "--quiet", "--initial-branch=main")
         repo.params(lambda document: merge(document, dict(changes)))
         point_at_cache(repo)

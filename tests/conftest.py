@@ -7,5 +7,6 @@ pytest_plugins = (
     "tests.fixtures_s3",
     "tests.release.engine",
     "tests.release.lines",
+    "tests.plugins.own_files",
     "tests.plugins.strict",
 )

@@ -19,7 +19,12 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.plugins.own_files import is_own
+
 ROOT = Path(__file__).parents[1]
+# The problem of the tests, frozen: a repository made from this template has a params.yaml and critical cases of its own.
+PROBLEM = Path(__file__).with_name("fixtures") / "payments"
+PARAMS = PROBLEM / "params.yaml"
 SMALL: dict[str, Any] = {
     "ingest": {"payments": 12_000, "customers": 400, "merchants": 200, "days": 60, "fraud_rate": 0.06},
     "split": {"test_days": 14, "validation_days": 7},
@@ -132,7 +137,7 @@ def merge(document: dict[str, Any], changes: dict[str, Any]) -> None:
 
 
 def copy_sources(target: Path) -> None:
-    """The files that git would commit, as they are now."""
+    """The engine's files that git would commit, as they are now, with the problem of the tests in place of the team's."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -141,9 +146,15 @@ def copy_sources(target: Path) -> None:
         check=True,
     )
     for name in listed.stdout.splitlines():
-        if (ROOT / name).is_file():
+        if (ROOT / name).is_file() and not is_own(name):
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target / name)
+    shutil.copy2(PARAMS, target)
+    shutil.copytree(PROBLEM / "critical", target / "tests/critical")
+    (target / ".dvc/config").write_text("[core]\n    analytics = false\n")
+    pipeline = yaml.safe_load((target / "dvc.yaml").read_text())
+    ours = {name: stage for name, stage in pipeline["stages"].items() if "pipelines.training." in stage["cmd"]}
+    (target / "dvc.yaml").write_text(yaml.safe_dump({**pipeline, "stages": ours}, sort_keys=False))
 
 
 def _build(folder: Path) -> None:
@@ -151,9 +162,6 @@ def _build(folder: Path) -> None:
     work = folder / "origin"
     work.mkdir(parents=True)
     copy_sources(work)
-    for generated in ("data.dvc", "dvc.lock", "reports"):
-        path = work / generated
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     repo = Repo(work, folder / "cache")
     repo.git("init", "--quiet", "--initial-branch=main")
     repo.params(lambda document: merge(document, SMALL))

@@ -1,19 +1,19 @@
 import json
 import math
-from pathlib import Path
+import re
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 import yaml
 from pydantic import ValidationError
 
-from pipelines import config, schema
+from pipelines import config, critical, schema
 from pipelines.__main__ import main
 from pipelines.errors import InputError
 from tests.fixtures_model import SMALL
+from tests.fixtures_repo import PARAMS, ROOT
 
-ROOT = Path(__file__).parents[1]
-OWN = (ROOT / "params.yaml").read_text(encoding="utf-8")
+OWN = PARAMS.read_text(encoding="utf-8")
 MISSING = object()
 
 
@@ -42,7 +42,7 @@ def faults(text):
 
 
 def regression(text=OWN):
-    """The repository's params.yaml, rewritten as a regression of the amount."""
+    """The params.yaml of the tests, rewritten as a regression of the amount."""
     document = yaml.safe_load(text)
     document["task"] = "regression"
     document["schema"]["target"] = "amount"
@@ -56,8 +56,8 @@ def regression(text=OWN):
 # What is right.
 
 
-def test_the_repositorys_own_params_are_right_and_name_the_inputs_in_the_order_of_the_schema():
-    params = config.load(ROOT / "params.yaml")
+def test_params_that_are_right_name_the_inputs_in_the_order_of_the_schema():
+    params = config.load(PARAMS)
     order = list(params.table.columns)
     assert params.task == "classification"
     assert list(params.inputs) == sorted(params.inputs, key=order.index)
@@ -285,7 +285,13 @@ def test_a_file_that_is_not_there_or_not_text_is_an_input_error(tmp_path):
 
 def test_the_committed_json_schema_is_current():
     assert (ROOT / schema.PATH).read_text(encoding="utf-8") == schema.text()
-    assert OWN.startswith(f"# yaml-language-server: $schema={schema.PATH}\n")
+
+
+def test_the_repositorys_own_settings_and_critical_cases_are_right(own_files):
+    text = (own_files / "params.yaml").read_text(encoding="utf-8")
+    config.parse(text)
+    assert all((own_files / path).is_file() for path in re.findall(r"\$schema=(\S+)", text))
+    critical.load(own_files / "tests/critical")
 
 
 @pytest.mark.parametrize("text", [OWN, SMALL, regression()])

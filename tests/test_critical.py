@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 import yaml
@@ -10,8 +9,7 @@ from pipelines import critical
 from pipelines.critical import Case
 from pipelines.errors import InputError
 from pipelines.review.gates import critical_gates
-
-ROOT = Path(__file__).parents[1]
+from tests.fixtures_repo import PROBLEM
 
 
 @pytest.fixture
@@ -72,8 +70,8 @@ def test_a_time_without_quotes_is_read_as_that_time(tmp_path):
     assert found.row["at"] == "2026-04-14T17:20:00"
 
 
-def test_the_cases_of_the_repository_can_be_read_and_share_rows_by_yaml_anchors():
-    assert len(critical.load(ROOT / "tests" / "critical")) >= 5
+def test_cases_can_be_read_and_share_rows_by_yaml_anchors():
+    assert len(critical.load(PROBLEM / "critical")) >= 5
 
 
 def test_an_expected_class_is_judged_at_the_threshold(logistic, row):

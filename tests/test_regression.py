@@ -123,8 +123,6 @@ def regression_repo(tmp_path: Path) -> Repo:
     path = tmp_path / "houses"
     path.mkdir()
     copy_sources(path)
-    for generated in ("data.dvc", "dvc.lock", "reports"):
-        subprocess.run(["rm", "-rf", str(path / generated)], check=True)
     (path / "params.yaml").write_text(PARAMS)
     for case in (path / "tests/critical").glob("*.yaml"):
         case.unlink()

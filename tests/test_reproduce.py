@@ -23,7 +23,7 @@ from pipelines import config
 from pipelines.errors import Refused, Unreachable
 from pipelines.progress import Progress
 from pipelines.reproduce import StageFailed, State, _failure, _follow, check_outputs, file_md5, has_remote, prune
-from tests.fixtures_repo import Repo, quiet
+from tests.fixtures_repo import PARAMS, Repo, quiet
 from tests.in_process import must, verb
 
 
@@ -171,7 +171,7 @@ def test_outputs_that_do_not_fit_the_lock_are_refused_by_their_names(tmp_path: P
 
 
 def test_only_what_params_yaml_no_longer_names_is_pruned(tmp_path: Path) -> None:
-    params = config.load(Path(__file__).parents[1] / "params.yaml")
+    params = config.load(PARAMS)
     folder = tmp_path / "models/candidates"
     folder.mkdir(parents=True)
     stages = {f"train@{name}": {"cmd": "x"} for name in (*params.candidates, "gone")} | {"select": {"cmd": "y"}}

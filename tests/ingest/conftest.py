@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from pipelines import config
+from tests.fixtures_repo import PARAMS
 
-ROOT = Path(__file__).parents[2]
 GIT = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "init.defaultBranch=main"]
 
 
@@ -24,8 +24,8 @@ def spec():
 
 @pytest.fixture(scope="session")
 def params(spec):
-    """The repository's params.yaml with the small world."""
-    raw = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    """The params.yaml of the tests with the small world."""
+    raw = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
     return config.parse(yaml.safe_dump({**raw, "ingest": spec.model_dump(mode="json")}, sort_keys=False))
 
 

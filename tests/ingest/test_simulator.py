@@ -14,7 +14,7 @@ from pipelines.errors import InputError
 from pipelines.ingest import store
 from pipelines.ingest.cast import ARROW
 from pipelines.ingest.simulator import simulate
-from tests.ingest.conftest import ROOT
+from tests.fixtures_repo import PARAMS, ROOT
 
 DAY = np.timedelta64(1, "D")
 
@@ -52,9 +52,9 @@ def test_equal_settings_give_equal_bytes_in_this_process_and_in_another(spec, pa
         "import sys; from pathlib import Path; from pipelines import config;"
         "from pipelines.ingest import simulator, store;"
         "spec = config.Simulator.model_validate_json(sys.argv[1]); t = simulator.simulate(spec);"
-        "p = config.load(); store.write(store.Rows(t.schema, [t]), p.table, Path(sys.argv[2]))"
+        "p = config.load(Path(sys.argv[3])); store.write(store.Rows(t.schema, [t]), p.table, Path(sys.argv[2]))"
     )
-    command = [sys.executable, "-c", code, spec.model_dump_json(), str(tmp_path / "three")]
+    command = [sys.executable, "-c", code, spec.model_dump_json(), str(tmp_path / "three"), str(PARAMS)]
     subprocess.run(command, cwd=ROOT, check=True, env={"PYTHONHASHSEED": "12345", "OMP_NUM_THREADS": "1"})
     there = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted((tmp_path / "three").iterdir())}
     assert there == here

@@ -22,7 +22,7 @@ from pipelines.release import deploy, people, provide, signed, smoke, tagging
 from pipelines.release.registry import Registry
 from pipelines.reproduce import has_remote
 from pipelines.scorer import Signature
-from tests.fixtures_repo import ROOT
+from tests.fixtures_repo import PARAMS
 from tests.in_process import must, verb
 from tests.release.lines import CONTRACT
 from tests.release.lines import line as line
@@ -98,7 +98,7 @@ def digest(release: str) -> str:
 @pytest.fixture
 def world(line: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """A world whose main has the settings of this repository and no model yet."""
-    shutil.copy(ROOT / "params.yaml", line)
+    shutil.copy(PARAMS, line)
     for name, text in {"serving/service.py": "1", "requirements/serving.txt": "x", ".dvc/config": ""}.items():
         (line / name).parent.mkdir(exist_ok=True)
         (line / name).write_text(text)

@@ -14,7 +14,7 @@ from pipelines.errors import InputError
 from pipelines.git import git
 from pipelines.ingest.remote import write_remote
 from pipelines.release import retention
-from tests.fixtures_repo import ROOT
+from tests.fixtures_repo import PARAMS
 from tests.release.lines import assign, register
 
 MODELS = ("models/model.onnx", "models/signature.json")
@@ -62,7 +62,7 @@ def cache(line: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def params() -> config.Params:
     """Settings that keep one version besides those of production."""
-    document = yaml.safe_load((ROOT / "params.yaml").read_text())
+    document = yaml.safe_load(PARAMS.read_text())
     return config.parse(yaml.safe_dump(document | {"release": "fraud", "retention": {"keep_last": 1}}), "params.yaml")
 
 

@@ -15,9 +15,9 @@ import pytest
 from pipelines import config
 from pipelines.ingest.simulator import simulate
 from pipelines.training.faults import MASK, Fault, find_faults
-from tests.fixtures_repo import ROOT
+from tests import fixtures_repo
 
-PARAMS = config.load(ROOT / "params.yaml")
+PARAMS = config.load(fixtures_repo.PARAMS)
 NOW = datetime(2027, 1, 1, tzinfo=UTC)
 
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from pipelines import config, tables
 from pipelines.errors import InputError
 from pipelines.training import split as stage
-from tests.fixtures_repo import ROOT
+from tests import fixtures_repo
 
-PARAMS = config.load(ROOT / "params.yaml")
+PARAMS = config.load(fixtures_repo.PARAMS)
 HASH = {"by": "hash", "salt": "s", "column": "payment_id", "test": 0.2, "validation": 0.15}
 START = datetime(2026, 1, 1)
 CONNECTION = tables.connect()
