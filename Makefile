@@ -40,7 +40,12 @@ review: setup  ## reproduce the pipeline, compare with main, write reports/revie
 	@$(run) pipelines review $(if $(BASE),--base "$(BASE)") $(if $(LOCKED),--locked)
 
 .PHONY: test
-test: lint  ## lint, types and every test that needs no Docker engine (WORKERS=number, ARGS="-k name")
+test: lint  ## lint, types and the quick tests, those without a layer (WORKERS=number, ARGS="-k name")
+	@$(pytest) -m "not (repository or workflow or server or engine)" $(ARGS)
+
+.PHONY: test-all
+test-all: lint  ## lint, types, pre-commit's hooks and every test that needs no Docker engine
+	$(call timed,hooks,SKIP=lint $(run) pre_commit run --all-files)
 	@$(pytest) -m "not engine" $(ARGS)
 
 .PHONY: test-workflows
@@ -147,7 +152,7 @@ setup:  ## make the environment in VENV; the other targets do it where it is nee
 		|| { $(call install,env $(if $(PYTHON),--this-python)); }
 
 .PHONY: hooks
-hooks: setup  ## let git run `make lint` before each commit
+hooks: setup  ## let git run `make lint` before each commit, and `dvc checkout` after a switch of branches
 	@$(run) pre_commit install
 
 .PHONY: clean

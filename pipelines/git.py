@@ -21,7 +21,9 @@ def git(*arguments: str, cwd: Path | None = None, env: dict[str, str] | None = N
     Raises:
         subprocess.CalledProcessError: if git says no; its `stderr` holds no secret of a remote's address.
     """
-    environment = {**os.environ, "GIT_PAGER": "cat", "GIT_TERMINAL_PROMPT": "0", **(env or {})}
+    # A verb that switches branches reproduces by itself: pre-commit's hook for people is left out.
+    own = {"GIT_PAGER": "cat", "GIT_TERMINAL_PROMPT": "0", "SKIP": "dvc-checkout"}
+    environment = {**os.environ, **own, **(env or {})}
     try:
         done = subprocess.run(
             ["git", *arguments],

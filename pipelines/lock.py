@@ -26,10 +26,9 @@ def read(root: Path = Path()) -> str | None:
 
 
 def is_generated(path: str) -> bool:
-    """Whether a path in git is written by the pipeline: dvc.lock, and reports/ without what git does not keep."""
-    return path == str(PATH) or (
-        path.startswith("reports/") and not path.startswith(("reports/review/", "reports/monitor/"))
-    )
+    """Whether a path in git is written by the pipeline: dvc.lock, and reports/ but its README and what git ignores."""
+    kept = ("reports/review/", "reports/monitor/", "reports/README.md")
+    return path == str(PATH) or (path.startswith("reports/") and not path.startswith(kept))
 
 
 def outputs(text: str | None, where: str = str(PATH)) -> dict[str, str]:

@@ -1,12 +1,27 @@
-"""What every test can use."""
+"""What every test can use, and which layer a test belongs to (tests/README.md)."""
+
+import pytest
 
 pytest_plugins = (
     "pytester",
+    "tests.plugins.own_files",
     "tests.fixtures_model",
     "tests.fixtures_repo",
     "tests.fixtures_s3",
     "tests.release.engine",
     "tests.release.lines",
-    "tests.plugins.own_files",
     "tests.plugins.strict",
 )
+
+# A test is of the layer of the costliest fixture that it uses; a module that makes its own world sets `pytestmark`.
+LAYERS = {
+    "workflow": {"shared_github"},
+    "repository": {"small_problem"},
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        used = set(getattr(item, "fixturenames", ()))
+        if layer := next((name for name, fixtures in LAYERS.items() if fixtures & used), None):
+            item.add_marker(layer)

@@ -22,7 +22,7 @@ import yaml
 from tests.plugins.own_files import is_own
 
 ROOT = Path(__file__).parents[1]
-# The problem of the tests, frozen: a repository made from this template has a params.yaml and critical cases of its own.
+# The problem of the tests, frozen: a team's repository has a params.yaml and critical cases of its own.
 PROBLEM = Path(__file__).with_name("fixtures") / "payments"
 PARAMS = PROBLEM / "params.yaml"
 SMALL: dict[str, Any] = {
@@ -137,7 +137,7 @@ def merge(document: dict[str, Any], changes: dict[str, Any]) -> None:
 
 
 def copy_sources(target: Path) -> None:
-    """The engine's files that git would commit, as they are now, with the problem of the tests in place of the team's."""
+    """The files that git would commit, as they are now, with the problem of the tests in place of the team's."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,

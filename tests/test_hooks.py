@@ -39,7 +39,7 @@ def test_every_hook_is_local_and_fetches_no_code():
 def test_the_lint_hook_runs_what_ci_runs():
     (lint,) = (hook for hook in yaml.safe_load(CONFIG.read_text())["repos"][0]["hooks"] if hook["id"] == "lint")
     assert lint["entry"] == "make lint"
-    assert "\ntest: lint " in (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "\ntest-all: lint " in (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
 def test_a_large_file_is_refused_by_name(hook):
@@ -59,5 +59,17 @@ def test_what_dvc_keeps_is_refused(hook, file):
     assert file in said
 
 
-def test_the_pointers_pass(hook):
-    assert hook("dvc-keeps-it", "data.dvc", 10)[0] == 0
+@pytest.mark.parametrize("file", ["data.dvc", "models/README.md", "reports/README.md"])
+def test_the_pointers_and_the_pages_pass(hook, file):
+    assert hook("dvc-keeps-it", file, 10)[0] == 0
+
+
+def test_a_switch_of_branches_is_followed_by_dvc_checkout(repo):
+    installed = repo.run(sys.executable, "-m", "pre_commit", "install")
+    assert installed.code == 0 and (repo.path / ".git/hooks/pre-commit").is_file(), installed.out
+    model = repo.path / "models/model.onnx"
+    model.unlink()
+    repo.run("git", "checkout", "--quiet", "HEAD", "--", "README.md", VENV=sys.prefix)
+    assert not model.exists()  # files were checked out, and no branch
+    done = repo.run("git", "checkout", "--quiet", "main", VENV=sys.prefix)
+    assert done.code == 0 and model.is_file(), done.out

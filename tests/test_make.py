@@ -105,6 +105,7 @@ def test_a_python_that_is_too_old_is_named(tmp_path):
         (["predict", "IN=a b.csv", "OUT=s3://bucket/out"], "-m pipelines predict a b.csv s3://bucket/out"),
         (["bench"], "-m bench"),
         (["repro"], "-m pipelines repro"),
+        (["hooks"], "-m pre_commit install"),
         (["audit"], "-m pipelines audit"),
         (["audit", "ISSUE=1"], "-m pipelines audit --issue"),
         (["github-setup"], "-m pipelines github-setup"),
@@ -130,10 +131,11 @@ def test_lint_stops_test(venv):
     assert "ran: -m pytest" not in answer.stdout
 
 
-def test_test_runs_style_types_schema_and_then_every_test(venv):
-    ran = re.findall(r"(?m)^ran: -m (\S+ ?\S*)", make("test", VENV=str(venv)).stdout)
+@pytest.mark.parametrize(("target", "tests"), [("test", ["pytest -n"]), ("test-all", ["pre_commit run", "pytest -n"])])
+def test_test_runs_style_types_schema_and_then_the_tests(venv, target, tests):
+    ran = re.findall(r"(?m)^ran: -m (\S+ ?\S*)", make(target, VENV=str(venv)).stdout)
     lint = ["ruff check", "ruff format", "mypy pipelines", "pipelines schema"]
-    assert ran == [*lint, "tests.workflows.install", "tests.workflows.lint", "pytest -n"]
+    assert ran == [*lint, "tests.workflows.install", "tests.workflows.lint", *tests]
 
 
 def test_nothing_is_reported_to_anybody_and_the_environment_is_first_on_the_path(venv):

@@ -1,8 +1,7 @@
-"""No test reads what a team has made its own: a repository made from this template runs the same tests, with the same end.
+"""No test reads the files of the team's own problem, so that they pass in every repository made from this template.
 
-Its params.yaml, data, models, reports and critical cases are another problem's; the tests have theirs in tests/fixtures/.
-A test about the repository's own files asks for the fixture `own_files`. What a process started by a test reads is not
-seen here.
+The problem of the tests is in tests/fixtures/. A test about the repository's own files uses the fixture `own_files`.
+What a process started by a test reads is not seen here.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ tests with an engine run in one worker, which shares these fixtures.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import shutil
 import socket
@@ -103,14 +104,17 @@ def stand_in(hub: Hub) -> str:
     """A base image by digest, pushed: Debian's Python, made once a machine and kept in MAINLINE_CACHE."""
     cache = Path(os.environ.get("MAINLINE_CACHE") or ".mainline/cache")
     cache = cache if cache.is_absolute() else ROOT / cache
-    tarball = cache / "base-image.tar"
+    recipe = ROOT / ".ci/base-image"
+    tarball = cache / f"base-image-{hashlib.sha256(recipe.read_bytes()).hexdigest()[:12]}.tar"
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / "base-image.guard").open("w") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
         if not tarball.exists():
             beside = tarball.with_suffix(".tmp")
             with beside.open("wb") as out:
-                done = subprocess.run([ROOT / ".ci/base-image"], stdout=out, stderr=subprocess.PIPE, text=True)
+                # debootstrap needs root.
+                command = [*([] if os.geteuid() == 0 else ["sudo", "--non-interactive", "--preserve-env"]), recipe]
+                done = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True)
             assert done.returncode == 0, done.stderr[-2000:]
             beside.rename(tarball)
     name = f"{hub.host}/python"

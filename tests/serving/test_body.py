@@ -71,6 +71,7 @@ def test_bodies_that_are_too_much_together_are_refused_until_one_of_them_is_done
     asyncio.run(clients())
 
 
+@pytest.mark.server
 @pytest.mark.xdist_group("serving-body")
 def test_the_service_refuses_bodies_that_are_too_much_together_and_goes_on_when_they_are_gone(logistic, tmp_path):
     head = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 1000000\r\n\r\n"

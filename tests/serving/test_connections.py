@@ -22,7 +22,7 @@ from serving.protocol import Protocol
 from tests.serving import live
 from tests.serving.samples import GOOD
 
-pytestmark = pytest.mark.xdist_group("serving-connections")
+pytestmark = [pytest.mark.server, pytest.mark.xdist_group("serving-connections")]
 ROW = json.dumps(GOOD).encode()
 
 

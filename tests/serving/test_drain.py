@@ -20,7 +20,7 @@ from serving import server as server_of
 from tests.serving import live
 from tests.serving.samples import GOOD
 
-pytestmark = pytest.mark.xdist_group("serving-drain")
+pytestmark = [pytest.mark.server, pytest.mark.xdist_group("serving-drain")]
 CLIENTS = 8
 WIDE = {**live.LIMITS, "max_batch_rows": 10_000, "max_body_mb": 5}
 BODY = json.dumps(GOOD).encode()

@@ -18,7 +18,7 @@ import pytest
 from tests.serving import live
 from tests.serving.samples import GOOD
 
-pytestmark = pytest.mark.xdist_group("serving-http")
+pytestmark = [pytest.mark.server, pytest.mark.xdist_group("serving-http")]
 BIG = 20_000_000
 
 

@@ -11,14 +11,14 @@ from schemathesis.config import GenerationConfig
 
 from tests.serving import live
 
-pytestmark = pytest.mark.xdist_group("serving-schema")
+pytestmark = [pytest.mark.server, pytest.mark.xdist_group("serving-schema")]
 FITTING, UNFIT = GenerationMode.POSITIVE, GenerationMode.NEGATIVE
 # How many are made of each model; one of a batch takes several times as long.
 EACH = {
-    ("/predict", FITTING): 1_100,
-    ("/predict", UNFIT): 1_000,
-    ("/predict_batch", FITTING): 250,
-    ("/predict_batch", UNFIT): 200,
+    ("/predict", FITTING): 550,
+    ("/predict", UNFIT): 500,
+    ("/predict_batch", FITTING): 125,
+    ("/predict_batch", UNFIT): 100,
 }
 PATHS = ("/predict", "/predict_batch")
 
@@ -58,8 +58,7 @@ def test_limits_absent_fields_and_other_methods_are_answered_as_documented(docum
     assert statuses >= {("/info", 200), ("/info", 405)}
 
 
-def test_two_and_a_half_thousand_generated_requests_of_each_model_are_answered_as_documented(service, document):
-    """Five thousand, of a classification and of a regression."""
+def test_generated_requests_of_each_model_are_answered_as_documented(service, document):
     session = requests.Session()
     before = requests_of(service)
     for (path, mode), examples in EACH.items():
@@ -79,7 +78,7 @@ def test_two_and_a_half_thousand_generated_requests_of_each_model_are_answered_a
         answered()
     after = requests_of(service)
     asked = {key: count - before.get(key, 0) for key, count in after.items()}
-    assert sum(asked[path, status] for path, status in asked if path in PATHS) >= 2_500
+    assert sum(asked[path, status] for path, status in asked if path in PATHS) >= 1_250
     # Neither kind was made of what is refused at the door.
     assert all(asked[path, "200"] > 0.9 * EACH[path, FITTING] for path in PATHS)
     assert all(asked[path, "422"] > 0.5 * EACH[path, UNFIT] for path in PATHS)

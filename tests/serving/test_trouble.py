@@ -18,7 +18,7 @@ from tests.serving import live
 from tests.serving.asgi import tiny
 from tests.serving.samples import GOOD
 
-pytestmark = pytest.mark.xdist_group("serving-trouble")
+pytestmark = [pytest.mark.server, pytest.mark.xdist_group("serving-trouble")]
 # From this many rows on the log is written at once.
 MANY = [GOOD] * 5_000
 WIDE = {**live.LIMITS, "max_batch_rows": 10_000, "max_body_mb": 5}

@@ -83,6 +83,7 @@ PERMISSIONS: dict[tuple[str, str], dict[str, str]] = {
         "id-token": "write",
     },
     ("test.yml", "test"): {"contents": "read"},
+    ("test.yml", "test-release"): {"contents": "read"},
 }
 # Workflow, job and step -> the secrets besides GitHub's token that it gets, and no other step.
 SECRETS = {
@@ -311,7 +312,7 @@ def test_a_job_that_may_run_a_forks_code_has_no_secret_and_cannot_write(workflow
 
 
 def test_there_are_jobs_of_both_kinds():
-    assert {job for workflow, job in JOBS if runs_foreign_code(workflow, job)} == {"review", "test"}
+    assert {job for workflow, job in JOBS if runs_foreign_code(workflow, job)} == {"review", "test", "test-release"}
 
 
 @every_workflow
@@ -386,7 +387,7 @@ def test_make_targets_that_workflows_run_exist():
     targets = set(re.findall(r"(?m)^\.PHONY: (\S+)$", makefile))
     used = {name for _, script in scripts(GITHUB) for name in re.findall(r"\bmake ([a-z-]+)", script)}
     assert used <= targets
-    assert {"review", "publish", "test", "setup"} <= used
+    assert {"review", "publish", "test-all", "test-release", "setup"} <= used
 
 
 def test_the_checks_that_are_posted_are_those_that_the_jobs_are_called():
