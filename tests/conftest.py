@@ -1,5 +1,8 @@
 """What every test can use, and which layer a test belongs to (tests/README.md)."""
 
+import os
+import tempfile
+
 import pytest
 
 pytest_plugins = (
@@ -25,3 +28,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         used = set(getattr(item, "fixturenames", ()))
         if layer := next((name for name, fixtures in LAYERS.items() if fixtures & used), None):
             item.add_marker(layer)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_files(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What a killed process leaves in the temporary folder goes with the run's own folder."""
+    os.environ["TMPDIR"] = tempfile.tempdir = str(tmp_path_factory.mktemp("tmp"))

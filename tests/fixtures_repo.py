@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -194,14 +194,14 @@ def small_problem(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def repo(small_problem: Path, tmp_path: Path) -> Iterator[Repo]:
+def repo(small_problem: Path, tmp_path: Path) -> Repo:
     """A clone on a branch of its own, with data and models in place: its next `dvc repro` runs nothing."""
     path = tmp_path / "clone"
     subprocess.run(["git", "clone", "--quiet", str(small_problem / "origin"), str(path)], check=True)
     clone = Repo(path, small_problem / "cache")
     point_at_cache(clone)
-    done = clone.run(sys.executable, "-m", "dvc", "checkout", "--quiet")
-    assert done.code == 0, done.out
+    # As `dvc checkout` would, without the seconds that it takes to start.
+    for folder in ("data", "models"):
+        shutil.copytree(small_problem / "origin" / folder, path / folder, dirs_exist_ok=True)
     clone.git("checkout", "--quiet", "-b", "change")
-    yield clone
-    shutil.rmtree(path)
+    return clone

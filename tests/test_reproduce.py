@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
+import re
 import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import cast, get_args
 
+import dvc.repo
 import pytest
 import yaml
 
@@ -31,13 +31,6 @@ def states(out: str) -> dict[str, State]:
     """Stage -> state, from what the verb prints."""
     rows = [line.split() for line in out.splitlines() if line.split()[:1] and line.split()[0] in get_args(State)]
     return {row[1]: cast(State, row[0]) for row in rows if len(row) == 2}
-
-
-def clone_cold(repo: Repo, name: str) -> Repo:
-    """A fresh clone of a repository's branch, with an empty cache of its own and no remote."""
-    path = repo.path.parent / name
-    subprocess.run(["git", "clone", "--quiet", str(repo.path), str(path)], check=True)
-    return Repo(path, path / ".dvc/cache")
 
 
 def text_of_lock(repo: Repo) -> str:
@@ -82,15 +75,8 @@ def _commands(session: int) -> list[bytes]:
     return found
 
 
-def dvc(repo: Repo, *arguments: str) -> str:
-    """What a DVC command prints; it must succeed."""
-    return must(repo.run(sys.executable, "-m", "dvc", *arguments)).out
-
-
-def test_candidates_come_change_and_go_and_every_clone_ends_with_the_same_lock(repo: Repo) -> None:
-    locks = {}
-    colds = {}
-
+@pytest.mark.filterwarnings("ignore:_NoneStep")  # in DVC
+def test_candidates_change_come_and_go_and_a_fresh_clone_ends_with_the_same_lock(repo: Repo) -> None:
     # A candidate is changed, and the run killed in the middle of it: a second run ends as an undisturbed one.
     repo.params(lambda document: document["candidates"]["logistic"]["params"].update(C=0.25))
     kill_in_training(repo)
@@ -99,46 +85,33 @@ def test_candidates_come_change_and_go_and_every_clone_ends_with_the_same_lock(r
     assert [ran[name] for name in ("validate", "split", "profile")] == ["cached"] * 3
     assert not list((repo.path / "models").rglob(".*.onnx.*"))
     repo.commit("changed")
+    # DVC reads what the stages wrote.
+    with dvc.repo.Repo(str(repo.path)) as opened:
+        assert "average_precision" in json.dumps(opened.metrics.diff("main", all=True))
+        assert {"precision_by_recall", "importance"} <= set(re.findall(r"\w+", str(opened.plots.show())))
+        assert opened.status() == {}
 
-    compared = json.loads(dvc(repo, "metrics", "diff", "main", "--json", "--all"))
-    assert "average_precision" in json.dumps(compared)
-    plots = dvc(repo, "plots", "show", "--json", "--split")
-    assert "precision_by_recall" in plots and "importance" in plots
-    assert "dvc.lock" not in dvc(repo, "data", "status", "--json") and dvc(repo, "status", "--json").strip() == "{}"
-
-    # Added.
+    # One is added, one is removed.
     tree = {"estimator": "sklearn.tree.DecisionTreeClassifier", "params": {"max_depth": 4, "random_state": 7}}
     repo.params(lambda document: document["candidates"].update(atree=tree))
-    ran = states(must(verb(repo, "repro")).out)
-    assert {name for name, state in ran.items() if name.startswith("train@") and state == "ran"} == {"train@atree"}
-    repo.commit("added")
-    locks["added"], colds["added"] = text_of_lock(repo), clone_cold(repo, "cold-added")
-
-    # Removed.
     repo.params(lambda document: document["candidates"].pop("logistic"))
     ran = states(must(verb(repo, "repro")).out)
-    assert not [name for name, state in ran.items() if name.startswith("train@") and state == "ran"]
+    assert {name for name, state in ran.items() if name.startswith("train@") and state == "ran"} == {"train@atree"}
     assert {path.stem for path in (repo.path / "models/candidates").iterdir()} == {"atree", "boosting"}
     assert "logistic" not in text_of_lock(repo)
-    repo.commit("removed")
-    locks["removed"], colds["removed"] = text_of_lock(repo), clone_cold(repo, "cold-removed")
+    repo.commit("another")
 
-    # Nothing is left of the old lock in this one; without it DVC begins with another order of the stages.
-    (colds["added"].path / "dvc.lock").unlink()
-    with ThreadPoolExecutor(2) as pool:
-        done = dict(zip(colds, pool.map(lambda cold: cold.verb("repro"), colds.values()), strict=True))
-    for name, cold in colds.items():
-        ran = states(must(done[name]).out)
-        assert {ran[f"train@{c}"] for c in ("boosting", "atree", "logistic") if f"train@{c}" in ran} == {"ran"}
-        assert ran["split"] == ran["export"] == ran["profile"] == "ran"
-        assert yaml.safe_load(text_of_lock(cold)) == yaml.safe_load(locks[name]), name
-    assert text_of_lock(colds["removed"]) == locks["removed"]
-    assert colds["removed"].git("status", "--porcelain") == ""
-    for cold in colds.values():
-        shutil.rmtree(cold.path)
+    cold = Repo(repo.path.parent / "cold", repo.path.parent / "cold/.dvc/cache")
+    repo.git("clone", "--quiet", str(repo.path), str(cold.path))
+    # Without a lock DVC begins with another order of the stages.
+    (cold.path / "dvc.lock").unlink()
+    ran = states(must(verb(cold, "repro")).out)
+    assert set(ran.values()) == {"ran"} and {"train@boosting", "train@atree", "export", "profile"} < set(ran)
+    assert yaml.safe_load(text_of_lock(cold)) == yaml.safe_load(text_of_lock(repo))
+    assert cold.git("status", "--porcelain") in ("", "M dvc.lock")
 
 
-def test_a_candidate_that_cannot_be_exported_or_repeated_is_refused_by_its_name(repo: Repo) -> None:
+def test_a_candidate_that_cannot_be_exported_is_refused_by_its_name_and_can_be_taken_back(repo: Repo) -> None:
     before = text_of_lock(repo)
     dummy = {"estimator": "sklearn.dummy.DummyClassifier", "params": {"random_state": 7}}
     repo.params(lambda document: document["candidates"].update(aguess=dummy))
@@ -146,10 +119,6 @@ def test_a_candidate_that_cannot_be_exported_or_repeated_is_refused_by_its_name(
     assert "candidates.aguess: sklearn.dummy.DummyClassifier cannot be exported to ONNX" in done.out
     assert done.last.startswith("Use one that can: HistGradientBoosting")
     assert "Traceback" not in done.out and done.out.count(done.last) == 1
-    repo.params(lambda document: document["candidates"]["aguess"]["params"].clear())
-    done = must(verb(repo, "repro"), 2)
-    assert "candidates.aguess.params: random_state is required" in done.out
-    assert done.last == "Mend candidates.aguess in params.yaml."
     repo.params(lambda document: document["candidates"].pop("aguess"))
     assert set(states(must(verb(repo, "repro")).out).values()) <= {"cached", "pulled"}
     assert text_of_lock(repo) == before

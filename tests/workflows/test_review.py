@@ -206,6 +206,7 @@ def test_what_main_kept_is_found_by_a_pull_request(world: World) -> None:
     kept = world.keep()
     assert kept.conclusions == {"keep": "success"}, kept.log
     assert kept.ran("keep") == ["actions/checkout", "./.github/actions/setup", "make repro"]
+    assert "ran     export" in kept.log
     run = world.review(world.open(docs), 51)
     assert run.conclusions == {"review": "success", "publish": "success"}, run.log
     report = json.loads((run.artifacts["review"] / "reports/review/review.json").read_text())
