@@ -9,6 +9,8 @@ import pytest
 
 from bench import serve
 
+pytestmark = pytest.mark.server
+
 
 class Scored:
     """What scikit-learn's pipeline is to the servers; it answers as the scorer does."""

@@ -33,7 +33,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     git("init", "--quiet", "--initial-branch=main", str(path))
     git("remote", "add", "origin", str(origin), cwd=path)
     monkeypatch.chdir(path)
-    write({"dvc.lock": "old\n", "reports/gone.json": "{}\n", "params.yaml": "a: 1\n"})
+    write({"dvc.lock": "old\n", "reports/gone.json": "{}\n", "reports/README.md": "", "params.yaml": "a: 1\n"})
     git("push", "--quiet", "origin", "main")
     git("checkout", "--quiet", "-b", BRANCH)
     write({"params.yaml": "a: 2\n"})

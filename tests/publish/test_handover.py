@@ -97,6 +97,7 @@ def test_only_generated_files_are_taken_from_a_folder(tmp_path: Path) -> None:
     more = {
         "dvc.lock": b"l",
         "reports/metrics.json": b"m",
+        "reports/README.md": b"r",
         "reports/review/review.html": b"h",
         "models/model.onnx": b"x",
         "params.yaml": b"p",

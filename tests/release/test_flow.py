@@ -27,6 +27,7 @@ from tests.in_process import must, verb
 from tests.release.lines import CONTRACT
 from tests.release.lines import line as line
 
+pytestmark = pytest.mark.repository
 SIGNATURE = Signature.from_json({"example": {}, **CONTRACT})
 
 
