@@ -132,7 +132,7 @@ bench: setup  ## measure the speed targets, write bench/results.json
 .PHONY: lint
 lint: setup  ## style, types, workflow files, and whether the JSON schema fits the code
 	$(call timed,lint,$(run) ruff check --quiet $(checked) && $(run) ruff format --quiet --check $(checked))
-	$(call timed,types,$(run) mypy $(checked))
+	$(call timed,types,$(run) mypy --num-workers 2 $(checked))
 	$(call timed,schema,$(run) pipelines schema --check)
 	$(call timed,workflows,$(run) tests.workflows.install && $(run) tests.workflows.lint)
 

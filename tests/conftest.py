@@ -19,6 +19,7 @@ pytest_plugins = (
 # A test is of the layer of the costliest fixture that it uses; a module that makes its own world sets `pytestmark`.
 LAYERS = {
     "workflow": {"shared_github"},
+    "server": {"s3"},
     "repository": {"small_problem", "empty_repository"},
 }
 

@@ -30,6 +30,7 @@ from pipelines.tags import Annotation, Assignment, Version
 from tests.fixtures_model import SmallModel
 from tests.fixtures_repo import ROOT
 
+pytestmark = pytest.mark.repository
 NAME = "orders"
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import uv
 
+pytestmark = pytest.mark.repository
 SOURCE = Path(__file__).parent.parent.parent / "requirements" / "install.py"
 
 
