@@ -14,6 +14,7 @@ from pipelines.config import Candidate, Step
 from pipelines.errors import InputError
 from pipelines.features import IR_VERSION, OPSETS, FeatureGraph
 
+Floats = npt.NDArray[np.float64]
 INSTEAD = (
     "Use one that can: HistGradientBoosting, GradientBoosting, RandomForest, ExtraTrees, LogisticRegression, "
     "Ridge or MLP."
@@ -49,7 +50,7 @@ def _make(where: str, step: Step) -> Any:
     return factory(**step.params)
 
 
-def fit(name: str, candidate: Candidate, features: npt.NDArray[np.float32], target: npt.NDArray[np.float64]) -> Any:
+def fit(name: str, candidate: Candidate, features: npt.NDArray[np.float32], target: Floats) -> Any:
     """Fit a candidate.
 
     Args:
@@ -67,6 +68,12 @@ def fit(name: str, candidate: Candidate, features: npt.NDArray[np.float32], targ
             f"candidates.{name}: {candidate.estimator} cannot be fitted: {error}",
             f"Mend candidates.{name} in params.yaml (missing values want a SimpleImputer in `before`).",
         ) from error
+
+
+def answers(fitted: Any, features: Floats, task: str) -> Floats:
+    """Probabilities of the positive class, or values, of shape (n,), by the fitted estimator itself."""
+    answer = fitted.predict_proba(features)[:, 1] if task == "classification" else fitted.predict(features)
+    return np.asarray(answer, dtype=np.float64).reshape(-1)
 
 
 def to_graph(name: str, candidate: Candidate, fitted: Any, features: FeatureGraph, task: str) -> onnx.ModelProto:

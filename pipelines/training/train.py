@@ -11,7 +11,7 @@ from pipelines import config, features, tables
 from pipelines.cli import end_with_code
 from pipelines.errors import InputError
 from pipelines.files import write_bytes
-from pipelines.training import estimators
+from pipelines.training import estimators, parity
 from pipelines.training.paths import CANDIDATES
 
 
@@ -29,6 +29,7 @@ def main() -> None:
     matrix = graph.transform(rows.inputs)
     fitted = estimators.fit(name, candidate, matrix, rows.target)
     model = estimators.to_graph(name, candidate, fitted, graph, params.task)
+    parity.check(params, name, fitted, model, graph, rows, matrix)
     write_bytes(CANDIDATES / f"{name}.onnx", model.SerializeToString(deterministic=True))
     print(f"{name}: {len(rows):,} rows, {matrix.shape[1]} features, {model.ByteSize() / 1e6:.1f} MB")
 
