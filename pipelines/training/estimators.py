@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import warnings
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ INSTEAD = (
     "Use one that can: HistGradientBoosting, GradientBoosting, RandomForest, ExtraTrees, LogisticRegression, "
     "Ridge or MLP."
 )
+TWICE_FITTED = 2_000
 
 
 def build(name: str, candidate: Candidate) -> Any:
@@ -53,6 +55,9 @@ def _make(where: str, step: Step) -> Any:
 def fit(name: str, candidate: Candidate, features: npt.NDArray[np.float32], target: Floats) -> Any:
     """Fit a candidate.
 
+    It is fitted in double precision: in single precision the last bits of a sum, which depend on the processor and on
+    the number of threads, would reach the file.
+
     Args:
         features: shape (n, f).
         target: shape (n,): 0 and 1, or values.
@@ -62,7 +67,7 @@ def fit(name: str, candidate: Candidate, features: npt.NDArray[np.float32], targ
     """
     pipeline = build(name, candidate)
     try:
-        return pipeline.fit(features, target)
+        return pipeline.fit(features.astype(np.float64), target)
     except (ValueError, TypeError) as error:
         raise InputError(
             f"candidates.{name}: {candidate.estimator} cannot be fitted: {error}",
@@ -74,6 +79,42 @@ def answers(fitted: Any, features: Floats, task: str) -> Floats:
     """Probabilities of the positive class, or values, of shape (n,), by the fitted estimator itself."""
     answer = fitted.predict_proba(features)[:, 1] if task == "classification" else fitted.predict(features)
     return np.asarray(answer, dtype=np.float64).reshape(-1)
+
+
+def is_reproducible(
+    name: str,
+    candidate: Candidate,
+    graph: FeatureGraph,
+    features: npt.NDArray[np.float32],
+    target: Floats,
+    task: str,
+) -> bool:
+    """Whether two fits on the same rows, with one thread and with two, give the same file.
+
+    A sample of the rows keeps it cheap: True is no proof, and so is what cannot be fitted on so few rows.
+
+    Args:
+        features: shape (n, f).
+        target: shape (n,).
+    """
+    from threadpoolctl import threadpool_limits
+
+    # Evenly spaced in the order of the target, so that both classes keep their shares.
+    size = min(TWICE_FITTED, len(target) // 5)
+    ranked = np.argsort(target, kind="stable")
+    some = np.sort(ranked[np.linspace(0, len(target) - 1, size).astype(np.int64)])
+    files = set()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of these fits only the bytes count
+        for threads in (1, 2):
+            try:
+                with threadpool_limits(threads):
+                    fitted = fit(name, candidate, features[some], target[some])
+                model = to_graph(name, candidate, fitted, graph, task)
+            except InputError:
+                return True
+            files.add(model.SerializeToString(deterministic=True))
+    return len(files) == 1
 
 
 def to_graph(name: str, candidate: Candidate, fitted: Any, features: FeatureGraph, task: str) -> onnx.ModelProto:
