@@ -107,7 +107,12 @@ def test_candidates_come_change_and_go_and_every_clone_ends_with_the_same_lock(r
     assert "dvc.lock" not in dvc(repo, "data", "status", "--json") and dvc(repo, "status", "--json").strip() == "{}"
 
     # Added.
-    tree = {"estimator": "sklearn.tree.DecisionTreeClassifier", "params": {"max_depth": 4, "random_state": 7}}
+    imputer = {"estimator": "sklearn.impute.SimpleImputer"}
+    tree = {
+        "estimator": "sklearn.tree.DecisionTreeClassifier",
+        "params": {"max_depth": 4, "random_state": 7},
+        "before": [imputer],
+    }
     repo.params(lambda document: document["candidates"].update(atree=tree))
     ran = states(must(verb(repo, "repro")).out)
     assert {name for name, state in ran.items() if name.startswith("train@") and state == "ran"} == {"train@atree"}
