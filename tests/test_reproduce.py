@@ -92,7 +92,11 @@ def test_candidates_change_come_and_go_and_a_fresh_clone_ends_with_the_same_lock
         assert opened.status() == {}
 
     # One is added, one is removed.
-    tree = {"estimator": "sklearn.tree.DecisionTreeClassifier", "params": {"max_depth": 4, "random_state": 7}}
+    tree = {
+        "estimator": "sklearn.tree.DecisionTreeClassifier",
+        "params": {"max_depth": 4, "random_state": 7},
+        "before": [{"estimator": "sklearn.impute.SimpleImputer"}],
+    }
     repo.params(lambda document: document["candidates"].update(atree=tree))
     repo.params(lambda document: document["candidates"].pop("logistic"))
     ran = states(must(verb(repo, "repro")).out)

@@ -16,6 +16,7 @@ from pipelines.identity import worktree_release_id
 from pipelines.progress import Progress
 from pipelines.reproduce import StageFailed, file_md5, reproduce
 from pipelines.review.findings import Fault, Findings, Gate, Side, StageRow
+from pipelines.training.paths import NOT_REPRODUCIBLE, SELECTION
 
 FOLDER = Path("reports/review")
 KEY = FOLDER / ".inputs"
@@ -111,6 +112,9 @@ def _findings(
             "main's model was reproduced, and is not the one that its dvc.lock names: "
             f"{base.md5} here, {base.named} there."
         )
+    if unreproducible := _reproducibility_note():
+        progress.say(unreproducible)
+        notes.append(unreproducible)
     with progress.step("Scoring both models on the same rows"):
         judged = judge(params, base, kind)
     changes = param_changes(git.text_at(base_sha, "params.yaml"), config.PATH.read_text(encoding="utf-8"))
@@ -191,6 +195,17 @@ def _dirty_note() -> list[str]:
         return []
     shown = ", ".join(paths[:6]) + (f" and {len(paths) - 6} more" if len(paths) > 6 else "")
     return [f"The work tree differs from its commit: {shown}."]
+
+
+def _reproducibility_note() -> str:
+    """Which candidates the stage `train` found not to be reproducible; empty for none."""
+    names = json.loads(SELECTION.read_text(encoding="utf-8")).get(NOT_REPRODUCIBLE)
+    if not names:
+        return ""
+    return (
+        f"Not reproducible: {', '.join(names)}. Two fits on the same rows gave two different files, so training again "
+        "gives another model. Fix every random seed that the estimator uses."
+    )
 
 
 def inputs_key(base_sha: str, notes: list[str]) -> str:

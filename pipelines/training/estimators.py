@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import warnings
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,12 @@ from pipelines.config import Candidate, Step
 from pipelines.errors import InputError
 from pipelines.features import IR_VERSION, OPSETS, FeatureGraph
 
+Floats = npt.NDArray[np.float64]
 INSTEAD = (
     "Use one that can: HistGradientBoosting, GradientBoosting, RandomForest, ExtraTrees, LogisticRegression, "
     "Ridge or MLP."
 )
+TWICE_FITTED = 2_000
 
 
 def build(name: str, candidate: Candidate) -> Any:
@@ -49,8 +52,11 @@ def _make(where: str, step: Step) -> Any:
     return factory(**step.params)
 
 
-def fit(name: str, candidate: Candidate, features: npt.NDArray[np.float32], target: npt.NDArray[np.float64]) -> Any:
+def fit(name: str, candidate: Candidate, features: npt.NDArray[np.float32], target: Floats) -> Any:
     """Fit a candidate.
+
+    It is fitted in double precision: in single precision the last bits of a sum, which depend on the processor and on
+    the number of threads, would reach the file.
 
     Args:
         features: shape (n, f).
@@ -61,12 +67,54 @@ def fit(name: str, candidate: Candidate, features: npt.NDArray[np.float32], targ
     """
     pipeline = build(name, candidate)
     try:
-        return pipeline.fit(features, target)
+        return pipeline.fit(features.astype(np.float64), target)
     except (ValueError, TypeError) as error:
         raise InputError(
             f"candidates.{name}: {candidate.estimator} cannot be fitted: {error}",
             f"Mend candidates.{name} in params.yaml (missing values want a SimpleImputer in `before`).",
         ) from error
+
+
+def answers(fitted: Any, features: Floats, task: str) -> Floats:
+    """Probabilities of the positive class, or values, of shape (n,), by the fitted estimator itself."""
+    answer = fitted.predict_proba(features)[:, 1] if task == "classification" else fitted.predict(features)
+    return np.asarray(answer, dtype=np.float64).reshape(-1)
+
+
+def is_reproducible(
+    name: str,
+    candidate: Candidate,
+    graph: FeatureGraph,
+    features: npt.NDArray[np.float32],
+    target: Floats,
+    task: str,
+) -> bool:
+    """Whether two fits on the same rows, with one thread and with two, give the same file.
+
+    A sample of the rows keeps it cheap: True is no proof, and so is what cannot be fitted on so few rows.
+
+    Args:
+        features: shape (n, f).
+        target: shape (n,).
+    """
+    from threadpoolctl import threadpool_limits
+
+    # Evenly spaced in the order of the target, so that both classes keep their shares.
+    size = min(TWICE_FITTED, len(target) // 5)
+    ranked = np.argsort(target, kind="stable")
+    some = np.sort(ranked[np.linspace(0, len(target) - 1, size).astype(np.int64)])
+    files = set()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of these fits only the bytes count
+        for threads in (1, 2):
+            try:
+                with threadpool_limits(threads):
+                    fitted = fit(name, candidate, features[some], target[some])
+                model = to_graph(name, candidate, fitted, graph, task)
+            except InputError:
+                return True
+            files.add(model.SerializeToString(deterministic=True))
+    return len(files) == 1
 
 
 def to_graph(name: str, candidate: Candidate, fitted: Any, features: FeatureGraph, task: str) -> onnx.ModelProto:

@@ -14,3 +14,4 @@ IMPORTANCE = Path("reports/importance.json")
 CURVES = Path("reports/plots/curves")
 BARS = Path("reports/plots/bars")
 CARD = Path("reports/model_card.md")
+NOT_REPRODUCIBLE = "not_reproducible"  # in the metadata of a candidate's file, and in SELECTION

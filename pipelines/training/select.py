@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 
 from pipelines import config, features, metrics, tables
 from pipelines.cli import end_with_code
 from pipelines.files import write_csv, write_json
 from pipelines.scorer import Columns, Input, Scorer, Signature
-from pipelines.training.paths import CANDIDATES, CANDIDATES_PLOT, SELECTION
+from pipelines.training.paths import CANDIDATES, CANDIDATES_PLOT, NOT_REPRODUCIBLE, SELECTION
 
 
 def draft_signature(params: config.Params, candidate: str, inputs: tuple[Input, ...]) -> Signature:
@@ -48,10 +49,21 @@ def main() -> None:
     if metric in metrics.NEEDS_THRESHOLD:
         compared = {name: found | _at_best_threshold(params, rows, name) for name, found in compared.items()}
     winner = choose({name: found[metric] for name, found in compared.items()}, metric)
-    document = {"criterion": metric, "rows": len(rows), "winner": winner, "candidates": compared}
+    document = {
+        "criterion": metric,
+        "rows": len(rows),
+        "winner": winner,
+        "candidates": compared,
+        NOT_REPRODUCIBLE: [name for name in compared if _is_marked(CANDIDATES / f"{name}.onnx")],
+    }
     write_json(SELECTION, document)
     write_csv(CANDIDATES_PLOT, ["name", "value"], [[name, found[metric]] for name, found in compared.items()])
     print(f"{winner} wins by {metric}: " + ", ".join(f"{n} {v[metric]:.4f}" for n, v in compared.items()))
+
+
+def _is_marked(path: Path) -> bool:
+    """Whether the stage `train` found that a second fit gives another file."""
+    return any(prop.key == NOT_REPRODUCIBLE for prop in onnx.load(path).metadata_props)
 
 
 def _at_best_threshold(params: config.Params, rows: tables.Rows, name: str) -> dict[str, float]:

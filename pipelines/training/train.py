@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import sys
 
+import onnx
+
 from pipelines import config, features, tables
 from pipelines.cli import end_with_code
 from pipelines.errors import InputError
 from pipelines.files import write_bytes
-from pipelines.training import estimators
-from pipelines.training.paths import CANDIDATES
+from pipelines.training import estimators, parity
+from pipelines.training.paths import CANDIDATES, NOT_REPRODUCIBLE
 
 
 def main() -> None:
@@ -29,6 +31,9 @@ def main() -> None:
     matrix = graph.transform(rows.inputs)
     fitted = estimators.fit(name, candidate, matrix, rows.target)
     model = estimators.to_graph(name, candidate, fitted, graph, params.task)
+    parity.check(params, name, fitted, model, graph, rows, matrix)
+    if not estimators.is_reproducible(name, candidate, graph, matrix, rows.target, params.task):
+        onnx.helper.set_model_props(model, {NOT_REPRODUCIBLE: "true"})
     write_bytes(CANDIDATES / f"{name}.onnx", model.SerializeToString(deterministic=True))
     print(f"{name}: {len(rows):,} rows, {matrix.shape[1]} features, {model.ByteSize() / 1e6:.1f} MB")
 

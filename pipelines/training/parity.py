@@ -1,0 +1,128 @@
+"""The file that ships against the estimator that was fitted: a conversion to ONNX may change the answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from pipelines import config, features, tables
+from pipelines.errors import InputError
+from pipelines.scorer import Columns, Input
+from pipelines.training.estimators import answers
+
+Floats = npt.NDArray[np.float64]
+ROWS = 10_000
+TOLERANCE = {"classification": 1e-4, "regression": 1e-3}  # of a probability; in the target's standard deviations
+ON_THRESHOLD = 0.01  # share of the rows
+ROUNDING = 2.0**-21  # eight roundings of float32: imputing and scaling take some of them
+MOVES = 10
+BLANKED = 20
+
+
+def check(
+    params: config.Params,
+    name: str,
+    fitted: Any,
+    model: onnx.ModelProto,
+    graph: features.FeatureGraph,
+    rows: tables.Rows,
+    matrix: npt.NDArray[np.float32],
+) -> None:
+    """Compare the converted graph with the fitted estimator on training rows.
+
+    A row agrees if its answers differ by at most TOLERANCE. A row on a threshold of a tree is allowed to differ: the
+    estimator itself gives the graph's answer when the row's features move by a rounding of float32. At most
+    ON_THRESHOLD of the rows may be such rows.
+
+    Args:
+        matrix: features of the rows, shape (n, f).
+
+    Raises:
+        InputError: if they disagree, or if the estimator cannot take missing values that the schema allows.
+    """
+    candidate, task = params.candidates[name], params.task
+    columns = _sample(features.inputs_of(params), rows.inputs, matrix)
+    sample = graph.transform(columns).astype(np.float64)
+    try:
+        expected = answers(fitted, sample, task)
+    except ValueError as error:
+        raise InputError(
+            f"candidates.{name}: {candidate.estimator} cannot answer rows that the schema allows: "
+            f"{str(error).splitlines()[0]}",
+            f"Put a SimpleImputer into candidates.{name}.before, or remove `nullable` from the inputs.",
+        ) from error
+    shipped = _run(model, columns)
+    limit = TOLERANCE[task] * (1.0 if task == "classification" else float(np.std(rows.target)) or 1.0)
+    difference = np.abs(shipped - expected)
+    differs: npt.NDArray[np.bool_] = np.logical_not(difference <= limit)  # NaN differs, too
+    if not differs.any():
+        return
+    if differs.mean() <= ON_THRESHOLD:
+        size = np.nan_to_num(np.abs(sample)).mean(axis=0)  # scaling subtracts a value of about this size
+        moved = _moved(fitted, sample[differs], size, task)
+        low, high = np.minimum(moved.min(axis=0), expected[differs]), np.maximum(moved.max(axis=0), expected[differs])
+        if ((shipped[differs] >= low - limit) & (shipped[differs] <= high + limit)).all():
+            return
+    missing_share = float(np.isnan(sample[differs]).any(axis=1).mean())
+    raise InputError(
+        f"candidates.{name}: the ONNX file and the fitted {candidate.estimator} give different answers: "
+        f"{differs.mean():.2%} of {len(sample):,} training rows differ by more than {limit:.3g}, "
+        f"the largest difference is {difference.max():.3g}, {missing_share:.0%} of these rows have a missing value",
+        _remedy(name, candidate, missing_share),
+    )
+
+
+def _sample(inputs: tuple[Input, ...], columns: Columns, matrix: npt.NDArray[np.float32]) -> dict[str, Any]:
+    """At most about ROWS rows, with the ends, the rare categories and the missing values of every feature.
+
+    A nullable input that is never missing is blanked in some more rows, since requests may lack it.
+    """
+    picked = np.arange(len(matrix))
+    if len(matrix) > ROWS:
+        parts = [np.linspace(0, len(matrix) - 1, ROWS // 2).astype(np.int64)]
+        each = max(1, ROWS // (6 * matrix.shape[1]))
+        for values in matrix.T:
+            order = np.argsort(values, kind="stable")
+            known = len(values) - int(np.isnan(values).sum())
+            parts += [order[:each], order[max(0, known - each) : known], order[known : known + each]]
+        picked = np.unique(np.concatenate(parts))
+    sample = {item.name: columns[item.name][picked] for item in inputs}
+    never = [i.name for i in inputs if i.nullable and i.type != "category" and not np.isnan(sample[i.name]).any()]
+    blanked = [{key: values[:BLANKED] for key, values in sample.items()} for _ in never]
+    for name, part in zip(never, blanked, strict=True):
+        part[name] = np.full_like(part[name], np.nan)
+    return {key: np.concatenate([values, *(part[key] for part in blanked)]) for key, values in sample.items()}
+
+
+def _run(model: onnx.ModelProto, columns: Columns) -> Floats:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    (answer,) = session.run(None, {item.name: columns[item.name][:, None] for item in session.get_inputs()})
+    return np.asarray(answer, dtype=np.float64).reshape(-1)
+
+
+def _moved(fitted: Any, rows: Floats, size: Floats, task: str) -> Floats:
+    """Answers of the estimator for rows whose features moved by a rounding, shape (MOVES, n); size is of shape (f,)."""
+    rounding = ROUNDING * (np.abs(rows) + size)
+    signs = np.random.Generator(np.random.PCG64(0)).choice([-1.0, 1.0], (MOVES, rows.shape[1]))
+    signs[0], signs[1] = 1.0, -1.0
+    return np.stack([answers(fitted, rows + sign * rounding, task) for sign in signs])
+
+
+def _remedy(name: str, candidate: config.Candidate, missing_share: float) -> str:
+    """The cause that the candidate's own settings and the differing rows make likely."""
+    where = f"candidates.{name}"
+    before = [step.estimator.rpartition(".")[2] for step in candidate.before]
+    if candidate.params.get("categorical_features") is not None:
+        return f"Remove categorical_features from {where}.params: categories are one-hot features already."
+    if candidate.params.get("method") == "isotonic":
+        return f"Set `method: sigmoid` in {where}.params: ONNX holds isotonic calibration only roughly."
+    if missing_share > 0.9 and not any("Imputer" in step for step in before):
+        return f"Put a SimpleImputer into {where}.before: ONNX treats missing values differently."
+    if scaling := [step for step in before if "Imputer" not in step]:
+        return f"Remove {', '.join(scaling)} from {where}.before (trees need no scaling), or use another estimator."
+    return f"Use another estimator in {where}, such as HistGradientBoosting or LogisticRegression."
