@@ -97,7 +97,7 @@ class Runner:
         github: the API, or the address of one that does not answer.
         variables: of Actions (`vars`).
         environment: more variables of the environment of every step.
-        cml: "absent", "present" or "failing".
+        cml: "present", "failing" or "absent", which is that it cannot be installed.
     """
 
     bare: Path
@@ -105,7 +105,7 @@ class Runner:
     github: GitHubFake
     variables: dict[str, str] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
-    cml: str = "absent"
+    cml: str = "present"
     _attempts: int = 0
 
     def hook(self, when: str, script: str) -> None:
@@ -166,8 +166,6 @@ class Runner:
 
     def _finish(self, command: list[str], clone: Path) -> tuple[int, list[str]]:
         path = os.pathsep.join([str(NODE.parent), os.environ["PATH"]])
-        if self.cml != "absent":
-            path = os.pathsep.join([str(STANDINS / "setup-cml/bin"), path])
         # Nothing of the caller's environment but this: a real GITHUB_TOKEN or a proxy must not get in.
         env = {"PATH": path, "HOME": str(self._made("home")), "TMPDIR": str(self._made("tmp")), "LANG": "C.UTF-8"}
         # A logistic regression's last digits depend on the kernels that OpenBLAS takes; those of the small problem.
