@@ -42,7 +42,9 @@ def post(github: GitHub, number: int, sha: str, report: str, link: str) -> str:
         Unreachable, Refused, InputError: as GitHub answers.
     """
     text = fitting(report, link)
-    if shutil.which("cml") and _by_cml(number, sha, text):
+    marked = _marked(github, number)
+    # CML updates the newest comment with its mark, whoever wrote it; in somebody else's name no report is posted.
+    if shutil.which("cml") and all(map(_by_bot, marked[-1:])) and _by_cml(number, text):
         return "CML"
     body = f"{text}\n\n{watermark(sha)}"
     if not (known := _ours(github, number)):
@@ -57,8 +59,13 @@ def post(github: GitHub, number: int, sha: str, report: str, link: str) -> str:
 
 
 def _ours(github: GitHub, number: int) -> list[Json]:
-    """Our comments, the oldest first: anybody may write one with such a mark, and nobody else's is changed."""
-    found = (c for c in github.comments(number) if _WATERMARK.search(c.get("body") or "") and _by_bot(c))
+    """Our comments, the oldest first: nobody else's is changed."""
+    return [comment for comment in _marked(github, number) if _by_bot(comment)]
+
+
+def _marked(github: GitHub, number: int) -> list[Json]:
+    """The comments with our mark, the oldest first; anybody may write one."""
+    found = (comment for comment in github.comments(number) if _WATERMARK.search(comment.get("body") or ""))
     return sorted(found, key=lambda comment: int(comment["id"]))
 
 
@@ -66,13 +73,18 @@ def _by_bot(comment: dict[str, dict[str, str]]) -> bool:
     return (comment.get("user") or {}).get("type") == "Bot"
 
 
-def _by_cml(number: int, sha: str, text: str) -> bool:
+def _by_cml(number: int, text: str) -> bool:
     """Post by CML; False where it fails, whatever the reason."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "report.md"
         path.write_text(text, encoding="utf-8")
         command = ["cml", "comment", "update", "--publish=false", f"--watermark-title={TITLE}", f"--target=pr/{number}"]
-        env = {**os.environ, "REPO_TOKEN": os.environ.get("GITHUB_TOKEN", "")}
+        env = {
+            **os.environ,
+            "REPO_TOKEN": os.environ.get("GITHUB_TOKEN", ""),
+            "ITERATIVE_DO_NOT_TRACK": "1",
+            "GIT_CONFIG_GLOBAL": str(Path(folder) / "gitconfig"),  # CML writes safe.directory = * into it
+        }
         try:
             done = subprocess.run([*command, str(path)], env=env, timeout=120, stdin=subprocess.DEVNULL, check=False)
         except (OSError, subprocess.TimeoutExpired):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from pipelines import comment
 from pipelines.github import GitHub
+from tests.fixtures_github import BOT, PERSON, MemoryGitHub
 
 LINK = "https://github.com/acme/fraud/actions/runs/1"
 
@@ -47,31 +49,71 @@ def test_the_watermark_is_found_whatever_its_commit() -> None:
     assert not comment._WATERMARK.search('![](https://cml.dev/watermark.png#ab "CML watermark other")')
 
 
-class TwoRuns:
-    """A GitHub on which another run comments at the very moment at which this one does."""
-
-    def __init__(self, other_first: bool) -> None:
-        self.kept: dict[int, str] = {}
-        self._other_first = other_first
-
-    def comments(self, number: int) -> list[dict[str, object]]:
-        return [{"id": each, "body": body, "user": {"type": "Bot"}} for each, body in self.kept.items()]
-
-    def create_comment(self, number: int, body: str) -> None:
-        other = "theirs\n\n" + comment.watermark("b" * 40)
-        for text in (other, body) if self._other_first else (body, other):
-            self.kept[len(self.kept) + 1] = text
-
-    def update_comment(self, which: int, body: str) -> None:
-        self.kept[which] = body
-
-    def delete_comment(self, which: int) -> None:
-        del self.kept[which]
-
-
 @pytest.mark.parametrize("other_first", [True, False])
 def test_of_two_comments_made_at_once_the_older_one_stays(other_first: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")  # no CML
-    github = TwoRuns(other_first)
-    assert comment.post(cast(GitHub, github), 1, "a" * 40, "ours", LINK) == "REST"
-    assert github.kept == {1: "ours\n\n" + comment.watermark("a" * 40)}
+    github = MemoryGitHub()
+    theirs = "theirs\n\n" + comment.watermark("b" * 40)
+
+    def meet(number: int, body: str) -> None:
+        for text in (theirs, body) if other_first else (body, theirs):
+            github.say(text, BOT)
+
+    monkeypatch.setattr(github, "create_comment", meet)
+    assert post(github) == "REST"
+    assert github.kept == {1: {"id": 1, "body": "ours\n\n" + comment.watermark("a" * 40), "user": BOT}}
+
+
+RECORDER = """#!/bin/sh
+# CML 0.20.6 as documented: this one command line, and nothing else.
+[ "$#" = 6 ] && [ "$*" = "comment update --publish=false --watermark-title=mainline-review --target=pr/7 $6" ] || exit 1
+[ "${6##*/} $REPO_TOKEN $ITERATIVE_DO_NOT_TRACK" = "report.md the-token 1" ] || exit 1
+[ "$GIT_CONFIG_GLOBAL" != "$HOME/.gitconfig" ] && echo x >> "$GIT_CONFIG_GLOBAL" || exit 1
+PATH=/usr/bin:/bin; cp "$6" "$RECORD"; exit "$STATUS"
+"""
+
+
+@pytest.fixture
+def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the recorder of CML, alone on PATH, leaves what it was given to post."""
+    program = tmp_path / "bin/cml"
+    program.parent.mkdir()
+    program.write_text(RECORDER)
+    program.chmod(0o755)
+    for name, value in {"PATH": str(program.parent), "GITHUB_TOKEN": "the-token", "STATUS": "0"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("RECORD", str(tmp_path / "record"))
+    monkeypatch.delenv("ITERATIVE_DO_NOT_TRACK", raising=False)
+    return tmp_path / "record"
+
+
+def post(github: MemoryGitHub, report: str = "ours") -> str:
+    return comment.post(cast(GitHub, github), 7, "a" * 40, report, LINK)
+
+
+def test_cml_posts_by_its_documented_command_line(record: Path) -> None:
+    github = MemoryGitHub()
+    assert post(github, "# é | b |\n") == "CML"
+    assert record.read_text() == "# é | b |\n"
+    assert github.bodies == []
+
+
+def test_what_cml_cannot_post_goes_over_rest_and_the_same_comment_is_found_again(
+    record: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    github = MemoryGitHub()
+    github.say("by CML\n\n" + comment.watermark("b" * 40), BOT)
+    monkeypatch.setenv("STATUS", "1")
+    assert post(github) == "REST"
+    assert record.exists()
+    assert github.bodies == ["ours\n\n" + comment.watermark("a" * 40)]
+
+
+def test_a_comment_with_our_mark_by_somebody_else_is_neither_changed_nor_updated_by_cml(record: Path) -> None:
+    github = MemoryGitHub()
+    theirs = "Look, all is well\n\n" + comment.watermark("b" * 40)
+    github.say(theirs, PERSON)
+    assert post(github) == "REST"
+    assert github.bodies == [theirs, "ours\n\n" + comment.watermark("a" * 40)]
+    assert post(github) == "CML"  # the newest is ours now
+    assert github.bodies[0] == theirs

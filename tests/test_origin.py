@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,15 @@ def test_a_secret_in_its_address_is_not_said(clone: Path, url: str) -> None:
         with pytest.raises(Unreachable, match="unable to access 'https://") as caught:
             ask()
         assert "hunter2" not in str(caught.value) + caught.value.remedy
+
+
+@pytest.mark.parametrize(("host", "sent"), [("github.com", True), ("elsewhere.example", False)])
+def test_the_token_is_sent_to_github_alone(clone: Path, monkeypatch: pytest.MonkeyPatch, host: str, sent: bool) -> None:
+    monkeypatch.setenv("GITHUB_TOKEN", "the-token")
+    monkeypatch.delenv("GITHUB_SERVER_URL", raising=False)
+    ask = ("config", "--get-urlmatch", "http.extraheader", f"https://{host}/acme/x.git")
+    if sent:
+        assert origin.call(*ask).startswith("AUTHORIZATION: basic ")
+    else:
+        with pytest.raises(subprocess.CalledProcessError):
+            origin.call(*ask)

@@ -11,48 +11,9 @@ from pipelines import origin
 from pipelines.errors import Unreachable
 from pipelines.git import git
 from pipelines.publish import commit
+from tests.publish.conftest import BRANCH, tip, write
 
-IDENTITY = {
-    "GIT_AUTHOR_NAME": "somebody",
-    "GIT_AUTHOR_EMAIL": "somebody@example.invalid",
-    "GIT_COMMITTER_NAME": "somebody",
-    "GIT_COMMITTER_EMAIL": "somebody@example.invalid",
-}
 FILES = {"dvc.lock": b"new\n", "reports/metrics.json": b"{}\n"}
-BRANCH = "feature/$(touch${IFS}evil);'\"&"
-
-
-@pytest.fixture
-def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A clone whose origin has a branch with a name that no shell must see; the work tree stands on main."""
-    for name, value in IDENTITY.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("GITHUB_TOKEN", raising=False)
-    origin, path = tmp_path / "origin.git", tmp_path / "clone"
-    git("init", "--quiet", "--bare", "--initial-branch=main", str(origin))
-    git("init", "--quiet", "--initial-branch=main", str(path))
-    git("remote", "add", "origin", str(origin), cwd=path)
-    monkeypatch.chdir(path)
-    write({"dvc.lock": "old\n", "reports/gone.json": "{}\n", "reports/README.md": "", "params.yaml": "a: 1\n"})
-    git("push", "--quiet", "origin", "main")
-    git("checkout", "--quiet", "-b", BRANCH)
-    write({"params.yaml": "a: 2\n"})
-    git("push", "--quiet", "origin", BRANCH)
-    git("checkout", "--quiet", "main")
-    return path
-
-
-def write(files: dict[str, str]) -> str:
-    for name, text in files.items():
-        Path(name).parent.mkdir(exist_ok=True)
-        Path(name).write_text(text)
-    git("add", "--all")
-    git("commit", "--quiet", "-m", "change")
-    return git("rev-parse", "HEAD")
-
-
-def tip() -> str:
-    return git("ls-remote", "origin", f"refs/heads/{BRANCH}").split()[0]
 
 
 def test_the_commit_holds_the_generated_files_and_nothing_else(clone: Path) -> None:
@@ -92,6 +53,29 @@ def test_a_newer_push_is_never_overwritten(clone: Path) -> None:
     with pytest.raises(commit.Superseded, match="moved"):
         commit.push(BRANCH, sha, FILES)
     assert tip() == newer
+
+
+def test_a_commit_with_the_same_files_on_another_one_is_somebody_elses(clone: Path) -> None:
+    sha = tip()
+    made = commit.push(BRANCH, sha, FILES)
+    other = git("commit-tree", f"{made}^{{tree}}", "-p", "main", "-m", "rebased")
+    git("push", "--quiet", "--force", "origin", f"{other}:refs/heads/{BRANCH}")
+    with pytest.raises(commit.Superseded, match="moved"):
+        commit.push(BRANCH, sha, FILES)
+    assert tip() == other
+
+
+def test_a_push_that_arrived_without_an_answer_is_a_push(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sha, call = tip(), origin.call
+
+    def call_and_hang_up(*arguments: str) -> str:
+        answer = call(*arguments)
+        if arguments[0] == "push":
+            raise subprocess.CalledProcessError(128, "git")
+        return answer
+
+    monkeypatch.setattr(origin, "call", call_and_hang_up)
+    assert commit.push(BRANCH, sha, FILES) == tip() != sha
 
 
 def test_a_push_between_look_and_push_is_never_overwritten(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -46,15 +47,17 @@ def test_a_bomb_is_refused_before_it_is_unpacked() -> None:
         handover.from_zip(bomb)
 
 
-def test_a_directory_that_lies_about_a_size_is_refused() -> None:
-    content = zipped(
-        {"reports/review/review.json": GOOD["reports/review/review.json"]}
-        | {"reports/review/review.md": b"0" * 3_000_000}
-    )
-    lying = content.replace((3_000_000).to_bytes(4, "little"), (10).to_bytes(4, "little"))
+def test_a_directory_that_lies_about_a_size_is_found_out_before_everything_is_unpacked() -> None:
+    content = zipped(GOOD | {"reports/review/review.md": b"0" * 100_000_000})
+    lying = content.replace((100_000_000).to_bytes(4, "little"), (10).to_bytes(4, "little"))
     assert lying != content
-    with pytest.raises(Refused):
-        handover.from_zip(lying)
+    tracemalloc.start()
+    try:
+        with pytest.raises(Refused, match="no readable zip: Bad CRC-32"):
+            handover.from_zip(lying)
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(
@@ -67,6 +70,7 @@ def test_a_directory_that_lies_about_a_size_is_refused() -> None:
         b'{"verdict": "maybe"}',
         b'{"verdict": "pass", "pull_request": "7; rm -rf /"}',
         b'{"verdict": "pass", "pull_request": -1}',
+        b'{"verdict": "pass", "pull_request": true}',
         b"\xff\xfe",
     ],
 )
@@ -117,3 +121,10 @@ def test_a_link_in_the_folder_is_refused(tmp_path: Path) -> None:
 def test_a_folder_without_a_report_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="no report"):
         handover.from_folder(write(tmp_path, {"dvc.lock": b"l"}))
+
+
+def test_files_that_are_small_and_together_too_large_are_refused(tmp_path: Path) -> None:
+    many = {f"reports/{number}.json": b"0" * handover.LARGEST_FILE for number in range(5)}
+    assert len(handover.from_folder(write(tmp_path, GOOD | dict(list(many.items())[:4]))).generated) == 4
+    with pytest.raises(Refused, match="more than 10,000,000 bytes"):
+        handover.from_folder(write(tmp_path, many))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.workflows.github_fake import GitHubFake, running
-from tests.workflows.world import World, tune
+from tests.workflows.world import World
 
 
 @pytest.fixture(scope="session")
@@ -34,20 +32,3 @@ def world(small_problem: Path, github: GitHubFake, tmp_path: Path) -> Iterator[W
     yield made
     assert github.invalid == []
     shutil.rmtree(tmp_path, ignore_errors=True)
-
-
-@pytest.fixture(scope="session")
-def handover(small_problem: Path, shared_github: GitHubFake, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the job `review` leaves for a pull request with the change `tune`; made once for all workers."""
-    shared = tmp_path_factory.getbasetemp()
-    if os.environ.get("PYTEST_XDIST_WORKER"):
-        shared = shared.parent
-    folder = shared / "handover"
-    with (shared / "handover.guard").open("w") as guard:
-        fcntl.flock(guard, fcntl.LOCK_EX)
-        if not folder.exists():
-            made = World(small_problem, tmp_path_factory.mktemp("handover"), shared_github)
-            run = made.review(made.open(tune))
-            assert run.conclusions["review"] == "success", run.log
-            shutil.copytree(run.artifacts["review"], folder)
-    return folder

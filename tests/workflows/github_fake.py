@@ -98,9 +98,6 @@ class Fault:
     times: float
     status: int = 500
     message: str = ""
-    headers: dict[str, str] = field(default_factory=dict)
-    before: Callable[[], None] | None = None
-    after: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -191,23 +188,9 @@ class GitHubFake:
         status: int = 500,
         times: float = float("inf"),
         message: str = "",
-        headers: dict[str, str] | None = None,
     ) -> None:
-        """Answer the next `times` matching requests with an error; status 0 ends the connection without an answer."""
-        self._faults.append(Fault(method, re.compile(path), times, status, message, headers or {}))
-
-    def before(self, method: str, path: str, do: Callable[[], None]) -> None:
-        """Do something once, just before the next matching request is answered."""
-        self._faults.append(Fault(method, re.compile(path), 1, before=do))
-
-    def after(self, method: str, path: str, do: Callable[[], None]) -> None:
-        """Do something once, when the next matching request has been answered but its answer not yet sent."""
-        self._faults.append(Fault(method, re.compile(path), 1, after=do))
-
-    def limit(self, path: str = "", *, times: int = 1, seconds: int = 1, status: int = 403) -> None:
-        """The secondary rate limit, in GitHub's words."""
-        message = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
-        self.fail("*", path, status=status, times=times, message=message, headers={"Retry-After": str(seconds)})
+        """Answer the next `times` matching requests with an error."""
+        self._faults.append(Fault(method, re.compile(path), times, status, message))
 
     def down(self) -> None:
         """Refuse connections until `up`."""
@@ -293,25 +276,20 @@ class GitHubFake:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         return server
 
-    def receive(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Answer | None:
-        """Validate, fail on purpose or answer, and record; None ends the connection."""
+    def receive(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Answer:
+        """Validate, fail on purpose or answer, and record."""
         if target.startswith("/storage/"):
             return self._blob(int(target.rsplit("/", 1)[1]), headers)
         faults = self._validator.faults(method, target, headers, body)
         fault = self._next_fault(method, target)
-        if fault and fault.before:
-            fault.before()
         if faults:
             self.invalid.append(f"{method} {target}: {'; '.join(faults)}")
-            answer: Answer | None = Answer(422, {"message": f"not by GitHub's description: {faults}"})
-        elif fault and not fault.before and not fault.after:
-            words = fault.message or f"fault for {method} {target}"
-            answer = Answer(fault.status, {"message": words}, headers=fault.headers) if fault.status else None
+            answer = Answer(422, {"message": f"not by GitHub's description: {faults}"})
+        elif fault:
+            answer = Answer(fault.status, {"message": fault.message or f"fault for {method} {target}"})
         else:
             answer = self._serve(method, target, headers, body)
-        if fault and fault.after:
-            fault.after()
-        self._record(method, target, headers, body, answer.status if answer else 0)
+        self._record(method, target, headers, body, answer.status)
         return answer
 
     def _next_fault(self, method: str, target: str) -> Fault | None:
@@ -541,9 +519,6 @@ def _handler(fake: GitHubFake) -> type[BaseHTTPRequestHandler]:
         def _do(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             answer = fake.receive(self.command, self.path, dict(self.headers.items()), body)
-            if answer is None:
-                self.close_connection = True
-                return
             content = json.dumps(answer.document).encode() if answer.document is not None else answer.content
             self.send_response(answer.status)
             kind = {"Content-Type": "application/json; charset=utf-8"} if answer.document is not None else {}

@@ -23,17 +23,13 @@ PINNED = {
     "actions/attest-build-provenance": ("a2bbfa25375fe432b6a289bc6b6cd05ecd0c4c32", "v4.1.0"),
     "actions/cache": ("27d5ce7f107fe9357f9df03efb73ab90386fccae", "v5.0.5"),
     "actions/checkout": ("3d3c42e5aac5ba805825da76410c181273ba90b1", "v7.0.1"),
-    "actions/deploy-pages": ("cd2ce8fcbc39b97be8ca5fce6e763baed58fa128", "v5.0.0"),
     "actions/download-artifact": ("3e5f45b2cfb9172054b4087a40e8e0b5a5461e7c", "v8.0.1"),
-    "actions/setup-node": ("820762786026740c76f36085b0efc47a31fe5020", "v7.0.0"),
     "actions/setup-python": ("5fda3b95a4ea91299a34e894583c3862153e4b97", "v7.0.0"),
     "actions/upload-artifact": ("bbbca2ddaa5d8feaa63e36b76fdaad77386f024f", "v7.0.0"),
-    "actions/upload-pages-artifact": ("fc324d3547104276b827a68afc52ff2a11cc49c9", "v5.0.0"),
     "anchore/sbom-action": ("e22c389904149dbc22b58101806040fa8d37a610", "v0.24.0"),
     "astral-sh/setup-uv": ("20cfd1bf945f4377ade1205e4dbc17946fc9a30d", "v10.0.1"),
     "aws-actions/configure-aws-credentials": ("e6de054238d6b7531b4efff3b6587d9aade6a06c", "v6.2.3"),
     "docker/login-action": ("4907a6ddec9925e35a0a9e82d7399ccc52663121", "v4.1.0"),
-    "docker/setup-buildx-action": ("37fe631027851001ddb9b187196cc803df7f5f0e", "v4.3.0"),
     "iterative/setup-cml": ("f12ea7685438c1fc438d50f77519b3860cf5fa98", "v2.0.1"),
     "sigstore/cosign-installer": ("6f9f17788090df1f26f669e9d70d6ae9567deba6", "v4.1.2"),
 }
@@ -93,6 +89,35 @@ SECRETS = {
         "MLFLOW_TRACKING_PASSWORD",
         "MLFLOW_TRACKING_TOKEN",
     }
+}
+# Whether a pull request's run may have what a fork's must not: it is no fork's, and Dependabot did not open it.
+TRUSTED = (
+    "github.event.pull_request.head.repo.full_name == github.repository"
+    " && github.event.pull_request.user.login != 'dependabot[bot]'"
+)
+ENVIRONMENT = {
+    "review.yml": {
+        "DVC_REMOTE_URL": f"${{{{ (github.event_name != 'pull_request' || {TRUSTED}) && vars.DVC_REMOTE_URL || '' }}}}"
+    },
+    "release.yml": {
+        "DVC_REMOTE_URL": "${{ vars.DVC_REMOTE_URL }}",
+        "IMAGE_SIGNER": "${{ vars.SIGN_IMAGES == 'true' && format("
+        "'{0}/{1}/.github/workflows/release.yml@refs/heads/main', github.server_url, github.repository) || '' }}",
+        "IMAGE_REPOSITORY": "${{ vars.IMAGE_REPOSITORY || format('ghcr.io/{0}', github.repository) }}",
+    },
+    "rollback.yml": {"DVC_REMOTE_URL": "${{ vars.DVC_REMOTE_URL }}"},
+}
+# Group, and whether a newer run cancels an older one. A release that has begun ends; so does what main keeps.
+CONCURRENCY = {
+    "audit.yml": ("audit", False),
+    "release.yml": ("release", False),
+    "report-fork.yml": ("report-fork-${{ github.event.workflow_run.id }}", False),
+    "review.yml": (
+        "review-${{ github.event.pull_request.number || github.ref }}",
+        "${{ github.event_name == 'pull_request' }}",
+    ),
+    "rollback.yml": ("rollback", False),
+    "test.yml": ("test-${{ github.ref }}-${{ github.event_name }}", True),
 }
 # What sets a step's outputs in Python.
 TELLS = {"make release-image": ROOT / "pipelines/release/ahead.py"}
@@ -157,8 +182,8 @@ def test_a_finding_that_is_left_says_why():
 
 
 def test_every_workflow_is_one_that_was_designed():
-    assert set(WORKFLOWS) <= set(TRIGGERS)
-    assert set(JOBS) <= set(PERMISSIONS)
+    assert set(WORKFLOWS) == set(TRIGGERS)
+    assert set(JOBS) == set(PERMISSIONS)
 
 
 @every_workflow
@@ -233,15 +258,68 @@ def test_a_job_ends_by_itself(workflow, job):
 
 
 @every_workflow
-def test_a_workflow_is_in_a_concurrency_group_that_tells_its_runs_apart(workflow):
-    group = WORKFLOWS[workflow]["concurrency"]["group"]
-    assert group.startswith(workflow.removesuffix(".yml"))
-    if "pull_request" in WORKFLOWS[workflow]["on"]:
-        assert "github.ref" in group or "pull_request.number" in group
+def test_a_workflow_is_in_its_concurrency_group(workflow):
+    concurrency = WORKFLOWS[workflow]["concurrency"]
+    assert (concurrency["group"], concurrency.get("cancel-in-progress", False)) == CONCURRENCY[workflow]
 
 
-def test_what_main_keeps_for_pull_requests_is_not_cancelled():
-    assert WORKFLOWS["review.yml"]["concurrency"]["cancel-in-progress"] == "${{ github.event_name == 'pull_request' }}"
+@every_workflow
+def test_a_workflow_hands_exactly_its_environment_to_its_jobs(workflow):
+    assert WORKFLOWS[workflow].get("env", {}) == ENVIRONMENT.get(workflow, {})
+
+
+def test_what_is_started_by_hand_and_may_write_to_the_repository_runs_on_main_alone():
+    by_hand = [(name, job) for name, job in JOBS if "workflow_dispatch" in WORKFLOWS[name]["on"]]
+    writing = [each for each in by_hand if PERMISSIONS[each].get("contents") == "write"]
+    assert writing == [("release.yml", "release"), ("rollback.yml", "rollback")]
+    assert {str(the(*each).get("if")) for each in writing} == {"github.ref == 'refs/heads/main'"}
+
+
+def test_no_failure_passes_but_that_of_installing_cml():
+    jobs = [
+        *(the(*each) for each in JOBS),
+        *(read(path)["runs"] for path in sorted(GITHUB.glob("actions/*/action.yml"))),
+    ]
+    lenient = [part for job in jobs for part in (job, *job["steps"]) if "continue-on-error" in part]
+    assert lenient == [{"uses": "./.github/actions/cml", "continue-on-error": True}] * 2
+    assert [script for _, script in scripts(GITHUB) if re.search(r"[|;&]|set \+e", script)] == []
+
+
+def test_cml_is_installed_where_a_review_is_published_in_the_version_that_was_tried_and_without_vega():
+    (step,) = read(GITHUB / "actions/cml/action.yml")["runs"]["steps"]
+    assert step["with"] == {"version": "0.20.6", "vega": "false"}
+    for each in (("review.yml", "publish"), ("report-fork.yml", "report-fork")):
+        named = [step.get("uses") or step["run"] for step in the(*each)["steps"]]
+        assert named[-2] == "./.github/actions/cml" and named[-1].startswith("make publish")
+
+
+def test_what_is_built_is_signed_and_its_provenance_is_kept_beside_it():
+    sign = next(step for step in the("release.yml", "release")["steps"] if step.get("uses") == "./.github/actions/sign")
+    assert sign["if"] == "vars.SIGN_IMAGES == 'true' && steps.image.outputs.built == 'true'"
+    given = {
+        step["uses"].partition("@")[0]: step["with"]
+        for step in read(GITHUB / "actions/sign/action.yml")["runs"]["steps"]
+        if "uses" in step
+    }
+    assert given["actions/attest-build-provenance"] == {
+        "subject-name": "${{ inputs.repository }}",
+        "subject-digest": "${{ inputs.digest }}",
+        "push-to-registry": True,
+    }
+    assert given["anchore/sbom-action"]["image"] == "${{ inputs.repository }}@${{ inputs.digest }}"
+
+
+def test_the_cache_of_dvc_is_another_one_for_another_model_or_other_data():
+    (step,) = [
+        step for step in read(GITHUB / "actions/setup/action.yml")["runs"]["steps"] if "key" in step.get("with", {})
+    ]
+    assert step["with"]["key"] == "dvc-${{ hashFiles('dvc.lock', 'data.dvc') }}"
+    assert step["with"]["path"] == ".dvc/cache"
+
+
+def test_what_reads_history_or_tags_checks_them_out():
+    shallow = {(workflow, job) for workflow, job, given in CHECKOUTS if given.get("fetch-depth") != 0}
+    assert shallow == {("audit.yml", "audit"), ("report-fork.yml", "report-fork"), ("review.yml", "publish")}
 
 
 @pytest.mark.parametrize("path", documents(GITHUB), ids=lambda path: path.relative_to(GITHUB).as_posix())
@@ -257,9 +335,10 @@ def test_every_action_is_pinned_to_a_known_commit_with_its_version(path):
         assert (found[2], found[3]) == PINNED[found[1]], line
 
 
-def test_every_pinned_action_has_a_stand_in():
+def test_every_pinned_action_is_used_and_has_a_stand_in():
     used = {name for path in documents(GITHUB) for name, _ in USES.findall(path.read_text(encoding="utf-8"))}
-    assert {name for name in used if not (STANDINS / name.split("/")[1] / "action.yml").is_file()} == set()
+    assert used == set(PINNED)
+    assert {name.split("/")[1] for name in used} == {path.parent.name for path in STANDINS.glob("*/action.yml")}
 
 
 def test_inputs_of_stand_ins_are_those_in_use():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -35,9 +34,6 @@ def main() -> int:
     target = Path(os.environ["HARNESS_ARTIFACTS"]) / run / name
     patterns = [line.strip() for line in os.environ["PATHS"].splitlines() if line.strip()]
     found = files(patterns, os.environ["HIDDEN"] == "true")
-    hook = Path(os.environ["HARNESS_HOOKS"]) / f"{os.environ['GITHUB_JOB']}-uploads"
-    if hook.exists():
-        subprocess.run(["bash", "-e", str(hook)], check=True)
     if not found:
         print(f"No files were found with the provided path: {patterns}")
         return int(os.environ["IF_NONE"] == "error")
