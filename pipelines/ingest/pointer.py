@@ -134,11 +134,13 @@ def folder_md5(root: Path, folder: Path) -> str:
 def in_cache(root: Path, md5: str) -> bool:
     """Whether the local cache holds the folder's list and every file of it, undamaged."""
     from dvc_data.hashfile import check, load
+    from dvc_data.hashfile.db import HashFileDB
     from dvc_data.hashfile.hash_info import HashInfo
     from dvc_objects.errors import ObjectFormatError
 
     with repository(root) as repo:
-        cache = repo.cache.local
+        # Not DVC's own view of its cache, which takes every read-only file for undamaged.
+        cache = HashFileDB(repo.cache.local.fs, repo.cache.local.path)
         try:
             check(cache, load(cache, HashInfo("md5", md5)))
         except (FileNotFoundError, ObjectFormatError):

@@ -134,11 +134,8 @@ def _by_month(part: pa.Table, time: str | None) -> Iterator[tuple[str, pa.Table]
 
 def _sorted(piece: pa.Table, keys: list[str]) -> pa.Table:
     """By the keys; rows that are equal in them keep their order."""
-    place = "__place__"
-    while place in piece.schema.names:
-        place += "_"
-    numbered = piece.append_column(place, pa.array(range(len(piece)), pa.int64()))
-    return numbered.sort_by([(name, "ascending") for name in [*keys, place]]).drop_columns([place])
+    # Not Table.sort_by: only sort_indices is documented to be stable.
+    return piece.take(pc.sort_indices(piece, [(name, "ascending") for name in keys]))
 
 
 def is_store(folder: Path) -> bool:

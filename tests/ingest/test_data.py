@@ -172,6 +172,23 @@ def test_rows_that_differ_are_left_alone_and_it_is_said(repository, params):
     assert content(repository) == before
 
 
+@pytest.mark.parametrize("what", ["list", "file"])
+@pytest.mark.parametrize("damage", ["other bytes", "other bytes, read-only", "missing"])
+def test_a_damaged_cache_does_not_hold_the_rows(repository, what, damage):
+    md5 = pointer.md5_of(document(repository))
+    assert pointer.in_cache(repository, md5)
+    cached = [path for path in sorted((repository / ".dvc/cache").rglob("*")) if path.is_file()]
+    path = next(path for path in cached if (path.suffix == ".dir") == (what == "list"))
+    content, mode = path.read_bytes(), path.stat().st_mode
+    path.unlink()
+    if damage != "missing":
+        # The list stays one that can be read, and names another file.
+        path.write_bytes(content.replace(b"2026-02", b"2026-03") if what == "list" else content[:-1] + b"?")
+    if damage == "other bytes, read-only":
+        path.chmod(mode)
+    assert not pointer.in_cache(repository, md5)
+
+
 @pytest.mark.parametrize("leave_empty_folder", [False, True])
 def test_rows_come_from_the_cache_first(repository, params, leave_empty_folder):
     before = content(repository)

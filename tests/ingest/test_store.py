@@ -61,6 +61,11 @@ def test_equal_rows_give_equal_bytes_whatever_their_order_and_parts(tmp_path):
     assert written(table.take(order), tmp_path / "two", parts=7) == first
 
 
+def test_rows_of_equal_time_and_key_keep_their_order(tmp_path):
+    written(rows([TIMES[1]] * 2_000, ["twice"] * 2_000), tmp_path / "data", parts=7)
+    assert pq.read_table(tmp_path / "data" / "2026-01.parquet")["y"].to_pylist() == list(range(2_000))
+
+
 def test_files_carry_no_metadata_of_pandas(tmp_path):
     table = rows().replace_schema_metadata({"pandas": "{}"})
     written(table, tmp_path / "data")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from datetime import datetime, timedelta
 from typing import Any
 
 import ibis
@@ -12,95 +11,102 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines import config, tables
+from pipelines import tables
 from pipelines.errors import InputError
 from pipelines.training import split as stage
-from tests import fixtures_repo
+from tests.training.conftest import BY_HASH, orders, small_params
 
-PARAMS = config.load(fixtures_repo.PARAMS)
-HASH = {"by": "hash", "salt": "s", "column": "payment_id", "test": 0.2, "validation": 0.15}
-START = datetime(2026, 1, 1)
+PARAMS = small_params()
+HASH = {"by": "hash", "salt": "s", "column": "order_id", "test": 0.2, "validation": 0.15}
 CONNECTION = tables.connect()
 
 
-def payments(days: list[float], labels: list[int | None] | None = None) -> Any:
-    """A table with the columns that a split reads: one payment a moment, in days from the start."""
-    return ibis.memtable(
-        pa.table(
-            {
-                "payment_id": pa.array([f"p{i}" for i in range(len(days))]),
-                "paid_at": pa.array([START + timedelta(hours=round(day * 24)) for day in days], pa.timestamp("ms")),
-                "is_fraud": pa.array(labels or [i % 2 for i in range(len(days))], pa.int64()),
-            }
-        )
-    )
+def keys(table: pa.Table, split: dict[str, Any], side: tables.Side) -> list[str]:
+    rows = CONNECTION.to_pyarrow(tables.side(ibis.memtable(table), PARAMS, split, side))
+    return rows["order_id"].to_pylist()
 
 
-def keys(table: Any, split: dict[str, Any], side: tables.Side) -> list[str]:
-    rows = CONNECTION.to_pyarrow(tables.side(table, PARAMS, split, side))
-    return rows["payment_id"].to_pylist()
+def sides(table: pa.Table, split: dict[str, Any]) -> dict[str, list[str]]:
+    return {side: keys(table, split, side) for side in tables.SIDES}
 
 
-def by_time(days: list[float]) -> dict[str, Any]:
-    newest = START + timedelta(hours=round(max(days) * 24))
-    matured = newest - timedelta(days=PARAMS.table.label_delay_days)
-    test = matured - timedelta(days=25)
-    return {
+def boundaries(table: pa.Table, **changes: Any) -> dict[str, Any]:
+    return tables.boundaries(ibis.memtable(table), small_params(**changes))
+
+
+def test_by_time_the_newest_matured_days_test_and_the_days_before_them_validate() -> None:
+    # The newest row is of day 40, 10 February: labels are mature until day 35, of which 10 and 10 days are cut off.
+    table = orders([40, 35.5, 35, 25, 24, 15, 14, 0])
+    split = boundaries(table)
+    assert split == {
         "by": "time",
-        "column": "paid_at",
-        "matured": matured.isoformat(),
-        "test_from": test.isoformat(),
-        "validation_from": (test - timedelta(days=15)).isoformat(),
+        "column": "ordered_at",
+        "matured": "2026-02-05T00:00:00+00:00",
+        "test_from": "2026-01-26T00:00:00+00:00",
+        "validation_from": "2026-01-16T00:00:00+00:00",
     }
+    assert sides(table, split) == {"train": ["o7", "o6"], "validation": ["o5", "o4"], "test": ["o3", "o2"]}
 
 
-moments = st.lists(st.integers(0, 120 * 24), min_size=2, max_size=40).map(lambda hours: [hour / 24 for hour in hours])
+def test_without_a_label_delay_the_newest_row_tests() -> None:
+    table = orders([40, 35, 25])
+    split = boundaries(table, schema={"label_delay_days": 0})
+    assert split["matured"] == "2026-02-10T00:00:00+00:00"
+    assert keys(table, split, "test") == ["o1", "o0"]
+
+
+@pytest.mark.parametrize(("column", "expected"), [(None, "order_id"), ("shop", "shop")])
+def test_by_hash_the_column_of_params_decides_and_the_key_without_one(column: str | None, expected: str) -> None:
+    split = boundaries(orders([0]), split=BY_HASH | ({"column": column} if column else {}))
+    assert split == {"by": "hash", "salt": "s", "column": expected, "test": 0.3, "validation": 0.3}
+
+
+moments = st.lists(st.integers(0, 120 * 24), min_size=2, max_size=40)
 
 
 @settings(max_examples=25, deadline=None)
 @given(moments)
-def test_every_matured_row_is_on_exactly_one_side_and_the_newest_judge(days: list[float]) -> None:
-    table, split = payments(days), by_time(days)
-    sides = {side: keys(table, split, side) for side in tables.SIDES}
-    at = {f"p{i}": round(day * 24) for i, day in enumerate(days)}
-    placed = [key for found in sides.values() for key in found]
-    matured = {key for key, hour in at.items() if hour <= max(at.values()) - 24 * PARAMS.table.label_delay_days}
+def test_every_matured_row_is_on_exactly_one_side_and_the_newest_judge(hours: list[int]) -> None:
+    table = orders([hour / 24 for hour in hours])
+    found = sides(table, boundaries(table))
+    at = {f"o{i}": hour for i, hour in enumerate(hours)}
+    placed = [key for side in found.values() for key in side]
     assert len(placed) == len(set(placed))
-    assert set(placed) == matured
+    assert set(placed) == {key for key, hour in at.items() if hour <= max(hours) - 5 * 24}
     for earlier, later in itertools.combinations(tables.SIDES, 2):
-        if sides[earlier] and sides[later]:
-            assert max(at[key] for key in sides[earlier]) < min(at[key] for key in sides[later])
+        if found[earlier] and found[later]:
+            assert max(at[key] for key in found[earlier]) < min(at[key] for key in found[later])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.integers(2, 60), st.integers(1, 60))
 def test_by_hash_a_row_never_changes_side_whatever_comes(rows: int, more: int) -> None:
-    before, after = payments([0.0] * rows), payments([0.0] * (rows + more))
+    before, after = orders([0.0] * rows), orders([0.0] * (rows + more))
     for side in tables.SIDES:
         stayed = [key for key in keys(after, HASH, side) if int(key[1:]) < rows]
         assert sorted(stayed) == sorted(keys(before, HASH, side))
 
 
 def test_by_hash_the_shares_are_kept() -> None:
-    table = payments([0.0] * 4_000)
-    sizes = {side: len(keys(table, HASH, side)) for side in tables.SIDES}
+    sizes = {side: len(found) for side, found in sides(orders([0.0] * 4_000), HASH).items()}
     assert sum(sizes.values()) == 4_000
     assert sizes["test"] == pytest.approx(800, abs=100)
     assert sizes["validation"] == pytest.approx(600, abs=100)
 
 
 def test_a_row_without_a_label_is_on_no_side() -> None:
-    table = payments([0.0, 0.0, 0.0, 0.0], [1, None, 0, None])
-    assert sorted(key for side in tables.SIDES for key in keys(table, HASH, side)) == ["p0", "p2"]
+    table = orders([0.0, 0.0, 0.0, 0.0], [True, None, False, None])
+    assert sorted(key for found in sides(table, HASH).values() for key in found) == ["o0", "o2"]
 
 
 def test_rows_that_a_model_was_trained_on_are_left_out_by_its_signature() -> None:
-    table = payments([1.0, 50.0, 100.0])
-    by_until = table.filter(tables.unseen(table, "2026-02-21T00:00:00+00:00", None, "paid_at"))
-    assert CONNECTION.to_pyarrow(by_until)["payment_id"].to_pylist() == ["p2"]
-    many = payments([0.0] * 300)
-    by_split = CONNECTION.to_pyarrow(many.filter(tables.unseen(many, None, HASH, None)))["payment_id"].to_pylist()
-    assert sorted(by_split) == sorted(keys(many, HASH, "test"))
+    table = ibis.memtable(orders([1.0, 50.0, 51.0, 100.0]))
+    by_until = table.filter(tables.unseen(table, "2026-02-21T00:00:00+00:00", None, "ordered_at"))
+    assert CONNECTION.to_pyarrow(by_until)["order_id"].to_pylist() == ["o2", "o3"]  # day 51 is 21 February
+    many = orders([0.0] * 300)
+    table = ibis.memtable(many)
+    by_split = table.filter(tables.unseen(table, None, HASH, None))
+    assert sorted(CONNECTION.to_pyarrow(by_split)["order_id"].to_pylist()) == sorted(keys(many, HASH, "test"))
 
 
 def test_a_side_without_rows_or_with_one_class_is_refused_by_name() -> None:
@@ -111,7 +117,10 @@ def test_a_side_without_rows_or_with_one_class_is_refused_by_name() -> None:
 
 
 def test_the_counts_are_those_of_the_sides() -> None:
-    table = payments([0.0] * 200)
-    for side, count in stage.counts(table, PARAMS, HASH).items():
-        found = keys(table, HASH, side)
-        assert count == {"rows": len(found), "positives": sum(int(key[1:]) % 2 for key in found)}
+    # One row is immature (day 40) and one has no label.
+    table = ibis.memtable(orders([40, 30, 29, 28, 20, 19, 10, 9, 8, 7], [True, True, False, None] + [True, False] * 3))
+    assert stage.counts(table, PARAMS, tables.boundaries(table, PARAMS)) == {
+        "train": {"rows": 4, "positives": 2},
+        "validation": {"rows": 2, "positives": 1},
+        "test": {"rows": 2, "positives": 1},
+    }

@@ -41,7 +41,14 @@ def test_the_most_recall_at_a_precision() -> None:
     target = np.array([1.0, 1, 0, 1, 0, 0])
     scores = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4])
     rule = Threshold(maximise="recall", min_precision=0.75)
-    assert 0.5 < choose_threshold(target, scores, rule) <= 0.6
+    assert choose_threshold(target, scores, rule) == pytest.approx(0.55)
+
+
+def test_the_threshold_is_in_the_middle_between_the_last_flagged_row_and_the_next() -> None:
+    target, scores = np.array([1.0, 0, 1, 0]), np.array([0.9, 0.3, 0.7, 0.1])
+    assert choose_threshold(target, scores, Threshold()) == pytest.approx(0.5)
+    # Below the last row there is 0.
+    assert choose_threshold(np.ones(2), scores[:2], Threshold()) == pytest.approx(0.15)
 
 
 def test_a_precision_that_nothing_reaches_is_refused_with_the_best() -> None:
