@@ -159,6 +159,8 @@ def copy_sources(target: Path) -> None:
 
 def _build(folder: Path) -> None:
     """Make the small problem: sources, data, one reproduction, all committed on main."""
+    from tests.in_process import must, reproduce, verb
+
     work = folder / "origin"
     work.mkdir(parents=True)
     copy_sources(work)
@@ -166,9 +168,8 @@ def _build(folder: Path) -> None:
     repo.git("init", "--quiet", "--initial-branch=main")
     repo.params(lambda document: merge(document, SMALL))
     point_at_cache(repo)
-    for step in (("data",), ("repro",)):
-        done = repo.verb(*step)
-        assert done.code == 0, done.out
+    must(verb(repo, "data"))
+    reproduce(repo)
     repo.commit("the small problem")
 
 

@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 from contextlib import chdir, redirect_stderr, redirect_stdout
+from importlib import import_module
 from pathlib import Path
 from unittest import mock
 
+import yaml
+
+from pipelines import config
 from pipelines.__main__ import main
+from pipelines.reproduce import prune
 from tests.fixtures_repo import Done, Repo, quiet
 
 
@@ -39,3 +45,19 @@ def must(done: Done, code: int = 0) -> Done:
     """The same, after a look at its exit code."""
     assert done.code == code, done.out
     return done
+
+
+def reproduce(repo: Repo) -> None:
+    """What `dvc repro` makes and records, with every stage in this process; DVC would start a Python for each."""
+    from dvc.repo import Repo as Dvc
+
+    stages = yaml.safe_load((repo.path / "dvc.yaml").read_text())["stages"]
+    with chdir(repo.path), mock.patch.dict(os.environ, quiet()), redirect_stdout(io.StringIO()):
+        params = config.load()
+        prune(params)
+        for name, stage in stages.items():
+            for candidate in params.candidates if "matrix" in stage else [""]:
+                with mock.patch.object(sys, "argv", [name, candidate]):
+                    import_module(f"pipelines.training.{name}").main()
+        with Dvc() as dvc:
+            dvc.commit("dvc.yaml", force=True)
