@@ -96,9 +96,11 @@ def test_an_invariance_fails_when_the_field_matters(logistic, row):
     scorer = logistic.scorer()
     minutes = {"field": "ordered_at", "values": ["2026-01-05T10:00:00Z", "2026-01-05T10:59:00Z"], "tolerance": 1e-6}
     prices = {"field": "price", "values": [1, 900], "tolerance": 1e-6}
+    there_and_back = {"field": "price", "values": [1, 900, 1], "tolerance": 1e-6}
     assert critical.judge(scorer, case(row, invariance=minutes)).passed
     failed = critical.judge(scorer, case(row, invariance=prices))
     assert not failed.passed and "by price" in failed.expected
+    assert not critical.judge(scorer, case(row, invariance=there_and_back)).passed
 
 
 def test_a_direction_is_judged_over_every_pair_and_within_its_tolerance(logistic, row):
@@ -129,6 +131,12 @@ def test_a_row_that_does_not_fit_the_signature_fails_the_case_and_says_why(logis
     assert not result.passed and result.probability is None
     assert says in result.why
     assert "could not be scored" in critical_gates((result,))[0].why
+
+
+def test_each_value_of_a_varied_field_must_fit_the_signature(logistic, row):
+    asked = {"field": "price", "values": [1, -5], "tolerance": 1}
+    result = critical.judge(logistic.scorer(), case(row, invariance=asked))
+    assert not result.passed and "price expected" in result.why
 
 
 def test_a_field_that_the_model_does_not_read_cannot_be_varied(logistic, row):

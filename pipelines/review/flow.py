@@ -99,14 +99,12 @@ def _findings(
 ) -> Findings:
     from pipelines import past as bases
     from pipelines.review.changes import param_changes
-    from pipelines.review.judge import Restore, judge, kind_of
+    from pipelines.review.judge import judge, kind_of
 
     base = bases.fetch(base_sha, progress)
     release = worktree_release_id()
     model = file_md5(MODEL)
-    tag = tags.registered(params.release).get(release)
-    restore = Restore(tag) if tag and base and base.md5 != model else None
-    kind, why = kind_of(params, base, restore)
+    kind, why = kind_of(params, base, model, tags.registered(params.release).get(release))
     if base and base.md5 != base.named:
         notes.append(
             "main's model was reproduced, and is not the one that its dvc.lock names: "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 import ibis.expr.types as ir
@@ -17,15 +16,13 @@ from pipelines.scorer import Scorer
 from pipelines.training.paths import IMPORTANCE, MODEL, SELECTION, SIGNATURE
 
 
-@dataclass(frozen=True)
-class Restore:
-    """The head's release is already registered under this tag."""
+def kind_of(params: Params, base: Base | None, model: str, version: str | None) -> tuple[Kind, str]:
+    """What kind of review this is, and the note that says why it is not a comparison.
 
-    tag: str
-
-
-def kind_of(params: Params, base: Base | None, restore: Restore | None) -> tuple[Kind, str]:
-    """What kind of review this is, and the note that says why it is not a comparison."""
+    Args:
+        model: md5 of the head's model.
+        version: tag under which the head's release id is registered, if it is.
+    """
     if base is None:
         return "new line", "The base has no model: there is nothing to compare with, and only absolute gates count."
     theirs = tables_signature(base)
@@ -33,9 +30,9 @@ def kind_of(params: Params, base: Base | None, restore: Restore | None) -> tuple
     other = [f"{key} {theirs[key]!r} → {value!r}" for key, value in ours.items() if theirs[key] != value]
     if other:
         return "new line", f"A new line ({', '.join(other)}): only absolute gates count."
-    if restore:
+    if version and base.md5 != model:
         return "restore", (
-            f"A restore of {restore.tag}, which was released before: integrity, critical cases and file checks block; "
+            f"A restore of {version}, which was released before: integrity, critical cases and file checks block; "
             "the comparison with the newer model is shown, not judged."
         )
     return "comparison", ""

@@ -95,8 +95,10 @@ def _lacks(support: int, positives: int | None, params: Params) -> str:
     limits = params.slices
     if support < limits.min_support:
         return f"{support} rows, too few to judge (slices.min_support is {limits.min_support})"
-    if positives is not None and min(positives, support - positives) < max(limits.min_positives, 1):
-        return f"{positives} positives, too few to judge (slices.min_positives is {limits.min_positives})"
+    if positives is not None:
+        count, name = min((positives, "positives"), (support - positives, "negatives"))
+        if count < max(limits.min_positives, 1):
+            return f"{count} {name}, too few to judge (slices.min_positives is {limits.min_positives})"
     return ""
 
 

@@ -10,7 +10,7 @@ import yaml
 
 from pipelines import config
 from pipelines.review.compare import Compared
-from tests.fixtures_model import SMALL
+from tests.fixtures_model import SMALL, SmallModel
 
 
 def params(task: str = "classification", **sections: dict[str, Any]) -> Any:
@@ -25,6 +25,13 @@ def params(task: str = "classification", **sections: dict[str, Any]) -> Any:
     for name, changes in sections.items():
         document[name] = {**document.get(name, {}), **changes}
     return config.parse(yaml.safe_dump(document, sort_keys=False))
+
+
+def table(model: SmallModel) -> pa.Table:
+    """The rows of a small model with keys and labels, as data/ would hold them."""
+    columns = {name: pa.array(values, from_pandas=True) for name, values in model.raw.items()}
+    rows = np.arange(len(model.raw["price"]))
+    return pa.table({**columns, "order_id": rows.astype(str), "returned": rows % 3 == 0})
 
 
 def compared(

@@ -66,3 +66,41 @@ def test_candidates_that_are_not_reproducible_are_named_on_the_console_and_in_th
     assert "Not reproducible: forest, mine." in notes({"not_reproducible": ["forest", "mine"]})
     assert "Not reproducible: forest, mine." in capsys.readouterr().err
     assert "reproducible" not in notes({"not_reproducible": []}) + notes({}) + capsys.readouterr().err
+
+
+KEYED = (
+    "params.yaml", "dvc.lock", "models/model.onnx", "requirements/pipelines.txt", "pipelines/metrics.py",
+    "pipelines/review/gates.py", "pipelines/review/templates/page.css", "tests/critical/cases.yaml",
+)  # fmt: skip
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """A commit with a file of each kind that a report follows from."""
+    monkeypatch.chdir(tmp_path)
+    for path in KEYED:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(SMALL if path == "params.yaml" else "text\n")
+    identity = ("-c", "user.name=tests", "-c", "user.email=tests@example.invalid")
+    for command in (("init", "--quiet"), ("add", "--all"), (*identity, "commit", "--quiet", "-m", "first")):
+        git.git(*command)
+    return tmp_path
+
+
+@pytest.mark.parametrize("path", KEYED)
+def test_a_second_uncommitted_edit_of_a_file_gives_another_key(repository, path):
+    keys = [flow.inputs_key("b" * 40, [])]
+    for _ in range(2):
+        with (repository / path).open("a") as file:
+            file.write("# edited\n")
+        keys.append(flow.inputs_key("b" * 40, [f"The work tree differs from its commit: {path}."]))
+    assert len(set(keys)) == 3
+
+
+def test_the_key_follows_the_base_the_notes_and_a_new_critical_case_and_nothing_else(repository):
+    key = flow.inputs_key("b" * 40, [])
+    (repository / "README.md").write_text("another readme")
+    assert flow.inputs_key("b" * 40, []) == key
+    others = {flow.inputs_key("c" * 40, []), flow.inputs_key("b" * 40, ["a note"])}
+    (repository / "tests/critical/more.yaml").write_text("[]")
+    assert len({key, *others, flow.inputs_key("b" * 40, [])}) == 4

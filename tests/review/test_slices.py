@@ -112,6 +112,12 @@ def test_too_few_positives_are_said_and_not_judged():
     assert all("too few to judge (slices.min_positives is 20)" in row.note for row in rows.values())
 
 
+def test_too_few_negatives_are_said_and_not_judged():
+    rows, gates = judged(compared(ROWS, share=0.996, size=SIZES), with_slices({"size": {"column": "size"}}))
+    assert not gates
+    assert all("negatives, too few to judge" in row.note for row in rows.values())
+
+
 def test_a_slice_without_rows_is_not_judged():
     rows, gates = judged(compared(400, size=SIZES[:400]), with_slices({"none": {"column": "size", "values": ["XL"]}}))
     assert not gates
