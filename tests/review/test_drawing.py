@@ -99,10 +99,6 @@ def test_texts_are_escaped_and_the_head_lies_on_top() -> None:
     assert "#" not in re.sub("&#\\d+;", "", svg)  # colours are the page's
 
 
-def test_drawing_twice_gives_the_same() -> None:
-    assert [drawing.drawing(plot) for plot in samples.plots()] == [drawing.drawing(plot) for plot in samples.plots()]
-
-
 @given(finite, finite, finite, finite | st.none())
 def test_a_whisker_stays_within_its_frame(a: float, b: float, c: float, limit: float | None) -> None:
     low, middle, high = sorted((a, b, c))
@@ -170,14 +166,3 @@ def test_a_resampled_line_meets_its_ends_and_is_unknown_beyond_them() -> None:
     assert (found["head"][0], found["head"][5], found["head"][-1]) == (1.0, 2.0, 3.0)
     assert found["base"][5] == 5.0
     assert all(math.isnan(value) for value in found["base"][6:])
-
-
-def test_numbers_beside_an_axis_are_short() -> None:
-    assert [drawing.tick(v) for v in (0.2, 200_000.0, -1_000_000.0, 2_500.0, 0.0)] == [
-        "0.2",
-        "200k",
-        "−1M",
-        "2500",
-        "0",
-    ]
-    assert [drawing.short(v) for v in (51_246.0, -0.00125, 3e-7, 348.0)] == ["51,246", "−0.00125", "3.00e−07", "348"]

@@ -36,7 +36,7 @@ def test_recall_and_false_positive_rate_of_each_group_are_compared_by_their_rati
     ]
     assert (gates["recall"].value, gates["false positive rate"].value) == pytest.approx((0.875, 0.5))
     assert gates["recall"].passed and gates["false positive rate"].passed
-    assert "0.700 for south against 0.800 for north" in gates["recall"].why
+    assert all(group in gates["recall"].why for group in ("south", "north"))
 
 
 def test_a_ratio_below_the_limit_fails():

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pyarrow as pa
@@ -17,8 +18,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tests.fixtures_repo import Repo
+from tests.in_process import must, reproduce, review
 
 Change = Callable[[pa.Table], pa.Table]
+# Evidently takes its time; one test looks at a page.
+no_page = mock.patch("pipelines.review.evidence.write", return_value="not drawn here")
 
 
 def change_rows(repo: Repo, change: Change) -> None:
@@ -44,8 +48,7 @@ def before_the_test_rows(repo: Repo, table: pa.Table) -> pa.ChunkedArray:
 
 def fails(repo: Repo, *names: str) -> dict[str, str]:
     """Review; it must end with 1, and each name must be (the beginning of) a failed gate."""
-    done = repo.review()
-    assert done.code == 1, done.out
+    must(review(repo), 1)
     failed = repo.failed
     for name in names:
         assert any(gate.startswith(name) for gate in failed), (name, failed)
@@ -67,16 +70,10 @@ def test_shuffled_labels_fail_the_regression_gate(repo: Repo) -> None:
         return set_column(table, "is_fraud", labels.tolist())
 
     change_rows(repo, shuffle)
+    reproduce(repo)
     fails(repo, "regression average_precision", "floor average_precision")
-
-
-def test_a_twentieth_of_the_training_rows_fails_the_regression_gate(repo: Repo) -> None:
-    def starve(table: pa.Table) -> pa.Table:
-        kept = np.arange(len(table)) % 20 == 0
-        return table.filter(pc.or_(pa.array(kept), pc.invert(before_the_test_rows(repo, table))))
-
-    change_rows(repo, starve)
-    fails(repo, "regression average_precision")
+    # The data changed, and the base's rows are in the cache.
+    assert (repo.path / "reports/review/data.html").is_file()
 
 
 def test_a_slice_that_is_quietly_broken_fails_its_own_gate(repo: Repo) -> None:
@@ -87,8 +84,9 @@ def test_a_slice_that_is_quietly_broken_fails_its_own_gate(repo: Repo) -> None:
 
     change_rows(repo, mislabel)
     repo.params(widen_headline_gates)
-    failed = fails(repo, "slice channel=online")
-    assert "worse than main" in failed["slice channel=online"]
+    reproduce(repo)
+    with no_page:
+        fails(repo, "slice channel=online")
 
 
 def test_a_category_renamed_upstream_fails_validation(repo: Repo) -> None:
@@ -96,14 +94,12 @@ def test_a_category_renamed_upstream_fails_validation(repo: Repo) -> None:
         repo,
         lambda t: set_column(t, "channel", pc.replace_substring(t["channel"], "contactless", "nfc").to_pylist()),
     )
-    failed = fails(repo, "validation channel: value", "validation channel: empty category")
-    assert "not allowed" in failed["validation channel: value"]
+    fails(repo, "validation channel: value", "validation channel: empty category")
 
 
 def test_a_dropped_column_fails_validation_by_its_name(repo: Repo) -> None:
     change_rows(repo, lambda table: table.drop(["usual_amount"]))
-    failed = fails(repo, "validation usual_amount: column missing")
-    assert "usual_amount is missing" in failed["validation usual_amount: column missing"]
+    fails(repo, "validation usual_amount: column missing")
 
 
 def test_a_flood_of_missing_values_fails_validation(repo: Repo) -> None:
@@ -120,8 +116,7 @@ def test_a_column_that_nearly_is_the_target_fails_validation(repo: Repo) -> None
         return set_column(table, "usual_amount", [float(v or 0) + 1 for v in table["is_fraud"].to_pylist()])
 
     change_rows(repo, leak)
-    failed = fails(repo, "validation usual_amount: leak")
-    assert "nearly is the target" in failed["validation usual_amount: leak"]
+    fails(repo, "validation usual_amount: leak")
 
 
 def test_a_critical_case_that_is_flipped_fails_by_its_name(repo: Repo) -> None:
@@ -147,13 +142,14 @@ def test_a_sensitive_group_made_worse_fails_the_fairness_gate(repo: Repo) -> Non
 
     change_rows(repo, spoil)
     repo.params(widen_headline_gates)
-    fails(repo, "fairness age_group: recall")
+    reproduce(repo)
+    with no_page:
+        fails(repo, "fairness age_group: recall")
 
 
 def test_an_equal_model_passes_with_equal_metrics(repo: Repo) -> None:
     (repo.path / "README.md").write_text("another readme\n")
-    done = repo.review()
-    assert done.code == 0, done.out
+    must(review(repo))
     assert all(row["delta"] == 0 for row in repo.report["metrics"])
     assert {stage["state"] for stage in repo.report["stages"]} == {"cached"}
 
@@ -166,12 +162,11 @@ def test_a_truly_better_model_passes_and_is_said_to_be_better(repo: Repo) -> Non
     repo.params(lambda document: every.update(document["candidates"]))
     repo.params(only("logistic"))
     repo.params(lambda document: document["gates"].update(floors={}))
-    assert repo.verb("repro").code == 0
+    reproduce(repo)
     repo.commit("a base with the weakest candidate")
     base = repo.git("rev-parse", "HEAD")
     repo.params(only("boosting", "logistic"))
-    done = repo.review(base)
-    assert done.code == 0, done.out
+    must(review(repo, base))
     row = next(row for row in repo.report["metrics"] if row["name"] == "average_precision")
     assert row["low"] > 0
     assert not (repo.path / "reports/review").joinpath("data.html").exists()
