@@ -37,7 +37,10 @@ def url() -> str:
     """
     given = (os.environ.get(VARIABLE) or DEFAULT).rstrip("/")
     if not re.fullmatch(r"https?://[^\s/@]+(?:/\S*)?", given):
-        raise InputError(f"{VARIABLE} is {given!r}, no address", f"Set it, as in {DEFAULT}.")
+        shown = given.rpartition("@")[2]  # what stands before it may be a password
+        raise InputError(
+            f"{VARIABLE} (... {shown}) is not an http(s) address without user and password", f"Set it, as in {DEFAULT}."
+        )
     return given
 
 
