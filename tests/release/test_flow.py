@@ -484,6 +484,36 @@ def test_an_image_that_is_not_signed_or_fails_the_smoke_test_is_neither_register
     live.check("m1", "fraud@v1.0.0", 1)
 
 
+@pytest.mark.parametrize("action", ["run", "image", "reconcile"])
+def test_without_a_deploy_command_nothing_is_released_from_a_runner_that_github_deletes(
+    live: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, action: str
+) -> None:
+    live.put("m2")
+    live.service = None
+    monkeypatch.setattr(provide, "image", None)  # whoever calls it fails
+    before = live.at_origin()
+    out = live.release(action, RUNNER_ENVIRONMENT="github-hosted", GITHUB_OUTPUT=str(tmp_path / "output"))
+    (notice,) = out.splitlines()
+    assert notice.startswith("::notice ") and "serving.deploy" in notice and "RELEASE_RUNNER" in notice
+    assert (live.at_origin(), live.service, live.production) == (before, None, digest(live.deployed[0]))
+    if action == "image":
+        assert (tmp_path / "output").read_text() == "repository=\ndigest=\nbuilt=false\n"
+
+
+@pytest.mark.parametrize(("runner", "command"), [("github-hosted", ["./deploy.sh"]), ("self-hosted", None)])
+def test_with_a_deploy_command_or_a_runner_that_stays_it_is_released_and_reconciled(
+    world: World, runner: str, command: list[str] | None
+) -> None:
+    serving = yaml.safe_load((world.clone / "params.yaml").read_text())["serving"]
+    world.put("m1", serving={**serving, "deploy": command})
+    world.release(RUNNER_ENVIRONMENT=runner)
+    # To reconcile, the settings of the commit in production count.
+    world.put("m2", serving={**serving, "deploy": None})
+    world.service = None
+    world.release("reconcile", RUNNER_ENVIRONMENT=runner)
+    world.check("m1", "fraud@v1.0.0", 1)
+
+
 @pytest.mark.parametrize("registered", [True, False])
 def test_an_image_is_reused_only_if_it_is_signed(
     live: World, monkeypatch: pytest.MonkeyPatch, registered: bool
