@@ -109,7 +109,7 @@ class Repo:
 
 
 def quiet() -> dict[str, str]:
-    """Environment of every command: this interpreter, an identity, no telemetry, one thread, no MLflow."""
+    """Environment of every command: this interpreter, an identity, no telemetry, one thread, no MLflow, no runner."""
     return {
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
         "GIT_AUTHOR_NAME": "tests",
@@ -120,6 +120,7 @@ def quiet() -> dict[str, str]:
         "DVC_NO_ANALYTICS": "1",
         "OMP_NUM_THREADS": "1",
         "CI": "true",
+        "RUNNER_ENVIRONMENT": "",
         "MLFLOW_TRACKING_URI": "",
         "DVC_REMOTE_URL": "",
     }

@@ -18,6 +18,7 @@ from pipelines.release.container import PORT, Container, docker, running, wait
 
 VARIABLE = "SERVICE_URL"
 DEFAULT = "http://127.0.0.1:3000"
+RUNNER = "RUNNER_ENVIRONMENT"  # `github-hosted` or `self-hosted`; GitHub sets it, and a workflow cannot change it
 READY_SECONDS = 120.0  # from a deployment to the new id in /info
 SALT = "PREDICTION_LOG_SALT"
 # Where a log in a bucket is, and a key that lets the service write it.
@@ -37,8 +38,27 @@ def url() -> str:
     """
     given = (os.environ.get(VARIABLE) or DEFAULT).rstrip("/")
     if not re.fullmatch(r"https?://[^\s/@]+(?:/\S*)?", given):
-        raise InputError(f"{VARIABLE} is {given!r}, no address", f"Set it, as in {DEFAULT}.")
+        shown = given.rpartition("@")[2]  # what stands before it may be a password
+        raise InputError(
+            f"{VARIABLE} (... {shown}) is not an http(s) address without user and password", f"Set it, as in {DEFAULT}."
+        )
     return given
+
+
+def report_missing_host(params: Params) -> bool:
+    """Print what to set where the service would run on a machine that GitHub deletes when the job ends.
+
+    Returns:
+        Whether it is so. Nothing may be released then: the tags would name a service that nobody reaches.
+    """
+    if params.serving.deploy is not None or os.environ.get(RUNNER) != "github-hosted":
+        return False
+    print(
+        "::notice title=Nothing is released::serving.deploy is null, and GitHub deletes this runner when the job ends. "
+        "To release, set serving.deploy in params.yaml to a command that deploys the image, or the repository variable "
+        "RELEASE_RUNNER to the label of a self-hosted runner."
+    )
+    return True
 
 
 def deploy(params: Params, release: str, reference: str, version: str) -> None:

@@ -43,7 +43,7 @@ def release(revision: str) -> int:
     """Put a commit of main into production.
 
     Returns:
-        0, also where it puts nothing new into production or a newer commit is there already.
+        0, also where it puts nothing new into production, a newer commit is there already, or the service has no host.
 
     Raises:
         InputError: if the commit is not on origin's main.
@@ -51,9 +51,11 @@ def release(revision: str) -> int:
             not come up; production is as it was.
         Unreachable: if the engine, the registry, origin or a server cannot be asked.
     """
+    found = candidate.of(revision)
+    if deploy.report_missing_host(found.params):
+        return 0
     progress, registry = Progress(), Registry.from_environment()
     from_environment(Path())
-    found = candidate.of(revision)
     tags.fetch(found.name)
     history.must_be_on_main(found.commit)
     progress.say(f"Release {found.release} of {found.name}, commit {found.commit[:12]}")

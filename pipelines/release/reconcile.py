@@ -21,8 +21,12 @@ def reconcile(params: Params, registry: Registry, progress: Progress) -> int:
     """Make everything equal to the newest assignment, and rebuild what was lost.
 
     Returns:
-        0; also where nothing was ever in production.
+        0; also where nothing was ever in production, or the service has no host.
     """
+    tags.fetch(params.release)
+    now = tags.newest(params.release)
+    if deploy.report_missing_host(_settings(now, params) if now else params):
+        return 0
     from_environment(Path())
     settle(params, registry, progress, all_versions=True)
     if now := tags.newest(params.release):

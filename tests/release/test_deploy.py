@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from pipelines.errors import InputError
 from pipelines.release import deploy
 from pipelines.release.container import Container
 
@@ -35,6 +36,22 @@ def test_what_is_empty_counts_as_absent() -> None:
     empty = dict.fromkeys(["PREDICTION_LOG_SALT", *PLACE, "AWS_ACCESS_KEY_ID"], "")
     assert deploy.passed(empty | BUCKET) == []
     assert deploy.passed(KEY | {"AWS_SESSION_TOKEN": ""} | BUCKET) == [*KEY]
+
+
+@pytest.mark.parametrize("address", ["http://ann:hidden@fraud.example.org", "https://hidden@h/x", "fraud.example.org"])
+def test_an_address_without_a_scheme_or_with_a_password_is_refused_and_the_password_not_printed(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("SERVICE_URL", address)
+    with pytest.raises(InputError, match="SERVICE_URL") as error:
+        deploy.url()
+    assert "hidden" not in str(error.value)
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:3000/", "https://fraud.example.org/v1/@eu"])
+def test_an_address_is_used_without_its_last_slash(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("SERVICE_URL", address)
+    assert deploy.url() == address.rstrip("/")
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from pipelines import tags
 from pipelines.errors import Refused
 from pipelines.git import git
 from pipelines.identity import release_id
-from pipelines.release import deploy, people, provide, signed, smoke, tagging
+from pipelines.release import bring, deploy, flow, people, provide, signed, smoke, steps, tagging
 from pipelines.release.registry import Registry
 from pipelines.reproduce import has_remote
 from pipelines.scorer import Signature
@@ -29,6 +30,7 @@ from tests.release.lines import line as line
 
 pytestmark = pytest.mark.repository
 SIGNATURE = Signature.from_json({"example": {}, **CONTRACT})
+IMAGE = provide.image
 
 
 @dataclass
@@ -133,6 +135,35 @@ def live(world: World) -> World:
     world.put("m1")
     world.release()
     return world
+
+
+def act_after_step(monkeypatch: pytest.MonkeyPatch, step: str, action: Callable[[], object]) -> None:
+    """Do something once, when the first release to get there has passed a step."""
+
+    def passed(name: str) -> None:
+        if name == step:
+            monkeypatch.setattr(steps, "passed", lambda name: None)
+            action()
+
+    monkeypatch.setattr(steps, "passed", passed)
+
+
+def act_after_call(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, action: Callable[[], object]) -> None:
+    """Do something once, behind the first call of a function."""
+    real = getattr(module, name)
+
+    def call(*arguments: Any) -> Any:
+        result = real(*arguments)
+        monkeypatch.setattr(module, name, real)
+        action()
+        return result
+
+    monkeypatch.setattr(module, name, call)
+
+
+def refuse(reference: str, *_: Any) -> Any:
+    """Stands for a check of an image that fails."""
+    raise Refused(f"{reference} is refused", "Look at it.")
 
 
 def pushes_die(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
@@ -333,6 +364,61 @@ def test_of_two_runs_in_one_clone_the_second_finds_what_the_first_has_made(
     live.check("m2", "fraud@v1.1.0", 2)
 
 
+@pytest.mark.parametrize("step", ["register", "deploy"])
+def test_a_commit_that_a_later_one_supersedes_on_its_way_is_not_deployed_any_more_nor_assigned(
+    live: World, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    live.put("m2")
+    other, superseded = live.other(), release_id("HEAD")
+
+    def release_later_commit() -> None:
+        other.put("m3")
+        live.release(where=other.clone)
+
+    act_after_step(monkeypatch, step, release_later_commit)
+    live.release()
+    assert (superseded in live.deployed) == (step == "deploy")
+    live.check("m3", "fraud@v1.2.0", 2)
+
+
+def test_an_older_commit_of_the_same_release_does_not_overtake_the_one_in_production(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.put("m1")
+    other = world.other()
+    later = other.commit("document it")
+    act_after_step(monkeypatch, "register", lambda: world.release(where=other.clone))
+    world.release()
+    assert [each.main_commit for each in tags.assignments("fraud")] == [later]
+
+
+def test_a_version_that_is_registered_after_the_versions_were_read_is_not_registered_twice(
+    live: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live.put("m2")
+    act_after_step(monkeypatch, "smoke", lambda: act_after_call(monkeypatch, tags, "versions", live.release))
+    live.release()
+    assert live.at_origin() == ["fraud#production#1", "fraud#production#2", "fraud@v1.0.0", "fraud@v1.1.0"]
+
+
+def test_a_later_commit_that_is_assigned_after_production_was_read_stays_in_production(
+    live: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live.put("m2")
+    other = live.other()
+
+    def release_later_commit() -> None:
+        other.put("m3")
+        live.release(where=other.clone)
+        tags.fetch("fraud")
+
+    act_after_step(
+        monkeypatch, "deploy", lambda: act_after_call(monkeypatch, flow, "_not_superseded", release_later_commit)
+    )
+    live.release()
+    live.check("m3", "fraud@v1.2.0", 2)
+
+
 def test_a_commit_of_a_line_that_main_has_renamed_takes_nobodys_place(world: World) -> None:
     old = world.put("m1")
     world.release()
@@ -375,18 +461,74 @@ def test_an_image_that_is_built_again_byte_for_byte_needs_no_record(live: World)
     live.check("m1", "fraud@v1.0.0", 1)
 
 
-def test_an_image_that_is_built_again_must_be_signed_where_images_are(
-    live: World, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("check", [(signed, "verify"), (smoke, "smoke")])
+def test_an_image_that_is_built_again_must_be_signed_and_pass_the_smoke_test(
+    live: World, monkeypatch: pytest.MonkeyPatch, check: tuple[Any, str]
 ) -> None:
     live.lost.add(digest(release_id("HEAD")))
     monkeypatch.setattr(provide, "image", lambda found, registry, progress: (digest("c" * 12), True))
-
-    def verify(reference: str) -> str:
-        raise Refused(f"{reference} is not signed", "Run the workflow release.")
-
-    monkeypatch.setattr(signed, "verify", verify)
-    assert "is not signed" in live.release("reconcile", code=1)
+    monkeypatch.setattr(*check, refuse)
+    live.release("reconcile", code=1)
     live.check("m1", "fraud@v1.0.0", 1)
+
+
+@pytest.mark.parametrize("check", [(signed, "verify"), (smoke, "smoke")])
+def test_an_image_that_is_not_signed_or_fails_the_smoke_test_is_neither_registered_nor_deployed(
+    live: World, monkeypatch: pytest.MonkeyPatch, check: tuple[Any, str]
+) -> None:
+    live.put("m2")
+    monkeypatch.setattr(*check, refuse)
+    live.release(code=1)
+    assert len(live.deployed) == 1
+    assert live.at_origin() == ["fraud#production#1", "fraud@v1.0.0"]
+    live.check("m1", "fraud@v1.0.0", 1)
+
+
+@pytest.mark.parametrize("action", ["run", "image", "reconcile"])
+def test_without_a_deploy_command_nothing_is_released_from_a_runner_that_github_deletes(
+    live: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, action: str
+) -> None:
+    live.put("m2")
+    live.service = None
+    monkeypatch.setattr(provide, "image", None)  # whoever calls it fails
+    before = live.at_origin()
+    out = live.release(action, RUNNER_ENVIRONMENT="github-hosted", GITHUB_OUTPUT=str(tmp_path / "output"))
+    (notice,) = out.splitlines()
+    assert notice.startswith("::notice ") and "serving.deploy" in notice and "RELEASE_RUNNER" in notice
+    assert (live.at_origin(), live.service, live.production) == (before, None, digest(live.deployed[0]))
+    if action == "image":
+        assert (tmp_path / "output").read_text() == "repository=\ndigest=\nbuilt=false\n"
+
+
+@pytest.mark.parametrize(("runner", "command"), [("github-hosted", ["./deploy.sh"]), ("self-hosted", None)])
+def test_with_a_deploy_command_or_a_runner_that_stays_it_is_released_and_reconciled(
+    world: World, runner: str, command: list[str] | None
+) -> None:
+    serving = yaml.safe_load((world.clone / "params.yaml").read_text())["serving"]
+    world.put("m1", serving={**serving, "deploy": command})
+    world.release(RUNNER_ENVIRONMENT=runner)
+    # To reconcile, the settings of the commit in production count.
+    world.put("m2", serving={**serving, "deploy": None})
+    world.service = None
+    world.release("reconcile", RUNNER_ENVIRONMENT=runner)
+    world.check("m1", "fraud@v1.0.0", 1)
+
+
+@pytest.mark.parametrize("registered", [True, False])
+def test_an_image_is_reused_only_if_it_is_signed(
+    live: World, monkeypatch: pytest.MonkeyPatch, registered: bool
+) -> None:
+    built: list[str] = []
+    monkeypatch.setattr(provide, "image", IMAGE)
+    monkeypatch.setattr(bring, "models", lambda *_: "DVC's cache")
+    monkeypatch.setattr(provide, "build", lambda found, *_: built.append(found.release))
+    monkeypatch.setattr(provide, "push", lambda *_: None)
+    if not registered:
+        live.put("m2")
+    for is_signed in (True, False):
+        monkeypatch.setattr(signed, "is_trusted", lambda _, is_signed=is_signed: is_signed)
+        live.release("image")
+        assert built == ([] if is_signed else [release_id("HEAD")])
 
 
 def test_a_release_that_ends_while_a_lost_image_is_built_again_wins(

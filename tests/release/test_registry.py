@@ -59,3 +59,26 @@ def test_a_long_reason_does_not_hide_that_something_is_not_there(
 ) -> None:
     registry = saying(tmp_path, READING + "name unknown: " + "no such repository, " * 40, monkeypatch)
     assert registry.digest("x") is None
+
+
+@pytest.mark.parametrize(
+    ("repository", "options"),
+    [
+        ("127.0.0.1:5000/fraud", 1),
+        ("localhost/fraud", 1),
+        ("ghcr.io/acme/fraud", 0),
+        ("127.0.0.1.example.org/fraud", 0),
+        ("localhost.example.org:5000/fraud", 0),
+    ],
+)
+def test_only_a_registry_on_loopback_is_asked_without_tls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repository: str, options: int
+) -> None:
+    (tmp_path / "skopeo").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n')
+    (tmp_path / "skopeo").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    registry = Registry(repository)
+    registry.exists(DIGEST)
+    registry.move("production", DIGEST)
+    inspect, copy = (tmp_path / "asked").read_text().splitlines()
+    assert (inspect.count("tls-verify=false"), copy.count("tls-verify=false")) == (options, 2 * options)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import tags
+from pipelines import origin, tags
 from pipelines.errors import Refused, Unreachable
 from pipelines.git import git, try_git
 from pipelines.release import tagging
@@ -62,6 +62,17 @@ def test_a_clock_behind_the_last_tag_does_not_hide_the_new_assignment(
     assign(second)
     newest = tags.newest("fraud")
     assert newest and newest.release == "b" * 12
+    assert gto("show", "fraud#production", "--ref").strip() == "fraud@v1.1.0"
+
+
+def test_the_assignment_that_was_made_last_is_in_production_whatever_its_number(
+    line: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counters = iter([7, 3])
+    monkeypatch.setattr(tagging, "next_counter", lambda _: next(counters))
+    for release, number in (("a", (1, 0, 0)), ("b", (1, 1, 0))):
+        assign(register(release, number))
+    assert [each.counter for each in tags.assignments("fraud")] == [7, 3]
     assert gto("show", "fraud#production", "--ref").strip() == "fraud@v1.1.0"
 
 
@@ -126,6 +137,20 @@ def test_without_the_right_to_push_no_tag_stays_here(line: Path, tmp_path: Path)
     assert git("tag") == ""
 
 
+def test_a_push_that_arrived_and_whose_answer_was_lost_counts(line: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    call = origin.call
+
+    def lose_answer(*arguments: str) -> str:
+        answer = call(*arguments)
+        if arguments[0] == "push":
+            raise subprocess.CalledProcessError(1, "git push", stderr="the connection was reset")
+        return answer
+
+    monkeypatch.setattr(origin, "call", lose_answer)
+    version = tagging.register("fraud", (1, 0, 0), git("rev-parse", "HEAD"), said("a"))
+    assert tags.versions("fraud") == [version]
+
+
 def test_without_an_origin_tags_stay_here(line: Path) -> None:
     git("remote", "remove", "origin")
     tags.fetch("fraud")
@@ -160,6 +185,7 @@ def test_of_two_versions_of_one_release_the_lower_counts(line: Path) -> None:
     register("a", (1, 10, 0))
     found = tags.version_of("fraud", "a" * 12)
     assert found and found.tag == "fraud@v1.2.0"
+    assert tags.registered("fraud") == {"a" * 12: "fraud@v1.2.0"}
     assert [each.number for each in tags.versions("fraud")] == [(1, 2, 0), (1, 10, 0)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from pipelines.errors import InputError
 from pipelines.github import GitHub
 from pipelines.release import tell
 from pipelines.tags import Assignment, Version
-from tests.release.lines import assign, register
+from tests.release.lines import assign, register, said
 from tests.workflows.github_fake import REPOSITORY, TOKEN, GitHubFake, running
 
 
@@ -42,6 +43,14 @@ def github(fake: GitHubFake) -> GitHub:
 
 def notes(fake: GitHubFake) -> list[str]:
     return [release["tag_name"] for release in fake.ask("GET", "/releases")]
+
+
+@pytest.mark.parametrize("bypassed", [True, False, None])
+def test_a_note_tells_of_a_merge_past_the_rules(bypassed: bool | None) -> None:
+    content = said("a", version="fraud@v1.0.0", main_commit="c" * 40, pull_request=3, bypassed=bypassed)
+    version = Version("fraud@v1.0.0", (1, 0, 0), "c" * 40, content)
+    note = tell.note(version, Assignment("fraud#production#1", 1, "c" * 40, datetime.now(UTC), content))
+    assert ("bypassed" in note) == bool(bypassed)
 
 
 def test_a_note_is_made_once(fake: GitHubFake, github: GitHub, released: tuple[Version, Assignment]) -> None:

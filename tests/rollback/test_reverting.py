@@ -96,6 +96,11 @@ def test_code_that_changed_the_lock_alone_is_reverted_too(first: str) -> None:
     assert git("diff", "--name-only", first) == ""
 
 
+def test_other_data_is_reverted_although_no_model_of_it_was_committed_yet(first: str) -> None:
+    changed = squash({"data.dvc": "outs: []\n"})
+    assert [commit.sha for commit in since(first, "main")] == [changed]
+
+
 def test_a_change_of_the_gates_stays(first: str) -> None:
     squash({"dvc.lock": lock("m2")})
     squash({"params.yaml": PARAMS.replace("roc_auc", "f1")})

@@ -31,10 +31,11 @@ class Predicted(Measures):
 
     def __init__(self) -> None:
         super().__init__("0123456789ab", None, "champion", ())
-        self.rows = 0
+        self.rows = self.positive = 0
 
     def predicted(self, negative: int, positive: int) -> None:
         self.rows += negative + positive
+        self.positive += positive
 
 
 class Service:

@@ -42,6 +42,23 @@ def test_a_row_without_a_finite_answer_is_refused_by_its_number_and_neither_logg
     assert (service.log.all, service.counts.rows) == ([], 0)
 
 
+# The threshold itself is positive.
+
+
+def test_a_probability_at_the_threshold_is_positive(tmp_path):
+    service = Service(Model(tiny(tmp_path, formula="Identity(a)", task="classification")))
+    answers = [asyncio.run(service.ask("/predict", {"a": a})).body for a in (0.25, 0.5)]
+    assert [answer["decision"] for answer in answers] == [False, True]
+    assert service.counts.positive == 1
+
+
+def test_a_probability_of_a_batch_at_the_threshold_is_positive(tmp_path):
+    service = Service(Model(tiny(tmp_path, formula="Identity(a)", task="classification")))
+    answers = asyncio.run(service.ask("/predict_batch", [{"a": 0.25}, {"a": 0.5}])).body
+    assert [answer["decision"] for answer in answers] == [False, True]
+    assert service.counts.positive == 1
+
+
 # The loop, on which single rows are answered.
 
 
