@@ -20,7 +20,7 @@ pytest_plugins = (
 LAYERS = {
     "workflow": {"shared_github"},
     "server": {"s3"},
-    "repository": {"small_problem", "empty_repository"},
+    "repository": {"small_problem", "empty_repository", "regression_repo"},
 }
 
 

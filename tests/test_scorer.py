@@ -274,7 +274,7 @@ SCALARS = st.one_of(
 )
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.sampled_from(sorted(GOOD)), SCALARS)
 def test_whatever_passes_the_check_is_scored_and_nothing_makes_the_check_fall_over(scorer, field, value):
     row = {**GOOD, field: value}

@@ -94,7 +94,7 @@ def assert_judged_as_one_by_one(item, array):
     np.testing.assert_array_equal(encoded, encode(item, alone))
 
 
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(inputs(), columns())
 def test_a_batch_is_judged_and_encoded_as_its_rows_are_one_by_one(item, array):
     assert_judged_as_one_by_one(item, array)

@@ -21,6 +21,7 @@ from pipelines.review.findings import Findings, Gate, MetricRow, Side
 from pipelines.scorer import Scorer
 from tests.fixtures_model import SMALL
 
+pytestmark = pytest.mark.repository
 LOCK = "stages:\n  split:\n    deps:\n    - {path: data, md5: 0123456789abcdef.dir}\n"
 FOUND = Findings(
     name="orders",

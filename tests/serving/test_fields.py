@@ -116,7 +116,7 @@ def same(field):
 ANY_VALUE = ANYTHING | st.just(math.inf) | st.one_of(list(FIELDS.values()))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(st.sampled_from(ALL), ANY_VALUE)
 def test_the_scorer_accepts_the_same_values(field, value):
     """But for the texts of times. Private names of the scorer, since a row of one field has no model."""

@@ -69,7 +69,7 @@ def path(tmp_path_factory):
     return tmp_path_factory.mktemp("parquet") / "some.parquet"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(tables())
 def test_what_was_written_is_read_back_by_arrow_and_by_duckdb(path, columns):
     content = file(columns)

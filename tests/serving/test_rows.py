@@ -15,7 +15,7 @@ from serving.rows import Rows
 from tests.serving import samples
 from tests.serving.samples import GOOD, is_odd_time
 
-SENT = settings(max_examples=400, deadline=None)
+SENT = settings(max_examples=200, deadline=None)
 
 
 @pytest.fixture(scope="module", params=["logistic", "boosting", "regression"])

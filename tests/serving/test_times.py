@@ -94,7 +94,7 @@ def test_each_day_of_the_calendar_is_one_and_no_other(year):
         assert taken == list(range(1, days + 1))
 
 
-@settings(max_examples=500)
+@settings(max_examples=250)
 @given(st.from_regex(PATTERN, fullmatch=True))
 def test_each_text_of_the_pattern_is_a_time_and_the_one_that_the_scorer_reads(text):
     """The scorer knows capitals alone."""
@@ -104,7 +104,7 @@ def test_each_text_of_the_pattern_is_a_time_and_the_one_that_the_scorer_reads(te
 PLACES = st.lists(st.tuples(st.integers(0, 19), st.sampled_from("0123456789-+:.,TtZzWx ٣")), max_size=4)
 
 
-@settings(max_examples=1_000)
+@settings(max_examples=400)
 @given(st.datetimes(), PLACES)
 def test_a_text_of_the_usual_shape_is_a_time_where_it_is_one_of_the_pattern(moment, places):
     text = list(f"{moment.replace(microsecond=0).isoformat()}Z")

@@ -84,6 +84,7 @@ def md5s() -> dict[str, str]:
     return digests
 
 
+@pytest.mark.repository
 def test_each_default_candidate_has_equal_bytes_under_every_kernel_and_number_of_threads():
     quiet = {"OMP_WAIT_POLICY": "passive"}  # waiting threads spin otherwise, on the cores of the others
     processes = [
