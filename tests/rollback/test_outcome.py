@@ -22,6 +22,7 @@ from tests.release.test_flow import World
 from tests.release.test_flow import live as live
 from tests.release.test_flow import world as world
 
+pytestmark = pytest.mark.repository
 REVIEW = """review:
 	@mkdir -p reports/review && echo report > reports/review/review.md
 	@echo '{"verdict": "$(VERDICT)"}' > reports/review/review.json && [ $(VERDICT) = pass ]
