@@ -20,7 +20,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 bin := $(if $(filter /%,$(VENV)),$(VENV),$(CURDIR)/$(VENV))/bin
 # A verb starts `dvc`, and the stages of DVC start `python`: both must be of the environment.
 run := PATH="$(bin):$$PATH" "$(bin)/python" -m
-checked := pipelines tests requirements $(wildcard bench serving)
+checked := pipelines examples tests requirements $(wildcard bench serving)
 pythons := $(if $(PYTHON),"$(PYTHON)",python3.11 python3.12 python3.13 python3.14 python3 python)
 no_python := $(if $(PYTHON),PYTHON=$(PYTHON) is not,there is no) Python 3.11 or newer$(if $(PYTHON),, on PATH). \
 	Install one (Debian: apt-get install python3 python3-venv)$(if $(PYTHON),,, or name it: make PYTHON=/path/to/python3)
@@ -52,15 +52,15 @@ test-all: lint  ## lint, types, pre-commit's hooks and every test that needs no 
 
 .PHONY: test-workflows
 test-workflows: setup workflow-tools  ## only the tests that run the workflow files
-	@$(pytest) tests/workflows $(ARGS)
+	@$(pytest) tests/engine/workflows $(ARGS)
 
 .PHONY: test-release
 test-release: setup workflow-tools  ## the tests of service, release and rollback, with a Docker engine (ARGS="-m engine": only those)
-	@$(pytest) tests/serving tests/release tests/rollback tests/workflows/test_release.py $(ARGS)
+	@$(pytest) tests/engine/serving tests/engine/release tests/engine/rollback tests/engine/workflows/test_release.py $(ARGS)
 
 .PHONY: workflow-tools
 workflow-tools: setup  ## bring what runs and lints the workflow files in tests
-	@$(run) tests.workflows.install
+	@$(run) tests.engine.workflows.install
 
 .PHONY: data
 data: setup  ## bring the rows that params.yaml names into data/
@@ -134,7 +134,7 @@ lint: setup  ## style, types, workflow files, and whether the JSON schema fits t
 	$(call timed,lint,$(run) ruff check --quiet $(checked) && $(run) ruff format --quiet --check $(checked))
 	$(call timed,types,$(run) mypy --num-workers 2 $(checked))
 	$(call timed,schema,$(run) pipelines schema --check)
-	$(call timed,workflows,$(run) tests.workflows.install && $(run) tests.workflows.lint)
+	$(call timed,workflows,$(run) tests.engine.workflows.install && $(run) tests.engine.workflows.lint)
 
 .PHONY: fix
 fix: setup  ## mend what can be mended: format, import order, simple faults

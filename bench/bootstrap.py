@@ -5,9 +5,17 @@ from __future__ import annotations
 from bench.problem import Problem
 from bench.results import Result
 from bench.timing import THREADS, Says, in_turns, threadpool_limits
-from pipelines import config, features, tables
-from pipelines.metrics import Weighted, paired_bootstrap
-from pipelines.scorer import Scorer, load_signature
+from pipelines.config.params import load
+from pipelines.config.paths import SPLIT
+from pipelines.metrics.bootstrap import paired_bootstrap
+from pipelines.metrics.compute import Weighted
+from pipelines.model import features
+from pipelines.model.inputs import inputs_of
+from pipelines.model.scorer import Scorer
+from pipelines.model.signature import load_signature
+from pipelines.tables.data import DATA, connect, read_data
+from pipelines.tables.rows import load_rows
+from pipelines.tables.split import load_split, rows_on_side
 from pipelines.training import estimators
 
 NAME = "paired bootstrap, 1,000 resamples of 50,000 rows, all metrics of two models"
@@ -18,11 +26,11 @@ MODELS = ("boosting", "logistic")
 def measure(problem: Problem, says: Says) -> Result:
     """Time both on the training rows of the default problem."""
     root = problem.default.path
-    params = config.load(root / "params.yaml")
-    inputs = features.inputs_of(params)
-    table = tables.read_data(tables.connect(), root / tables.DATA)
-    side = tables.side(table, params, tables.load_split(root / tables.SPLIT), "train")
-    rows = tables.load(side, params, inputs)
+    params = load(root / "params.yaml")
+    inputs = inputs_of(params)
+    table = read_data(connect(), root / DATA)
+    side = rows_on_side(table, params, load_split(root / SPLIT), "train")
+    rows = load_rows(side, params, inputs)
     matrix = features.graph(params, features.vocabulary_of(params, rows.inputs)).transform(rows.inputs)
     signature = load_signature(root / "models/signature.json")
     some = {name: values[:ROWS] for name, values in rows.inputs.items()}

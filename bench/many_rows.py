@@ -13,8 +13,8 @@ from bench import replicate
 from bench.problem import Problem
 from bench.results import Result
 from bench.timing import Says
-from pipelines import config
-from tests.fixtures_repo import quiet
+from pipelines.config.params import load
+from tests.engine.fixtures_repo import quiet
 
 NAME = "validation and split of 10 million rows"
 ROWS = 10_000_000
@@ -31,7 +31,7 @@ sys.exit(code)
 def measure(problem: Problem, says: Says) -> Result:
     """Run both stages once; memory does not scatter as time does."""
     source = problem.with_data.path
-    params = config.load(source / "params.yaml")
+    params = load(source / "params.yaml")
     folder = problem.folder / "many-rows"
     folder.mkdir()
     shutil.copy2(source / "params.yaml", folder)

@@ -20,8 +20,8 @@ from bench.problem import Problem, must, threads
 from bench.results import Result
 from bench.timing import RUNS, Says
 from pipelines.release.container import running
-from tests.fixtures_repo import Repo, merge
-from tests.release.engine import docker, free_port, lacking, registry, stand_in
+from tests.engine.fixtures_repo import Repo, merge
+from tests.engine.release.engine import docker, free_port, lacking, registry, stand_in
 
 NAMES = ("image on disk, without its base", "container start to ready", "revert on main until the old model answers")
 CYCLES = 3

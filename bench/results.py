@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.files import write_json
+from pipelines.cli.files import write_json
 
 PATH = Path(__file__).parent / "results.json"
 KEYS = ("name", "value", "unit", "peers", "ratio", "target", "holds")

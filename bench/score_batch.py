@@ -9,8 +9,9 @@ from bench import tutorial
 from bench.problem import Problem
 from bench.results import Result
 from bench.timing import THREADS, Says, in_turns, threadpool_limits
-from pipelines.scorer import Scorer, encode
-from pipelines.tables import column
+from pipelines.model.encoding import encode
+from pipelines.model.scorer import Scorer
+from pipelines.tables.data import to_numpy
 
 NAME = "batches of 100,000 rows"
 ROWS = 100_000
@@ -26,7 +27,7 @@ def measure(problem: Problem, says: Says) -> Result:
     answers: dict[str, npt.NDArray[np.float64]] = {}
 
     def ours() -> None:
-        encoded = {item.name: encode(item, column(table, item.name)) for item in scorer.signature.inputs}
+        encoded = {item.name: encode(item, to_numpy(table, item.name)) for item in scorer.signature.inputs}
         answers["ours"] = scorer.score(encoded)
 
     def theirs() -> None:

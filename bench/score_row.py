@@ -8,7 +8,7 @@ from bench import tutorial
 from bench.problem import Problem
 from bench.results import Result
 from bench.timing import Says, in_turns, threadpool_limits
-from pipelines.scorer import Scorer
+from pipelines.model.scorer import Scorer
 
 NAME = "one row in process"
 OURS, THEIRS = 5_000, 100  # rows a run

@@ -29,9 +29,10 @@ from bench import tutorial
 from bench.problem import Problem
 from bench.results import Result
 from bench.timing import Says, threadpool_limits
-from pipelines import config, served
-from pipelines.scorer import Scorer, encode
-from tests.fixtures_repo import quiet
+from pipelines.config import params
+from pipelines.model.encoding import encode
+from pipelines.model.scorer import Scorer
+from tests.engine.fixtures_repo import quiet
 
 ROOT = Path(__file__).parents[1]
 CONNECTIONS, ROUNDS, SECONDS = 32, 5, 1.2
@@ -313,7 +314,7 @@ def measure_at(root: Path, folder: Path, says: Says) -> list[Result]:
     pipeline = tutorial.fitted(root, says)
     table = tutorial.any_rows(root, BATCH_ROWS).select(names)
     serving_json, pickled = folder / "serving.json", folder / "pipeline.pkl"
-    serving_json.write_text(served.text("0" * 12, config.load(root / "params.yaml").serving), encoding="utf-8")
+    serving_json.write_text(params.load(root / "params.yaml").serving.to_json("0" * 12), encoding="utf-8")
     cloudpickle.register_pickle_by_value(tutorial)
     pickled.write_bytes(cloudpickle.dumps(pipeline))
     save_for_mlflow(pipeline, tutorial.frame(table), folder / "mlflow")

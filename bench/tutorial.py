@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from bench.timing import THREADS, Says, threadpool_limits
-from pipelines import config, tables
-from pipelines.config import Params
+from pipelines.config.params import Params, load
+from pipelines.config.paths import SPLIT
+from pipelines.tables.data import DATA, connect, read_data
+from pipelines.tables.split import Side, load_split, rows_on_side
 
 ALIKE = 1e-3  # the graph's thresholds are float32, so a few rows differ by more
 
@@ -19,7 +21,7 @@ ALIKE = 1e-3  # the graph's thresholds are float32, so a few rows differ by more
 def fitted(root: Path, says: Says) -> Any:
     """The pipeline, fitted on the training rows of the problem at `root`."""
     says("Fitting scikit-learn's pipeline")
-    params = config.load(root / "params.yaml")
+    params = load(root / "params.yaml")
     rows = _side(root, params, "train").to_pyarrow()
     with threadpool_limits(THREADS):
         return pipeline(params).fit(frame(rows), rows[params.table.target].to_numpy())
@@ -27,19 +29,19 @@ def fitted(root: Path, says: Says) -> Any:
 
 def test_rows(root: Path, rows: int) -> Any:
     """The first `rows` test rows of the problem at `root`, as an Arrow table."""
-    return _side(root, config.load(root / "params.yaml"), "test").limit(rows).to_pyarrow()
+    return _side(root, load(root / "params.yaml"), "test").limit(rows).to_pyarrow()
 
 
 def any_rows(root: Path, rows: int) -> Any:
     """As many rows of the problem at `root`, of whatever side, as an Arrow table."""
-    table = tables.read_data(tables.connect(), root / tables.DATA).limit(rows).to_pyarrow()
+    table = read_data(connect(), root / DATA).limit(rows).to_pyarrow()
     assert table.num_rows == rows
     return table
 
 
-def _side(root: Path, params: Params, name: tables.Side) -> Any:
-    table = tables.read_data(tables.connect(), root / tables.DATA)
-    return tables.side(table, params, tables.load_split(root / tables.SPLIT), name)
+def _side(root: Path, params: Params, name: Side) -> Any:
+    table = read_data(connect(), root / DATA)
+    return rows_on_side(table, params, load_split(root / SPLIT), name)
 
 
 def pipeline(params: Params) -> Any:

@@ -6,22 +6,22 @@ import argparse
 import importlib
 import sys
 
-from pipelines.cli import end_with_code
+from pipelines.cli.exit_codes import end_with_code
 
 VERBS = {
     "data": ("pipelines.ingest", "bring or make the rows of data/"),
     "repro": ("pipelines.reproduce", "reproduce the pipeline and check its outputs"),
     "review": ("pipelines.review", "reproduce, compare with the base, judge, report"),
-    "update": ("pipelines.update", "merge main, throw generated files away, reproduce"),
-    "push": ("pipelines.push", "push data and models to the DVC remote"),
+    "update": ("pipelines.commands.update", "merge main, throw generated files away, reproduce"),
+    "push": ("pipelines.commands.push", "push data and models to the DVC remote"),
     "publish": ("pipelines.publish", "publish a review in CI: commit, check, comment"),
-    "github-setup": ("pipelines.github_setup", "apply rulesets, labels, environment and settings to GitHub"),
-    "audit": ("pipelines.audit", "look for advisories of the locks and faults of the workflows"),
+    "github-setup": ("pipelines.commands.github_setup", "apply rulesets, labels, environment and settings to GitHub"),
+    "audit": ("pipelines.commands.audit", "look for advisories of the locks and faults of the workflows"),
     "predict": ("pipelines.predict", "score a table with models/model.onnx"),
-    "serve": ("pipelines.serve", "serve the model of the work tree over HTTP"),
+    "serve": ("pipelines.commands.serve", "serve the model of the work tree over HTTP"),
     "release": ("pipelines.release", "put a commit into production, and tell what is there"),
     "rollback": ("pipelines.rollback", "revert to an earlier release on a branch, review it, open its pull request"),
-    "schema": ("pipelines.schema", "print or check the JSON schema of params.yaml"),
+    "schema": ("pipelines.commands.schema", "print or check the JSON schema of params.yaml"),
 }
 
 

@@ -102,7 +102,7 @@ def load(path: Path) -> Signature:
             raise ValueError("two inputs have the same name")
         is_class = {"classification": True, "regression": False}[document["task"]]
         return Signature(
-            line=str(document["release"]),
+            line=str(document["model_name"]),
             target=str(document["target"]),
             fields=fields,
             output=str(document["output"]),

@@ -7,13 +7,14 @@ import pytest
 
 pytest_plugins = (
     "pytester",
-    "tests.plugins.own_files",
-    "tests.fixtures_model",
-    "tests.fixtures_repo",
-    "tests.fixtures_s3",
-    "tests.release.engine",
-    "tests.release.lines",
-    "tests.plugins.strict",
+    "tests.engine.plugins.own_files",
+    "tests.engine.fixtures_dvc",
+    "tests.engine.fixtures_model",
+    "tests.engine.fixtures_repo",
+    "tests.engine.fixtures_s3",
+    "tests.engine.release.engine",
+    "tests.engine.release.lines",
+    "tests.engine.plugins.strict",
 )
 
 # A test is of the layer of the costliest fixture that it uses; a module that makes its own world sets `pytestmark`.

@@ -1,4 +1,4 @@
-"""The verb `data`: bring the rows that params.yaml names into data/."""
+"""Verb `data`: make the rows that params.yaml names, in data/, and point data.dvc to them."""
 
 from __future__ import annotations
 
@@ -6,27 +6,19 @@ import argparse
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the verb takes."""
-    parser.add_argument(
-        "--bring",
-        action="store_true",
-        help="bring what data.dvc names (cache, remote, or ingest again) instead of ingesting anew",
-    )
+    """Options of the verb."""
+    parser.add_argument("--keep-pointer", action="store_true", help="fill an empty data/ and leave data.dvc as it is")
 
 
-def run(args: argparse.Namespace) -> int:
-    """Ingest into data/ and point data.dvc to it; or bring what data.dvc names."""
+def run(arguments: argparse.Namespace) -> int:
+    """Ingest into data/."""
     from pathlib import Path
 
-    from pipelines import config
-    from pipelines.ingest import data, remote
+    from pipelines.config.params import load
+    from pipelines.ingest import data
+    from pipelines.repository.dvc_remote import set_remote_from_environment
 
-    root = Path.cwd()
-    params = config.load()
-    remote.from_environment(root)
-    if args.bring:
-        data.check_ingest(params, root)
-        print(data.bring(params, root, print).note)
-    else:
-        print(data.make(params, root, print))
+    root, params = Path.cwd(), load()
+    set_remote_from_environment(root)
+    print((data.fill if arguments.keep_pointer else data.make)(params, root, print))
     return 0

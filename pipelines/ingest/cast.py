@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.config import ColumnType
+from pipelines.config.table_schema import ColumnType
 
 ARROW: dict[ColumnType, pa.DataType] = {
     "number": pa.float64(),

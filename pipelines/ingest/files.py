@@ -9,8 +9,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.config import Files, Table
-from pipelines.errors import InputError
+from pipelines.cli.errors import InputError
+from pipelines.config.ingest import Files
+from pipelines.config.table_schema import Table
 from pipelines.ingest.cast import ARROW, lossless
 from pipelines.ingest.source import Source, open_source, reaching
 from pipelines.ingest.store import Rows

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.errors import InputError, Unreachable
+from pipelines.cli.errors import InputError, Unreachable
 
 PART_ROWS = 262_144
 PART_BYTES = 16 << 20

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.config import Table
-from pipelines.errors import Unreachable
+from pipelines.cli.errors import Unreachable
+from pipelines.config.table_schema import Table
 
 WITHOUT_TIME = "rows"
 GROUP_ROWS = 262_144

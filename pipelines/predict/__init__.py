@@ -31,9 +31,9 @@ def run(arguments: argparse.Namespace) -> int:
         InputError: if the table or the model cannot be used.
         Unreachable: if a store does not answer or a disk is full.
     """
-    from pipelines.errors import InputError, Refused
+    from pipelines.cli.errors import InputError, Refused
+    from pipelines.model.scorer import Scorer
     from pipelines.predict.score import score_table
-    from pipelines.scorer import Scorer
 
     if arguments.threads < 0:
         raise InputError("--threads is below 0", "Give a number of threads, or 0 for all cores.")

@@ -10,12 +10,13 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from pipelines.errors import InputError
-from pipelines.predict.check import Checked, check, raw_values
-from pipelines.predict.place import Place
-from pipelines.predict.sink import Sink, rejects_of, remove, target
-from pipelines.predict.source import Source, open_source
-from pipelines.scorer import Rejection, Scorer
+from pipelines.cli.errors import InputError
+from pipelines.model.row_checks import Rejection
+from pipelines.model.scorer import Scorer
+from pipelines.predict.check_rows import Checked, check, raw_values
+from pipelines.tables.reader import Source, open_source
+from pipelines.tables.urls import Place
+from pipelines.tables.writer import Sink, rejects_of, remove, target
 
 REASON = "reason"
 

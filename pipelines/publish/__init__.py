@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Publish, or say why there is nothing to publish any more."""
-    from pipelines.errors import InputError
+    from pipelines.cli.errors import InputError
     from pipelines.publish import flow  # not named run, which is this function
 
     if arguments.fork == (arguments.folder is not None):

@@ -6,10 +6,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from pipelines import origin
-from pipelines.errors import Unreachable
-from pipelines.git import git, try_git
-from pipelines.lock import is_generated
+from pipelines.cli.errors import Unreachable
+from pipelines.repository import origin
+from pipelines.repository.dvc_lock import is_generated
+from pipelines.repository.git import git, try_git
 
 MESSAGE = "Reproduce the pipeline\n\ndvc.lock and reports/ as the review of {sha} made them."
 

@@ -9,7 +9,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pipelines.errors import InputError
+from pipelines.cli.errors import InputError
 
 Sha = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 FullName = Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipelines import checks, comment
-from pipelines.errors import Refused
-from pipelines.github import GitHub, run_url
-from pipelines.publish import commit, event, handover
+from pipelines.cli.errors import Refused
+from pipelines.github import checks, comment
+from pipelines.github.client import GitHub, run_url
+from pipelines.publish import commit, event, review_artifact
 
 ARTIFACT = "review"
 # On a branch of the repository, and yet reviewed without rights: review.yml.
@@ -21,7 +21,7 @@ def publish(folder: Path) -> int:
     """
     happened = event.read(event.PullRequestEvent)
     pull, github = happened.pull_request, GitHub.from_environment()
-    found = handover.from_folder(folder)
+    found = review_artifact.from_folder(folder)
     now = github.pull(pull.number)
     if now["state"] != "open":
         return _nothing(f"pull request {pull.number} is {now['state']} meanwhile")
@@ -54,9 +54,9 @@ def publish_fork() -> int:
     artifact = next((a for a in github.artifacts(run.id) if a["name"] == ARTIFACT), None)
     if artifact is None:
         raise Refused(f"run {run.id} has no artifact {ARTIFACT!r}", "Look into the review's job.")
-    if artifact["size_in_bytes"] > handover.LARGEST_ZIP:
+    if artifact["size_in_bytes"] > review_artifact.LARGEST_ZIP:
         raise Refused(f"the artifact has {artifact['size_in_bytes']:,} bytes", "It is not posted; look into the run.")
-    found = handover.from_zip(github.download_artifact(artifact["id"], handover.LARGEST_ZIP))
+    found = review_artifact.from_zip(github.download_artifact(artifact["id"], review_artifact.LARGEST_ZIP))
     if found.number is None:
         raise Refused("the artifact names no pull request", "Look into the review's job.")
     now = github.pull(found.number)

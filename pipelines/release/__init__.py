@@ -34,31 +34,31 @@ def run(arguments: argparse.Namespace) -> int:
 
         return release(arguments.rev)
     if arguments.action == "image":
-        from pipelines.release.ahead import image
+        from pipelines.release.build_ahead import image
 
         return image(arguments.rev)
-    from pipelines import config
+    from pipelines.config.params import load
 
-    params = config.load()
+    params = load()
     if arguments.action == "status":
         from pipelines.release import status
 
-        return status.show(params.release, arguments.at, arguments.json)
+        return status.show(params.model_name, arguments.at, arguments.json)
     if arguments.action == "retention":
         from pipelines.release import retention
 
         return retention.show(params)
-    from pipelines.progress import Progress
+    from pipelines.cli.progress import Progress
+    from pipelines.release.image_registry import Registry
     from pipelines.release.reconcile import reconcile
-    from pipelines.release.registry import Registry
 
     return reconcile(params, Registry.from_environment(), Progress())
 
 
 def _id(revision: str) -> int:
-    from pipelines.errors import InputError
-    from pipelines.git import commit_of
-    from pipelines.identity import release_id
+    from pipelines.cli.errors import InputError
+    from pipelines.repository.git import commit_of
+    from pipelines.repository.release_id import release_id
 
     commit = commit_of(revision)
     if commit is None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.errors import Refused, Unreachable
+from pipelines.cli.errors import Refused, Unreachable
 
 PORT = 3000  # in the container
 # What a prediction needs and no more: no root, no capability, nothing to write to but /tmp and the log's volume.

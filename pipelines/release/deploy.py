@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pipelines.config import Params
-from pipelines.errors import InputError, Refused
+from pipelines.cli.errors import InputError, Refused
+from pipelines.config.params import Params
 from pipelines.release.container import PORT, Container, docker, running, wait
 
 VARIABLE = "SERVICE_URL"
@@ -72,8 +72,8 @@ def deploy(params: Params, release: str, reference: str, version: str) -> None:
         Refused: if the service does not answer the new id; the old container of this host serves again.
     """
     if params.serving.deploy is None:
-        with _alone(params.release):
-            _run_here(params.release, release, reference, version)
+        with _alone(params.model_name):
+            _run_here(params.model_name, release, reference, version)
         return
     said = {"RELEASE_ID": release, "IMAGE": reference, "MODEL_VERSION": version}
     try:
@@ -92,7 +92,7 @@ def is_running(params: Params, release: str, reference: str) -> bool:
         return False
     if params.serving.deploy is not None:
         return True
-    return Container(_name(params.release)).inspect("{{.Config.Image}}") == reference
+    return Container(_name(params.model_name)).inspect("{{.Config.Image}}") == reference
 
 
 def _name(line: str) -> str:

@@ -7,28 +7,28 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipelines import origin, tags
-from pipelines.errors import MainlineError
-from pipelines.ingest.remote import from_environment
-from pipelines.progress import Progress
+from pipelines.cli.errors import MainlineError
+from pipelines.cli.progress import Progress
+from pipelines.model.signature import Signature
 from pipelines.release import (
-    annotation,
-    candidate,
+    approvals,
     deploy,
-    history,
-    people,
-    provide,
+    ensure_image,
+    main_history,
     reconcile,
-    signed,
-    smoke,
+    signatures,
+    smoke_test,
     steps,
+    tag_annotations,
     tagging,
+    target_commit,
 )
-from pipelines.release.candidate import Candidate
-from pipelines.release.registry import Registry
+from pipelines.release.image_registry import Registry
 from pipelines.release.tagging import RETRIES, Taken
-from pipelines.scorer import Signature
-from pipelines.tags import Annotation, Assignment, Version
+from pipelines.release.target_commit import Candidate
+from pipelines.repository import origin, tags
+from pipelines.repository.dvc_remote import set_remote_from_environment
+from pipelines.repository.tags import Annotation, Assignment, Version
 
 
 class Superseded(Exception):
@@ -51,13 +51,13 @@ def release(revision: str) -> int:
             not come up; production is as it was.
         Unreachable: if the engine, the registry, origin or a server cannot be asked.
     """
-    found = candidate.of(revision)
+    found = target_commit.of(revision)
     if deploy.report_missing_host(found.params):
         return 0
     progress, registry = Progress(), Registry.from_environment()
-    from_environment(Path())
+    set_remote_from_environment(Path())
     tags.fetch(found.name)
-    history.must_be_on_main(found.commit)
+    main_history.must_be_on_main(found.commit)
     progress.say(f"Release {found.release} of {found.name}, commit {found.commit[:12]}")
     before = tags.newest(found.name)
     assignment = None
@@ -79,7 +79,7 @@ def release(revision: str) -> int:
         if (
             before
             and before.release != assignment.release
-            and (back := history.went_back_to(before.release, found.commit))
+            and (back := main_history.went_back_to(before.release, found.commit))
         ):
             print(f"But main went back to {before.version} meanwhile, with {back[:12]}.")
             return release(back)
@@ -93,17 +93,17 @@ def _released(found: Candidate, registry: Registry, progress: Progress) -> Assig
     if now and now.release == found.release:
         print(f"Nothing to release: {now.version} ({now.release}) is in production since {now.at:%Y-%m-%d %H:%M} UTC.")
         return None
-    digest, _ = provide.image(found, registry, progress)
+    digest, _ = ensure_image.image(found, registry, progress)
     reference = registry.at(digest)
-    progress.say(signed.verify(reference))
+    progress.say(signatures.verify(reference))
     with progress.step("Asking the image the critical cases"):
-        signature = smoke.smoke(reference, found)
+        signature = smoke_test.smoke(reference, found)
     steps.passed("smoke")
     version = _registered(found, reference, signature)
     progress.say(f"Version {version.tag}")
     steps.passed("register")
     # Asked before anything is deployed: a service that runs is to be assigned at once.
-    said = annotation.of_assignment(found, version, reference, people.of(history.brought_by(found.commit)))
+    said = tag_annotations.of_assignment(found, version, reference, approvals.of(main_history.brought_by(found.commit)))
     _not_superseded(found)
     with progress.step("Deploying"):
         deploy.deploy(found.params, found.release, reference, version.tag)
@@ -132,14 +132,14 @@ def _not_superseded(found: Candidate) -> None:
         Superseded: if it is so.
     """
     tags.fetch(found.name)
-    if (main := origin.main()) and (line := candidate.line(main)) not in (found.name, None):
+    if (main := origin.main()) and (line := target_commit.line(main)) not in (found.name, None):
         raise Renamed(f"main releases {line} now, not {found.name}")
     now = tags.newest(found.name)
     if now is None or now.main_commit == found.commit:
         return
-    if history.is_ancestor(found.commit, now.main_commit):
+    if main_history.is_ancestor(found.commit, now.main_commit):
         raise Superseded(f"{now.tag} comes from the later commit {now.main_commit[:12]}")
-    if now.release != found.release and (back := history.went_back_to(now.release, found.commit)):
+    if now.release != found.release and (back := main_history.went_back_to(now.release, found.commit)):
         raise Superseded(f"main went back to {now.version}, which is in production, with {back[:12]}")
 
 
@@ -150,7 +150,7 @@ def _registered(found: Candidate, reference: str, signature: Signature) -> Versi
         taken, known = tags.numbers(found.name), tags.versions(found.name)
         if version := next((each for each in known if each.release == found.release), None):
             return version
-        said = annotation.of_version(found, reference, signature)
+        said = tag_annotations.of_version(found, reference, signature)
         try:
             number = tagging.next_number(known, taken, said)
             return tagging.register(found.name, number, found.commit, said)

@@ -12,12 +12,11 @@ from pathlib import Path
 
 import yaml
 
-from pipelines import served
-from pipelines.errors import Refused, Unreachable
-from pipelines.files import write_text
-from pipelines.identity import PARTS
-from pipelines.release.candidate import Candidate
+from pipelines.cli.errors import Refused, Unreachable
+from pipelines.cli.files import write_text
 from pipelines.release.container import docker
+from pipelines.release.target_commit import Candidate
+from pipelines.repository.release_id import PARTS
 
 LOCK = "requirements/serving.txt"
 LABEL = "org.opencontainers.image"
@@ -43,7 +42,7 @@ def build(found: Candidate, models: Path, scratch: Path) -> str:
     (root / "models").mkdir()
     for part in PARTS:
         shutil.copyfile(models / Path(part).name, root / part)
-    write_text(root / "serving.json", served.text(found.release, found.params.serving))
+    write_text(root / "serving.json", found.params.serving.to_json(found.release))
     write_text(root / "bentofile.yaml", yaml.safe_dump(_bentofile(found), sort_keys=False))
     environment = {
         **os.environ,

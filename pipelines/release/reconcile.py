@@ -6,15 +6,26 @@ import os
 import tempfile
 from pathlib import Path
 
-from pipelines import tags
-from pipelines.config import Params
-from pipelines.errors import InputError, MainlineError, Refused
-from pipelines.ingest.remote import from_environment
-from pipelines.progress import Progress
-from pipelines.release import bring, candidate, deploy, people, provide, register, signed, smoke, tagging, tell
-from pipelines.release.registry import PRODUCTION, Registry
+from pipelines.cli.errors import InputError, MainlineError, Refused
+from pipelines.cli.progress import Progress
+from pipelines.config.params import Params
+from pipelines.release import (
+    approvals,
+    deploy,
+    ensure_image,
+    fetch_model,
+    model_registry,
+    release_notes,
+    signatures,
+    smoke_test,
+    tagging,
+    target_commit,
+)
+from pipelines.release.image_registry import PRODUCTION, Registry
 from pipelines.release.tagging import Taken
-from pipelines.tags import Assignment, Version
+from pipelines.repository import tags
+from pipelines.repository.dvc_remote import set_remote_from_environment
+from pipelines.repository.tags import Assignment, Version
 
 
 def reconcile(params: Params, registry: Registry, progress: Progress) -> int:
@@ -23,13 +34,13 @@ def reconcile(params: Params, registry: Registry, progress: Progress) -> int:
     Returns:
         0; also where nothing was ever in production, or the service has no host.
     """
-    tags.fetch(params.release)
-    now = tags.newest(params.release)
+    tags.fetch(params.model_name)
+    now = tags.newest(params.model_name)
     if deploy.report_missing_host(_settings(now, params) if now else params):
         return 0
-    from_environment(Path())
+    set_remote_from_environment(Path())
     settle(params, registry, progress, all_versions=True)
-    if now := tags.newest(params.release):
+    if now := tags.newest(params.model_name):
         print(f"{now.version} is in production as {now.tag}; all that follows from it fits.")
     else:
         print("Nothing was ever in production: there is nothing to reconcile.")
@@ -47,8 +58,8 @@ def settle(params: Params, registry: Registry, progress: Progress, all_versions:
         Refused: if the service does not come up, or the image of production is lost and cannot be had again.
         Unreachable: if one of them cannot be asked.
     """
-    tags.fetch(params.release)
-    now = tags.newest(params.release)
+    tags.fetch(params.model_name)
+    now = tags.newest(params.model_name)
     if now is None:
         return
     now = _with_image(now, registry, progress)
@@ -59,11 +70,11 @@ def settle(params: Params, registry: Registry, progress: Progress, all_versions:
             deploy.deploy(params, now.release, now.said.image, now.version)
         if registry.digest(PRODUCTION) != now.said.digest:
             registry.move(PRODUCTION, now.said.digest)
-    _follow_in_mlflow(version, now, progress, tags.versions(params.release) if all_versions else [version])
-    if github := people.github():
-        address = tell.publish(github, version, now)
+    _follow_in_mlflow(version, now, progress, tags.versions(params.model_name) if all_versions else [version])
+    if github := approvals.github():
+        address = release_notes.publish(github, version, now)
         progress.say(f"Release note: {address}")
-    tell.summary(tell.note(version, now))
+    release_notes.summary(release_notes.note(version, now))
 
 
 def _version_of(now: Assignment) -> Version:
@@ -85,7 +96,7 @@ def _version_of(now: Assignment) -> Version:
 def _settings(now: Assignment, params: Params) -> Params:
     """Those of the commit in production, where this code can read them; else the given ones."""
     try:
-        return candidate.of(now.main_commit).params
+        return target_commit.of(now.main_commit).params
     except InputError:
         return params
 
@@ -99,14 +110,14 @@ def _with_image(now: Assignment, registry: Registry, progress: Progress) -> Assi
     if registry.exists(now.said.digest):
         return now
     version = _version_of(now)
-    found = candidate.of(version.commit)
+    found = target_commit.of(version.commit)
     progress.say(f"The image of {now.version} is gone.")
-    digest, _ = provide.image(found, registry, progress)
+    digest, _ = ensure_image.image(found, registry, progress)
     if digest == now.said.digest:
         return now
     reference = registry.at(digest)
-    progress.say(signed.verify(reference))
-    smoke.smoke(reference, found)
+    progress.say(signatures.verify(reference))
+    smoke_test.smoke(reference, found)
     said = now.said.model_copy(update={"image": reference})
     for _ in range(tagging.RETRIES):
         counter = tagging.next_counter(found.name)
@@ -126,23 +137,23 @@ def _with_image(now: Assignment, registry: Registry, progress: Progress) -> Assi
 def _follow_in_mlflow(version: Version, now: Assignment, progress: Progress, wanted: list[Version]) -> None:
     name = now.tag.partition("#")[0]
     if not os.environ.get("MLFLOW_TRACKING_URI"):
-        progress.say(register.SKIPPED)
+        progress.say(model_registry.SKIPPED)
         return
-    known = register.known(name)
+    known = model_registry.known(name)
     for each in wanted:
         if each.release in known:
             if each.tag == version.tag:
-                register.put(name, each, Path(), now)  # its commit and image may be others than the last time
+                model_registry.put(name, each, Path(), now)  # its commit and image may be others than the last time
             continue
-        found = candidate.of(each.commit)
+        found = target_commit.of(each.commit)
         with tempfile.TemporaryDirectory(prefix="models-") as scratch:
             models = Path(scratch)
             try:
-                bring.models(found, models, people.github(), progress)
+                fetch_model.models(found, models, approvals.github(), progress)
             except MainlineError as error:
                 if each.tag == version.tag:
                     raise
                 progress.say(f"MLflow: {each.tag} stays out, {error}")
                 continue
-            progress.say(register.put(name, each, models, now if each.tag == version.tag else None))
-    progress.say(register.champion(name, version.release))
+            progress.say(model_registry.put(name, each, models, now if each.tag == version.tag else None))
+    progress.say(model_registry.champion(name, version.release))

@@ -8,12 +8,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pipelines import lock, tags
-from pipelines.config import Params
-from pipelines.errors import InputError
-from pipelines.git import commit_of, object_at, text_at
-from pipelines.ingest.remote import from_environment
-from pipelines.reproduce import has_remote
+from pipelines.cli.errors import InputError
+from pipelines.config.params import Params
+from pipelines.repository import dvc_lock, tags
+from pipelines.repository.dvc_remote import default_remote, set_remote_from_environment
+from pipelines.repository.git import commit_of, object_at, text_at
 
 
 def show(params: Params) -> int:
@@ -36,11 +35,11 @@ def kept(params: Params) -> dict[str, Any]:
         InputError: if a commit that was released is not here: what it needs would be left out in silence.
         Unreachable: if origin's tags cannot be fetched, for the same reason.
     """
-    from_environment(Path())
-    tags.fetch(params.release)
-    assigned = tags.assignments(params.release)
+    set_remote_from_environment(Path())
+    tags.fetch(params.model_name)
+    assigned = tags.assignments(params.model_name)
     releases = {assignment.release for assignment in assigned}
-    versions = tags.versions(params.release)
+    versions = tags.versions(params.model_name)
     last = versions[-params.retention.keep_last :]
     wanted = [version for version in versions if version in last or version.release in releases]
     images = {version.said.image for version in wanted} | {assignment.said.image for assignment in assigned}
@@ -66,8 +65,8 @@ def _named(commit: str) -> dict[str, str]:
             "Fetch the whole history (`git fetch --unshallow` in a shallow clone), run it again.",
         )
     text = text_at(commit, "dvc.lock")
-    data = lock.data_md5(text)
-    named = {**lock.outputs(text, f"dvc.lock of {commit[:12]}"), **({"data": data} if data else {})}
+    data = dvc_lock.data_md5(text)
+    named = {**dvc_lock.outputs(text, f"dvc.lock of {commit[:12]}"), **({"data": data} if data else {})}
     return {path: md5 for path, md5 in named.items() if object_at(commit, path) is None}
 
 
@@ -91,7 +90,7 @@ def _unfold(objects: dict[str, set[str]]) -> list[str]:
 
 def _listed(repo: Any, folder: str) -> dict[str, str] | None:
     """Path in the folder -> md5, by DVC's list of it in the cache, else the remote; None if neither has it whole."""
-    stores = [lambda: repo.cache.local, *([repo.cloud.get_remote_odb] if has_remote() else [])]
+    stores = [lambda: repo.cache.local, *([repo.cloud.get_remote_odb] if default_remote() else [])]
     for store in stores:
         try:
             odb = store()

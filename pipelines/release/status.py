@@ -11,9 +11,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from pipelines import tags
-from pipelines.errors import InputError, Unreachable
-from pipelines.tags import Assignment
+from pipelines.cli.errors import InputError, Unreachable
+from pipelines.repository import tags
+from pipelines.repository.tags import Assignment
 
 
 def show(name: str, at: str | None, as_json: bool) -> int:

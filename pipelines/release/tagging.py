@@ -6,11 +6,11 @@ import subprocess
 import time
 from collections.abc import Callable
 
-from pipelines import origin, tags
-from pipelines.errors import Refused, Unreachable
-from pipelines.git import git, try_git
-from pipelines.release import contract
-from pipelines.tags import STAGE, Annotation, Assignment, Number, Version
+from pipelines.cli.errors import Refused, Unreachable
+from pipelines.release import compatibility
+from pipelines.repository import origin, tags
+from pipelines.repository.git import git, try_git
+from pipelines.repository.tags import STAGE, Annotation, Assignment, Number, Version
 
 FIRST: Number = (1, 0, 0)
 RETRIES = 5  # of a tag whose number another run took meanwhile
@@ -42,7 +42,7 @@ def _next(known: list[Version], said: Annotation) -> tuple[Number, Callable[[Num
     if not known:
         return FIRST, _minor
     last = known[-1]
-    if last.said.signature != said.signature and contract.breaks(last.said.contract, said.contract):
+    if last.said.signature != said.signature and compatibility.breaks(last.said.contract, said.contract):
         step = _major
     elif last.said.model != said.model:
         step = _minor

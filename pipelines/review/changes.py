@@ -13,9 +13,9 @@ import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 import yaml
 
+from pipelines.model.signature import Input, load_signature
 from pipelines.review.findings import DataChange, ParamChange
-from pipelines.scorer import Input, load_signature
-from pipelines.training import profile as profiling
+from pipelines.tables.binning import count_bins
 
 SHOWN = 80
 
@@ -98,7 +98,7 @@ def data_change(train: ir.Table, base_profile: Path | None, base_signature: Path
     )
     described: dict[str, Any] = profile["inputs"]
     edges = {name: entry["edges"] for name, entry in described.items() if "edges" in entry}
-    counted = profiling.counts(train, common, edges)
+    counted = count_bins(train, common, edges)
     shift = {item.name: stability_index(described[item.name]["counts"], counted[item.name]) for item in common}
     ordered = sorted(((n, v) for n, v in shift.items() if not math.isnan(v)), key=lambda entry: -entry[1])
     rows = sum(next(iter(counted.values())).values()) if counted else int(train.count().execute())

@@ -9,11 +9,16 @@ import ibis.expr.types as ir
 import numpy as np
 import numpy.typing as npt
 
-from pipelines import metrics, tables
-from pipelines.config import Params
+from pipelines.config.params import Params
+from pipelines.metrics.bootstrap import interval, paired_bootstrap
+from pipelines.metrics.compute import Weighted
+from pipelines.metrics.table import METRICS, names
+from pipelines.model.scorer import Scorer
+from pipelines.model.signature import Signature
 from pipelines.review import changes
 from pipelines.review.findings import MetricRow
-from pipelines.scorer import Scorer, Signature
+from pipelines.tables.rows import load_rows
+from pipelines.tables.split import is_unseen, rows_on_side
 
 
 @dataclass(frozen=True)
@@ -41,12 +46,12 @@ class Compared:
         parts = (self.task, None, self.target[mask], self.head[mask], self.head_threshold, base, self.base_threshold)
         return Compared(*parts, self.left_out)
 
-    def weighted(self) -> list[metrics.Weighted]:
+    def weighted(self) -> list[Weighted]:
         """The head, and the base where there is one, as functions of row weights."""
         sides = [(self.head, self.head_threshold)]
         if self.base is not None:
             sides.append((self.base, self.base_threshold))
-        return [metrics.Weighted(self.task, self.target, scores, threshold) for scores, threshold in sides]
+        return [Weighted(self.task, self.target, scores, threshold) for scores, threshold in sides]
 
 
 def not_comparable(table: ir.Table, base: Signature, event_time: str | None) -> str | None:
@@ -75,14 +80,14 @@ def compare(table: ir.Table, params: Params, split: dict[str, Any], head: Scorer
     Args:
         base: None where there is nothing to compare with.
     """
-    test = tables.side(table, params, split, "test")
+    test = rows_on_side(table, params, split, "test")
     rows = total = int(test.count().execute())
     if base is not None:
         signature = base.signature
-        held_out = tables.unseen(test, signature.trained_until, _plain(signature.split), params.table.event_time)
+        held_out = is_unseen(test, signature.trained_until, _plain(signature.split), params.table.event_time)
         test = test.filter(held_out)
     read = {item.name: item for scorer in (head, base) if scorer for item in scorer.signature.inputs}
-    loaded = tables.load(test, params, tuple(read.values()))
+    loaded = load_rows(test, params, tuple(read.values()))
     rows = len(loaded)
     return Compared(
         task=params.task,
@@ -106,15 +111,15 @@ def metric_rows(compared: Compared, count: int, seed: int) -> tuple[MetricRow, .
         {name: float(value[0]) for name, value in model(np.ones((1, len(compared.target)))).items()}
         for model in compared.weighted()
     ]
-    drawn = metrics.paired_bootstrap(compared.weighted(), len(compared.target), count, seed) if len(whole) > 1 else []
+    drawn = paired_bootstrap(compared.weighted(), len(compared.target), count, seed) if len(whole) > 1 else []
     rows = []
-    for name in metrics.names(compared.task):
-        head, lower = _known(whole[0][name]), name in metrics.LOWER_IS_BETTER
+    for name in names(compared.task):
+        head, lower = _known(whole[0][name]), METRICS[name].lower_is_better
         if not drawn:
             rows.append(MetricRow(name, None, head, lower_is_better=lower))
             continue
         base = _known(whole[1][name])
-        low, high = metrics.interval(drawn[0][name] - drawn[1][name])
+        low, high = interval(drawn[0][name] - drawn[1][name])
         delta = None if head is None or base is None else head - base
         rows.append(MetricRow(name, base, head, delta, _known(low), _known(high), lower))
     return tuple(rows)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipelines import tables
-from pipelines.config import Classification, Fairness, Params
+from pipelines.config.gates import Fairness
+from pipelines.config.params import Params
 from pipelines.review.compare import Compared
 from pipelines.review.findings import Gate, GroupRow
+from pipelines.tables.data import to_numpy
 
 
 def group_rows(compared: Compared, params: Params) -> tuple[GroupRow, ...]:
@@ -15,14 +16,14 @@ def group_rows(compared: Compared, params: Params) -> tuple[GroupRow, ...]:
 
     Only values that params.yaml declares are named: a value that a row alone holds is never shown.
     """
-    if not isinstance(params, Classification) or params.fairness is None:
+    if params.fairness is None:
         return ()
     rows = []
     for name, column in params.table.columns.items():
         groups = column.allowed or (("true", "false") if column.type == "boolean" else ())
         if not column.sensitive or not groups or name not in compared.arrow.column_names:
             continue
-        values = tables.column(compared.arrow, name)
+        values = to_numpy(compared.arrow, name)
         for group in groups:
             mask = values == (group if values.dtype == object else float(group == "true"))
             rows.append(_row(name, group, compared.only(mask), params.fairness))
@@ -41,7 +42,7 @@ def _row(column: str, group: str, part: Compared, limits: Fairness) -> GroupRow:
 
 def fairness_gates(rows: tuple[GroupRow, ...], params: Params) -> list[Gate]:
     """Two gates a sensitive column with at least two groups that have enough rows."""
-    if not isinstance(params, Classification) or params.fairness is None:
+    if params.fairness is None:
         return []
     limits = params.fairness
     gates = []

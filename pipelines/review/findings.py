@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from pipelines.critical import CriticalResult
+from pipelines.model.critical_cases import CriticalResult
 
 Kind = Literal["comparison", "restore", "new line"]
 

@@ -6,17 +6,21 @@ import hashlib
 import json
 import os
 import re
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipelines import config, git, lock, tags
-from pipelines.errors import Refused
-from pipelines.identity import worktree_release_id
-from pipelines.progress import Progress
-from pipelines.reproduce import StageFailed, file_md5, reproduce
+from pipelines.cli.errors import AlreadyPrinted, Refused, error_for
+from pipelines.cli.progress import Progress
+from pipelines.cli.verbs import run_verb
+from pipelines.config.params import Params, load
+from pipelines.config.paths import NOT_REPRODUCIBLE, SELECTION
+from pipelines.config.read import PATH
+from pipelines.repository import dvc_lock, git, tags
+from pipelines.repository.dvc import file_md5
+from pipelines.repository.release_id import worktree_release_id
 from pipelines.review.findings import Fault, Findings, Gate, Side, StageRow
-from pipelines.training.paths import NOT_REPRODUCIBLE, SELECTION
 
 FOLDER = Path("reports/review")
 KEY = FOLDER / ".inputs"
@@ -35,21 +39,18 @@ def review(base: str | None = None, again: bool = False, locked: bool = False) -
     Returns:
         0 if the review passes, 1 if a gate says no.
     """
-    from pipelines.ingest.data import bring, check_ingest
-    from pipelines.ingest.remote import from_environment
-
     progress = Progress()
-    params = config.load()
+    params = load()
     base_name, base_sha = git.base_commit(base)
     progress.say(f"Review of {git.branch()} against {base_name} ({base_sha[:7]})")
-    from_environment(Path())
-    check_ingest(params, Path())
-    brought = bring(params, Path(), progress.say)
-    notes = [brought.note] if brought.differs else []
-    try:
-        stages = reproduce(params, progress)
-    except StageFailed as failure:
-        return _stopped(params, failure, base_name, base_sha, notes, progress)
+    with tempfile.TemporaryDirectory(prefix="review-") as scratch:
+        report = Path(scratch) / "repro.json"
+        code = run_verb("repro", "--report", str(report)).returncode
+        reproduced = json.loads(report.read_text(encoding="utf-8")) if report.is_file() else {}
+    stages = tuple(StageRow(**stage) for stage in reproduced.get("stages", []))
+    notes: list[str] = reproduced.get("notes", [])
+    if code:
+        return _stopped(params, reproduced.get("error"), code, stages, base_name, base_sha, notes, progress)
     if locked:
         _check_locked()
     notes += _dirty_note()
@@ -57,8 +58,7 @@ def review(base: str | None = None, again: bool = False, locked: bool = False) -
     if not again and (earlier := _earlier(key)):
         progress.say("Nothing changed since the last review; its report stands (--again reviews anew).")
         return _say(earlier, progress)
-    rows = tuple(StageRow(stage.name, stage.state, round(stage.seconds, 1)) for stage in stages)
-    found = _findings(params, base_name, base_sha, notes, rows, progress)
+    found = _findings(params, base_name, base_sha, notes, stages, progress)
     _write(found, key, progress)
     return _say(found.to_json(), progress)
 
@@ -69,7 +69,7 @@ def _check_locked() -> None:
     Raises:
         Refused: naming them.
     """
-    changed = [path for path in git.dirty() if lock.is_generated(path)]
+    changed = [path for path in git.dirty() if dvc_lock.is_generated(path)]
     if changed:
         raise Refused(
             f"the commit does not hold what its tree gives: {', '.join(sorted(changed)[:8])}",
@@ -90,21 +90,21 @@ def _earlier(key: str) -> dict[str, Any] | None:
 
 
 def _findings(
-    params: config.Params,
+    params: Params,
     base_name: str,
     base_sha: str,
     notes: list[str],
     stages: tuple[StageRow, ...],
     progress: Progress,
 ) -> Findings:
-    from pipelines import past as bases
+    from pipelines.repository import base_model as bases
     from pipelines.review.changes import param_changes
     from pipelines.review.judge import judge, kind_of
 
     base = bases.fetch(base_sha, progress)
     release = worktree_release_id()
     model = file_md5(MODEL)
-    kind, why = kind_of(params, base, model, tags.registered(params.release).get(release))
+    kind, why = kind_of(params, base, model, tags.registered(params.model_name).get(release))
     if base and base.md5 != base.named:
         notes.append(
             "main's model was reproduced, and is not the one that its dvc.lock names: "
@@ -115,9 +115,9 @@ def _findings(
         notes.append(unreproducible)
     with progress.step("Scoring both models on the same rows"):
         judged = judge(params, base, kind)
-    changes = param_changes(git.text_at(base_sha, "params.yaml"), config.PATH.read_text(encoding="utf-8"))
+    changes = param_changes(git.text_at(base_sha, "params.yaml"), PATH.read_text(encoding="utf-8"))
     found = Findings(
-        name=params.release,
+        name=params.model_name,
         task=params.task,
         kind=kind,
         headline=params.gates.headline,
@@ -136,36 +136,42 @@ def _findings(
     return _with_evidently(replace(found, gates=(passed, *found.gates)), params, base_sha, progress)
 
 
-def _with_evidently(found: Findings, params: config.Params, base_sha: str, progress: Progress) -> Findings:
+def _with_evidently(found: Findings, params: Params, base_sha: str, progress: Progress) -> Findings:
     """Beside the report an Evidently page, where the data changed and the base's rows are at hand."""
-    before = lock.data_md5(git.text_at(base_sha, "dvc.lock"))
-    now = lock.data_md5(lock.read())
+    before = dvc_lock.data_md5(git.text_at(base_sha, "dvc.lock"))
+    now = dvc_lock.data_md5(dvc_lock.read())
     if found.data is None or before is None or before == now:
         return replace(found, data=None)
-    from pipelines.review import evidence
+    from pipelines.review import evidently_page
 
     with progress.step("Drawing what changed in the data (Evidently)"):
-        said = evidence.write(FOLDER / "data.html", params, base_sha, before)
+        said = evidently_page.write(FOLDER / "data.html", params, base_sha, before)
     return replace(found, data=replace(found.data, evidently=said))
 
 
 def _stopped(
-    params: config.Params, failure: StageFailed, base_name: str, base_sha: str, notes: list[str], progress: Progress
+    params: Params,
+    error: dict[str, Any] | None,
+    code: int,
+    stages: tuple[StageRow, ...],
+    base_name: str,
+    base_sha: str,
+    notes: list[str],
+    progress: Progress,
 ) -> int:
-    """The review of a head whose rows are at fault; any other failed stage is an error of its own.
+    """The review of a head whose rows have errors; any other error of the reproduction ends the review.
 
     Raises:
-        StageFailed: if a stage other than `validate` failed.
+        MainlineError: if anything but the stage `validate` failed.
     """
-    stages = tuple(StageRow(stage.name, stage.state, round(stage.seconds, 1)) for stage in failure.stages)
-    failed = next(stage.name for stage in stages if stage.state == "failed")
+    failed = next((stage.name for stage in stages if stage.state == "failed"), None)
     document = json.loads(VALIDATION.read_text(encoding="utf-8")) if VALIDATION.is_file() else {}
     if failed != "validate" or document.get("passed", True):
-        raise failure
+        raise error_for(code, error["message"], error["remedy"]) if error else AlreadyPrinted(code)
     faults = tuple(Fault(f["column"], f["kind"], f["why"], tuple(f["examples"])) for f in document["faults"])
     gates = tuple(Gate(f"validation {f.column}: {f.kind}", "validation", False, None, None, f.why) for f in faults)
     found = Findings(
-        name=params.release,
+        name=params.model_name,
         task=params.task,
         kind="comparison",
         headline=params.gates.headline,
@@ -210,30 +216,30 @@ def inputs_key(base_sha: str, notes: list[str]) -> str:
     """A hash of all that a report follows from; the stages' times and how the data came are not among it."""
     parts: dict[str, Any] = {"base": base_sha, "head": git.commit_of("HEAD"), "branch": git.branch(), "notes": notes}
     files = [
-        lock.PATH,
-        config.PATH,
+        dvc_lock.PATH,
+        PATH,
         MODEL,
         Path("requirements/pipelines.txt"),
         *sorted(Path("tests/critical").glob("*.yaml")),
     ]
-    files += sorted(Path("pipelines").glob("*.py")) + sorted(Path("pipelines/review").rglob("*.*"))
+    files += sorted(Path("pipelines").rglob("*.*"))  # whatever the review imports, and its templates
     for path in files:
         if path.is_file() and "__pycache__" not in path.parts:
             parts[str(path)] = file_md5(path)
-    parts["tags"] = sorted(tags.registered(config.load().release).items())
+    parts["tags"] = sorted(tags.registered(load().model_name).items())
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _write(found: Findings, key: str, progress: Progress) -> None:
     """Write the report, log it, and only then remember from which inputs it follows."""
-    from pipelines.files import write_text
-    from pipelines.review import report, tracking
+    from pipelines.cli.files import write_text
+    from pipelines.review import mlflow_run, report
 
     KEY.unlink(missing_ok=True)
-    unlogged = tracking.skipped()
+    unlogged = mlflow_run.skipped()
     with progress.step("Writing the report"):
         report.write(_noted(found, unlogged), FOLDER)
-    if unlogged is None and (unlogged := tracking.log(found, FOLDER, progress)):
+    if unlogged is None and (unlogged := mlflow_run.log(found, FOLDER, progress)):
         report.write(_noted(found, unlogged), FOLDER)
     if unlogged:
         progress.say(unlogged)

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from pipelines import metrics
-from pipelines.config import Params
-from pipelines.critical import CriticalResult
+from pipelines.config.params import Params
+from pipelines.metrics.table import METRICS, gain, is_better
+from pipelines.model.critical_cases import CriticalResult
+from pipelines.model.scorer import Scorer
 from pipelines.review.findings import Gate, MetricRow
-from pipelines.scorer import Scorer
 
 
 def words(value: float | None) -> str:
@@ -27,11 +27,11 @@ def floor_gates(rows: tuple[MetricRow, ...], params: Params) -> Iterator[Gate]:
     values = {row.name: row.head for row in rows}
     for name, limit in params.gates.floors.items():
         value = values[name]
-        asked = "at most" if name in metrics.LOWER_IS_BETTER else "at least"
+        asked = "at most" if METRICS[name].lower_is_better else "at least"
         if value is None:
             yield Gate(f"floor {name}", "floors", False, None, limit, f"{name} is not defined on the test rows")
             continue
-        passed = not metrics.better(name, limit, value)
+        passed = not is_better(name, limit, value)
         yield Gate(
             f"floor {name}", "floors", passed, value, limit, f"{name} is {words(value)}, {asked} {limit:g} is asked"
         )
@@ -49,7 +49,7 @@ def regression_gates(rows: tuple[MetricRow, ...], params: Params) -> Iterator[Ga
             why = f"the difference of {name} has no interval on these rows"
             yield Gate(f"regression {name}", "regression", False, None, tolerance, why)
             continue
-        worst = min(metrics.gain(name, row.low), metrics.gain(name, row.high))
+        worst = min(gain(name, row.low), gain(name, row.high))
         why = (
             f"{name} {words(row.base)} → {words(row.head)}; in the unfavourable case "
             f"{words(abs(worst))} {'worse' if worst < 0 else 'better'} than main, and {tolerance:g} worse is tolerated"

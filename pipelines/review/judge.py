@@ -7,13 +7,16 @@ from typing import Any
 
 import ibis.expr.types as ir
 
-from pipelines import critical, tables
-from pipelines.config import Params
-from pipelines.past import Base
+from pipelines.config.params import Params
+from pipelines.config.paths import IMPORTANCE, MODEL, SELECTION, SIGNATURE
+from pipelines.model import critical_cases
+from pipelines.model.scorer import Scorer
+from pipelines.model.signature import load_signature
+from pipelines.repository.base_model import Base
 from pipelines.review import changes, compare, fairness, gates, plots, slices
 from pipelines.review.findings import DataChange, Gate, Kind
-from pipelines.scorer import Scorer
-from pipelines.training.paths import IMPORTANCE, MODEL, SELECTION, SIGNATURE
+from pipelines.tables.data import connect, read_data
+from pipelines.tables.split import load_split, rows_on_side
 
 
 def kind_of(params: Params, base: Base | None, model: str, version: str | None) -> tuple[Kind, str]:
@@ -25,8 +28,9 @@ def kind_of(params: Params, base: Base | None, model: str, version: str | None) 
     """
     if base is None:
         return "new line", "The base has no model: there is nothing to compare with, and only absolute gates count."
-    theirs = tables_signature(base)
-    ours = {"release": params.release, "task": params.task, "target": params.table.target}
+    signature = load_signature(base.signature)
+    theirs = {"model_name": signature.model_name, "task": signature.task, "target": signature.target}
+    ours = {"model_name": params.model_name, "task": params.task, "target": params.table.target}
     other = [f"{key} {theirs[key]!r} → {value!r}" for key, value in ours.items() if theirs[key] != value]
     if other:
         return "new line", f"A new line ({', '.join(other)}): only absolute gates count."
@@ -38,12 +42,6 @@ def kind_of(params: Params, base: Base | None, model: str, version: str | None) 
     return "comparison", ""
 
 
-def tables_signature(base: Base) -> dict[str, str]:
-    """Release name, task and target of the base's model."""
-    document = json.loads(base.signature.read_text(encoding="utf-8"))
-    return {key: str(document[key]) for key in ("release", "task", "target")}
-
-
 def judge(params: Params, base: Base | None, kind: Kind) -> dict[str, Any]:
     """Score, compare and judge.
 
@@ -53,8 +51,8 @@ def judge(params: Params, base: Base | None, kind: Kind) -> dict[str, Any]:
     Returns:
         Fields of `Findings`.
     """
-    table = tables.read_data(tables.connect())
-    split = tables.load_split()
+    table = read_data(connect())
+    split = load_split()
     head = Scorer(MODEL, SIGNATURE)
     other = Scorer(base.model, base.signature) if base and kind != "new line" else None
     refused = compare.not_comparable(table, other.signature, params.table.event_time) if other else None
@@ -62,7 +60,7 @@ def judge(params: Params, base: Base | None, kind: Kind) -> dict[str, Any]:
     metric_rows = compare.metric_rows(compared, params.gates.resamples, params.gates.seed)
     slice_rows = slices.slice_rows(compared, params)
     groups = fairness.group_rows(compared, params)
-    cases = tuple(critical.judge(head, case) for case in critical.load())
+    cases = tuple(critical_cases.judge(head, case) for case in critical_cases.load())
     judged = [*gates.floor_gates(metric_rows, params)]
     if refused:
         judged.append(Gate("comparable", "comparison", False, None, None, refused, blocks=kind == "comparison"))
@@ -98,5 +96,5 @@ def judge(params: Params, base: Base | None, kind: Kind) -> dict[str, Any]:
 def _data_change(table: ir.Table, params: Params, split: dict[str, Any], base: Base, kind: Kind) -> DataChange | None:
     if kind == "new line":
         return None
-    train = tables.side(table, params, split, "train")
+    train = rows_on_side(table, params, split, "train")
     return changes.data_change(train, base.profile, base.signature)

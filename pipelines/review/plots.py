@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from pipelines.metrics import curves
 from pipelines.review.compare import Compared
 from pipelines.review.findings import Plot
-from pipelines.training import curves
 
 _TITLES = {
     "precision_by_recall": ("Precision and recall", "recall", "precision"),

@@ -21,9 +21,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 from markupsafe import escape as html_escape
 
-from pipelines.files import write_json, write_text
-from pipelines.metrics import LOWER_IS_BETTER
-from pipelines.review import drawing
+from pipelines.cli.files import write_json, write_text
+from pipelines.metrics.table import METRICS, label
+from pipelines.review import charts
 from pipelines.review.findings import Findings, Gate, MetricRow, Plot, SliceRow
 
 BUDGET = 60_000  # bytes of UTF-8; GitHub refuses a comment of more than 65,536 characters
@@ -31,15 +31,6 @@ WHYS = 8
 CUT = "\f"  # between the sections of review.md.j2; `clean` lets no other one through
 SHIFT_WORDS = ((0.1, "little"), (0.25, "some"), (math.inf, "large"))  # the usual reading of the stability index
 _TEMPLATES = Path(__file__).parent / "templates"
-_SPOKEN = {
-    "roc_auc": "ROC AUC",
-    "log_loss": "log loss",
-    "brier": "Brier score",
-    "f1": "F1",
-    "mae": "mean absolute error",
-    "rmse": "root mean squared error",
-    "r2": "R²",
-}
 
 
 def write(findings: Findings, folder: Path) -> None:
@@ -110,7 +101,7 @@ def _template(name: str, safe: Callable[[Any], str]) -> Template:
         digest,
     )
     environment.filters |= {function.__name__: function for function in known}
-    callable_there = (tone, word, whisker, shift_word, drawing.resampled)
+    callable_there = (tone, word, whisker, shift_word, charts.resampled)
     environment.globals |= {function.__name__: function for function in callable_there}
     return environment.get_template(name)
 
@@ -147,7 +138,7 @@ def _view(findings: Findings) -> dict[str, Any]:
         "columns": list(dict.fromkeys(name for values in findings.candidates.values() for name in values)),
         "candidates": sorted(findings.candidates.items(), key=lambda item: item[0] != findings.winner),
         "evidently": re.match(r"(\w[\w.-]*\.html)\b(.*)", said, re.ASCII | re.DOTALL),
-        "lower": findings.slice_metric in LOWER_IS_BETTER,
+        "lower": findings.slice_metric in METRICS and METRICS[findings.slice_metric].lower_is_better,
         "answer": "probability" if findings.task == "classification" else "answer",
     }
 
@@ -240,7 +231,7 @@ def whisker(row: MetricRow | SliceRow, limit: float | None = None, lower_is_bett
     """The row's interval against zero, drawn."""
     delta = row.delta if isinstance(row, MetricRow) else _difference(row.base, row.value)
     said = f"{word(row, lower_is_better)}: {signed(delta)}, interval {signed(row.low)} to {signed(row.high)}"
-    return drawing.whisker(delta, row.low, row.high, tone(row, lower_is_better), limit, said)
+    return charts.whisker(delta, row.low, row.high, tone(row, lower_is_better), limit, said)
 
 
 def _difference(base: float | None, head: float | None) -> float | None:
@@ -300,8 +291,8 @@ def shift_word(value: float) -> str:
 
 
 def spoken(name: str) -> str:
-    """A metric's name as one says it."""
-    return _SPOKEN.get(name, name.replace("_", " "))
+    """A metric's name as people write it."""
+    return label(name)
 
 
 def upper_first(text: str) -> str:
@@ -317,7 +308,7 @@ def clean(text: str) -> str:
 
 def shorten(text: str, length: int) -> str:
     """Cleaned, and cut at `length` characters."""
-    return drawing.clip(clean(text[: 4 * length]), length)
+    return charts.clip(clean(text[: 4 * length]), length)
 
 
 _INLINE = {
@@ -361,12 +352,12 @@ def breaks(name: str) -> Markup:
 
 def svg(plot: Plot) -> Markup:
     """A plot for the page."""
-    return Markup(clean(drawing.drawing(plot)))  # noqa: S704 - escaped where it was drawn
+    return Markup(clean(charts.drawing(plot)))  # noqa: S704 - escaped where it was drawn
 
 
 def mermaid(plot: Plot) -> Markup:
     """A plot for the comment."""
-    return Markup(drawing.mermaid(plot))  # noqa: S704 - made of numbers and of texts cut down to harmless signs
+    return Markup(charts.mermaid(plot))  # noqa: S704 - made of numbers and of texts cut down to harmless signs
 
 
 def digest(style: Markup) -> str:

@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines import metrics, tables
-from pipelines.config import Params, SliceBy
+from pipelines.config.gates import SliceBy
+from pipelines.config.params import Params
+from pipelines.metrics.bootstrap import interval, paired_bootstrap
+from pipelines.metrics.table import METRICS, gain, is_better
 from pipelines.review.compare import Compared
 from pipelines.review.findings import Gate, SliceRow
+from pipelines.tables.data import to_numpy
 
 SHOWN_VALUES = 50
 
@@ -21,7 +24,7 @@ def masks(arrow: Any, name: str, by: SliceBy) -> Iterator[tuple[str, npt.NDArray
 
     Without values and range, each of the (at most 50 most frequent) values of the column is a slice.
     """
-    values = tables.column(arrow, by.column)
+    values = to_numpy(arrow, by.column)
     if by.low is not None or by.high is not None:
         low = -np.inf if by.low is None else by.low
         high = np.inf if by.high is None else by.high
@@ -73,20 +76,18 @@ def _row(name: str, part: Compared, params: Params) -> SliceRow:
     if lacks:
         return SliceRow(name, support, positives, *_values(part, limits.metric), None, None, None, lacks)
     value, base = _values(part, limits.metric)
-    drawn = metrics.paired_bootstrap(
-        part.weighted(), support, params.gates.resamples, params.gates.seed, only=[limits.metric]
-    )
+    drawn = paired_bootstrap(part.weighted(), support, params.gates.resamples, params.gates.seed, only=[limits.metric])
     faults = []
     low = high = None
     if base is not None:
-        low, high = metrics.interval(drawn[0][limits.metric] - drawn[1][limits.metric])
-        best = max(metrics.gain(limits.metric, low), metrics.gain(limits.metric, high))
+        low, high = interval(drawn[0][limits.metric] - drawn[1][limits.metric])
+        best = max(gain(limits.metric, low), gain(limits.metric, high))
         if best < -limits.tolerance:
             faults.append(f"worse than main by more than {limits.tolerance:g} over its whole interval")
     if limits.floor is not None:
-        own = metrics.interval(drawn[0][limits.metric])
-        bound = min(own) if limits.metric in metrics.LOWER_IS_BETTER else max(own)
-        if metrics.better(limits.metric, limits.floor, bound):
+        own = interval(drawn[0][limits.metric])
+        bound = min(own) if METRICS[limits.metric].lower_is_better else max(own)
+        if is_better(limits.metric, limits.floor, bound):
             faults.append(f"its whole interval misses the floor of {limits.floor:g}")
     return SliceRow(name, support, positives, value, base, low, high, not faults, " and ".join(faults))
 

@@ -7,14 +7,16 @@ import os
 import subprocess
 from pathlib import Path
 
-from pipelines import checks, comment, config, origin, tags
-from pipelines.errors import InputError, Refused, Unreachable
-from pipelines.git import branch, commit_of, git, try_git
-from pipelines.github import GitHub, run_url
-from pipelines.identity import release_id
-from pipelines.lock import is_generated
-from pipelines.progress import Progress
-from pipelines.rollback.reverting import Merged, revert, since
+from pipelines.cli.errors import InputError, Refused, Unreachable
+from pipelines.cli.progress import Progress
+from pipelines.config.params import load
+from pipelines.github import checks, comment
+from pipelines.github.client import GitHub, run_url
+from pipelines.repository import origin, tags
+from pipelines.repository.dvc_lock import is_generated
+from pipelines.repository.git import branch, commit_of, git, try_git
+from pipelines.repository.release_id import release_id
+from pipelines.rollback.revert import Merged, revert, since
 from pipelines.rollback.target import choose
 
 REPORT = Path("reports/review")
@@ -37,7 +39,7 @@ def rollback(asked: str | None) -> int:
     progress = Progress()
     _resume()
     _clean()
-    name = config.load().release
+    name = load().model_name
     with progress.step("Fetching main and the tags"):
         tags.fetch(name)
         main = origin.main() or git("rev-parse", "main")

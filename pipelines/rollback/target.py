@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pipelines.errors import InputError
-from pipelines.tags import Assignment
+from pipelines.cli.errors import InputError
+from pipelines.repository.tags import Assignment
 
 
 def choose(history: list[Assignment], asked: str | None) -> Assignment:

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from pipelines.config import Candidate, Step
-from pipelines.errors import InputError
-from pipelines.features import IR_VERSION, OPSETS, FeatureGraph
+from pipelines.cli.errors import InputError
+from pipelines.config.candidates import Candidate, Step
+from pipelines.model.features import IR_VERSION, OPSETS, FeatureGraph
 
 Floats = npt.NDArray[np.float64]
 INSTEAD = (

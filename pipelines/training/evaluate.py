@@ -6,18 +6,26 @@ import sys
 
 import numpy as np
 
-from pipelines import config, metrics, tables
-from pipelines.cli import end_with_code
-from pipelines.files import write_csv, write_json, write_text
-from pipelines.scorer import Columns, Scorer
-from pipelines.training import card, curves
-from pipelines.training.paths import BARS, CARD, CURVES, IMPORTANCE, METRICS, MODEL, SIGNATURE
+from pipelines.cli.exit_codes import end_with_code
+from pipelines.cli.files import write_csv, write_json, write_text
+from pipelines.config.paths import BARS, CARD, CURVES, IMPORTANCE, METRICS, MODEL, SIGNATURE
+from pipelines.config.read import read_sections
+from pipelines.metrics import curves
+from pipelines.metrics.compute import compute
+from pipelines.metrics.table import gain
+from pipelines.model.encoding import Columns
+from pipelines.model.scorer import Scorer
+from pipelines.tables.data import connect, read_data
+from pipelines.tables.rows import Rows, load_rows
+from pipelines.tables.split import load_split, rows_on_side
+from pipelines.training import model_card
 
 IMPORTANCE_ROWS = 20_000
 REPEATS = 3
+SEED = 7
 
 
-def importance(scorer: Scorer, rows: tables.Rows, metric: str, seed: int) -> dict[str, float]:
+def importance(scorer: Scorer, rows: Rows, metric: str, seed: int) -> dict[str, float]:
     """Permutation importance (Breiman, 2001): how much the metric loses when one raw field is shuffled.
 
     Of more than 20,000 rows a seeded sample is taken; the mean of three shuffles is given.
@@ -28,7 +36,7 @@ def importance(scorer: Scorer, rows: tables.Rows, metric: str, seed: int) -> dic
     target, signature = rows.target[picked], scorer.signature
 
     def measured(changed: Columns) -> float:
-        return metrics.compute(signature.task, target, scorer.score(changed), signature.threshold)[metric]
+        return compute(signature.task, target, scorer.score(changed), signature.threshold)[metric]
 
     whole = measured(columns)
     lost: dict[str, float] = {}
@@ -36,20 +44,20 @@ def importance(scorer: Scorer, rows: tables.Rows, metric: str, seed: int) -> dic
         shuffled = [
             measured({**columns, name: columns[name][generator.permutation(len(picked))]}) for _ in range(REPEATS)
         ]
-        lost[name] = metrics.gain(metric, whole - float(np.mean(shuffled)))
+        lost[name] = gain(metric, whole - float(np.mean(shuffled)))
     return lost
 
 
 def main() -> None:
     """Evaluate models/model.onnx on the test rows."""
-    params = config.load()
+    params = read_sections(model_card.EvaluateParams)
     scorer = Scorer(MODEL, SIGNATURE)
-    table = tables.read_data(tables.connect())
-    split = tables.load_split()
-    rows = tables.load(tables.side(table, params, split, "test"), params, scorer.signature.inputs)
+    table = read_data(connect())
+    split = load_split()
+    rows = load_rows(rows_on_side(table, params, split, "test"), params, scorer.signature.inputs)
     scores = scorer.score(rows.inputs)
-    found = metrics.compute(params.task, rows.target, scores, scorer.signature.threshold)
-    lost = importance(scorer, rows, params.gates.headline, params.gates.seed)
+    found = compute(params.task, rows.target, scores, scorer.signature.threshold)
+    lost = importance(scorer, rows, params.selection.metric, SEED)
     write_json(METRICS, {"test": found, "rows": len(rows)})
     write_json(IMPORTANCE, lost)
     for name, points in curves.curves(params.task, rows.target, scores).items():
@@ -57,9 +65,9 @@ def main() -> None:
     for name, bars in curves.bars(params.task, rows.target, scores, scorer.signature.threshold).items():
         write_csv(BARS / f"{name}.csv", ["name", "value"], bars)
     write_csv(BARS / "importance.csv", ["name", "value"], sorted(lost.items(), key=lambda item: -item[1]))
-    write_text(CARD, card.write(params, scorer.signature, found, len(rows), lost, split["counts"]))
-    headline = params.gates.headline
-    print(f"{headline} {found[headline]:.4f} on {len(rows):,} test rows")
+    write_text(CARD, model_card.write(params, scorer.signature, found, len(rows), lost, split["counts"]))
+    metric = params.selection.metric
+    print(f"{metric} {found[metric]:.4f} on {len(rows):,} test rows")
 
 
 if __name__ == "__main__":

@@ -10,17 +10,23 @@ from typing import Any
 import numpy as np
 import onnx
 
-from pipelines import config, features, tables
-from pipelines.cli import end_with_code
-from pipelines.errors import InputError
-from pipelines.files import rounded, write_bytes, write_json
-from pipelines.scorer import Input, Signature
-from pipelines.training.paths import CANDIDATES, MODEL, SELECTION, SIGNATURE
+from pipelines.cli.errors import InputError
+from pipelines.cli.exit_codes import end_with_code
+from pipelines.cli.files import rounded, write_bytes, write_json
+from pipelines.config.paths import CANDIDATES, MODEL, SELECTION, SIGNATURE
+from pipelines.config.read import read_sections
+from pipelines.config.selection import SelectionParams, Threshold
+from pipelines.config.table_schema import TableParams
+from pipelines.model.inputs import inputs_of
+from pipelines.model.signature import Input, Signature
+from pipelines.tables.data import connect, read_data
+from pipelines.tables.rows import Rows, load_rows
+from pipelines.tables.split import load_split, rows_on_side
 from pipelines.training.select import candidate_scores, draft_signature
 from pipelines.training.threshold import choose_threshold
 
 
-def example_row(rows: tables.Rows, inputs: tuple[Input, ...]) -> dict[str, Any]:
+def example_row(rows: Rows, inputs: tuple[Input, ...]) -> dict[str, Any]:
     """A plausible request: the median or the most frequent value of each field, and nobody's row."""
     example: dict[str, Any] = {}
     for item in inputs:
@@ -51,9 +57,9 @@ def _neutral(item: Input) -> Any:
     return item.min if item.min is not None else item.max if item.max is not None else 0
 
 
-def classes_of(params: config.Params) -> tuple[str, ...]:
+def classes_of(params: TableParams) -> tuple[str, ...]:
     """Names of the two classes, the positive one last; empty for a regression."""
-    if params.task == "regression":
+    if params.table.positive is None:
         return ()
     column = params.table.columns[params.table.target]
     known = column.allowed or (("false", "true") if column.type == "boolean" else ("0", "1"))
@@ -63,19 +69,19 @@ def classes_of(params: config.Params) -> tuple[str, ...]:
 
 def main() -> None:
     """Export the winner of the selection."""
-    params = config.load()
+    params = read_sections(SelectionParams)
     winner = json.loads(SELECTION.read_text(encoding="utf-8"))["winner"]
     path = CANDIDATES / f"{winner}.onnx"
     if not path.is_file():
         raise InputError(f"{path} is missing", "Reproduce the pipeline: `make repro`.")
-    inputs = features.inputs_of(params)
-    table = tables.read_data(tables.connect())
-    split = tables.load_split()
-    rows = tables.load(tables.side(table, params, split, "validation"), params, inputs)
+    inputs = inputs_of(params)
+    table = read_data(connect())
+    split = load_split()
+    rows = load_rows(rows_on_side(table, params, split, "validation"), params, inputs)
     signature: Signature = draft_signature(params, winner, inputs)
     if params.task == "classification":
         scores = candidate_scores(params, path, rows.inputs)
-        threshold = rounded(choose_threshold(rows.target, scores, params.selection.threshold))
+        threshold = rounded(choose_threshold(rows.target, scores, params.selection.threshold or Threshold()))
         signature = replace(signature, classes=classes_of(params), threshold=threshold)
     if split["by"] == "time":
         signature = replace(signature, trained_until=split["test_from"])
@@ -83,7 +89,7 @@ def main() -> None:
         signature = replace(signature, split={k: v for k, v in split.items() if k != "counts"})
     signature = replace(signature, example=example_row(rows, inputs))
     model = onnx.load(path)
-    onnx.helper.set_model_props(model, {"release": params.release, "task": params.task, "candidate": winner})
+    onnx.helper.set_model_props(model, {"model_name": params.model_name, "task": params.task, "candidate": winner})
     write_bytes(MODEL, model.SerializeToString(deterministic=True))
     write_json(SIGNATURE, signature.to_json())
     decided = "" if signature.threshold is None else f", threshold {signature.threshold:g}"

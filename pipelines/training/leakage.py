@@ -5,13 +5,13 @@ from __future__ import annotations
 import ibis
 import ibis.expr.types as ir
 
-from pipelines.config import Params
-from pipelines.features import inputs_of
-from pipelines.tables import label
-from pipelines.training.profile import binned, edges_of
+from pipelines.config.features import FeatureParams
+from pipelines.model.inputs import inputs_of
+from pipelines.tables.binning import bin_edges, bin_of
+from pipelines.tables.data import target_value
 
 
-def leak_scores(table: ir.Table, params: Params, without: set[str]) -> dict[str, float]:
+def leak_scores(table: ir.Table, params: FeatureParams, without: set[str]) -> dict[str, float]:
     """AUC (classification) or R2 (regression) of the best rule that looks at one input's bins only.
 
     The rule orders the bins by their own share of positives (or mean), so it is what a model could learn from the
@@ -24,11 +24,11 @@ def leak_scores(table: ir.Table, params: Params, without: set[str]) -> dict[str,
     inputs = tuple(item for item in inputs_of(params) if item.name not in without)
     if not inputs:
         return {}
-    edges = edges_of(known, inputs)
-    target = label(known, params).cast("float64")
+    edges = bin_edges(known, inputs)
+    target = target_value(known, params).cast("float64")
     parts = []
     for item in inputs:
-        rows = known.select(bin=binned(known, item, edges.get(item.name, [])).cast("string"), target=target)
+        rows = known.select(bin=bin_of(known, item, edges.get(item.name, [])).cast("string"), target=target)
         grouped = rows.group_by("bin").aggregate(
             rows=ibis._.count(), total=ibis._.target.sum(), square=(ibis._.target**2).sum()
         )

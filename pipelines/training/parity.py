@@ -8,9 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from pipelines import config, features, tables
-from pipelines.errors import InputError
-from pipelines.scorer import Columns, Input
+from pipelines.cli.errors import InputError
+from pipelines.config.candidates import Candidate, TrainParams
+from pipelines.model import features
+from pipelines.model.encoding import Columns
+from pipelines.model.inputs import inputs_of
+from pipelines.model.signature import Input
+from pipelines.tables.rows import Rows
 from pipelines.training.estimators import answers
 
 Floats = npt.NDArray[np.float64]
@@ -23,12 +27,12 @@ BLANKED = 20
 
 
 def check(
-    params: config.Params,
+    params: TrainParams,
     name: str,
     fitted: Any,
     model: onnx.ModelProto,
     graph: features.FeatureGraph,
-    rows: tables.Rows,
+    rows: Rows,
     matrix: npt.NDArray[np.float32],
 ) -> None:
     """Compare the converted graph with the fitted estimator on training rows.
@@ -44,7 +48,7 @@ def check(
         InputError: if they disagree, or if the estimator cannot take missing values that the schema allows.
     """
     candidate, task = params.candidates[name], params.task
-    columns = _sample(features.inputs_of(params), rows.inputs, matrix)
+    columns = _sample(inputs_of(params), rows.inputs, matrix)
     sample = graph.transform(columns).astype(np.float64)
     try:
         expected = answers(fitted, sample, task)
@@ -113,7 +117,7 @@ def _moved(fitted: Any, rows: Floats, size: Floats, task: str) -> Floats:
     return np.stack([answers(fitted, rows + sign * rounding, task) for sign in signs])
 
 
-def _remedy(name: str, candidate: config.Candidate, missing_share: float) -> str:
+def _remedy(name: str, candidate: Candidate, missing_share: float) -> str:
     """The cause that the candidate's own settings and the differing rows make likely."""
     where = f"candidates.{name}"
     before = [step.estimator.rpartition(".")[2] for step in candidate.before]

@@ -9,44 +9,60 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from pipelines import config, features, metrics, tables
-from pipelines.cli import end_with_code
-from pipelines.files import write_csv, write_json
-from pipelines.scorer import Columns, Input, Scorer, Signature
-from pipelines.training.paths import CANDIDATES, CANDIDATES_PLOT, NOT_REPRODUCIBLE, SELECTION
+from pipelines.cli.exit_codes import end_with_code
+from pipelines.cli.files import write_csv, write_json
+from pipelines.config.candidates import Candidates
+from pipelines.config.paths import CANDIDATES, CANDIDATES_PLOT, NOT_REPRODUCIBLE, SELECTION
+from pipelines.config.read import read_sections
+from pipelines.config.selection import SelectionParams, Threshold
+from pipelines.metrics.compute import compute
+from pipelines.metrics.table import METRICS, gain, names
+from pipelines.model.encoding import Columns
+from pipelines.model.inputs import inputs_of
+from pipelines.model.scorer import Scorer
+from pipelines.model.signature import Input, Signature
+from pipelines.tables.data import connect, read_data
+from pipelines.tables.rows import Rows, load_rows
+from pipelines.tables.split import load_split, rows_on_side
 
 
-def draft_signature(params: config.Params, candidate: str, inputs: tuple[Input, ...]) -> Signature:
+class SelectParams(SelectionParams):
+    """The sections of params.yaml that the stage reads; dvc.yaml names the same."""
+
+    candidates: Candidates
+
+
+def draft_signature(params: SelectionParams, candidate: str, inputs: tuple[Input, ...]) -> Signature:
     """A signature without what only the export knows: enough to score a candidate."""
     output = "probability" if params.task == "classification" else "value"
-    return Signature(params.release, params.task, params.table.target, inputs, output, candidate)
+    return Signature(params.model_name, params.task, params.table.target, inputs, output, candidate)
 
 
 def choose(values: dict[str, float], metric: str) -> str:
     """The best by the metric; of equals the first by name, so that the order in params.yaml does not matter."""
-    return min(sorted(values), key=lambda name: -metrics.gain(metric, values[name]))
+    return min(sorted(values), key=lambda name: -gain(metric, values[name]))
 
 
-def candidate_scores(params: config.Params, path: Path, columns: Columns) -> npt.NDArray[np.float64]:
+def candidate_scores(params: SelectionParams, path: Path, columns: Columns) -> npt.NDArray[np.float64]:
     """Scores of a candidate's file on encoded columns; shape (n,)."""
-    return Scorer(path, draft_signature(params, path.stem, features.inputs_of(params))).score(columns)
+    return Scorer(path, draft_signature(params, path.stem, inputs_of(params))).score(columns)
 
 
 def main() -> None:
     """Compare the candidates and name the winner."""
-    params = config.load()
-    table = tables.read_data(tables.connect())
-    chosen_on = tables.side(table, params, tables.load_split(), "validation")
-    rows = tables.load(chosen_on, params, features.inputs_of(params))
+    params = read_sections(SelectParams)
+    table = read_data(connect())
+    chosen_on = rows_on_side(table, params, load_split(), "validation")
+    rows = load_rows(chosen_on, params, inputs_of(params))
     compared: dict[str, dict[str, float]] = {}
     for name in sorted(params.candidates):
         scores = candidate_scores(params, CANDIDATES / f"{name}.onnx", rows.inputs)
         threshold = 0.5 if params.task == "classification" else None
-        found = metrics.compute(params.task, rows.target, scores, threshold)
+        found = compute(params.task, rows.target, scores, threshold)
         # The threshold is chosen at the export, for the winner alone; before it these have no meaning.
-        compared[name] = {k: v for k, v in found.items() if k not in metrics.NEEDS_THRESHOLD}
+        compared[name] = {k: v for k, v in found.items() if not METRICS[k].needs_threshold}
     metric = params.selection.metric
-    if metric in metrics.NEEDS_THRESHOLD:
+    if METRICS[metric].needs_threshold:
         compared = {name: found | _at_best_threshold(params, rows, name) for name, found in compared.items()}
     winner = choose({name: found[metric] for name, found in compared.items()}, metric)
     document = {
@@ -66,15 +82,15 @@ def _is_marked(path: Path) -> bool:
     return any(prop.key == NOT_REPRODUCIBLE for prop in onnx.load(path).metadata_props)
 
 
-def _at_best_threshold(params: config.Params, rows: tables.Rows, name: str) -> dict[str, float]:
+def _at_best_threshold(params: SelectionParams, rows: Rows, name: str) -> dict[str, float]:
     """The metrics of the decision, at the threshold that an export of this candidate would choose."""
     from pipelines.training.threshold import choose_threshold
 
     assert params.task == "classification"
     scores = candidate_scores(params, CANDIDATES / f"{name}.onnx", rows.inputs)
-    threshold = choose_threshold(rows.target, scores, params.selection.threshold)
-    found = metrics.compute(params.task, rows.target, scores, threshold)
-    return {key: found[key] for key in metrics.NEEDS_THRESHOLD}
+    threshold = choose_threshold(rows.target, scores, params.selection.threshold or Threshold())
+    found = compute(params.task, rows.target, scores, threshold)
+    return {key: found[key] for key in names(params.task) if METRICS[key].needs_threshold}
 
 
 if __name__ == "__main__":

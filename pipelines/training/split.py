@@ -7,19 +7,24 @@ from typing import Any
 
 import ibis.expr.types as ir
 
-from pipelines import config, tables
-from pipelines.cli import end_with_code
-from pipelines.errors import InputError
-from pipelines.files import write_json
+from pipelines.cli.errors import InputError
+from pipelines.cli.exit_codes import end_with_code
+from pipelines.cli.files import write_json
+from pipelines.config.paths import SPLIT
+from pipelines.config.read import read_sections
+from pipelines.config.split import SplitParams
+from pipelines.config.table_schema import TableParams
+from pipelines.tables.data import connect, read_data, target_value
+from pipelines.tables.split import SIDES, is_on_side, split_boundaries
 
 
-def counts(table: ir.Table, params: config.Params, split: dict[str, Any]) -> dict[str, dict[str, int]]:
+def counts(table: ir.Table, params: TableParams, split: dict[str, Any]) -> dict[str, dict[str, int]]:
     """Rows of each side with a known label, and positives among them for a classification; one scan."""
     known = table[params.table.target].notnull()
-    label = tables.label(table, params)
+    label = target_value(table, params)
     aggregates: dict[str, ir.Scalar] = {}
-    for side in tables.SIDES:
-        member = known & tables.on_side(table, split, side)
+    for side in SIDES:
+        member = known & is_on_side(table, split, side)
         aggregates[f"{side}.rows"] = member.sum()
         if params.task == "classification":
             aggregates[f"{side}.positives"] = (member & (label == 1)).sum()
@@ -51,12 +56,12 @@ def check(sides: dict[str, dict[str, int]]) -> None:
 
 def main() -> None:
     """Split data/ as params.yaml says."""
-    params = config.load()
-    table = tables.read_data(tables.connect())
-    split = tables.boundaries(table, params)
+    params = read_sections(SplitParams)
+    table = read_data(connect())
+    split = split_boundaries(table, params)
     sides = counts(table, params, split)
     check(sides)
-    write_json(tables.SPLIT, split | {"counts": sides})
+    write_json(SPLIT, split | {"counts": sides})
     print(", ".join(f"{side} {count['rows']:,} rows" for side, count in sides.items()))
 
 

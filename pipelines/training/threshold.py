@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipelines.config import Threshold
-from pipelines.errors import InputError
-from pipelines.metrics import Floats
+from pipelines.cli.errors import InputError
+from pipelines.config.selection import Threshold
+from pipelines.metrics.table import Floats
 
 
 def choose_threshold(target: Floats, scores: Floats, rule: Threshold) -> float:

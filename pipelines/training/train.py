@@ -9,24 +9,30 @@ import sys
 
 import onnx
 
-from pipelines import config, features, tables
-from pipelines.cli import end_with_code
-from pipelines.errors import InputError
-from pipelines.files import write_bytes
+from pipelines.cli.errors import InputError
+from pipelines.cli.exit_codes import end_with_code
+from pipelines.cli.files import write_bytes
+from pipelines.config.candidates import TrainParams
+from pipelines.config.paths import CANDIDATES, NOT_REPRODUCIBLE
+from pipelines.config.read import read_sections
+from pipelines.model import features
+from pipelines.model.inputs import inputs_of
+from pipelines.tables.data import connect, read_data
+from pipelines.tables.rows import load_rows
+from pipelines.tables.split import load_split, rows_on_side
 from pipelines.training import estimators, parity
-from pipelines.training.paths import CANDIDATES, NOT_REPRODUCIBLE
 
 
 def main() -> None:
     """Train the candidate named on the command line."""
-    params = config.load()
+    params = read_sections(TrainParams)
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     if name not in params.candidates:
         raise InputError(f"there is no candidate {name!r}", f"Name one of {', '.join(params.candidates)}.")
     candidate = params.candidates[name]
-    inputs = features.inputs_of(params)
-    table = tables.read_data(tables.connect())
-    rows = tables.load(tables.side(table, params, tables.load_split(), "train"), params, inputs)
+    inputs = inputs_of(params)
+    table = read_data(connect())
+    rows = load_rows(rows_on_side(table, params, load_split(), "train"), params, inputs)
     graph = features.graph(params, features.vocabulary_of(params, rows.inputs))
     matrix = graph.transform(rows.inputs)
     fitted = estimators.fit(name, candidate, matrix, rows.target)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 
-from pipelines import config, tables
-from pipelines.cli import end_with_code
-from pipelines.errors import Refused
-from pipelines.files import write_json
-from pipelines.training.faults import find_faults
-from pipelines.training.paths import VALIDATION
+from pipelines.cli.errors import Refused
+from pipelines.cli.exit_codes import end_with_code
+from pipelines.cli.files import write_json
+from pipelines.config.paths import VALIDATION
+from pipelines.config.read import read_sections
+from pipelines.tables.data import connect, read_data
+from pipelines.training.data_checks import ValidateParams, find_faults
 
 
 def main() -> None:
@@ -18,8 +19,8 @@ def main() -> None:
     Raises:
         Refused: if there is a fault; all of them are in the report by then.
     """
-    params = config.load()
-    table = tables.read_data(tables.connect())
+    params = read_sections(ValidateParams)
+    table = read_data(connect())
     rows = int(table.count().execute())
     faults = find_faults(table, params, rows)
     document = {"rows": rows, "passed": not faults, "faults": [fault.to_json() for fault in faults]}

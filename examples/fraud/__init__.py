@@ -1,0 +1,1 @@
+"""The default problem: card payments of a simulated world. A team deletes it when it brings its own table."""

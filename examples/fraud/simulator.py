@@ -1,0 +1,125 @@
+"""Card payments of an invented world, the default problem: equal settings give equal bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+
+from examples.fraud import fraud, habits, population
+from examples.fraud.history import history
+from examples.fraud.population import Flags, Ints
+from pipelines.cli.errors import InputError
+from pipelines.config.ingest import Simulator
+
+DAY = habits.DAY
+LONGEST = 300_000  # minutes_since_last; whoever was away longer counts as that
+LATEST_LABEL = 14  # days
+
+
+def simulate(spec: Simulator) -> pa.Table:
+    """Make `spec.payments` rows, sorted by time, with the columns of params.yaml's schema.
+
+    A row whose label comes after the end of the period has neither label nor the label's time.
+
+    Raises:
+        InputError: if a date from which something changes lies outside the period.
+    """
+    people = population.customers(_stream(spec, 1), spec.customers, spec.days)
+    shops = population.merchants(_stream(spec, 2), spec.merchants)
+    frauds = round(spec.payments * spec.fraud_rate)
+    honest = spec.payments - frauds
+    made = habits.Payments.joined(
+        [
+            habits.ordinary(_stream(spec, 3), people, shops, honest, spec.days, spec.start.weekday()),
+            fraud.fraudulent(_stream(spec, 4), people, shops, frauds, spec.days),
+        ]
+    )
+    if spec.fraud_change_from is not None:
+        fraud.imitate(_stream(spec, 5), people, shops, made, spec.days, _day(spec, spec.fraud_change_from))
+    if spec.drift_from is not None:
+        _drift(_stream(spec, 6), shops, made, _day(spec, spec.drift_from))
+    return _table(spec, people, shops, made)
+
+
+def _stream(spec: Simulator, number: int) -> np.random.Generator:
+    """An independent stream for each part, so that a part that is switched on leaves the others as they are."""
+    return np.random.Generator(np.random.PCG64([spec.seed, number]))
+
+
+def _day(spec: Simulator, changed: date) -> int:
+    day = (changed - spec.start).days
+    if not 0 <= day < spec.days:
+        raise InputError(
+            f"ingest: {changed} lies outside the simulated period of {spec.days} days from {spec.start}",
+            "Set drift_from and fraud_change_from in params.yaml to a day of that period, or to null.",
+        )
+    return day
+
+
+def _drift(rng: np.random.Generator, shops: population.Merchants, made: habits.Payments, from_day: int) -> None:
+    """From a day on, amounts rise and more is bought online and abroad; in place, and times stay as they are."""
+    later = made.second >= from_day * DAY
+    n = len(later)
+    made.cents[later] = habits.cents_of(made.cents / 100 * (1.25 + 0.2 * rng.random(n)))[later]
+    moved = later & (made.channel != habits.ONLINE) & (rng.random(n) < 0.25)
+    made.channel[moved] = habits.ONLINE
+    abroad = shops.by_category.pick(rng, shops.category[made.merchant])
+    moved = later & (rng.random(n) < 0.2)
+    made.merchant[moved] = abroad[moved]
+
+
+def _delay(rng: np.random.Generator, is_fraud: Flags) -> Ints:
+    """Seconds until the label is known: 1 to 14 days, for fraud rather later."""
+    n = len(is_fraud)
+    share = rng.random(n) * np.where(is_fraud, 1.0, rng.random(n))
+    return DAY + np.floor(share * (LATEST_LABEL - 1) * DAY).astype(np.int64)
+
+
+def _words(words: Sequence[str], index: Ints) -> pa.Array:
+    return pa.array(words, pa.string()).take(pa.array(index))
+
+
+def _numbered(prefix: str, numbers: Ints, width: int) -> pa.Array:
+    width = max(width, len(str(int(numbers.max(initial=0)))))
+    return pa.array([f"{prefix}{number:0{width}d}" for number in numbers.tolist()], pa.string())
+
+
+def _table(
+    spec: Simulator, people: population.Customers, shops: population.Merchants, made: habits.Payments
+) -> pa.Table:
+    """Put the payments in order, look back from each, and label them."""
+    order = np.argsort(made.second, kind="stable")
+    who, second, merchant = made.customer[order], made.second[order], made.merchant[order]
+    channel, cents, is_fraud = made.channel[order], made.cents[order], made.fraud[order]
+    known = history(who, second, cents)
+    n = len(order)
+    rng = _stream(spec, 7)
+    no_usual = known.first | (rng.random(n) < spec.missing_rate)
+    no_device = rng.random(n) < spec.missing_rate
+    start = (spec.start - date(1970, 1, 1)).days * DAY
+    labelled = second + _delay(rng, is_fraud)
+    unknown = labelled >= spec.days * DAY
+    time = pa.timestamp("s")
+    return pa.table(
+        {
+            "payment_id": _numbered("p", np.arange(1, n + 1), 8),
+            "customer_id": _numbered("c", who + 1, 5),
+            "paid_at": pa.array(second + start).cast(time),
+            "amount": pa.array(cents / 100),
+            "merchant_category": _words(population.CATEGORIES, shops.category[merchant]),
+            "card_country": _words(population.COUNTRIES, people.home[who]),
+            "merchant_country": _words(population.COUNTRIES, shops.country[merchant]),
+            "channel": _words(habits.CHANNELS, channel),
+            "new_device": pa.array(made.new_device[order], mask=no_device),
+            "age_group": _words(population.AGE_GROUPS, people.age[who]),
+            "usual_amount": pa.array(known.usual_cents / 100, mask=no_usual),
+            "minutes_since_last": pa.array(np.minimum(known.minutes_since_last, LONGEST), mask=known.first),
+            "payments_1h": pa.array(known.payments_1h),
+            "payments_24h": pa.array(known.payments_24h),
+            "is_fraud": pa.array(is_fraud.astype(np.int64), mask=unknown),
+            "labelled_at": pa.array(labelled + start, mask=unknown).cast(time),
+        }
+    )

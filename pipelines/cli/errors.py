@@ -1,0 +1,50 @@
+"""How a verb can fail: one clear message, what to do next, and a documented exit code."""
+
+from __future__ import annotations
+
+
+class MainlineError(Exception):
+    """An error that the user can do something about.
+
+    Attributes:
+        code: exit code of the process (see docs/commands.md).
+        remedy: what to do next, one imperative sentence; it is the last line printed.
+    """
+
+    code = 2
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+class Refused(MainlineError):
+    """A gate or a check failed (exit 1)."""
+
+    code = 1
+
+
+class InputError(MainlineError):
+    """The input or the configuration is invalid (exit 2)."""
+
+    code = 2
+
+
+class Unreachable(MainlineError):
+    """Something outside cannot be reached: a remote, a server, a full disk (exit 3)."""
+
+    code = 3
+
+
+class AlreadyPrinted(MainlineError):
+    """Another verb that this one started has failed, and printed why."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__("", "")
+        self.code = code
+
+
+def error_for(code: int, message: str, remedy: str) -> MainlineError:
+    """The error with this exit code."""
+    kinds: dict[int, type[MainlineError]] = {kind.code: kind for kind in (Refused, InputError, Unreachable)}
+    return kinds.get(code, InputError)(message, remedy)

@@ -1,0 +1,1 @@
+"""Verbs of one file each: update, push, serve, schema, audit, github-setup."""

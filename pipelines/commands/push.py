@@ -1,0 +1,29 @@
+"""Verb `push`: the outputs of dvc.lock and the rows of data.dvc to the DVC remote, so that others need not run them."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pipelines.cli.errors import InputError
+from pipelines.repository.dvc import dvc_or_fail
+from pipelines.repository.dvc_remote import default_remote, set_remote_from_environment
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb takes no options."""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Push what is not there yet.
+
+    Raises:
+        InputError: if no remote is set.
+        Unreachable: if the remote accepts nothing.
+    """
+    set_remote_from_environment(Path())
+    if not default_remote():
+        raise InputError("no DVC remote is set", "Set DVC_REMOTE_URL, for instance to s3://bucket/path.")
+    # Without the run-cache: with it, what a branch ran would decide what main takes for done.
+    print(dvc_or_fail(Path(), "push", remedy="Fix the remote and run `make push` again."))
+    return 0

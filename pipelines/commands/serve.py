@@ -1,0 +1,37 @@
+"""Verb `serve`: the service on the model of the work tree, as its image runs it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from pipelines.cli.errors import InputError
+from pipelines.cli.files import write_text
+from pipelines.config.params import load
+from pipelines.repository import dvc_lock
+from pipelines.repository.dvc import file_md5
+from pipelines.repository.release_id import PARTS, worktree_release_id
+
+FILE = Path(".mainline/serving.json")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb takes no options."""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Become the service; Ctrl-C ends it.
+
+    Raises:
+        InputError: if models/ has no model, or another one than dvc.lock names.
+    """
+    params, named = load(), dvc_lock.outputs(dvc_lock.read())
+    if any(not Path(part).is_file() or file_md5(Path(part)) != named.get(part) for part in PARTS):
+        raise InputError("models/ does not hold the model of dvc.lock", "Run `make repro`, then `make serve`.")
+    write_text(FILE, params.serving.to_json(worktree_release_id()))
+    host, port = os.environ.get("HOST") or "127.0.0.1", os.environ.get("PORT") or "3000"
+    print(f"http://{host}:{port} (Ctrl-C ends it); what it takes: http://{host}:{port}/openapi.json", flush=True)
+    environment = {**os.environ, "HOST": host, "PORT": port, "SERVING_JSON": str(FILE)}
+    os.execve(sys.executable, [sys.executable, "-m", "serving"], environment)  # noqa: S606 - no shell

@@ -1,0 +1,33 @@
+"""Section `candidates`: the estimators that compete."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from pipelines.config.base import Name, Strict
+from pipelines.config.features import FeatureParams
+
+
+class Step(Strict):
+    """A transformer before the estimator, by import path."""
+
+    estimator: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*\.[A-Za-z_]\w*$")]
+    params: Mapping[str, Any] = {}
+
+
+class Candidate(Step):
+    """An estimator that competes, with the steps before it."""
+
+    before: tuple[Step, ...] = ()
+
+
+Candidates = Annotated[Mapping[Name, Candidate], Field(min_length=1)]
+
+
+class TrainParams(FeatureParams):
+    """The sections that training needs."""
+
+    candidates: Candidates

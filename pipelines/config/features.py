@@ -1,0 +1,93 @@
+"""Section `features`: what the model sees."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Literal
+
+from pydantic import model_validator
+
+from pipelines.config.base import Name, Strict
+from pipelines.config.table_schema import Column, TableParams
+
+# Columns that `predict` adds, and names that are used inside the graph.
+_RESERVED = re.compile(
+    r"probability|decision|value|reason|features|(raw|const)_\d+|estimator_.*|positive_class|one_column"
+)
+_OPERAND_TYPES: dict[str | None, tuple[str, ...]] = {
+    None: ("number", "integer", "category", "boolean"),
+    "log1p": ("number", "integer"),
+    "ratio": ("number", "integer"),
+    "differs": ("category",),
+}
+
+
+class Derived(Strict):
+    """A feature computed inside the model's graph from raw fields."""
+
+    op: Literal["log1p", "hour", "weekday", "is_weekend", "ratio", "differs"]
+    of: str
+    to: str | None = None
+
+    @model_validator(mode="after")
+    def _operands(self) -> Derived:
+        if (self.to is not None) != (self.op in ("ratio", "differs")):
+            raise ValueError("`to` belongs to ratio and differs, and both need it")
+        return self
+
+
+class Features(Strict):
+    """What the model sees: columns as they are, and derived features."""
+
+    use: tuple[str, ...]
+    derive: Mapping[Name, Derived] = {}
+
+
+class FeatureParams(TableParams):
+    """The sections that say what the model reads."""
+
+    features: Features
+
+    @cached_property
+    def inputs(self) -> tuple[str, ...]:
+        """Raw request fields that the model reads, in the order of the schema."""
+        needed = set(self.features.use)
+        for derived in self.features.derive.values():
+            needed |= {derived.of} | ({derived.to} if derived.to else set())
+        return tuple(name for name in self.table.columns if name in needed)
+
+    @model_validator(mode="after")
+    def _features_are_named_once(self) -> FeatureParams:
+        names = [*self.features.use, *self.features.derive]
+        if not names:
+            raise ValueError("features: the model sees nothing; name a column in use, or derive a feature")
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"features: {', '.join(twice)} is named twice")
+        if reserved := [name for name in self.inputs if _RESERVED.fullmatch(name)]:
+            raise ValueError(f"features: {', '.join(reserved)} is a name that the model's graph or output uses")
+        return self
+
+    @model_validator(mode="after")
+    def _operands_exist(self) -> FeatureParams:
+        own = {self.table.key, self.table.target, self.table.label_time}
+        operands: list[tuple[str, str, str | None]] = [("use", name, None) for name in self.features.use]
+        for feature, derived in self.features.derive.items():
+            operands += [(feature, name, derived.op) for name in (derived.of, derived.to) if name]
+        for where, name, op in operands:
+            if name not in self.table.columns:
+                raise ValueError(f"features: {where} names {name}, which is not in schema.columns")
+            if name in own:
+                raise ValueError(f"features: {where} names {name}, which the model must not see")
+            _check_operand(where, name, self.table.columns[name], op)
+        return self
+
+
+def _check_operand(where: str, name: str, column: Column, op: str | None) -> None:
+    """Refuse a feature whose column has a type that the operation cannot use."""
+    accepted = _OPERAND_TYPES.get(op, ("timestamp",))
+    if column.type not in accepted:
+        raise ValueError(f"features: {where} takes {' or '.join(accepted)}, and {name} is of type {column.type}")
+    if column.type == "timestamp" and column.nullable:
+        raise ValueError(f"features: {where} needs a time in every row, and {name} is nullable")

@@ -1,0 +1,60 @@
+"""Sections `gates`, `slices` and `fairness`: what blocks a merge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from pipelines.config.base import Count, Name, Positive, Seed, Share, Strict
+from pipelines.config.selection import MetricName
+
+Tolerance = Annotated[float, Field(ge=0)]
+
+
+class Gates(Strict):
+    """Limits that block a merge; `regression` holds the tolerance of each metric."""
+
+    headline: MetricName
+    resamples: Annotated[int, Field(ge=100, le=100_000)]
+    seed: Seed
+    floors: Mapping[MetricName, float]
+    regression: Mapping[MetricName, Tolerance]
+    scoring_time_ratio: Positive
+    max_model_mb: Positive
+
+
+class SliceBy(Strict):
+    """Rows by a column's values (each of them, if none is named) or by a range: `from` is included, `to` is not."""
+
+    column: str
+    values: tuple[str, ...] | None = None
+    low: float | None = Field(default=None, alias="from")
+    high: float | None = Field(default=None, alias="to")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> SliceBy:
+        if self.values is not None and (self.low is not None or self.high is not None):
+            raise ValueError("a slice goes by values or by a range, not by both")
+        return self
+
+
+class Slices(Strict):
+    """Parts of the table that must not get worse, judged from a minimum support on."""
+
+    metric: MetricName
+    min_support: Count
+    min_positives: Annotated[int, Field(ge=0)] = 0
+    floor: float | None = None
+    tolerance: Tolerance
+    by: Mapping[Name, SliceBy]
+
+
+class Fairness(Strict):
+    """Limits of the ratio of the smallest to the largest group, for each sensitive category or boolean."""
+
+    min_recall_ratio: Share
+    min_false_positive_ratio: Share
+    min_support: Count
+    min_positives: Count

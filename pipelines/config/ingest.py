@@ -1,0 +1,38 @@
+"""Section `ingest`: where the rows come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from pipelines.config.base import Seed, Share, Strict
+
+
+class Simulator(Strict):
+    """The default problem's card payments, made by examples/fraud: byte-identical for equal parameters and locks."""
+
+    kind: Literal["simulator"]
+    seed: Seed
+    start: date
+    days: Annotated[int, Field(ge=30, le=1000)]
+    payments: Annotated[int, Field(ge=500)]
+    customers: Annotated[int, Field(ge=50)]
+    merchants: Annotated[int, Field(ge=50)]
+    fraud_rate: Annotated[float, Field(gt=0, lt=0.5)]
+    missing_rate: Share
+    drift_from: date | None = None
+    fraud_change_from: date | None = None
+
+
+class Files(Strict):
+    """CSV or Parquet files at any fsspec URL, one or many; wildcards are allowed."""
+
+    kind: Literal["files"]
+    paths: tuple[str, ...] = Field(min_length=1)
+    rename: Mapping[str, str] = {}
+
+
+Ingest = Annotated[Simulator | Files, Field(discriminator="kind")]

@@ -1,0 +1,69 @@
+"""Section `selection`: how the winner and its threshold are chosen on the validation rows."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from pipelines.config.base import Share, Strict
+from pipelines.config.features import FeatureParams
+from pipelines.metrics.table import METRICS, names
+
+
+def _known(name: str) -> str:
+    if name not in METRICS:
+        raise ValueError(f"expected one of {', '.join(METRICS)}")
+    return name
+
+
+MetricName = Annotated[str, AfterValidator(_known), Field(json_schema_extra={"enum": list(METRICS)})]
+ModelName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
+
+
+def check_metrics_fit(task: str, used: dict[str, str]) -> None:
+    """Refuse metrics of another task.
+
+    Args:
+        used: path in params.yaml -> metric.
+
+    Raises:
+        ValueError: naming the first such path.
+    """
+    for path, name in used.items():
+        if name not in names(task):
+            raise ValueError(f"{path}: {name} is not a metric of a {task}; use one of {', '.join(names(task))}")
+
+
+class Threshold(Strict):
+    """How the decision threshold is chosen on the validation rows."""
+
+    maximise: Literal["f1", "recall"] = "f1"
+    min_precision: Share | None = None
+
+    @model_validator(mode="after")
+    def _recall_needs_precision(self) -> Threshold:
+        if (self.maximise == "recall") != (self.min_precision is not None):
+            raise ValueError("min_precision belongs to maximise: recall, which needs it")
+        return self
+
+
+class Selection(Strict):
+    """The criterion for the winner and, for a classification, the rule for its threshold (f1 if not given)."""
+
+    metric: MetricName
+    threshold: Threshold | None = None
+
+
+class SelectionParams(FeatureParams):
+    """The sections that stages from `select` on need."""
+
+    model_name: ModelName
+    selection: Selection
+
+    @model_validator(mode="after")
+    def _selection_fits_task(self) -> SelectionParams:
+        check_metrics_fit(self.task, {"selection.metric": self.selection.metric})
+        if self.task == "regression" and self.selection.threshold is not None:
+            raise ValueError("selection.threshold: belongs to task classification")
+        return self

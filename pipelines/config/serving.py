@@ -1,0 +1,36 @@
+"""Sections `serving` and `retention`: the service, its deployment, and what is kept."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+from pydantic import Field
+
+from pipelines.config.base import Count, Positive, Strict
+
+# What of `serving` is in the image, and therefore in the release id; `base_image` is, too. The rest says where and how
+# the image runs, not what it is.
+LIMITS = ("max_batch_rows", "max_body_mb", "timeout_seconds")
+IN_RELEASE_ID = ("base_image", *LIMITS)
+
+
+class Serving(Strict):
+    """The image's base and limits, and the command that deploys it."""
+
+    base_image: Annotated[str, Field(pattern=r"^\S+@sha256:[0-9a-f]{64}$")]
+    max_batch_rows: Count
+    max_body_mb: Positive
+    timeout_seconds: Positive
+    deploy: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+
+    def to_json(self, release_id: str) -> str:
+        """The text of serving.json, from which the service reads its release id and limits."""
+        limits = self.model_dump(include=set(LIMITS))
+        return json.dumps({"release": release_id} | {name: limits[name] for name in LIMITS}, indent=2) + "\n"
+
+
+class Retention(Strict):
+    """How many versions are kept besides all that were ever in production."""
+
+    keep_last: Count

@@ -1,0 +1,51 @@
+"""Section `split`: which rows train, select and test."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from pipelines.config.base import Count, Strict
+from pipelines.config.table_schema import TableParams
+
+
+class SplitByTime(Strict):
+    """Test is the newest matured days, validation the days before, training all that is older."""
+
+    by: Literal["time"]
+    test_days: Count
+    validation_days: Count
+
+
+class SplitByHash(Strict):
+    """A row's side follows from a hash of its key (or of another column), so it never changes."""
+
+    by: Literal["hash"]
+    salt: str
+    column: str | None = None
+    test: Annotated[float, Field(gt=0, lt=0.9)]
+    validation: Annotated[float, Field(gt=0, lt=0.9)]
+
+    @model_validator(mode="after")
+    def _leaves_training_rows(self) -> SplitByHash:
+        if self.test + self.validation >= 0.95:
+            raise ValueError("test and validation leave no rows to train on")
+        return self
+
+
+Split = Annotated[SplitByTime | SplitByHash, Field(discriminator="by")]
+
+
+class SplitParams(TableParams):
+    """The sections that the split needs."""
+
+    split: Split
+
+    @model_validator(mode="after")
+    def _split_columns_exist(self) -> SplitParams:
+        if isinstance(self.split, SplitByTime) and self.table.event_time is None:
+            raise ValueError("split: by time needs schema.event_time; without one use by: hash")
+        if isinstance(self.split, SplitByHash) and (self.split.column or self.table.key) not in self.table.columns:
+            raise ValueError(f"split.column: {self.split.column} is not in schema.columns")
+        return self

@@ -1,0 +1,92 @@
+"""Sections `task` and `schema`: the columns of the table, and the roles that some of them have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from pipelines.config.base import Strict
+
+ColumnType = Literal["number", "integer", "category", "timestamp", "identifier", "boolean"]
+
+
+class Column(Strict):
+    """What a column of the table may hold. Timestamps are UTC; both ends of a range are included."""
+
+    type: ColumnType
+    min: float | None = None
+    max: float | None = None
+    allowed: tuple[str, ...] | None = Field(default=None, min_length=1)
+    nullable: bool = False
+    sensitive: bool = False
+
+    @model_validator(mode="after")
+    def _fits_type(self) -> Column:
+        if self.type not in ("number", "integer") and (self.min is not None or self.max is not None):
+            raise ValueError("min and max belong to type number or integer")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError("min is above max")
+        if self.allowed is not None and self.type != "category":
+            raise ValueError("allowed belongs to type category")
+        if self.allowed and (len(set(self.allowed)) < len(self.allowed) or "" in self.allowed):
+            raise ValueError("allowed values must be different from each other and not empty (missing is `nullable`)")
+        return self
+
+
+class Table(Strict):
+    """The columns of the table and their roles. `positive` names the positive class of a classification."""
+
+    key: str
+    target: str
+    positive: str | None = None
+    event_time: str | None = None
+    label_time: str | None = None
+    label_delay_days: Annotated[int, Field(ge=0)] = 0
+    columns: Mapping[str, Column]
+
+    @model_validator(mode="after")
+    def _roles(self) -> Table:
+        for name in self.columns:
+            # Column names are JSON keys in requests; the service refuses a signature with such names.
+            if not name.isprintable() or '"' in name or "\\" in name or not name:
+                raise ValueError(
+                    f"{name!r} is not a column name: it is empty, or has a quote, backslash or control character"
+                )
+        for role in ("key", "target", "event_time", "label_time"):
+            name = getattr(self, role)
+            if name is not None and name not in self.columns:
+                raise ValueError(f"{role} names {name}, which is not among columns")
+            if role.endswith("_time") and name is not None and self.columns[name].type != "timestamp":
+                raise ValueError(f"{role} names {name}, which must be of type timestamp")
+        if self.label_delay_days and self.event_time is None:
+            raise ValueError("label_delay_days needs event_time")
+        return self
+
+    @property
+    def sensitive(self) -> frozenset[str]:
+        """Columns whose values never appear in a report, comment or error."""
+        return frozenset(name for name, column in self.columns.items() if column.sensitive)
+
+
+class TableParams(Strict):
+    """The sections that say what the table holds and what is predicted."""
+
+    task: Literal["classification", "regression"]
+    table: Table = Field(alias="schema")
+
+    @model_validator(mode="after")
+    def _target_fits_task(self) -> TableParams:
+        kind = self.table.columns[self.table.target].type
+        if self.task == "regression":
+            if kind not in ("number", "integer"):
+                raise ValueError("schema.target: a regression needs a number or an integer")
+            if self.table.positive is not None:
+                raise ValueError("schema.positive: belongs to task classification")
+        else:
+            if kind not in ("boolean", "integer", "category"):
+                raise ValueError("schema.target: a class must be of type boolean, integer or category")
+            if self.table.positive is None:
+                raise ValueError("schema.positive: is missing; it names the class whose probability is predicted")
+        return self

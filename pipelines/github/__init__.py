@@ -1,0 +1,1 @@
+"""GitHub: its REST API, the review's check and comment."""

@@ -1,0 +1,1 @@
+"""Metrics: a row of `table.py` each, computed on weighted rows, with bootstrap intervals."""

@@ -1,0 +1,109 @@
+"""All metrics of a task from one weighted form: the point value has equal weights, a bootstrap has resampled ones.
+
+The weighted form is vectorised over resamples: sums are one matrix product, and ranking metrics need a row's weight
+only where a positive stands (see `_rank`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipelines.metrics.table import METRICS, Floats, Metric, Ranking, Rows, Term, names
+
+
+def compute(task: str, target: Floats, scores: Floats, threshold: float | None) -> dict[str, float]:
+    """Every metric of the task on the rows.
+
+    Args:
+        target: shape (n,): 0 and 1 for a classification, values for a regression.
+        scores: shape (n,): probabilities or predicted values.
+        threshold: of the decision; None for a regression.
+
+    Returns:
+        name -> value; NaN where a metric is not defined (without a positive, for instance).
+    """
+    weighted = Weighted(task, target, scores, threshold)
+    return {name: float(value[0]) for name, value in weighted(np.ones((1, len(target)))).items()}
+
+
+class Weighted:
+    """The metrics of one model on fixed rows, as a function of row weights.
+
+    Called with weights of shape (b, n), it returns an array of shape (b,) for each metric. What does not depend on the
+    weights (order, ties, summands) is computed once.
+    """
+
+    def __init__(self, task: str, target: Floats, scores: Floats, threshold: float | None) -> None:
+        """Prepare the rows; arguments as in `compute`."""
+        self._rows = Rows(np.asarray(target, dtype=np.float64), np.asarray(scores, dtype=np.float64), threshold)
+        self._metrics = {name: METRICS[name] for name in names(task)}
+        terms = dict.fromkeys(term for metric in self._metrics.values() for term in metric.terms)
+        summands = {term: _as_columns(term(self._rows)) for term in terms}
+        edges = np.cumsum([0, *(part.shape[1] for part in summands.values())])
+        self._columns: dict[Term, slice] = {
+            term: slice(start, end) for term, start, end in zip(terms, edges[:-1], edges[1:], strict=True)
+        }
+        self._summands = np.concatenate([np.empty((len(target), 0)), *summands.values()], axis=1)
+        self._summands32 = self._summands.astype(np.float32)
+        if any(metric.rank for metric in self._metrics.values()):
+            self._prepare_ranking(self._rows.target, self._rows.scores)
+
+    def __call__(self, weights: Floats) -> dict[str, Floats]:
+        """Metrics for weights of shape (b, n): name -> shape (b,)."""
+        summands = self._summands32 if weights.dtype == np.float32 else self._summands
+        sums = (weights @ summands).astype(np.float64).T
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ranking = self._rank(weights) if any(metric.rank for metric in self._metrics.values()) else None
+            return {name: self._value(metric, sums, ranking, weights) for name, metric in self._metrics.items()}
+
+    def _value(self, metric: Metric, sums: Floats, ranking: Ranking | None, weights: Floats) -> Floats:
+        if metric.value is not None:
+            parts = [sums[self._columns[term]] for term in metric.terms]
+            return metric.value(*(part[0] if len(part) == 1 else part for part in parts))
+        if metric.rank is not None:
+            assert ranking is not None
+            return metric.rank(ranking)
+        assert metric.direct is not None
+        return np.array([metric.direct(self._rows, row) for row in weights], dtype=np.float64)
+
+    def _prepare_ranking(self, target: Floats, scores: Floats) -> None:
+        """Find the tie groups that hold a positive: [start, end) in the order of falling scores."""
+        self._order = np.argsort(-scores, kind="stable")
+        ordered = scores[self._order]
+        positive = np.flatnonzero(target[self._order] == 1)
+        new_group = np.concatenate([[True], ordered[1:] != ordered[:-1]]) if len(ordered) else np.zeros(0, bool)
+        starts = np.flatnonzero(new_group)
+        ends = np.append(starts[1:], len(ordered))
+        group = np.cumsum(new_group)[positive] - 1
+        held, self._first_positive = np.unique(group, return_index=True)
+        self._positive = self._order[positive]
+        start, end = starts[held], ends[held]
+        self._bounds = np.unique(np.concatenate([[0], start, end[end < len(ordered)]])).astype(np.intp)
+        edges = np.append(self._bounds, len(ordered))
+        self._start, self._end = np.searchsorted(edges, start), np.searchsorted(edges, end)
+
+    def _rank(self, weights: Floats) -> Ranking:
+        """Sums over the ranking; NaN without a positive.
+
+        Both are sums over positives alone, so the cumulated weight is needed at the ends of their tie groups only.
+        """
+        if not len(self._positive):
+            undefined = np.full(len(weights), np.nan)
+            return Ranking(undefined, undefined, undefined, undefined)
+        segments = np.add.reduceat(weights[:, self._order], self._bounds, axis=1)
+        before = np.zeros((len(weights), segments.shape[1] + 1))
+        np.cumsum(segments, axis=1, out=before[:, 1:])
+        gained = np.add.reduceat(weights[:, self._positive], self._first_positive, axis=1).astype(np.float64)
+        caught = np.cumsum(gained, axis=1)
+        positives = caught[:, -1]
+        flagged = before[:, self._end]
+        negatives = before[:, -1] - positives
+        above = before[:, self._start] - (caught - gained)  # negatives that rank higher than the group
+        tied = flagged - before[:, self._start] - gained
+        precision = np.divide(caught, flagged, out=np.zeros_like(caught), where=flagged > 0)
+        won = (gained * (negatives[:, None] - above - tied / 2)).sum(axis=1)
+        return Ranking(positives, negatives, (gained * precision).sum(axis=1), won)
+
+
+def _as_columns(summands: Floats) -> Floats:
+    return summands[:, None] if summands.ndim == 1 else summands

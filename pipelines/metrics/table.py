@@ -1,0 +1,188 @@
+"""The table of metrics: to add a metric, add a row to `METRICS`.
+
+A metric is computed in one of three ways:
+
+- from weighted sums over the rows: `terms` gives the summands of each row, `value` combines their sums;
+- from the ranking of the rows: `rank` combines the sums of `Ranking`;
+- from everything: `direct` is called once for each resample, which is slower.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.floating[Any]]
+Task = Literal["classification", "regression"]
+CALIBRATION_BINS = 10
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Scored rows: target and scores of shape (n,), and the decision threshold (None for a regression)."""
+
+    target: Floats
+    scores: Floats
+    threshold: float | None
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Sums over the ranking of the rows by score; each of shape (b,) for b vectors of weights.
+
+    Attributes:
+        precision_gain: sum over tie groups of precision times the weight of the positives gained there.
+        pairs_won: weight of (positive, negative) pairs that are in the right order; ties count half.
+    """
+
+    positives: Floats
+    negatives: Floats
+    precision_gain: Floats
+    pairs_won: Floats
+
+
+Term = Callable[[Rows], Floats]
+"""Summands of each row, of shape (n,) or (n, k)."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric. `value` gets one array for each term, of shape (b,) or (k, b), and returns shape (b,)."""
+
+    label: str
+    task: Task
+    lower_is_better: bool = False
+    needs_threshold: bool = False
+    terms: tuple[Term, ...] = ()
+    value: Callable[..., Floats] | None = None
+    rank: Callable[[Ranking], Floats] | None = None
+    direct: Callable[[Rows, Floats], float] | None = None
+
+
+def _rows(rows: Rows) -> Floats:
+    return np.ones_like(rows.target)
+
+
+def _target(rows: Rows) -> Floats:
+    return rows.target
+
+
+def _target_square(rows: Rows) -> Floats:
+    return rows.target**2
+
+
+def _absolute_error(rows: Rows) -> Floats:
+    return np.abs(rows.scores - rows.target)
+
+
+def _squared_error(rows: Rows) -> Floats:
+    return (rows.scores - rows.target) ** 2
+
+
+def _log_loss(rows: Rows) -> Floats:
+    clipped = np.clip(rows.scores, 1e-7, 1 - 1e-7)
+    loss: Floats = -np.where(rows.target == 1, np.log(clipped), np.log1p(-clipped))
+    return loss
+
+
+def _flagged(rows: Rows) -> Floats:
+    assert rows.threshold is not None, "a regression decides nothing"
+    return (rows.scores >= rows.threshold).astype(np.float64)
+
+
+def _caught(rows: Rows) -> Floats:
+    return _flagged(rows) * rows.target
+
+
+def _calibration_gaps(rows: Rows) -> Floats:
+    """Score minus target in the column of the score's bin; shape (n, bins)."""
+    bins = np.minimum((rows.scores * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    gaps = np.zeros((len(rows.target), CALIBRATION_BINS))
+    gaps[np.arange(len(rows.target)), bins] = rows.scores - rows.target
+    return gaps
+
+
+def _mean(rows: Floats, total: Floats) -> Floats:
+    return total / rows
+
+
+def _precision(caught: Floats, flagged: Floats) -> Floats:
+    return np.divide(caught, flagged, out=np.zeros_like(caught), where=flagged > 0)
+
+
+def _r2(rows: Floats, square: Floats, target: Floats, target_square: Floats) -> Floats:
+    return 1 - square / (target_square - target**2 / rows)
+
+
+METRICS: dict[str, Metric] = {
+    "average_precision": Metric(
+        "average precision", "classification", rank=lambda ranking: ranking.precision_gain / ranking.positives
+    ),
+    "roc_auc": Metric(
+        "ROC AUC",
+        "classification",
+        rank=lambda ranking: ranking.pairs_won / (ranking.positives * ranking.negatives),
+    ),
+    "log_loss": Metric("log loss", "classification", lower_is_better=True, terms=(_rows, _log_loss), value=_mean),
+    "brier": Metric("Brier score", "classification", lower_is_better=True, terms=(_rows, _squared_error), value=_mean),
+    # Expected calibration error over equal bins of the probability (Naeini et al., 2015).
+    "calibration_error": Metric(
+        "calibration error",
+        "classification",
+        lower_is_better=True,
+        terms=(_rows, _calibration_gaps),
+        value=lambda rows, gaps: np.abs(gaps).sum(axis=0) / rows,
+    ),
+    "precision": Metric(
+        "precision", "classification", needs_threshold=True, terms=(_caught, _flagged), value=_precision
+    ),
+    "recall": Metric(
+        "recall",
+        "classification",
+        needs_threshold=True,
+        terms=(_caught, _target),
+        value=lambda caught, positives: caught / positives,
+    ),
+    "f1": Metric(
+        "F1",
+        "classification",
+        needs_threshold=True,
+        terms=(_caught, _flagged, _target),
+        value=lambda caught, flagged, positives: 2 * caught / (flagged + positives),
+    ),
+    "mae": Metric(
+        "mean absolute error", "regression", lower_is_better=True, terms=(_rows, _absolute_error), value=_mean
+    ),
+    "rmse": Metric(
+        "root mean squared error",
+        "regression",
+        lower_is_better=True,
+        terms=(_rows, _squared_error),
+        value=lambda rows, square: np.sqrt(square / rows),
+    ),
+    "r2": Metric("R²", "regression", terms=(_rows, _squared_error, _target, _target_square), value=_r2),
+}
+
+
+def names(task: str) -> tuple[str, ...]:
+    """Metrics of a task, in the order in which they are shown."""
+    return tuple(name for name, metric in METRICS.items() if metric.task == task)
+
+
+def is_better(name: str, head: float, base: float) -> bool:
+    """Whether `head` is better than `base`."""
+    return head < base if METRICS[name].lower_is_better else head > base
+
+
+def gain(name: str, delta: float) -> float:
+    """A difference head - base, turned so that positive is better."""
+    return -delta if METRICS[name].lower_is_better else delta
+
+
+def label(name: str) -> str:
+    """A metric's name as people write it."""
+    return METRICS[name].label if name in METRICS else name.replace("_", " ")

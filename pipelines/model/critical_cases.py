@@ -1,0 +1,165 @@
+"""Critical cases: named requests in tests/critical/*.yaml with the answer that a person expects, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
+
+from pipelines.cli.errors import InputError
+from pipelines.config.base import Strict
+from pipelines.config.read import UniqueKeysLoader
+from pipelines.model.scorer import Scorer
+
+FOLDER = Path("tests/critical")
+
+
+class Bounds(Strict):
+    """The answer lies in a range, ends included."""
+
+    at_least: float | None = None
+    at_most: float | None = None
+
+
+class Invariance(Strict):
+    """Each of these values in a field gives nearly the same answer."""
+
+    field: str
+    values: tuple[Any, ...] = Field(min_length=2)
+    tolerance: Annotated[float, Field(ge=0)]
+
+
+class Direction(Strict):
+    """With these values in turn the answer does not fall (or rise) from one to a later one by more than a tolerance."""
+
+    field: str
+    values: tuple[Any, ...] = Field(min_length=2)
+    must_not: Literal["fall", "rise"]
+    tolerance: Annotated[float, Field(ge=0)] = 0.0
+
+
+class Case(Strict):
+    """One critical case; exactly one of `expect`, `invariance` and `direction` says what is asked."""
+
+    name: str
+    why: str
+    level: Literal["must", "should"] = "must"
+    row: Mapping[str, Any]
+    expect: Literal["positive", "negative"] | Bounds | None = None
+    invariance: Invariance | None = None
+    direction: Direction | None = None
+
+    @model_validator(mode="after")
+    def _asks_one_thing(self) -> Case:
+        if sum(asked is not None for asked in (self.expect, self.invariance, self.direction)) != 1:
+            raise ValueError("give exactly one of expect, invariance and direction")
+        return self
+
+
+_CASES = TypeAdapter(tuple[Case, ...])
+
+
+@dataclass(frozen=True)
+class CriticalResult:
+    """A named critical case: what was expected, what came, and why it matters."""
+
+    name: str
+    level: Literal["must", "should"]
+    passed: bool
+    probability: float | None
+    expected: str
+    why: str
+
+
+def load(folder: Path = FOLDER) -> tuple[Case, ...]:
+    """All cases, in the order of the files.
+
+    Raises:
+        InputError: naming the file and what is wrong, or two cases of one name.
+    """
+    import json
+
+    cases: list[Case] = []
+    for path in sorted(folder.glob("*.yaml")):
+        try:
+            document = yaml.load(path.read_text(encoding="utf-8"), UniqueKeysLoader) or []  # noqa: S506 - a SafeLoader
+            cases += _CASES.validate_json(json.dumps(document, default=lambda value: value.isoformat()))
+        except (yaml.YAMLError, ValueError, TypeError, AttributeError) as error:  # a ValidationError is a ValueError
+            faults = error.errors() if isinstance(error, ValidationError) else []
+            lines = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults] or [str(error)]
+            raise InputError(
+                f"{path} is wrong:\n" + "\n".join(f"  {line}" for line in lines), f"Mend {path}."
+            ) from error
+    names = [case.name for case in cases]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"critical cases of the same name: {', '.join(twice)}", f"Rename them in {folder}/.")
+    return tuple(cases)
+
+
+def requests(case: Case) -> list[dict[str, Any]]:
+    """The rows that a case has scored: its own, or one for each value that it varies."""
+    varied = case.invariance or case.direction
+    if varied is None:
+        return [dict(case.row)]
+    return [{**case.row, varied.field: value} for value in varied.values]
+
+
+def judge(scorer: Scorer, case: Case) -> CriticalResult:
+    """Score a case and compare the answer with what it asks."""
+    rows = requests(case)
+    varied = case.invariance or case.direction
+    faults = [f"{fault.field} {fault.reason}" for row in rows for fault in scorer.check(row)]
+    unknown = sorted(set(case.row) - set(scorer.signature.names))
+    if varied and varied.field not in scorer.signature.names:
+        unknown.append(varied.field)
+    if faults or unknown:
+        reasons = [f"the model does not read {', '.join(unknown)}"] * bool(unknown) + faults
+        return CriticalResult(
+            case.name, case.level, False, None, "a row that fits the signature", f"{case.why} ({'; '.join(reasons)})"
+        )
+    answers = [scorer.score_row(row) for row in rows]
+    if case.invariance:
+        spread = max(answers) - min(answers)
+        asked = f"a change of at most {case.invariance.tolerance:g} by {case.invariance.field}"
+        return _result(case, spread <= case.invariance.tolerance, answers[0], f"{asked} (it is {spread:.3g})")
+    if case.direction:
+        return _directed(case, case.direction, answers)
+    return _expected(case, scorer, answers[0])
+
+
+def _directed(case: Case, direction: Direction, answers: list[float]) -> CriticalResult:
+    sign = 1 if direction.must_not == "fall" else -1
+    worst = 0.0
+    for i, earlier in enumerate(answers):
+        worst = max([worst, *(sign * (earlier - later) for later in answers[i + 1 :])])
+    path = " → ".join(f"{answer:.3f}" for answer in answers)
+    expected = f"no {direction.must_not} as {direction.field} goes through {', '.join(map(str, direction.values))}"
+    return _result(case, worst <= direction.tolerance, answers[0], f"{expected} ({path})")
+
+
+def _expected(case: Case, scorer: Scorer, answer: float) -> CriticalResult:
+    threshold = scorer.signature.threshold
+    if isinstance(case.expect, str):
+        if threshold is None:
+            return _result(case, False, answer, f"{case.expect}, which a regression cannot answer")
+        return _result(
+            case,
+            (answer >= threshold) == (case.expect == "positive"),
+            answer,
+            f"{case.expect} (threshold {threshold:.3f})",
+        )
+    assert case.expect is not None
+    low = float("-inf") if case.expect.at_least is None else case.expect.at_least
+    high = float("inf") if case.expect.at_most is None else case.expect.at_most
+    words = [f"at least {low:g}"] * (case.expect.at_least is not None) + [f"at most {high:g}"] * (
+        case.expect.at_most is not None
+    )
+    return _result(case, low <= answer <= high, answer, " and ".join(words))
+
+
+def _result(case: Case, passed: bool, answer: float, expected: str) -> CriticalResult:
+    return CriticalResult(case.name, case.level, passed, answer, expected, case.why)

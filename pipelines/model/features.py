@@ -1,0 +1,184 @@
+"""Features as an ONNX graph, built from params.yaml: training and the service run the same nodes.
+
+Training feeds the estimator with what this graph gives in ONNX Runtime, and the shipped file is this graph joined to
+the converted estimator. A feature therefore has one definition, and there is nothing for two of them to disagree on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper
+
+from pipelines.config.features import Derived, FeatureParams
+from pipelines.model.encoding import Columns
+from pipelines.model.inputs import inputs_of
+
+OPSETS = {"": 19, "ai.onnx.ml": 3}
+IR_VERSION = 9
+DAY = 86_400
+Vocabulary = Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True)
+class FeatureGraph:
+    """A graph from raw fields of shape (n, 1) to `features`, float32 of shape (n, len(names))."""
+
+    model: onnx.ModelProto
+    names: tuple[str, ...]
+
+    def transform(self, columns: Columns) -> npt.NDArray[np.float32]:
+        """Features of encoded columns of shape (n,) each; float32 of shape (n, f)."""
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(self.model.SerializeToString(), providers=["CPUExecutionProvider"])
+        feed = {item.name: columns[item.name][:, None] for item in session.get_inputs()}
+        (features,) = session.run(["features"], feed)
+        return np.asarray(features, dtype=np.float32)
+
+
+class _Builder:
+    """Collects nodes and constants; every helper returns the name of the tensor it made."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+
+    def node(self, op: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
+        name = f"raw_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(op, list(inputs), [name], name=name, domain=domain, **attributes))
+        return name
+
+    def constant(self, value: float, kind: int = TensorProto.FLOAT) -> str:
+        name = f"const_{len(self.constants)}"
+        self.constants.append(helper.make_tensor(name, kind, [1], [value]))
+        return name
+
+    def to_float(self, tensor: str) -> str:
+        return self.node("Cast", tensor, to=TensorProto.FLOAT)
+
+
+def _log1p(build: _Builder, of: str, _: str) -> str:
+    negative = build.node("Less", of, build.constant(0.0))
+    return build.node(
+        "Log", build.node("Add", build.node("Where", negative, build.constant(0.0), of), build.constant(1.0))
+    )
+
+
+def _second_of_day(build: _Builder, of: str) -> str:
+    # Mod takes the sign of the divisor, so this holds before 1970 too.
+    return build.node("Mod", of, build.constant(DAY, TensorProto.INT64))
+
+
+def _hour(build: _Builder, of: str, _: str) -> str:
+    return build.to_float(build.node("Div", _second_of_day(build, of), build.constant(3600, TensorProto.INT64)))
+
+
+def _weekday_number(build: _Builder, of: str) -> str:
+    midnight = build.node("Sub", of, _second_of_day(build, of))
+    days = build.node("Div", midnight, build.constant(DAY, TensorProto.INT64))
+    thursday = build.constant(3, TensorProto.INT64)  # 1970-01-01 was a Thursday; Monday is 0
+    return build.node("Mod", build.node("Add", days, thursday), build.constant(7, TensorProto.INT64))
+
+
+def _weekday(build: _Builder, of: str, _: str) -> str:
+    return build.to_float(_weekday_number(build, of))
+
+
+def _is_weekend(build: _Builder, of: str, _: str) -> str:
+    return build.to_float(
+        build.node("GreaterOrEqual", _weekday_number(build, of), build.constant(5, TensorProto.INT64))
+    )
+
+
+def _ratio(build: _Builder, of: str, to: str) -> str:
+    usable = build.node("Greater", to, build.constant(1e-6))
+    return build.node("Where", usable, build.node("Div", of, to), build.constant(float("nan")))
+
+
+def _differs(build: _Builder, of: str, to: str) -> str:
+    return build.to_float(build.node("Not", build.node("Equal", of, to)))
+
+
+_OPS: dict[str, Callable[[_Builder, str, str], str]] = {
+    "log1p": _log1p,
+    "hour": _hour,
+    "weekday": _weekday,
+    "is_weekend": _is_weekend,
+    "ratio": _ratio,
+    "differs": _differs,
+}
+
+
+def _derive(build: _Builder, derived: Derived) -> str:
+    return _OPS[derived.op](build, derived.of, derived.to or "")
+
+
+def graph(params: FeatureParams, vocabulary: Vocabulary) -> FeatureGraph:
+    """Build the feature graph.
+
+    Args:
+        vocabulary: per category column in `features.use` the values that get a feature of their own.
+    """
+    build = _Builder()
+    tensors: list[str] = []
+    names: list[str] = []
+    for name in params.features.use:
+        if params.table.columns[name].type == "category":
+            words = list(vocabulary[name])
+            # An unknown value is zero everywhere.
+            tensors.append(build.node("OneHotEncoder", name, domain="ai.onnx.ml", cats_strings=words, zeros=1))
+            tensors[-1] = build.node("Reshape", tensors[-1], _shape(build, len(words)))
+            names += [f"{name}={word or 'missing'}" for word in words]
+        else:
+            tensors.append(name)
+            names.append(name)
+    for name, derived in params.features.derive.items():
+        tensors.append(_derive(build, derived))
+        names.append(name)
+    build.nodes.append(helper.make_node("Concat", tensors, ["features"], name="features", axis=1))
+    kinds = {"category": TensorProto.STRING, "timestamp": TensorProto.INT64}
+    model = helper.make_model(
+        helper.make_graph(
+            build.nodes,
+            "features",
+            [
+                helper.make_tensor_value_info(i.name, kinds.get(i.type, TensorProto.FLOAT), [None, 1])
+                for i in inputs_of(params)
+            ],
+            [helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, len(names)])],
+            build.constants,
+        ),
+        opset_imports=[helper.make_opsetid(domain, version) for domain, version in OPSETS.items()],
+        ir_version=IR_VERSION,
+        producer_name="mainline",
+    )
+    onnx.checker.check_model(model)
+    return FeatureGraph(model, tuple(names))
+
+
+def _shape(build: _Builder, width: int) -> str:
+    name = f"const_{len(build.constants)}"
+    build.constants.append(helper.make_tensor(name, TensorProto.INT64, [2], [-1, width]))
+    return name
+
+
+def vocabulary_of(params: FeatureParams, columns: Columns, limit: int = 256) -> dict[str, tuple[str, ...]]:
+    """The values of each category that get a feature: the allowed ones, else the most frequent of the training rows."""
+    words: dict[str, tuple[str, ...]] = {}
+    for name in params.features.use:
+        column = params.table.columns[name]
+        if column.type != "category":
+            continue
+        if column.allowed is not None:
+            words[name] = column.allowed + (("",) if column.nullable else ())
+        else:
+            values, counts = np.unique(columns[name].astype(str), return_counts=True)
+            frequent = values[np.argsort(-counts, kind="stable")[:limit]]
+            words[name] = tuple(sorted(str(value) for value in frequent))
+    return words

@@ -1,0 +1,89 @@
+"""Git's origin, as a workflow talks to it: with the job's token, and in the bot's name."""
+
+from __future__ import annotations
+
+import base64
+import os
+import subprocess
+
+from pipelines.cli.errors import Unreachable
+from pipelines.repository.git import git, try_git
+
+BOT = {
+    "GIT_AUTHOR_NAME": "github-actions[bot]",
+    "GIT_AUTHOR_EMAIL": "41898282+github-actions[bot]@users.noreply.github.com",
+    "GIT_COMMITTER_NAME": "github-actions[bot]",
+    "GIT_COMMITTER_EMAIL": "41898282+github-actions[bot]@users.noreply.github.com",
+}
+
+
+def author() -> dict[str, str]:
+    """The environment of a git command that commits or tags: the bot's name where git knows nobody's."""
+    return BOT if try_git("var", "GIT_COMMITTER_IDENT") is None else {}
+
+
+def tip(ref: str) -> str | None:
+    """The commit of a branch on origin now, or None.
+
+    Raises:
+        Unreachable: if it cannot be asked.
+    """
+    for line in _ask("ls-remote", "origin", ref).splitlines():
+        sha, _, name = line.partition("\t")
+        if name == ref:
+            return sha
+    return None
+
+
+def main() -> str | None:
+    """The commit of main on origin now, fetched; None without an origin.
+
+    Raises:
+        Unreachable: if it cannot be asked, or has no main.
+    """
+    if try_git("remote", "get-url", "origin") is None:
+        return None
+    _ask("fetch", "--quiet", "origin", "+refs/heads/main:refs/remotes/origin/main")
+    return git("rev-parse", "refs/remotes/origin/main")
+
+
+def fetch(commit: str) -> None:
+    """Bring a commit of origin by its hash, without tags.
+
+    Raises:
+        Unreachable: if it cannot be asked, or does not hand that commit out.
+    """
+    _ask("fetch", "--quiet", "--no-tags", "origin", commit)
+
+
+def call(*arguments: str) -> str:
+    """A git command that talks to origin, with GITHUB_TOKEN in the environment: not in an argument, not on disk.
+
+    Raises:
+        subprocess.CalledProcessError: if git says no.
+    """
+    return git(*arguments, env=_with_token())
+
+
+def _ask(*arguments: str) -> str:
+    try:
+        return call(*arguments)
+    except subprocess.CalledProcessError as error:
+        raise Unreachable(
+            f"origin cannot be asked: {(error.stderr or '').strip()}",
+            "Mend the network or the rights to read origin, then run it again.",
+        ) from error
+
+
+def _with_token() -> dict[str, str]:
+    token = os.environ.get("GITHUB_TOKEN", "")
+    if not token:
+        return {}
+    at = int(os.environ.get("GIT_CONFIG_COUNT", "0"))
+    server = os.environ.get("GITHUB_SERVER_URL", "https://github.com")
+    basic = base64.b64encode(f"x-access-token:{token}".encode()).decode()
+    return {
+        "GIT_CONFIG_COUNT": str(at + 1),
+        f"GIT_CONFIG_KEY_{at}": f"http.{server}/.extraheader",
+        f"GIT_CONFIG_VALUE_{at}": f"AUTHORIZATION: basic {basic}",
+    }

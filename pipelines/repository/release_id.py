@@ -1,0 +1,48 @@
+"""The identity of a release: a hash of all that goes into it, from the tree of a commit alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import yaml
+
+from pipelines.cli.errors import InputError
+from pipelines.repository import dvc_lock
+from pipelines.repository.git import object_at, text_at, tree_of_worktree
+
+PARTS = ("models/model.onnx", "models/signature.json")
+FILES = ["dvc.lock", "params.yaml", "serving", "requirements/serving.txt"]
+
+
+def release_id(revision: str) -> str:
+    """Twelve hexadecimal digits that name what a revision would put into production.
+
+    Raises:
+        InputError: if the revision has no model, or no readable params.yaml.
+    """
+    outputs = dvc_lock.outputs(text_at(revision, "dvc.lock"), f"dvc.lock of {revision}")
+    lacking = [part for part in PARTS if part not in outputs]
+    if lacking:
+        raise InputError(
+            f"dvc.lock of {revision} has no {', '.join(lacking)}", "Reproduce the pipeline and commit dvc.lock."
+        )
+    pairs = {part: outputs[part] for part in PARTS}
+    for path in ("serving", "requirements/serving.txt"):
+        pairs[path] = object_at(revision, path) or ""
+    pairs["params.serving"] = json.dumps(_serving(revision), sort_keys=True, separators=(",", ":"))
+    text = json.dumps(sorted(pairs.items()), separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _serving(revision: str) -> object:
+    try:
+        document = yaml.safe_load(text_at(revision, "params.yaml") or "")
+        return document["serving"]
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise InputError(f"params.yaml of {revision} has no section serving", "Name a commit with one.") from error
+
+
+def worktree_release_id() -> str:
+    """The identity that the work tree would have if it were committed now."""
+    return release_id(tree_of_worktree(FILES))

@@ -1,0 +1,23 @@
+"""Verb `repro`: fetch the data, run what changed of the training pipeline, and check every output."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the verb."""
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE", help="write stages, notes and the error to FILE as JSON, for other verbs"
+    )
+    parser.add_argument(
+        "--exact-data", action="store_true", help="fail if data/ does not hold the rows that data.dvc names"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Reproduce the work tree."""
+    from pipelines.reproduce.flow import reproduce_worktree
+
+    return reproduce_worktree(arguments.report, arguments.exact_data)

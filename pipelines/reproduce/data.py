@@ -1,0 +1,95 @@
+"""Have the rows that data.dvc names in data/: from DVC's cache, its remote, or made again by ingest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from pipelines.cli.errors import AlreadyPrinted, InputError, Unreachable
+from pipelines.cli.verbs import run_verb
+from pipelines.config.params import Params
+from pipelines.repository.data_pointer import DATA, POINTER, ingest_id_of, md5_of, read_pointer
+from pipelines.repository.dvc import dvc_or_fail, folder_md5, in_cache
+from pipelines.repository.dvc_remote import default_remote
+
+Source = Literal["present", "checked out", "pulled", "made"]
+
+
+def check_ingest(params: Params, root: Path) -> None:
+    """Refuse ingest parameters that are not those by which data.dvc's rows were made.
+
+    A pointer without that record (made by `dvc add` alone) is accepted.
+
+    Raises:
+        InputError: with the remedy `make data`.
+    """
+    recorded = ingest_id_of(read_pointer(root))
+    if recorded is not None and recorded != params.ingest_id:
+        raise InputError(
+            f"ingest parameters changed: {POINTER} names rows made by other ones",
+            "Run `make data` and commit data.dvc, or undo the change to params.yaml (ingest, schema).",
+        )
+
+
+def fetch_data(root: Path, report: Callable[[str], None]) -> Source:
+    """Fetch the rows that data.dvc names; what is in data/ already is never replaced.
+
+    Args:
+        report: is told in one line what begins.
+
+    Returns:
+        Where they came from. Rows that were present or made may differ from those that data.dvc names: see
+        `difference`.
+
+    Raises:
+        InputError: without data.dvc.
+        Unreachable: if the remote, or a source of the rows, cannot be reached.
+    """
+    named = md5_of(read_pointer(root))
+    if (root / DATA).is_dir() and any((root / DATA).iterdir()):
+        return "present"
+    source: Source = "checked out"
+    if not in_cache(root, named):
+        remote = default_remote(root)
+        if remote is None:
+            return _make(root, named)
+        report(f"pulling data/ from the remote {remote}")
+        remedy = "Check the remote, its address and rights, and run again; or `make data`."
+        dvc_or_fail(root, "fetch", str(POINTER), remedy=remedy)
+        if not in_cache(root, named):
+            raise Unreachable(
+                f"the remote {remote} does not hold all rows that data.dvc names ({named[:8]})",
+                "Push them (`dvc push data.dvc`) from where they were made; or `make data`, and commit data.dvc.",
+            )
+        source = "pulled"
+    dvc_or_fail(root, "checkout", str(POINTER), remedy="Fix what DVC reports, and run again.")
+    return source
+
+
+def _make(root: Path, named: str) -> Source:
+    """Ingest into an empty data/; if the rows are those of data.dvc, they go into the cache."""
+    if code := run_verb("data", "--keep-pointer", cwd=root).returncode:
+        raise AlreadyPrinted(code)
+    if folder_md5(root, root / DATA) == named:
+        dvc_or_fail(root, "commit", "--force", str(POINTER), remedy="Fix what DVC reports, and run again.")
+    return "made"
+
+
+def difference(root: Path, source: Source, actual: str | None = None) -> str | None:
+    """What to report if data/ is not what data.dvc names; None if it is.
+
+    Args:
+        actual: the md5 of data/ where it is known; computing it means importing DVC and hashing every file.
+    """
+    named = md5_of(read_pointer(root))
+    actual = actual or folder_md5(root, root / DATA)
+    if actual == named:
+        return None
+    note = f"data/ is not what data.dvc names ({actual[:8]} instead of {named[:8]})"
+    if source == "made":
+        return f"{note}: these parameters and locks give other bytes here. `make data` makes it the data of this branch"
+    return (
+        f"{note} and was left as it is. `dvc add data` makes it the data of this branch, "
+        "`dvc checkout --force data.dvc` discards it"
+    )

@@ -1,0 +1,56 @@
+"""Bins of a column and counts of rows in them: the profile of training rows, drift and leakage all use these."""
+
+from __future__ import annotations
+
+import ibis
+import ibis.expr.types as ir
+import numpy as np
+
+from pipelines.cli.files import rounded
+from pipelines.model.signature import Input
+
+BINS = 20
+
+
+def bin_edges(table: ir.Table, inputs: tuple[Input, ...]) -> dict[str, list[float]]:
+    """Inner bin edges of each numeric input: its quantiles, each once.
+
+    Bin i holds the values above edge i - 1 and up to edge i; the first and the last are open.
+    """
+    numeric = [item.name for item in inputs if item.type in ("number", "integer")]
+    if not numeric:
+        return {}
+    shares = [i / BINS for i in range(1, BINS)]
+    # One column at a time: the engine holds all values of a column for its quantiles, and cannot spill them.
+    row = {name: table[name].cast("float64").quantile(shares).to_pyarrow().as_py() for name in numeric}
+    return {name: [float(edge) for edge in np.unique(rounded(row[name] or []))] for name in numeric}
+
+
+def bin_of(table: ir.Table, item: Input, edges: list[float]) -> ir.Value:
+    """The bin of a value: its number for a number, the hour for a timestamp, else the value; null is missing."""
+    column = table[item.name]
+    if item.type == "category":
+        return column
+    if item.type == "timestamp":
+        return column.hour().cast("string")
+    if item.type == "boolean":
+        return column.cast("int8").cast("string")
+    if not edges:
+        return ibis.ifelse(column.notnull(), "0", None)
+    number = column.cast("float64")
+    cases = [(number <= edge, str(i)) for i, edge in enumerate(edges)]
+    return ibis.cases((column.isnull(), None), *cases, else_=str(len(edges)))
+
+
+def count_bins(table: ir.Table, inputs: tuple[Input, ...], edges: dict[str, list[float]]) -> dict[str, dict[str, int]]:
+    """Rows of each bin of each input, `missing` among them: a union of group-bys, so one query."""
+    parts = []
+    for item in inputs:
+        value = bin_of(table, item, edges.get(item.name, [])).cast("string")
+        grouped = table.select(bin=value.fill_null("missing")).group_by("bin").aggregate(rows=ibis._.count())
+        parts.append(grouped.mutate(input=ibis.literal(item.name)))
+    query = ibis.union(*parts) if len(parts) > 1 else parts[0]
+    counts: dict[str, dict[str, int]] = {item.name: {} for item in inputs}
+    for row in query.to_pyarrow().to_pylist():
+        counts[row["input"]][row["bin"]] = int(row["rows"])
+    return counts

@@ -1,0 +1,69 @@
+"""The rows of data/ as an Ibis table, and columns of it as NumPy arrays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.cli.errors import InputError
+from pipelines.config.table_schema import TableParams
+
+DATA = Path("data")
+MEMORY = "2GB"
+
+
+def connect() -> ibis.BaseBackend:
+    """A DuckDB in memory that spills to disk rather than grow beyond 2 GB."""
+    return ibis.duckdb.connect(memory_limit=MEMORY, preserve_insertion_order=False)
+
+
+def read_data(connection: ibis.BaseBackend, folder: Path = DATA) -> ir.Table:
+    """All rows of data/.
+
+    Raises:
+        InputError: if there is no file, or one of them is not a readable Parquet file.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    files = sorted(folder.glob("*.parquet"))
+    if not files:
+        raise InputError(f"{folder}/ holds no Parquet file", "Fetch the data: `make data`, or `dvc pull`.")
+    for path in files:
+        try:
+            pq.read_metadata(path)
+        except (pa.ArrowException, OSError) as error:
+            reason = str(error).splitlines()[0][:160]
+            raise InputError(
+                f"{path} is not a readable Parquet file: {reason}",
+                f"Restore it (`dvc checkout --force data.dvc`) or remove {folder}/ and run `make data`.",
+            ) from error
+    table: ir.Table = connection.read_parquet([str(path) for path in files], union_by_name=True)
+    return table
+
+
+def target_value(table: ir.Table, params: TableParams) -> ir.Value:
+    """The target as a number: 1 for the positive class, or the value; null where it is not known."""
+    column = table[params.table.target]
+    if params.task == "regression":
+        return column.cast("float64")
+    return (column.cast("string") == params.table.positive).cast("int8")
+
+
+def to_numpy(table: Any, name: str) -> npt.NDArray[Any]:
+    """A column of an Arrow table: datetime64[s], float (null is NaN) or objects (null is None); shape (n,)."""
+    import pyarrow as pa
+
+    values = table[name].combine_chunks()
+    if pa.types.is_timestamp(values.type):
+        return np.asarray(values.cast(pa.timestamp("s"), safe=False).to_numpy(zero_copy_only=False))
+    if pa.types.is_boolean(values.type):
+        values = values.cast(pa.int8())
+    if pa.types.is_integer(values.type) or pa.types.is_floating(values.type) or pa.types.is_decimal(values.type):
+        return np.asarray(values.cast(pa.float64()).to_numpy(zero_copy_only=False))
+    return np.asarray(values.to_numpy(zero_copy_only=False), dtype=object)

@@ -1,0 +1,111 @@
+"""The split of a table into training, validation and test rows, kept in models/split.json."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+import ibis
+import ibis.expr.types as ir
+
+from pipelines.cli.errors import InputError
+from pipelines.config.paths import SPLIT
+from pipelines.config.split import SplitByHash, SplitByTime, SplitParams
+from pipelines.config.table_schema import TableParams
+
+Side = Literal["train", "validation", "test"]
+SIDES: tuple[Side, ...] = ("train", "validation", "test")
+
+
+def split_boundaries(table: ir.Table, params: SplitParams) -> dict[str, Any]:
+    """The split of a table, small enough to be kept: instants, or salt and shares.
+
+    Test is the newest matured part and validation the one before it; nothing is drawn at random.
+    """
+    split = params.split
+    if isinstance(split, SplitByHash):
+        column = split.column or params.table.key
+        return {"by": "hash", "salt": split.salt, "column": column, "test": split.test, "validation": split.validation}
+    assert isinstance(split, SplitByTime)
+    newest = table[params.table.event_time].max().execute()
+    as_of = newest.to_pydatetime().replace(tzinfo=UTC)
+    matured = as_of - timedelta(days=params.table.label_delay_days)
+    test = matured - timedelta(days=split.test_days)
+    validation = test - timedelta(days=split.validation_days)
+    moments = {"matured": matured, "test_from": test, "validation_from": validation}
+    return {"by": "time", "column": params.table.event_time} | {k: v.isoformat() for k, v in moments.items()}
+
+
+def is_on_side(table: ir.Table, split: dict[str, Any], side: Side) -> ir.BooleanValue:
+    """Whether a row belongs to a side of the split, whether or not its label is known."""
+    if split["by"] == "hash":
+        bucket = _bucket(table, split["column"], split["salt"])
+        test, validation = _hex(split["test"]), _hex(split["test"] + split["validation"])
+        conditions = {
+            "test": bucket < test,
+            "validation": (bucket >= test) & (bucket < validation),
+            "train": bucket >= validation,
+        }
+        return conditions[side]
+    when = table[split["column"]]
+    matured, test, validation = (_instant(split[name]) for name in ("matured", "test_from", "validation_from"))
+    conditions = {
+        "test": (when >= test) & (when <= matured),
+        "validation": (when >= validation) & (when < test),
+        "train": when < validation,
+    }
+    return conditions[side]
+
+
+def rows_on_side(table: ir.Table, params: TableParams, split: dict[str, Any], side: Side) -> ir.Table:
+    """Rows of one side with a known label, in a fixed order (event time, then key)."""
+    rows = table.filter(table[params.table.target].notnull() & is_on_side(table, split, side))
+    order = [column for column in (params.table.event_time, params.table.key) if column]
+    return rows.order_by(order)
+
+
+def is_unseen(
+    table: ir.Table, trained_until: str | None, model_split: dict[str, Any] | None, event_time: str | None
+) -> ir.BooleanValue:
+    """Whether a model with this `trained_until` or `split` in its signature has not seen a row.
+
+    Validation rows count as seen, since the threshold was chosen on them.
+    """
+    if model_split is not None:
+        return is_on_side(table, model_split, "test")
+    if trained_until is None or event_time is None:
+        return ibis.literal(True)
+    later: ir.BooleanValue = table[event_time] >= _instant(trained_until)
+    return later
+
+
+def load_split(path: Path = SPLIT) -> dict[str, Any]:
+    """Read models/split.json.
+
+    Raises:
+        InputError: if it is missing.
+    """
+    try:
+        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {error}", "Reproduce the pipeline: `make review`.") from error
+    return document
+
+
+def _bucket(table: ir.Table, column: str, salt: str) -> ir.StringValue:
+    """Eight hexadecimal digits, evenly spread; comparing them as text is comparing them as numbers."""
+    text = ibis.literal(f"{salt}:") + table[column].cast("string")
+    digest: ir.StringValue = text.hexdigest("sha256").substr(0, 8)
+    return digest
+
+
+def _hex(share: float) -> str:
+    return f"{min(int(share * 2**32), 2**32 - 1):08x}"
+
+
+def _instant(text: str) -> ir.TimestampScalar:
+    # Without a zone: the files hold UTC, and a zone here would make the engine convert.
+    literal: ir.TimestampScalar = ibis.timestamp(datetime.fromisoformat(text).replace(tzinfo=None).isoformat())
+    return literal

@@ -1,0 +1,85 @@
+"""The model card (Mitchell et al., 2019): what the model is for, from what, how good, in Markdown for git."""
+
+from __future__ import annotations
+
+from pipelines.config.candidates import Candidates
+from pipelines.config.selection import SelectionParams
+from pipelines.model.signature import Signature
+from pipelines.tables.split import SIDES
+
+
+class EvaluateParams(SelectionParams):
+    """The sections of params.yaml that the stage `evaluate` reads; dvc.yaml names the same."""
+
+    candidates: Candidates
+
+
+def write(
+    params: EvaluateParams,
+    signature: Signature,
+    found: dict[str, float],
+    rows: int,
+    importance: dict[str, float],
+    sides: dict[str, dict[str, int]],
+) -> str:
+    """The card's text.
+
+    Args:
+        found: metric -> value on the test rows.
+        importance: input -> loss of the headline metric when it is shuffled.
+        sides: side of the split -> its counts.
+    """
+    candidate = params.candidates[signature.candidate]
+    lines = [
+        f"# Model card: {params.model_name}",
+        "",
+        f"A {params.task} of `{params.table.target}` by `{candidate.estimator}` (candidate `{signature.candidate}`), "
+        f"shipped as one ONNX graph that reads {len(signature.inputs)} raw fields.",
+        "",
+        f"## How good, on {rows:,} test rows",
+        "",
+        "| metric | value |",
+        "|---|---:|",
+        *[f"| {name} | {value:.4f} |" for name, value in found.items()],
+        "",
+        "## From which rows",
+        "",
+        "| side | rows |" + (" positives |" if params.task == "classification" else ""),
+        "|---|---:|" + ("---:|" if params.task == "classification" else ""),
+        *[_side(side, sides[side]) for side in SIDES],
+        "",
+        "The newest rows judge; nothing is chosen on them."
+        if signature.trained_until
+        else "A hash of the key decides.",
+        "",
+        "## What it looks at",
+        "",
+        f"Loss of {params.selection.metric} when a field is shuffled:",
+        "",
+        "| field | loss |",
+        "|---|---:|",
+        *[f"| {name} | {value:.4f} |" for name, value in sorted(importance.items(), key=lambda i: -i[1])],
+    ]
+    if signature.threshold is not None:
+        positive = signature.classes[-1]
+        lines += [
+            "",
+            "## Decision",
+            "",
+            f"`{params.table.target}` is {positive} from probability {signature.threshold:g} on.",
+        ]
+    sensitive = sorted(params.table.sensitive)
+    if sensitive:
+        used = [name for name in sensitive if name in signature.names]
+        lines += [
+            "",
+            "## Sensitive columns",
+            "",
+            f"{', '.join(sensitive)}; read by the model: {', '.join(used) or 'none'}.",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _side(name: str, count: dict[str, int]) -> str:
+    positives = f" {count['positives']:,} |" if "positives" in count else ""
+    return f"| {name} | {count['rows']:,} |{positives}"

@@ -1,0 +1,59 @@
+"""`python -m pipelines push`: what dvc.lock and data.dvc name goes to the DVC remote.
+
+Needs the small problem (git, DVC, all stages).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipelines.repository import dvc_lock
+from tests.engine.fixtures_repo import Repo
+from tests.engine.in_process import must, verb
+
+
+def test_without_a_remote_it_says_how_to_set_one(repo: Repo) -> None:
+    done = must(verb(repo, "push"), 2)
+    assert done.out.splitlines() == [
+        "no DVC remote is set",
+        "Set DVC_REMOTE_URL, for instance to s3://bucket/path.",
+    ]
+
+
+def test_a_remote_gets_rows_and_models_once_and_no_record_of_what_was_run(repo: Repo, tmp_path: Path) -> None:
+    shelf = tmp_path / "shelf"
+    done = must(verb(repo, "push", DVC_REMOTE_URL=str(shelf)))
+    assert done.last.endswith("pushed")
+    pushed = {path.relative_to(shelf) for path in shelf.rglob("*") if path.is_file()}
+    named = dvc_lock.outputs(dvc_lock.read(repo.path))
+    md5s = [md5 for name, md5 in named.items() if name.startswith("models/")] + [
+        str(dvc_lock.data_md5(dvc_lock.read(repo.path)))
+    ]
+    assert {Path("files/md5") / md5[:2] / md5[2:] for md5 in md5s} <= pushed
+    # A run-cache would let what a branch ran decide what main takes for done.
+    assert {path.parts[0] for path in pushed} == {"files"}
+
+    again = must(verb(repo, "push", DVC_REMOTE_URL=str(shelf)))
+    assert again.last == "Everything is up to date."
+    assert repo.git("status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize("remote", ["a server that is down", "a file"])
+def test_a_remote_that_takes_nothing_is_unreachable(repo: Repo, tmp_path: Path, remote: str) -> None:
+    (tmp_path / "file").touch()
+    down = {
+        "DVC_REMOTE_URL": "s3://bucket/there",
+        "DVC_REMOTE_ENDPOINT_URL": "http://127.0.0.1:9",
+        "AWS_ACCESS_KEY_ID": "made-up",
+        "AWS_SECRET_ACCESS_KEY": "made-up",
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "AWS_MAX_ATTEMPTS": "1",
+    }
+    done = must(
+        verb(repo, "push", **(down if "server" in remote else {"DVC_REMOTE_URL": str(tmp_path / "file/below")})), 3
+    )
+    assert done.out.startswith("nothing could be pushed: ")
+    assert "no reason given" not in done.out
+    assert done.last == "Mend the remote and run `make push` again."

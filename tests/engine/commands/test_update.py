@@ -1,0 +1,118 @@
+"""`python -m pipelines update`: main is merged, and what the pipeline writes is made anew instead of merged.
+
+Needs the small problem (git, DVC, all stages).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import yaml
+
+from tests.engine.fixtures_repo import Repo
+from tests.engine.in_process import must, verb
+
+
+def on_main(repo: Repo, change: Callable[[Repo], None]) -> str:
+    """Commit a change onto the clone's main and return to the branch; the commit."""
+    repo.git("checkout", "--quiet", "main")
+    change(repo)
+    repo.commit("on main")
+    repo.git("checkout", "--quiet", "-")
+    return repo.git("rev-parse", "main")
+
+
+def append(repo: Repo, path: str, line: str) -> None:
+    with (repo.path / path).open("a") as file:
+        file.write(f"{line}\n")
+
+
+def is_untouched(repo: Repo, head: str) -> None:
+    """The branch is where it was, and no merge is under way."""
+    assert repo.git("rev-parse", "HEAD") == head
+    assert repo.git("status", "--porcelain", "--untracked-files=no") == ""
+    assert not (repo.path / ".git/MERGE_HEAD").exists()
+
+
+def test_two_branches_that_each_changed_another_candidate_end_with_both_changes_in_one_lock(repo: Repo) -> None:
+    def change(candidate: str, **params: float) -> None:
+        repo.params(lambda document: document["candidates"][candidate]["params"].update(params))
+        append(repo, "dvc.lock", f"# by {candidate}")
+
+    main = on_main(repo, lambda _: change("logistic", C=0.3))
+    change("boosting", max_iter=50)
+    repo.commit("on the branch")
+    mine = repo.git("rev-parse", "HEAD")
+    assert "dvc.lock" in repo.run("git", "merge-tree", "--name-only", mine, main).out  # git alone cannot
+
+    done = must(verb(repo, "update", "--base", "main"))
+    assert done.last == "change is up to date with main; push it."
+    assert repo.git("log", "-1", "--format=%P").split() == [mine, main]
+    assert repo.git("log", "-1", "--format=%s") == "Merge main and reproduce the pipeline"
+    stages = yaml.safe_load(repo.git("show", "HEAD:dvc.lock"))["stages"]
+    trained = {name: stages[f"train@{name}"]["params"]["params.yaml"] for name in ("boosting", "logistic")}
+    assert trained["boosting"]["candidates.boosting"]["params"]["max_iter"] == 50
+    assert trained["logistic"]["candidates.logistic"]["params"]["C"] == 0.3
+    assert repo.git("status", "--porcelain") == ""
+
+    merged = repo.git("rev-parse", "HEAD")
+    assert must(verb(repo, "update", "--base", "main")).last == "change was up to date with main."
+    is_untouched(repo, merged)
+
+
+def test_a_generated_file_that_somebody_edited_is_thrown_away_and_main_is_fetched_first(repo: Repo) -> None:
+    # Its own origin: where `main` moves, origin/main knows nothing of it before a fetch.
+    repo.git("remote", "set-url", "origin", str(repo.path))
+    main = on_main(repo, lambda clone: append(clone, "NOTES.md", "A note."))
+    was = (repo.path / "reports/metrics.json").read_bytes()
+    (repo.path / "reports/metrics.json").write_text("{}\n")
+    repo.commit("better numbers")
+    assert repo.git("rev-parse", "origin/main") != main
+
+    assert must(verb(repo, "update")).last == "change is up to date with origin/main; push it."
+    assert repo.git("merge-base", "HEAD", "main") == main
+    assert (repo.path / "reports/metrics.json").read_bytes() == was
+    assert repo.git("diff", "--name-only", "main") == ""
+
+
+def test_a_conflict_in_a_source_is_named_alone_and_leaves_no_half_merge(repo: Repo) -> None:
+    def edit(side: str) -> None:
+        append(repo, "README.md", f"By {side}.")
+        append(repo, "dvc.lock", f"# by {side}")
+
+    on_main(repo, lambda _: edit("main"))
+    edit("the branch")
+    repo.commit("on the branch")
+    head = repo.git("rev-parse", "HEAD")
+    done = must(verb(repo, "update", "--base", "main"), 1)
+    said = done.out.strip().splitlines()
+    assert said[:-1] == ["these conflict, and only people can merge them:", "  README.md"]
+    assert "`git merge main`" in done.last and "make update" in done.last
+    is_untouched(repo, head)
+
+    # What it says is the way out; a merge that a person has begun is never thrown away.
+    assert repo.run("git", "merge", "main").code == 1
+    append(repo, "README.md", "Half a resolution.")
+    must(verb(repo, "update", "--base", "main"), 1)
+    assert (repo.path / "README.md").read_text().endswith("Half a resolution.\n")
+    repo.git("checkout", "--ours", "README.md")
+    repo.git("add", "README.md")
+    must(verb(repo, "update", "--base", "main"))
+    assert repo.git("log", "-1", "--format=%P").split() == [head, repo.git("rev-parse", "main")]
+    assert repo.git("status", "--porcelain") == ""
+    assert "<<<<" not in (repo.path / "dvc.lock").read_text()
+    assert (repo.path / "README.md").read_text().endswith("By the branch.\n")
+
+
+@pytest.mark.parametrize("staged", [False, True])
+def test_changes_that_are_not_committed_are_named_and_kept(repo: Repo, staged: bool) -> None:
+    on_main(repo, lambda clone: append(clone, "NOTES.md", "A note."))
+    head = repo.git("rev-parse", "HEAD")
+    append(repo, "README.md", "Not committed.")
+    if staged:
+        repo.git("add", "README.md")
+    done = must(verb(repo, "update", "--base", "main"), 2)
+    assert "README.md" in done.out and "Commit them" in done.last
+    assert repo.git("rev-parse", "HEAD") == head
+    assert (repo.path / "README.md").read_text().endswith("Not committed.\n")

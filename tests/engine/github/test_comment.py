@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.github import comment
+from pipelines.github.client import GitHub
+from tests.engine.fixtures_github import BOT, PERSON, MemoryGitHub
+
+LINK = "https://github.com/acme/fraud/actions/runs/1"
+
+
+def test_a_short_report_is_left_as_it_is() -> None:
+    assert comment.fitting("# fine\n", LINK) == "# fine\n"
+
+
+def test_a_long_report_is_cut_before_a_section_with_a_link_to_the_rest() -> None:
+    row = "| a | b |\n"
+    report = "# verdict\n\nwhy\n\n## one\n\n" + row * 100 + "\n## two\n\n" + row * 10_000
+    cut = comment.fitting(report, LINK)
+    assert len(cut) <= comment.LIMIT
+    assert "## one" in cut
+    assert "## two" not in cut
+    assert cut.rstrip().endswith(f"]({LINK}).**")
+
+
+def test_no_cut_falls_into_an_open_details() -> None:
+    report = "# verdict\n\nwhy\n\n" + "<details><summary>x</summary>\n\n## inner\n" + "row\n" * 30_000 + "</details>\n"
+    cut = comment.fitting(report, LINK)
+    assert cut.count("<details") == cut.count("</details>")
+    assert "verdict" in cut
+
+
+@given(st.lists(st.text(max_size=3_000), max_size=60))
+def test_whatever_the_report_it_fits(parts: list[str]) -> None:
+    report = "\n## s\n".join(parts)
+    cut = comment.fitting(report, LINK)
+    assert len(cut) <= comment.LIMIT - 2_000 or cut == report
+    assert len(cut) <= comment.LIMIT
+
+
+def test_the_watermark_is_found_whatever_its_commit() -> None:
+    for sha in ("0" * 40, "abcdef0123"):
+        assert comment._WATERMARK.search("text\n\n" + comment.watermark(sha))
+    assert not comment._WATERMARK.search('![](https://cml.dev/watermark.png#ab "CML watermark other")')
+
+
+@pytest.mark.parametrize("other_first", [True, False])
+def test_of_two_comments_made_at_once_the_older_one_stays(other_first: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")  # no CML
+    github = MemoryGitHub()
+    theirs = "theirs\n\n" + comment.watermark("b" * 40)
+
+    def meet(number: int, body: str) -> None:
+        for text in (theirs, body) if other_first else (body, theirs):
+            github.say(text, BOT)
+
+    monkeypatch.setattr(github, "create_comment", meet)
+    assert post(github) == "REST"
+    assert github.kept == {1: {"id": 1, "body": "ours\n\n" + comment.watermark("a" * 40), "user": BOT}}
+
+
+RECORDER = """#!/bin/sh
+# CML 0.20.6 as documented: this one command line, and nothing else.
+[ "$#" = 6 ] && [ "$*" = "comment update --publish=false --watermark-title=mainline-review --target=pr/7 $6" ] || exit 1
+[ "${6##*/} $REPO_TOKEN $ITERATIVE_DO_NOT_TRACK" = "report.md the-token 1" ] || exit 1
+[ "$GIT_CONFIG_GLOBAL" != "$HOME/.gitconfig" ] && echo x >> "$GIT_CONFIG_GLOBAL" || exit 1
+PATH=/usr/bin:/bin; cp "$6" "$RECORD"; exit "$STATUS"
+"""
+
+
+@pytest.fixture
+def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the recorder of CML, alone on PATH, leaves what it was given to post."""
+    program = tmp_path / "bin/cml"
+    program.parent.mkdir()
+    program.write_text(RECORDER)
+    program.chmod(0o755)
+    for name, value in {"PATH": str(program.parent), "GITHUB_TOKEN": "the-token", "STATUS": "0"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("RECORD", str(tmp_path / "record"))
+    monkeypatch.delenv("ITERATIVE_DO_NOT_TRACK", raising=False)
+    return tmp_path / "record"
+
+
+def post(github: MemoryGitHub, report: str = "ours") -> str:
+    return comment.post(cast(GitHub, github), 7, "a" * 40, report, LINK)
+
+
+def test_cml_posts_by_its_documented_command_line(record: Path) -> None:
+    github = MemoryGitHub()
+    assert post(github, "# é | b |\n") == "CML"
+    assert record.read_text() == "# é | b |\n"
+    assert github.bodies == []
+
+
+def test_what_cml_cannot_post_goes_over_rest_and_the_same_comment_is_found_again(
+    record: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    github = MemoryGitHub()
+    github.say("by CML\n\n" + comment.watermark("b" * 40), BOT)
+    monkeypatch.setenv("STATUS", "1")
+    assert post(github) == "REST"
+    assert record.exists()
+    assert github.bodies == ["ours\n\n" + comment.watermark("a" * 40)]
+
+
+def test_a_comment_with_our_mark_by_somebody_else_is_neither_changed_nor_updated_by_cml(record: Path) -> None:
+    github = MemoryGitHub()
+    theirs = "Look, all is well\n\n" + comment.watermark("b" * 40)
+    github.say(theirs, PERSON)
+    assert post(github) == "REST"
+    assert github.bodies == [theirs, "ours\n\n" + comment.watermark("a" * 40)]
+    assert post(github) == "CML"  # the newest is ours now
+    assert github.bodies[0] == theirs

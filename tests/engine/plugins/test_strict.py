@@ -1,0 +1,63 @@
+import pytest
+
+SKIPPING = """
+    import pytest
+    def test_skips(): pytest.skip("no docker here")
+    @pytest.mark.skipif(True, reason="not on this machine")
+    def test_is_marked(): pass
+    @pytest.mark.xfail(reason="known fault")
+    def test_is_known_to_fail(): assert False
+    @pytest.mark.xfail(reason="was a fault", strict=False)
+    def test_passes_unexpectedly(): pass
+    def test_passes(): pass
+"""
+
+
+@pytest.fixture(autouse=True)
+def without_other_plugins(monkeypatch):
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
+
+@pytest.fixture
+def run(pytester, monkeypatch):
+    def run(source, ci, *arguments):
+        monkeypatch.setenv("CI", "true") if ci else monkeypatch.delenv("CI", raising=False)
+        pytester.makepyfile(source)
+        return pytester.runpytest_inprocess("-p", "tests.engine.plugins.strict", "-p", "no:cacheprovider", *arguments)
+
+    return run
+
+
+def test_in_ci_every_skip_and_expected_failure_fails(run):
+    result = run(SKIPPING, True)
+    result.assert_outcomes(passed=1, failed=3, errors=1)  # a mark skips in setup
+    result.stdout.fnmatch_lines(["*CI allows no skip*no docker here*", "*CI allows no skip*known fault*"])
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+
+
+def test_in_ci_a_module_that_skips_itself_fails(run):
+    result = run("import pytest; pytest.importorskip('no_such_module')", True)
+    result.assert_outcomes(errors=1)
+    assert result.ret != pytest.ExitCode.OK
+
+
+def test_elsewhere_a_skip_stays_a_skip(run):
+    result = run(SKIPPING, False)
+    result.assert_outcomes(passed=1, skipped=2, xfailed=1, xpassed=1)
+    assert result.ret == pytest.ExitCode.OK
+
+
+def test_workers_of_xdist_refuse_skips_too(run):
+    result = run(SKIPPING, True, "-p", "xdist", "-n", "1")
+    result.assert_outcomes(passed=1, failed=3, errors=1)  # a mark skips in setup
+
+
+def test_the_seconds_of_each_group_are_printed_before_the_summary(pytester):
+    for folder in ("ingest", "review"):
+        module = pytester.path / "tests" / folder / f"test_{folder}.py"
+        module.parent.mkdir(parents=True)
+        module.write_text("def test_one(): pass")
+    result = pytester.runpytest_inprocess("-p", "tests.engine.plugins.strict", "-p", "no:cacheprovider")
+    line = r"(ingest|review) +\d+\.\d s"
+    result.stdout.re_match_lines([r".*seconds by group.*", line, line])
+    assert "2 passed" in result.stdout.lines[-1]

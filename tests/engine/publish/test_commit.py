@@ -1,0 +1,133 @@
+"""The bot commit against a real bare repository. Needs git."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pipelines.cli.errors import Unreachable
+from pipelines.publish import commit
+from pipelines.repository import origin
+from pipelines.repository.git import git
+from tests.engine.publish.conftest import BRANCH, tip, write
+
+FILES = {"dvc.lock": b"new\n", "reports/metrics.json": b"{}\n"}
+
+
+def test_the_commit_holds_the_generated_files_and_nothing_else(clone: Path) -> None:
+    sha = tip()
+    made = commit.push(BRANCH, sha, FILES)
+    assert tip() == made
+    assert git("rev-parse", f"{made}^") == sha
+    changed = git("diff", "--no-renames", "--name-status", sha, made).splitlines()
+    assert changed == ["M\tdvc.lock", "D\treports/gone.json", "A\treports/metrics.json"]
+    assert git("show", "--no-patch", "--format=%an", made) == "github-actions[bot]"
+    assert "[skip ci]" not in git("show", "--no-patch", "--format=%B", made)
+    assert not list(clone.glob("evil*"))
+
+
+def test_the_work_tree_and_the_index_are_left_alone(clone: Path) -> None:
+    commit.push(BRANCH, tip(), FILES)
+    assert git("status", "--porcelain") == ""
+    assert Path("dvc.lock").read_text() == "old\n"
+
+
+def test_run_again_it_finds_its_commit(clone: Path) -> None:
+    sha = tip()
+    assert commit.push(BRANCH, sha, FILES) == commit.push(BRANCH, sha, FILES) == tip()
+
+
+def test_equal_files_make_no_commit(clone: Path) -> None:
+    sha = tip()
+    same = {"dvc.lock": b"old\n", "reports/gone.json": b"{}\n"}
+    assert commit.push(BRANCH, sha, same) == sha == tip()
+
+
+def test_a_newer_push_is_never_overwritten(clone: Path) -> None:
+    sha = tip()
+    git("checkout", "--quiet", BRANCH)
+    newer = write({"params.yaml": "a: 3\n"})
+    git("push", "--quiet", "origin", BRANCH)
+    with pytest.raises(commit.Superseded, match="moved"):
+        commit.push(BRANCH, sha, FILES)
+    assert tip() == newer
+
+
+def test_a_commit_with_the_same_files_on_another_one_is_somebody_elses(clone: Path) -> None:
+    sha = tip()
+    made = commit.push(BRANCH, sha, FILES)
+    other = git("commit-tree", f"{made}^{{tree}}", "-p", "main", "-m", "rebased")
+    git("push", "--quiet", "--force", "origin", f"{other}:refs/heads/{BRANCH}")
+    with pytest.raises(commit.Superseded, match="moved"):
+        commit.push(BRANCH, sha, FILES)
+    assert tip() == other
+
+
+def test_a_push_that_arrived_without_an_answer_is_a_push(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sha, call = tip(), origin.call
+
+    def call_and_hang_up(*arguments: str) -> str:
+        answer = call(*arguments)
+        if arguments[0] == "push":
+            raise subprocess.CalledProcessError(128, "git")
+        return answer
+
+    monkeypatch.setattr(origin, "call", call_and_hang_up)
+    assert commit.push(BRANCH, sha, FILES) == tip() != sha
+
+
+def test_a_push_between_look_and_push_is_never_overwritten(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sha = tip()
+    git("checkout", "--quiet", BRANCH)
+    newer = write({"params.yaml": "a: 3\n"})
+    look = origin.tip
+
+    def look_then_somebody_pushes(ref: str) -> str | None:
+        found = look(ref)
+        git("push", "--quiet", "origin", BRANCH)
+        return found
+
+    monkeypatch.setattr(origin, "tip", look_then_somebody_pushes)
+    with pytest.raises(commit.Superseded, match="moved"):
+        commit.push(BRANCH, sha, FILES)
+    assert tip() == newer
+
+
+def test_a_deleted_branch_stays_deleted(clone: Path) -> None:
+    sha = tip()
+    git("push", "--quiet", "origin", "--delete", BRANCH)
+    # GitHub keeps the commits of a pull request; this origin does by a ref like GitHub's.
+    git("push", "--quiet", "origin", f"{sha}:refs/pull/1/head")
+    subprocess.run(
+        ["git", "-C", git("remote", "get-url", "origin"), "config", "uploadpack.allowAnySHA1InWant", "true"], check=True
+    )
+    with pytest.raises(commit.Superseded, match="gone"):
+        commit.push(BRANCH, sha, FILES)
+    assert git("ls-remote", "origin", f"refs/heads/{BRANCH}") == ""
+
+
+def test_an_origin_that_is_gone_is_unreachable(clone: Path) -> None:
+    sha = tip()
+    origin_path = Path(git("remote", "get-url", "origin"))
+    origin_path.rename(origin_path.with_name("gone.git"))
+    with pytest.raises(Unreachable, match="origin cannot be asked"):
+        commit.push(BRANCH, sha, FILES)
+
+
+def test_the_token_is_in_no_argument_and_no_file(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = "ghs_" + "x" * 36
+    monkeypatch.setenv("GITHUB_TOKEN", token)
+    seen: list[list[str]] = []
+    real = subprocess.run
+
+    def watch(arguments: list[str], **options: object) -> object:
+        seen.append(arguments)
+        return real(arguments, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(subprocess, "run", watch)
+    commit.push(BRANCH, tip(), FILES)
+    assert seen
+    assert not any(token in word for words in seen for word in words)
+    assert token not in (clone / ".git/config").read_text()

@@ -1,0 +1,248 @@
+"""`publish` against a real origin and a GitHub in memory, while people and GitHub get in its way. Needs git."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.cli.errors import InputError, MainlineError, Refused, Unreachable
+from pipelines.github.client import GitHub
+from pipelines.publish import flow, review_artifact
+from pipelines.repository.git import git
+from tests.engine.fixtures_github import PERSON, MemoryGitHub
+from tests.engine.publish.conftest import BRANCH, tip, write
+from tests.engine.publish.test_review_artifact import zipped
+
+NUMBER, RUN = 7, 21
+FORK = {"full_name": "mallory/fraud"}
+OURS = {"full_name": "acme/fraud"}
+
+
+@pytest.fixture
+def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MemoryGitHub:
+    """acme/fraud without a pull request, in a workflow's run whose event the test writes; no CML on PATH."""
+    made = MemoryGitHub()
+    monkeypatch.setattr(GitHub, "from_environment", lambda: made)
+    monkeypatch.setattr("shutil.which", lambda program: None)
+    monkeypatch.setenv("GITHUB_REPOSITORY", "acme/fraud")
+    monkeypatch.setenv("GITHUB_RUN_ID", "1")
+    monkeypatch.setenv("GITHUB_EVENT_PATH", str(tmp_path / "event.json"))
+    return made
+
+
+@pytest.fixture
+def github(empty: MemoryGitHub, clone: Path) -> MemoryGitHub:
+    """Pull request 7 comes from the branch of `clone`."""
+    head = {"ref": BRANCH, "sha": tip(), "repo": OURS}
+    empty.pulls[NUMBER] = {"number": NUMBER, "state": "open", "head": head, "user": {"login": "alice"}}
+    happen({"pull_request": empty.pulls[NUMBER], "repository": OURS})
+    return empty
+
+
+def happen(event: dict[str, Any]) -> None:
+    """The event of the run."""
+    Path(os.environ["GITHUB_EVENT_PATH"]).write_text(json.dumps(event))
+
+
+def reviewed(verdict: str = "pass", report: str = "# A report\n", lock: str = "new\n") -> Path:
+    """What the job `review` left."""
+    folder = Path("../handover")
+    (folder / "reports/review").mkdir(parents=True, exist_ok=True)
+    (folder / "dvc.lock").write_text(lock)
+    (folder / "reports/gone.json").write_text("{}\n")
+    (folder / review_artifact.REPORT).write_text(report)
+    (folder / review_artifact.DOCUMENT).write_text(json.dumps({"verdict": verdict}))
+    return folder
+
+
+def push_newer() -> None:
+    """Somebody pushes one more commit to the branch."""
+    git("fetch", "--quiet", "origin", f"refs/heads/{BRANCH}")
+    git("checkout", "--quiet", "FETCH_HEAD")
+    write({"params.yaml": "a: 3\n"})
+    git("push", "--quiet", "origin", f"HEAD:refs/heads/{BRANCH}")
+
+
+def test_it_leaves_a_commit_a_check_and_a_comment_once_however_often_it_runs(github: MemoryGitHub) -> None:
+    assert flow.publish(reviewed()) == 0
+    bot = tip()
+    assert git("show", f"{bot}:dvc.lock") == "new"
+    github.pulls[NUMBER]["head"]["sha"] = bot
+    assert flow.publish(reviewed()) == 0
+    assert tip() == bot
+    assert github.runs == [(bot, "review", "success")]
+    assert set(github.started) == {("test.yml", BRANCH)}
+    (body,) = github.bodies
+    assert body.startswith("# A report\n") and bot in body
+
+
+def test_the_check_follows_a_verdict_that_changed(github: MemoryGitHub) -> None:
+    flow.publish(reviewed("fail"))
+    flow.publish(reviewed("pass"))
+    assert [conclusion for _, _, conclusion in github.runs] == ["failure", "success"]
+
+
+def test_a_report_that_is_too_long_ends_with_a_link_to_the_run(github: MemoryGitHub) -> None:
+    flow.publish(reviewed(report="# A report\n\n## Rows\n\n" + "| 1 | 2 |\n" * 10_000))
+    assert "/acme/fraud/actions/runs/1)" in github.bodies[0]
+
+
+def test_a_newer_push_while_it_runs_is_respected(github: MemoryGitHub) -> None:
+    github.before["pull"] = push_newer
+    assert flow.publish(reviewed()) == 0
+    assert git("show", f"{tip()}:params.yaml") == "a: 3"
+    assert github.untouched
+
+
+def test_a_newer_head_is_respected_where_nothing_is_to_be_committed(github: MemoryGitHub) -> None:
+    github.pulls[NUMBER]["head"]["sha"] = "b" * 40
+    assert flow.publish(reviewed(lock="old\n")) == 0
+    assert github.untouched
+
+
+def test_a_closed_pull_request_is_left_alone(github: MemoryGitHub) -> None:
+    before = tip()
+    github.pulls[NUMBER]["state"] = "closed"
+    assert flow.publish(reviewed()) == 0
+    assert (tip(), github.untouched) == (before, True)
+
+
+def test_a_branch_that_was_deleted_meanwhile_is_not_made_again(github: MemoryGitHub) -> None:
+    git("-C", git("remote", "get-url", "origin"), "config", "uploadpack.allowAnySHA1InWant", "true")
+    git("push", "--quiet", "origin", f"{tip()}:refs/pull/{NUMBER}/head")
+    github.before["pull"] = lambda: git("push", "--quiet", "origin", "--delete", BRANCH)
+    assert flow.publish(reviewed()) == 0
+    assert git("ls-remote", "origin", f"refs/heads/{BRANCH}") == ""
+    assert github.untouched
+
+
+@pytest.mark.parametrize("repository", [FORK, None], ids=["fork", "deleted fork"])
+def test_a_forks_pull_request_is_refused(github: MemoryGitHub, repository: dict[str, str] | None) -> None:
+    before = tip()
+    head = {"ref": BRANCH, "sha": before, "repo": repository}
+    happen({"pull_request": {"number": NUMBER, "head": head}, "repository": OURS})
+    with pytest.raises(Refused, match="comes from a fork"):
+        flow.publish(reviewed())
+    assert (tip(), github.untouched) == (before, True)
+
+
+@pytest.mark.parametrize(
+    ("method", "commits"), [("pull", False), ("create_check", True), ("dispatch", True), ("create_comment", True)]
+)
+def test_what_failed_halfway_is_finished_by_running_it_again(github: MemoryGitHub, method: str, commits: bool) -> None:
+    before = tip()
+    github.errors[method] = Unreachable("GitHub: 502", "Run it again.")
+    with pytest.raises(Unreachable):
+        flow.publish(reviewed())
+    assert (tip() != before, github.bodies) == (commits, [])
+    flow.publish(reviewed())
+    assert git("rev-parse", f"{tip()}^") == before
+    assert github.runs == [(tip(), "review", "success")]
+    assert set(github.started) == {("test.yml", BRANCH)}
+    assert len(github.bodies) == 1
+
+
+def test_a_review_that_ended_without_a_report_changes_nothing(github: MemoryGitHub) -> None:
+    before = tip()
+    folder = reviewed()
+    (folder / review_artifact.REPORT).unlink()
+    with pytest.raises(Refused, match="holds no report"):
+        flow.publish(folder)
+    assert (tip(), github.untouched) == (before, True)
+
+
+# A fork's
+
+
+@pytest.fixture
+def fork(empty: MemoryGitHub) -> MemoryGitHub:
+    """Pull request 7 comes from mallory/fraud, and its review, run 21, has ended."""
+    head = {"ref": "change", "sha": "a" * 40, "repo": FORK}
+    empty.pulls[NUMBER] = {"number": NUMBER, "state": "open", "head": head, "user": PERSON}
+    ended()
+    return empty
+
+
+def ended(event: str = "pull_request", sha: str = "a" * 40, repository: dict[str, str] = FORK) -> None:
+    """The event of a review's end."""
+    run = {"id": RUN, "event": event, "head_sha": sha, "head_repository": repository}
+    happen({"workflow_run": run, "repository": OURS})
+
+
+def artifact(number: object = NUMBER, size: int = 1_000, name: str = "review") -> tuple[int, str, int, bytes]:
+    """What a fork's review left."""
+    document = json.dumps({"verdict": "pass", "pull_request": number})
+    return (
+        RUN,
+        name,
+        size,
+        zipped({review_artifact.REPORT: b"# A report\n", review_artifact.DOCUMENT: document.encode()}),
+    )
+
+
+def test_a_forks_report_is_posted_once_and_updated(fork: MemoryGitHub) -> None:
+    fork.zips[4] = artifact()
+    assert flow.publish_fork() == flow.publish_fork() == 0
+    (body,) = fork.bodies
+    assert body.startswith("# A report") and "a" * 40 in body
+    assert fork.downloads[0] == (4, review_artifact.LARGEST_ZIP)
+    assert (fork.runs, fork.started) == ([], [])
+
+
+def test_of_a_pull_request_on_our_own_branch_only_dependabots_report_is_posted(fork: MemoryGitHub) -> None:
+    fork.zips[4] = artifact()
+    fork.pulls[NUMBER]["head"]["repo"] = OURS
+    ended(repository=OURS)
+    assert flow.publish_fork() == 0
+    assert fork.untouched
+    fork.pulls[NUMBER]["user"] = {"login": "dependabot[bot]"}
+    assert flow.publish_fork() == 0
+    assert len(fork.bodies) == 1
+
+
+@pytest.mark.parametrize("event", ["push", "merge_group"])
+def test_a_run_of_another_event_posts_nothing(fork: MemoryGitHub, event: str) -> None:
+    fork.zips[4] = artifact()
+    ended(event)
+    assert flow.publish_fork() == 0
+    assert fork.untouched
+
+
+@pytest.mark.parametrize("change", [{"state": "closed"}, {"head": {"sha": "b" * 40, "repo": FORK}}])
+def test_a_forks_pull_request_that_was_closed_or_moved_on_is_left_alone(
+    fork: MemoryGitHub, change: dict[str, Any]
+) -> None:
+    fork.zips[4] = artifact()
+    fork.pulls[NUMBER] |= change
+    assert flow.publish_fork() == 0
+    assert fork.untouched
+
+
+@pytest.mark.parametrize(
+    ("left", "error", "why"),
+    [
+        (None, Refused, "has no artifact 'review'"),
+        (artifact(name="other"), Refused, "has no artifact 'review'"),
+        (artifact(size=review_artifact.LARGEST_ZIP + 1), Refused, "50,000,001 bytes"),
+        (artifact(number=None), Refused, "names no pull request"),
+        (artifact(number=8), Refused, "8 is not of mallory/fraud"),
+        (artifact(number=10**30), InputError, "404"),
+        (artifact(number=True), Refused, "not one of a review"),
+        (artifact(number=0), Refused, "not one of a review"),
+        ((RUN, "review", 6, b"no zip"), Refused, "no readable zip"),
+    ],
+)
+def test_what_a_fork_must_not_hand_over_is_refused(
+    fork: MemoryGitHub, left: tuple[int, str, int, bytes] | None, error: type[MainlineError], why: str
+) -> None:
+    fork.pulls[8] = {"number": 8, "state": "open", "head": {"sha": "a" * 40, "repo": OURS}, "user": PERSON}
+    if left:
+        fork.zips[4] = left
+    with pytest.raises(error, match=why):
+        flow.publish_fork()
+    assert fork.untouched
+    assert (fork.downloads == []) == (not left or left[1] != "review" or left[2] > review_artifact.LARGEST_ZIP)

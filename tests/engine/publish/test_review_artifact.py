@@ -1,0 +1,130 @@
+"""What a fork may hand over: everything but a plain, small report is refused, and nothing is unpacked."""
+
+from __future__ import annotations
+
+import io
+import json
+import tracemalloc
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.cli.errors import Refused
+from pipelines.publish import review_artifact
+
+GOOD = {
+    "reports/review/review.md": b"# fine",
+    "reports/review/review.json": json.dumps({"verdict": "pass", "pull_request": 7}).encode(),
+}
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return content.getvalue()
+
+
+def test_a_report_is_read_out_of_a_zip() -> None:
+    found = review_artifact.from_zip(zipped(GOOD))
+    assert (found.report, found.verdict, found.number, found.generated) == ("# fine", "pass", 7, {})
+
+
+def test_paths_that_climb_out_are_never_looked_at(tmp_path: Path) -> None:
+    evil = {"../../evil.sh": b"boo", "/etc/evil": b"boo", "dvc.lock": b"boo", "reports/metrics.json": b"{}"}
+    assert review_artifact.from_zip(zipped(GOOD | evil)).generated == {}
+    assert not (tmp_path.parent.parent / "evil.sh").exists()
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked() -> None:
+    bomb = zipped(GOOD | {"reports/review/review.md": b"0" * 200_000_000})
+    assert len(bomb) < review_artifact.LARGEST_ZIP
+    with pytest.raises(Refused, match="200,000,000 bytes"):
+        review_artifact.from_zip(bomb)
+
+
+def test_a_directory_that_lies_about_a_size_is_found_out_before_everything_is_unpacked() -> None:
+    content = zipped(GOOD | {"reports/review/review.md": b"0" * 100_000_000})
+    lying = content.replace((100_000_000).to_bytes(4, "little"), (10).to_bytes(4, "little"))
+    assert lying != content
+    tracemalloc.start()
+    try:
+        with pytest.raises(Refused, match="no readable zip: Bad CRC-32"):
+            review_artifact.from_zip(lying)
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"",
+        b"[]",
+        b"null",
+        b"{}",
+        b'{"verdict": "maybe"}',
+        b'{"verdict": "pass", "pull_request": "7; rm -rf /"}',
+        b'{"verdict": "pass", "pull_request": -1}',
+        b'{"verdict": "pass", "pull_request": true}',
+        b"\xff\xfe",
+    ],
+)
+def test_a_document_that_is_not_a_reviews_is_refused(document: bytes) -> None:
+    with pytest.raises(Refused):
+        review_artifact.from_zip(zipped(GOOD | {"reports/review/review.json": document}))
+
+
+def test_a_report_that_is_no_text_is_refused() -> None:
+    with pytest.raises(Refused):
+        review_artifact.from_zip(zipped(GOOD | {"reports/review/review.md": b"\xff\xfe\x00"}))
+
+
+@given(st.binary(max_size=400))
+def test_no_bytes_end_in_anything_but_a_report_or_a_refusal(content: bytes) -> None:
+    with pytest.raises(Refused):
+        review_artifact.from_zip(content)
+
+
+def write(folder: Path, files: dict[str, bytes]) -> Path:
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def test_only_generated_files_are_taken_from_a_folder(tmp_path: Path) -> None:
+    more = {
+        "dvc.lock": b"l",
+        "reports/metrics.json": b"m",
+        "reports/README.md": b"r",
+        "reports/review/review.html": b"h",
+        "models/model.onnx": b"x",
+        "params.yaml": b"p",
+        ".github/workflows/evil.yml": b"e",
+    }
+    found = review_artifact.from_folder(write(tmp_path, GOOD | more))
+    assert set(found.generated) == {"dvc.lock", "reports/metrics.json"}
+
+
+def test_a_link_in_the_folder_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, GOOD)
+    (tmp_path / "dvc.lock").symlink_to("/etc/passwd")
+    with pytest.raises(Refused, match="no plain file"):
+        review_artifact.from_folder(tmp_path)
+
+
+def test_a_folder_without_a_report_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="no report"):
+        review_artifact.from_folder(write(tmp_path, {"dvc.lock": b"l"}))
+
+
+def test_files_that_are_small_and_together_too_large_are_refused(tmp_path: Path) -> None:
+    many = {f"reports/{number}.json": b"0" * review_artifact.LARGEST_FILE for number in range(5)}
+    assert len(review_artifact.from_folder(write(tmp_path, GOOD | dict(list(many.items())[:4]))).generated) == 4
+    with pytest.raises(Refused, match="more than 10,000,000 bytes"):
+        review_artifact.from_folder(write(tmp_path, many))

@@ -1,0 +1,76 @@
+"""A repository of a few small files with a bare origin, in which tags of releases are made. Needs git."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from pipelines.release import tagging
+from pipelines.repository.git import git
+from pipelines.repository.tags import Annotation, Assignment, Number, Version
+
+CONTRACT = {
+    "task": "classification",
+    "model_name": "fraud",
+    "target": "is_fraud",
+    "candidate": "boosting",
+    "output": "probability",
+    "classes": ["0", "1"],
+    "threshold": 0.5,
+    "trained_until": 100,
+    "salt": None,
+    "inputs": [
+        {"name": "amount", "type": "number", "nullable": False, "min": 0.0, "max": 100.0},
+        {"name": "channel", "type": "category", "nullable": True, "allowed": ["chip", "online"]},
+    ],
+}
+
+
+def said(release: str, model: str = "m1", signature: str = "s1", digest: str = "a", **more: object) -> Annotation:
+    """What a tag may say; `digest` is repeated to its length."""
+    image = f"127.0.0.1:5000/fraud@sha256:{digest * 64}"
+    contract = json.dumps(more.pop("contract", CONTRACT))
+    return Annotation(
+        release=release * 12,
+        image=image,
+        model=model,
+        signature=signature,
+        contract=contract,
+        **more,
+    )
+
+
+def commit(name: str = "change") -> str:
+    """An empty commit on main, pushed."""
+    git("commit", "--quiet", "--allow-empty", "-m", name)
+    git("push", "--quiet", "origin", "main")
+    return git("rev-parse", "HEAD")
+
+
+def assign(version: Version, **more: object) -> Assignment:
+    """Put a version into production."""
+    update = {"contract": None, "version": version.tag, "main_commit": git("rev-parse", "HEAD"), **more}
+    return tagging.assign("fraud", tagging.next_counter("fraud"), version, version.said.model_copy(update=update))
+
+
+def register(release: str, number: Number, **more: object) -> Version:
+    """Register a version on a commit of its own."""
+    return tagging.register("fraud", number, commit(), said(release, **more))
+
+
+@pytest.fixture
+def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The repository, which is the current folder; `origin.git` lies beside it."""
+    for role in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{role}_NAME", "tests")
+        monkeypatch.setenv(f"GIT_{role}_EMAIL", "tests@example.invalid")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    git("init", "--quiet", "--bare", "--initial-branch=main", str(tmp_path / "origin.git"))
+    git("clone", "--quiet", str(tmp_path / "origin.git"), str(tmp_path / "main"))
+    monkeypatch.chdir(tmp_path / "main")
+    git("checkout", "--quiet", "-b", "main")
+    commit("first")
+    return tmp_path / "main"

@@ -1,0 +1,130 @@
+"""The reviewed bytes and no others, with the small problem's own cache, remotes and reproduction. Needs git and DVC."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import shutil
+import zipfile
+from collections.abc import Iterator
+from contextlib import chdir
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.cli.errors import InputError, Refused
+from pipelines.cli.progress import Progress
+from pipelines.release import fetch_model, target_commit
+from pipelines.repository import base_model
+from tests.engine.fixtures_repo import Repo
+
+OURS, BRANCH = 7, "change"
+
+
+class GitHub:
+    """The three calls that are needed, with artifacts by id."""
+
+    repository = "acme/fraud"
+
+    def __init__(self, artifacts: dict[int, bytes], **run: Any) -> None:
+        self.artifacts, self.asked = artifacts, list[int]()
+        self.run = {"head_branch": BRANCH, "head_repository_id": OURS} | run
+
+    def commit_pulls(self, sha: str) -> Iterator[dict[str, Any]]:
+        repository = {"full_name": "acme/fraud", "id": OURS}
+        yield {"number": 3, "merged_at": "2026-11-01", "head": {"ref": BRANCH, "repo": repository}}
+
+    def artifacts_named(self, name: str) -> Iterator[dict[str, Any]]:
+        for number, content in self.artifacts.items():
+            yield {"id": number, "size_in_bytes": len(content), "expired": False, "workflow_run": self.run}
+
+    def download_artifact(self, number: int, limit: int) -> bytes:
+        self.asked.append(number)
+        return self.artifacts[number]
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def reviewed(repo: Repo) -> dict[str, bytes]:
+    """The reviewed files by their paths."""
+    return {f"models/{name}": (repo.path / "models" / name).read_bytes() for name in ("model.onnx", "signature.json")}
+
+
+@pytest.fixture
+def lost(repo: Repo, reviewed: dict[str, bytes], tmp_path: Path) -> Repo:
+    """The clone without any model: an empty cache, and nothing in its work tree."""
+    (repo.path / ".dvc/config.local").write_text(f"[cache]\n    dir = {tmp_path / 'empty'}\n")
+    shutil.rmtree(repo.path / "models")
+    return repo
+
+
+def brought(repo: Repo, into: Path, github: GitHub | None = None) -> tuple[str, dict[str, str]]:
+    """Where the files of HEAD came from, and their md5s."""
+    with chdir(repo.path):
+        found = target_commit.of("HEAD")
+        how = fetch_model.models(found, into, github, Progress())
+    md5s = {f"models/{path.name}": hashlib.md5(path.read_bytes()).hexdigest() for path in into.iterdir()}
+    assert md5s == found.files
+    return how, md5s
+
+
+def test_they_come_from_the_cache(repo: Repo, tmp_path: Path) -> None:
+    assert brought(repo, tmp_path / "into")[0] == "DVC's cache"
+
+
+def test_they_come_from_the_remote(repo: Repo, lost: Repo, tmp_path: Path) -> None:
+    shutil.copytree(repo.cache / "files", tmp_path / "remote/files")
+    with (lost.path / ".dvc/config.local").open("a") as file:
+        file.write(f"[core]\n    remote = storage\n['remote \"storage\"']\n    url = {tmp_path / 'remote'}\n")
+    assert brought(lost, tmp_path / "into")[0] == "DVC's remote"
+
+
+def test_they_come_from_the_reviews_artifact_by_md5_whatever_newer_ones_hold(
+    lost: Repo, reviewed: dict[str, bytes], tmp_path: Path
+) -> None:
+    other = {name: content + b" " for name, content in reviewed.items()}
+    one = {"models/model.onnx": reviewed["models/model.onnx"]}
+    climbing = {f"../{name}": content for name, content in reviewed.items()}
+    github = GitHub({5: zipped(other), 4: zipped(one), 3: b"no zip", 2: zipped(climbing), 1: zipped(reviewed)})
+    assert brought(lost, tmp_path / "into", github)[0] == "the review of pull request 3"
+    assert github.asked == [5, 4, 3, 2, 1]
+    assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize("run", [{"head_branch": "other"}, {"head_repository_id": 8}])
+def test_artifacts_of_forks_and_other_branches_are_not_even_fetched(
+    lost: Repo, reviewed: dict[str, bytes], tmp_path: Path, run: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cannot(*_: object) -> None:
+        raise InputError("the rows are gone", "Bring them.")
+
+    monkeypatch.setattr(base_model, "reproduced", cannot)
+    github = GitHub({1: zipped(reviewed)}, **run)
+    with pytest.raises(Refused, match="no artifact of its review holds it .* the rows are gone"):
+        brought(lost, tmp_path / "into", github)
+    assert github.asked == []
+
+
+def test_what_is_nowhere_is_reproduced_with_the_same_md5(lost: Repo, tmp_path: Path) -> None:
+    assert brought(lost, tmp_path / "into")[0] == "reproducing it, with the same md5"
+
+
+def test_a_reproduced_model_of_another_md5_is_refused(lost: Repo, tmp_path: Path) -> None:
+    path = lost.path / "dvc.lock"
+    text = path.read_text()
+    found = re.search(r"path: models/model.onnx\n\s+hash: md5\n\s+md5: ([0-9a-f]{32})", text)
+    assert found
+    path.write_text(text.replace(found[1], "f" * 32))
+    lost.commit("A lock that nobody reproduced")
+    with chdir(lost.path), pytest.raises(Refused, match=f"has md5 {found[1]}, and the reviewed one has {'f' * 32}"):
+        fetch_model.models(target_commit.of("HEAD"), tmp_path / "into", None, Progress())
+    assert list((tmp_path / "into").iterdir()) == []

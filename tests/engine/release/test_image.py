@@ -1,0 +1,23 @@
+"""What goes into an image comes from git, not from the work tree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipelines.release import image
+from pipelines.repository.git import git
+from tests.engine.release.lines import commit
+from tests.engine.release.lines import line as line
+
+
+def test_the_files_of_a_commit_are_exported_as_they_are_in_git(line: Path, tmp_path: Path) -> None:
+    content = b"first\r\nsecond\n"
+    (line / "serving/inner").mkdir(parents=True)
+    (line / "serving/inner/one.py").write_bytes(content)
+    (line / "other.txt").write_text("not asked for")
+    git("add", "--all")
+    made = commit()
+    (line / "serving/inner/one.py").write_text("changed since")
+    image.export(made, ["serving"], tmp_path / "out")
+    files = {path.relative_to(tmp_path / "out"): path for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert {str(name): path.read_bytes() for name, path in files.items()} == {"serving/inner/one.py": content}

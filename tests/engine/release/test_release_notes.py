@@ -1,0 +1,88 @@
+"""The release note on GitHub, asked of emulate behind GitHub's own description. Needs `make workflow-tools` and git."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.cli.errors import InputError
+from pipelines.github.client import GitHub
+from pipelines.release import release_notes
+from pipelines.repository.tags import Assignment, Version
+from tests.engine.release.lines import assign, register, said
+from tests.engine.workflows.github_fake import REPOSITORY, TOKEN, GitHubFake, running
+
+
+@pytest.fixture(scope="module")
+def shared_fake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitHubFake]:
+    yield from running(tmp_path_factory.mktemp("github"))
+
+
+@pytest.fixture
+def fake(shared_fake: GitHubFake, line: Path) -> Iterator[GitHubFake]:
+    """GitHub with the repository of `line`."""
+    shared_fake.reset(line.parent / "origin.git")
+    yield shared_fake
+    assert shared_fake.invalid == []
+
+
+@pytest.fixture
+def released(fake: GitHubFake) -> tuple[Version, Assignment]:
+    version = register("a", (1, 0, 0))
+    return version, assign(version, pull_request=3, approved_by=("bob",))
+
+
+@pytest.fixture
+def github(fake: GitHubFake) -> GitHub:
+    return GitHub(REPOSITORY, TOKEN, fake.url)
+
+
+def notes(fake: GitHubFake) -> list[str]:
+    return [release["tag_name"] for release in fake.ask("GET", "/releases")]
+
+
+@pytest.mark.parametrize("bypassed", [True, False, None])
+def test_a_note_tells_of_a_merge_past_the_rules(bypassed: bool | None) -> None:
+    content = said("a", version="fraud@v1.0.0", main_commit="c" * 40, pull_request=3, bypassed=bypassed)
+    version = Version("fraud@v1.0.0", (1, 0, 0), "c" * 40, content)
+    note = release_notes.note(version, Assignment("fraud#production#1", 1, "c" * 40, datetime.now(UTC), content))
+    assert ("bypassed" in note) == bool(bypassed)
+
+
+def test_a_note_is_made_once(fake: GitHubFake, github: GitHub, released: tuple[Version, Assignment]) -> None:
+    address = release_notes.publish(github, *released)
+    assert address and release_notes.publish(github, *released) == address
+    assert notes(fake) == ["fraud@v1.0.0"]
+    assert "`bob`" in fake.ask("GET", "/releases/tags/fraud@v1.0.0")["body"]
+
+
+def test_of_two_runs_at_once_the_second_finds_the_note_of_the_first(
+    fake: GitHubFake, github: GitHub, released: tuple[Version, Assignment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = github.release
+    create = github.create_release
+    monkeypatch.setattr(github, "release", lambda tag: None)
+
+    def second(tag: str, title: str, body: str) -> Any:
+        create(tag, title, body)  # of the first run, between this one's look and its own note
+        monkeypatch.setattr(github, "release", looked)
+        return create(tag, title, body)
+
+    monkeypatch.setattr(github, "create_release", second)
+    assert release_notes.publish(github, *released).endswith("fraud@v1.0.0")
+    assert notes(fake) == ["fraud@v1.0.0"]
+
+
+def test_a_note_that_github_does_not_take_is_said(
+    fake: GitHubFake, github: GitHub, released: tuple[Version, Assignment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(tag: str, title: str, body: str) -> None:
+        raise InputError("GitHub: POST releases: 422 Validation Failed: body is too long", "")
+
+    monkeypatch.setattr(github, "create_release", refused)
+    with pytest.raises(InputError, match="too long"):
+        release_notes.publish(github, *released)

@@ -1,0 +1,165 @@
+"""What `release retention` lists: images by tags, objects by dvc.lock and by DVC's lists of folders. Needs git, DVC."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipelines.cli.errors import InputError
+from pipelines.config.params import Params, parse
+from pipelines.release import retention
+from pipelines.repository.dvc_remote import write_remote
+from pipelines.repository.git import git
+from tests.engine.fixtures_repo import PARAMS
+from tests.engine.release.lines import assign, register
+
+MODELS = ("models/model.onnx", "models/signature.json")
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content).hexdigest()
+
+
+def folder(store: Path, month: str) -> str:
+    """A folder of two files as DVC lists it, in its cache or a remote; its md5."""
+    entries = [
+        {"md5": md5(f"{name} {month}".encode()), "relpath": name} for name in ("a.parquet", f"{month}/b.parquet")
+    ]
+    return stored(store, json.dumps(entries).encode())
+
+
+def stored(store: Path, content: bytes, cut: int | None = None) -> str:
+    """Put the list of a folder into a store, `cut` after some bytes; the md5 of the whole."""
+    found = f"{md5(content)}.dir"
+    path = store / "files/md5" / found[:2] / found[2:]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content[:cut])
+    return found
+
+
+def lock(data: str, release: str, plots: str | None = None) -> None:
+    """Let the next commit have a dvc.lock; the model's bytes are the release's letter."""
+    outs = [{"path": path, "md5": md5(f"{release} {path}".encode())} for path in MODELS]
+    outs += [{"path": "reports/plots", "md5": plots}] if plots else []
+    stages = {"train": {"deps": [{"path": "data", "md5": data}], "outs": outs}}
+    Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}))
+    git("add", "dvc.lock")
+
+
+@pytest.fixture
+def cache(line: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The cache of the repository, which DVC knows now."""
+    git("config", "commit.gpgsign", "false")
+    (line / ".dvc").mkdir()
+    (line / ".dvc/config").write_text("[core]\n    analytics = false\n")
+    return line / ".dvc/cache"
+
+
+@pytest.fixture
+def params() -> Params:
+    """Settings that keep one version besides those of production."""
+    document = yaml.safe_load(PARAMS.read_text())
+    return parse(yaml.safe_dump(document | {"model_name": "fraud", "retention": {"keep_last": 1}}), "params.yaml")
+
+
+def objects(data: str, month: str, release: str) -> dict[str, list[str]]:
+    """What a release needs of DVC."""
+    named = {data: ["data"]} | {md5(f"{release} {path}".encode()): [path] for path in MODELS}
+    for name in ("a.parquet", f"{month}/b.parquet"):
+        named[md5(f"{name} {month}".encode())] = [f"data/{name}"]
+    return named
+
+
+def image(letter: str) -> str:
+    return f"127.0.0.1:5000/fraud@sha256:{letter * 64}"
+
+
+def test_all_that_was_in_production_and_the_last_versions_are_kept_down_to_the_files_of_data(
+    cache: Path, params: Params
+) -> None:
+    first, second, third = (folder(cache, month) for month in ("01", "02", "03"))
+    lock(first, "a")
+    assign(register("a", (1, 0, 0)))
+    lock(second, "b")
+    register("b", (1, 1, 0), digest="b")  # neither in production nor the last one
+    lock(third, "c")
+    register("c", (1, 2, 0), digest="c")
+    wanted = objects(first, "01", "a") | objects(third, "03", "c")
+    assert retention.kept(params) == {
+        "versions": ["fraud@v1.0.0", "fraud@v1.2.0"],
+        "images": [image("a"), image("c")],
+        "objects": dict(sorted(wanted.items())),
+        "unread": [],
+    }
+
+
+def test_what_git_holds_needs_no_object_of_dvc(cache: Path, params: Params) -> None:
+    data = folder(cache, "01")
+    lock(data, "a", md5(b"bars") + ".dir")
+    Path("reports/plots").mkdir(parents=True)
+    Path("reports/plots/bars.json").write_text("{}")
+    git("add", "reports")
+    assign(register("a", (1, 0, 0)))
+    kept = retention.kept(params)
+    assert (kept["objects"], kept["unread"]) == (dict(sorted(objects(data, "01", "a").items())), [])
+
+
+def test_the_list_of_a_folder_comes_from_the_remote_where_the_cache_lacks_it(
+    cache: Path, params: Params, tmp_path: Path
+) -> None:
+    data = folder(tmp_path / "remote", "01")
+    write_remote(Path(), str(tmp_path / "remote"))
+    lock(data, "a")
+    assign(register("a", (1, 0, 0)))
+    assert retention.kept(params)["objects"] == dict(sorted(objects(data, "01", "a").items()))
+
+
+@pytest.mark.parametrize(
+    ("content", "cut"),
+    [(b"[]", 0), (b'[{"md5": "1", "relpath": "a"}]', 9), (b"[1]", None), (b'[{"md5": "1"}]', None), (b"{", None)],
+)
+def test_a_folder_whose_list_cannot_be_read_stands_for_its_content_and_that_is_said(
+    cache: Path, params: Params, content: bytes, cut: int | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = stored(cache, content, cut)
+    lock(data, "a")
+    assign(register("a", (1, 0, 0)))
+    assert retention.show(params) == 0
+    out, err = capsys.readouterr()
+    kept = json.loads(out)
+    assert kept["unread"] == [data] and kept["objects"][data] == ["data"]
+    assert len(kept["objects"]) == 1 + len(MODELS)
+    assert data in err and "stands for all that is in it" in err
+
+
+def test_a_list_that_is_nowhere_or_whose_remote_is_out_of_reach_is_one_that_cannot_be_read(
+    cache: Path, params: Params, tmp_path: Path
+) -> None:
+    lock("e" * 32 + ".dir", "a")
+    assign(register("a", (1, 0, 0)))
+    assert retention.kept(params)["unread"] == ["e" * 32 + ".dir"]
+    for remote in (str(tmp_path / "nowhere"), "http://127.0.0.1:9/data"):
+        write_remote(Path(), remote)
+        assert retention.kept(params)["unread"] == ["e" * 32 + ".dir"]
+
+
+def test_a_commit_that_is_not_here_is_named_rather_than_passed_over(cache: Path, params: Params) -> None:
+    lock(folder(cache, "01"), "a")
+    version = register("a", (1, 0, 0))
+    missing = "d" * 40
+    assign(version, main_commit=missing)
+    with pytest.raises(InputError, match=missing) as error:
+        retention.kept(params)
+    assert "git fetch" in error.value.remedy
+
+
+def test_what_another_clone_released_is_kept_too(cache: Path, params: Params) -> None:
+    lock(folder(cache, "01"), "a")
+    assign(register("a", (1, 0, 0)))
+    for tag in git("tag").splitlines():
+        git("tag", "--delete", tag)
+    assert retention.kept(params)["versions"] == ["fraud@v1.0.0"]

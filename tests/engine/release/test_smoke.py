@@ -1,0 +1,111 @@
+"""What the smoke test refuses. The container is a folder with a model, the service a function; see test_release.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipelines.cli.errors import Refused
+from pipelines.config.params import parse
+from pipelines.release import smoke_test
+from pipelines.release.container import Container
+from pipelines.release.target_commit import Candidate
+from pipelines.repository.dvc import file_md5
+from pipelines.repository.git import git
+from tests.engine.fixtures_model import SMALL
+from tests.engine.release.lines import commit
+from tests.engine.release.lines import line as line
+from tests.engine.serving.asgi import tiny
+
+CASE = {"name": "half", "why": "a test", "row": {"a": 0.5}, "expect": {"at_most": 0.6}}
+
+
+@dataclass
+class Image:
+    """What an image holds and how its service answers; as reviewed, unless a test changes it."""
+
+    folder: Path
+    model: str
+    answer: float = 0.5
+
+    def copy_out(self, source: str, target: Path) -> None:
+        target.write_bytes((self.folder / Path(source).name).read_bytes())
+
+    def address(self) -> str:
+        return "http://service"
+
+    def remove(self) -> None:
+        pass
+
+
+@dataclass
+class Reviewed:
+    """A commit with a model and one critical case, and its image."""
+
+    image: Image
+    found: Candidate
+
+    def ask(self, **case: Any) -> None:
+        """Commit a critical case in place of the one that is there."""
+        path = Path("tests/critical/cases.yaml")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(yaml.safe_dump([CASE | case]))
+        git("add", "--all")
+        self.found = replace(self.found, commit=commit())
+
+    def smoke(self) -> None:
+        smoke_test.smoke("fraud@sha256:1", self.found)
+
+
+@pytest.fixture
+def reviewed(line: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reviewed:
+    """A model that answers with what it is asked, whose image is as it was reviewed."""
+    held = tmp_path / "image"
+    held.mkdir()
+    tiny(held, formula="Identity(a)", task="classification")
+    files = {f"models/{name}": file_md5(held / name) for name in ("model.onnx", "signature.json")}
+    image = Image(held, files["models/model.onnx"])
+    monkeypatch.setattr(smoke_test, "docker", lambda *_: "")
+    monkeypatch.setattr(Container, "run", lambda *_, **__: image)
+    monkeypatch.setattr(smoke_test, "wait", lambda *_, **__: True)
+    monkeypatch.setattr(smoke_test, "get", lambda _: {"model": image.model})
+    monkeypatch.setattr(smoke_test, "post", lambda *_: {"probability": image.answer})
+    made = Reviewed(image, Candidate("", "a" * 12, parse(SMALL, "params.yaml"), files))
+    made.ask()
+    return made
+
+
+def test_an_image_as_it_was_reviewed_passes(reviewed: Reviewed) -> None:
+    reviewed.smoke()
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "signature.json"])
+def test_another_file_than_the_reviewed_one_is_refused(reviewed: Reviewed, name: str) -> None:
+    path = reviewed.image.folder / name
+    path.write_bytes(path.read_bytes().replace(b"tiny", b"vast"))
+    with pytest.raises(Refused, match=f"models/{name} in the image"):
+        reviewed.smoke()
+
+
+def test_a_service_of_another_model_is_refused(reviewed: Reviewed) -> None:
+    reviewed.image.model = "0" * 32
+    with pytest.raises(Refused, match="0{32}"):
+        reviewed.smoke()
+
+
+def test_a_critical_case_that_fails_is_refused_where_it_must_pass(reviewed: Reviewed) -> None:
+    reviewed.ask(expect={"at_most": 0.4})
+    with pytest.raises(Refused, match="'half'"):
+        reviewed.smoke()
+    reviewed.ask(expect={"at_most": 0.4}, level="should")
+    reviewed.smoke()
+
+
+def test_a_service_that_answers_otherwise_than_the_file_is_refused(reviewed: Reviewed) -> None:
+    reviewed.image.answer = 0.50001
+    with pytest.raises(Refused, match="0.50001"):
+        reviewed.smoke()

@@ -1,0 +1,93 @@
+"""Git's origin as it is asked, and what is said where it cannot be. Needs git."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pipelines.cli.errors import Unreachable
+from pipelines.repository import origin
+from pipelines.repository.git import commit_of, git
+
+
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A clone with one commit on main, which its origin has too; the current folder."""
+    for role in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{role}_NAME", "tests")
+        monkeypatch.setenv(f"GIT_{role}_EMAIL", "tests@example.invalid")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.delenv("GITHUB_TOKEN", raising=False)
+    path = tmp_path / "clone"
+    git("init", "--quiet", "--bare", "--initial-branch=main", str(tmp_path / "origin.git"))
+    git("init", "--quiet", "--initial-branch=main", str(path))
+    monkeypatch.chdir(path)
+    git("remote", "add", "origin", str(tmp_path / "origin.git"))
+    git("commit", "--quiet", "--allow-empty", "-m", "one")
+    git("push", "--quiet", "origin", "main")
+    return path
+
+
+def test_a_branch_has_a_tip_there_or_none(clone: Path) -> None:
+    assert origin.tip("refs/heads/main") == git("rev-parse", "HEAD")
+    assert origin.tip("refs/heads/other") is None
+
+
+def test_a_commit_is_fetched_by_its_hash_and_brings_no_tag(clone: Path, tmp_path: Path) -> None:
+    git("clone", "--quiet", str(tmp_path / "origin.git"), str(tmp_path / "other"))
+    git("commit", "--quiet", "--allow-empty", "-m", "two", cwd=tmp_path / "other")
+    git("tag", "v2", cwd=tmp_path / "other")
+    git("push", "--quiet", "--tags", "origin", "main", cwd=tmp_path / "other")
+    commit = git("rev-parse", "HEAD", cwd=tmp_path / "other")
+    origin.fetch(commit)
+    assert commit_of(commit) == commit and git("tag") == ""
+
+
+def test_main_is_fetched_and_without_an_origin_there_is_none(clone: Path) -> None:
+    assert origin.main() == git("rev-parse", "HEAD") == git("rev-parse", "refs/remotes/origin/main")
+    git("remote", "remove", "origin")
+    assert origin.main() is None
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [lambda: origin.tip("refs/heads/main"), origin.main, lambda: origin.fetch("1" * 40)],
+    ids=["tip", "main", "fetch"],
+)
+def test_an_origin_that_is_gone_is_unreachable_with_what_git_says_and_what_to_do(clone: Path, ask) -> None:
+    shutil.rmtree(git("remote", "get-url", "origin"))
+    with pytest.raises(Unreachable, match="does not appear to be a git repository") as caught:
+        ask()
+    assert caught.value.remedy == "Mend the network or the rights to read origin, then run it again."
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://ann:hunter2@127.0.0.1:9/x.git",
+        "https://ann:hun/hunter2@127.0.0.1:9/x.git",
+        "https://127.0.0.1:9/x.git?token=hunter2",
+    ],
+)
+def test_a_secret_in_its_address_is_not_said(clone: Path, url: str) -> None:
+    git("remote", "set-url", "origin", url)
+    for ask in (lambda: origin.tip("refs/heads/main"), origin.main):
+        with pytest.raises(Unreachable, match="unable to access 'https://") as caught:
+            ask()
+        assert "hunter2" not in str(caught.value) + caught.value.remedy
+
+
+@pytest.mark.parametrize(("host", "sent"), [("github.com", True), ("elsewhere.example", False)])
+def test_the_token_is_sent_to_github_alone(clone: Path, monkeypatch: pytest.MonkeyPatch, host: str, sent: bool) -> None:
+    monkeypatch.setenv("GITHUB_TOKEN", "the-token")
+    monkeypatch.delenv("GITHUB_SERVER_URL", raising=False)
+    ask = ("config", "--get-urlmatch", "http.extraheader", f"https://{host}/acme/x.git")
+    if sent:
+        assert origin.call(*ask).startswith("AUTHORIZATION: basic ")
+    else:
+        with pytest.raises(subprocess.CalledProcessError):
+            origin.call(*ask)

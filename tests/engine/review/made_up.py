@@ -1,0 +1,58 @@
+"""Parameters and scored rows made up for the tests of the review's judgements."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import yaml
+
+from pipelines.config.params import parse
+from pipelines.review.compare import Compared
+from tests.engine.fixtures_model import SMALL, SmallModel
+
+
+def params(task: str = "classification", **sections: dict[str, Any]) -> Any:
+    """The small params.yaml of tests/engine/fixtures_model.py with changes, section by section."""
+    document = yaml.safe_load(SMALL)
+    if task == "regression":
+        document |= {"task": task, "selection": {"metric": "mae"}}
+        document["schema"] = {key: value for key, value in document["schema"].items() if key != "positive"}
+        document["schema"]["columns"]["returned"] = {"type": "number", "nullable": True}
+        document["gates"] |= {"headline": "mae", "floors": {"mae": 1.0}, "regression": {"mae": 0.1}}
+        document["slices"]["metric"] = "mae"
+    for name, changes in sections.items():
+        document[name] = {**document.get(name, {}), **changes}
+    return parse(yaml.safe_dump(document, sort_keys=False))
+
+
+def table(model: SmallModel) -> pa.Table:
+    """The rows of a small model with keys and labels, as data/ would hold them."""
+    columns = {name: pa.array(values, from_pandas=True) for name, values in model.raw.items()}
+    rows = np.arange(len(model.raw["price"]))
+    return pa.table({**columns, "order_id": rows.astype(str), "returned": rows % 3 == 0})
+
+
+def compared(
+    rows: int = 2000,
+    task: str = "classification",
+    skill: float = 1.0,
+    base_skill: float | None = 1.0,
+    seed: int = 1,
+    share: float = 0.3,
+    **columns: Any,
+) -> Compared:
+    """Rows with scores of two models. Skill is how much of the truth is in the score; equal skills, equal scores."""
+    draw = np.random.default_rng(seed)
+    truth, noise = draw.normal(size=rows), draw.normal(size=rows)
+    target = (truth > np.quantile(truth, 1 - share)).astype(float) if task == "classification" else truth
+
+    def scores(how_good: float) -> np.ndarray:
+        mixed = how_good * truth + noise * (1.2 - how_good)
+        return 1 / (1 + np.exp(-2 * (mixed - 1))) if task == "classification" else mixed
+
+    threshold = 0.5 if task == "classification" else None
+    base = None if base_skill is None else scores(base_skill)
+    arrow = pa.table({"row": np.arange(rows), **columns})
+    return Compared(task, arrow, target, scores(skill), threshold, base, threshold, left_out=0)

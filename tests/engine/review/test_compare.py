@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+import ibis
+import numpy as np
+import pytest
+
+from pipelines.metrics.table import names
+from pipelines.model.signature import Input, Signature
+from pipelines.review.compare import compare, metric_rows, not_comparable
+from tests.engine.review.made_up import compared, params
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_equal_models_differ_by_nothing_in_every_resample(task):
+    rows = metric_rows(compared(task=task), 100, 7)
+    assert [row.name for row in rows] == list(names(task))
+    assert {(row.delta, row.low, row.high) for row in rows} == {(0.0, 0.0, 0.0)}
+
+
+def test_a_better_model_has_its_whole_interval_on_the_better_side():
+    rows = {row.name: row for row in metric_rows(compared(skill=1.0, base_skill=0.5), 200, 7)}
+    assert rows["roc_auc"].low > 0 and not rows["roc_auc"].lower_is_better
+    assert rows["log_loss"].high < 0 and rows["log_loss"].lower_is_better
+    assert rows["roc_auc"].delta == pytest.approx(rows["roc_auc"].head - rows["roc_auc"].base)
+
+
+def test_the_interval_is_that_of_the_difference_on_the_same_rows():
+    # Two models that differ by a constant: each alone is uncertain, the difference is not.
+    found = compared(task="regression", rows=500)
+    target = found.target
+    noise = np.random.default_rng(5).exponential(3.0, len(target))
+    shifted = replace(found, head=target + noise, base=target + noise + 0.25)
+    row = next(row for row in metric_rows(shifted, 200, 7) if row.name == "mae")
+    assert (row.low, row.delta, row.high) == pytest.approx((-0.25, -0.25, -0.25), abs=1e-5)
+
+
+def test_equal_inputs_give_equal_intervals():
+    found = compared(skill=0.9)
+    assert metric_rows(found, 100, 7) == metric_rows(found, 100, 7)
+    assert metric_rows(found, 100, 7) != metric_rows(found, 100, 8)
+
+
+def test_without_a_base_there_is_no_difference():
+    rows = metric_rows(compared(base_skill=None), 100, 7)
+    assert all(row.base is row.delta is row.low is row.high is None for row in rows)
+    assert all(row.head is not None for row in rows)
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_without_rows_nothing_is_defined_and_nothing_breaks(task):
+    nothing = compared(task=task, rows=50).only(np.zeros(50, bool))
+    rows = metric_rows(nothing, 100, 7)
+    assert [row.name for row in rows] == list(names(task))
+    assert {row.head for row in rows} <= {None, 0.0}  # precision is 0 where nothing is flagged
+
+
+def test_a_metric_that_needs_a_positive_is_not_defined_without_one():
+    found = compared(rows=200)
+    rows = {row.name: row for row in metric_rows(replace(found, target=np.zeros(200)), 100, 7)}
+    assert rows["roc_auc"].head is rows["roc_auc"].low is None
+    assert rows["brier"].head is not None
+
+
+def signature(*inputs, trained_until="2026-03-01T00:00:00+00:00", split=None):
+    return Signature(
+        "orders", "classification", "returned", inputs, "probability", "boosting",
+        trained_until=trained_until, split=split,
+    )  # fmt: skip
+
+
+TABLE = {"price": "float64", "size": "string", "gift": "boolean", "items": "int64", "ordered_at": "timestamp"}
+
+
+def reason(*inputs, columns=TABLE, event_time="ordered_at", **fields):
+    return not_comparable(ibis.table(columns, name="rows"), signature(*inputs, **fields), event_time)
+
+
+def test_a_table_with_all_columns_of_the_base_is_comparable():
+    every = [Input("price", "number"), Input("size", "category"), Input("gift", "boolean")]
+    every += [Input("items", "integer"), Input("ordered_at", "timestamp")]
+    assert reason(*every) is None
+    assert reason(Input("items", "number"), Input("price", "integer"), Input("items", "boolean")) is None
+
+
+def test_a_column_that_the_base_needs_is_named_where_it_lacks_or_is_of_another_type():
+    assert reason(Input("price", "number"), Input("colour", "category")) == "not comparable: column colour"
+    assert reason(Input("size", "number")).startswith("not comparable: column size is string")
+    assert reason(Input("price", "category")).startswith("not comparable: column price is float64")
+    assert reason(Input("items", "timestamp")).startswith("not comparable: column items is int64")
+
+
+def test_a_base_whose_training_rows_cannot_be_told_from_the_others_is_not_comparable():
+    by_hash = {"by": "hash", "column": "order_id", "salt": "s", "test": 0.2, "validation": 0.2}
+    assert reason(Input("price", "number"), split=by_hash) == "not comparable: column order_id"
+    assert reason(Input("price", "number"), split={**by_hash, "column": "size"}) is None
+    assert "trained on" in reason(Input("price", "number"), event_time=None)
+    assert reason(Input("price", "number"), event_time=None, split={**by_hash, "column": "size"}) is None
+
+
+def test_rows_that_the_base_was_trained_on_are_left_out(logistic):
+    rows = 300
+    raw = {name: values[:rows].tolist() for name, values in logistic.raw.items()}
+    raw["order_id"] = [f"o{i:04}" for i in range(rows)]
+    raw["returned"] = (np.arange(rows) % 3 == 0).tolist()
+    table = ibis.memtable(raw)
+    split = {"by": "time", "column": "ordered_at", "matured": "2026-04-01T00:00:00+00:00",
+             "test_from": "2026-02-01T00:00:00+00:00", "validation_from": "2026-01-20T00:00:00+00:00"}  # fmt: skip
+    head, base = logistic.scorer(), logistic.scorer()
+    base.signature = replace(base.signature, trained_until="2026-03-01T00:00:00+00:00")
+    times = logistic.raw["ordered_at"][:rows]
+    test, kept = times >= np.datetime64("2026-02-01"), times >= np.datetime64("2026-03-01")
+
+    found = compare(table, params(), split, head, base)
+
+    assert 0 < kept.sum() < test.sum()
+    assert (len(found.target), found.left_out) == (kept.sum(), test.sum() - kept.sum())
+    assert min(found.arrow["ordered_at"].to_pylist()) >= datetime(2026, 3, 1)
+    assert np.array_equal(found.head, found.base)
+    assert len(compare(table, params(), split, head, None).target) == test.sum()

@@ -1,0 +1,64 @@
+"""What kind of review it is, and which gates then count."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.cli.files import write_json
+from pipelines.repository.base_model import Base
+from pipelines.review.judge import judge, kind_of
+from tests.engine.review.made_up import params, table
+
+
+@pytest.fixture
+def base(logistic, tmp_path, monkeypatch):
+    """A base with the model of the work tree, which is the current folder and has rows of January to March."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("models", "base", "reports", "data"):
+        (tmp_path / folder).mkdir()
+    for folder in ("models", "base"):
+        shutil.copy(logistic.model, tmp_path / folder)
+        signature = json.loads(logistic.signature.read_text())
+        signature["example"] = logistic.rows()[0] | {"ordered_at": "2026-01-05T10:00:00Z"}
+        write_json(tmp_path / folder / "signature.json", signature)
+    split = {"by": "time", "column": "ordered_at", "matured": "2026-04-01T00:00:00+00:00",
+             "test_from": "2026-02-01T00:00:00+00:00", "validation_from": "2026-01-20T00:00:00+00:00"}  # fmt: skip
+    write_json(tmp_path / "models/split.json", split)
+    write_json(tmp_path / "reports/candidates.json", {"candidates": {}, "winner": "logistic"})
+    write_json(tmp_path / "reports/importance.json", {})
+    pq.write_table(table(logistic), tmp_path / "data/orders.parquet")
+    return Base("b" * 40, tmp_path / "base", "cache", "1" * 32, "1" * 32)
+
+
+def trained_until(base, moment):
+    path = base.folder / "signature.json"
+    write_json(path, {**json.loads(path.read_text()), "trained_until": moment})
+
+
+@pytest.mark.parametrize("key", ["model_name", "task", "target"])
+def test_another_model_name_task_or_target_has_nothing_to_compare_with(base, key):
+    signature = json.loads(base.signature.read_text())
+    assert kind_of(params(), base, "2" * 32, None) == ("comparison", "")
+    write_json(base.signature, {**signature, key: "another"})
+    kind, note = kind_of(params(), base, "2" * 32, None)
+    assert kind == "new line" and f"{key} 'another'" in note
+
+
+def test_a_registered_release_is_a_restore_unless_the_base_has_the_same_model(base):
+    assert kind_of(params(), base, "2" * 32, "orders@v1.0.0")[0] == "restore"
+    assert kind_of(params(), base, base.md5, "orders@v1.0.0")[0] == "comparison"
+    assert kind_of(params(), None, "2" * 32, "orders@v1.0.0")[0] == "new line"
+
+
+def test_a_base_that_was_trained_on_every_test_row_fails_a_gate_of_its_own(base):
+    lax = params(gates={"floors": {}, "regression": {}, "scoring_time_ratio": 50.0})
+    judged = judge(lax, base, "comparison")
+    assert (judged["rows"] > 0, [gate for gate in judged["gates"] if not gate.passed]) == (True, [])
+    trained_until(base, "2026-04-01T00:00:00+00:00")
+    judged = judge(lax, base, "comparison")
+    assert judged["rows"] == 0
+    assert [(gate.name, gate.blocks) for gate in judged["gates"] if not gate.passed] == [("comparable", True)]

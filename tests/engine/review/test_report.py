@@ -1,0 +1,390 @@
+"""The report's texts: what the first screen says, what nobody can inject, and what never grows too large."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from pipelines.cli.errors import Unreachable
+from pipelines.review import report
+from pipelines.review.findings import Findings, Gate, MetricRow
+from tests.engine.review import samples
+
+GITHUB = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+# What GitHub would link, mention or replace in finished HTML, outside code.
+LINKED = re.compile(r"@\w|#\w|://|www\.|gh-\d|:[\w+-]+:", re.IGNORECASE)
+OWN_TAGS = {
+    "<details>",
+    "<details open>",
+    "</details>",
+    "<b>",
+    "</b>",
+    "<code>",
+    "</code>",
+    "<span>",
+    "</span>",
+    "<br>",
+}
+GAP = "\u200b"
+
+everything = pytest.mark.parametrize("findings", [make() for make in samples.ALL.values()], ids=list(samples.ALL))
+nasty = st.text(st.sampled_from("ab1 |`\\*_[](){}<>&#@:/.!$~^-+=\n\t\"'%\u202e\u200bé𝕏") | st.characters(), max_size=40)
+nastier = st.lists(
+    st.sampled_from(
+        ["@octocat", "#1", "GH-1", "<b>", "</details>", "<!--", "http://a.b", "www.a.b", "a@b.c", "![x](y)"]
+    )
+    | st.sampled_from(["[x](y)", "**", "__", "~~", "``", "```", "|", "\\|", "\\", "&lt;", "&#35;", "\n\n", "- ", "1. "])
+    | st.sampled_from([":tada:", "$x$", "---", "> ", "# ", "\x0c", "\ud800", "{{ 1 }}", "{% raw %}", "x"]),
+    max_size=8,
+).map("".join)
+texts = nasty | nastier
+
+
+def inline(markdown: str) -> list[Token]:
+    """The inline tokens of a text that is one paragraph, however it is wrapped."""
+    children = [token.children or [] for token in GITHUB.parse(markdown) if token.type == "inline"]
+    return [child for some in children for child in some]
+
+
+def read(tokens: list[Token]) -> str:
+    """What a reader sees."""
+    assert all(token.type in ("text", "text_special", "html_inline", "code_inline") for token in tokens), tokens
+    tags = [token.content for token in tokens if token.type == "html_inline"]
+    assert set(tags) <= {"<span>", "</span>", "<code>", "</code>"}
+    shown = [token.content for token in tokens if token.type != "html_inline"]
+    return "".join(shown).replace(GAP, "")
+
+
+class Page(HTMLParser):
+    """A page's tags with their attributes, and its text without the style sheet."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.style = ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "link", "br", "wbr"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open[-1:] == ["style"]:
+            self.style += data
+        else:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return "".join(self.words)
+
+
+@given(texts)
+def test_an_escaped_text_reads_as_it_is_in_a_paragraph_a_list_and_a_cell(text: str) -> None:
+    escaped, wanted = report.escape(text), report.clean(text)
+    assert read(inline(f"before {escaped} after")) == " ".join(f"before {wanted} after".split(" "))
+    assert read(inline(f"- {escaped}")) == wanted
+    rows = GITHUB.render(f"| a | b |\n|---|---|\n| {escaped} | {report.code(text)} |\n")
+    assert (rows.count("<th>"), rows.count("<td>")) == (2, 2)
+    assert len([token for token in GITHUB.parse(f"> - {escaped}") if token.level == 0]) == 2
+
+
+@given(texts)
+def test_nothing_in_a_text_is_linked_mentioned_or_replaced_by_github(text: str) -> None:
+    shown = [token.content for token in inline(f"before {report.escape(text)} after") if token.type.startswith("text")]
+    assert not LINKED.search("".join(shown))
+
+
+@given(texts)
+def test_a_code_span_survives_every_text_in_a_cell(text: str) -> None:
+    html = GITHUB.render(f"| a |\n|---|\n| {report.code(text)} |\n")
+    cell = Page(html.encode("utf-8", "replace").decode())
+    wanted = report.shorten(text, 80) or "(empty)"
+    assert cell.text.strip().removeprefix("a").strip().replace(GAP, "") == wanted
+    assert [tag for tag, _ in cell.tags if tag == "td"] == ["td"]
+    if wanted != "(empty)":
+        assert [tag for tag, _ in cell.tags].count("code") == 1
+
+
+@given(texts)
+@settings(max_examples=25, deadline=None)
+def test_a_whole_comment_holds_no_tag_link_or_table_that_a_text_brought(text: str) -> None:
+    check_comment(report.markdown(samples.hostile(text, many=2)))
+
+
+@given(texts)
+@settings(max_examples=25, deadline=None)
+def test_a_whole_page_holds_no_tag_or_attribute_that_a_text_brought(text: str) -> None:
+    harmless, page = Page(report.page(samples.hostile("x", 2))), Page(report.page(samples.hostile(text, 2)))
+    assert {tag for tag, _ in page.tags} <= {tag for tag, _ in harmless.tags} | {"title", "wbr", "p"}
+    allowed = {name for _, attributes in harmless.tags for name in attributes}
+    assert {name for _, attributes in page.tags for name in attributes} <= allowed
+
+
+def check_comment(comment: str) -> None:
+    prose = re.sub(r"```mermaid\n.*?\n```", "", comment, flags=re.DOTALL)
+    for token in GITHUB.parse(prose):
+        assert token.type not in ("fence", "code_block")
+        for child in token.children or []:
+            assert child.type != "image"
+            assert child.type != "link_open" or child.attrs["href"] == "#user-content-gates"
+            assert child.type != "text" or not LINKED.search(child.content.replace("https://", "://"))
+        if token.type in ("html_block", "inline"):
+            tags = re.findall(r"<[^>\n]*>", "".join(t.content for t in token.children or [token] if "html" in t.type))
+            assert {tag for tag in tags if "summary" not in tag} <= OWN_TAGS | {'<a name="gates">', "</a>"}
+    for table in re.findall(r"(?:^\|.*\n)+", prose, flags=re.MULTILINE):
+        assert len({line.count("|") for line in table.splitlines()}) == 1
+    assert prose.count("<details") == prose.count("</details>") == prose.count("<summary>")
+
+
+@everything
+def test_every_comment_keeps_its_shape(findings: Findings) -> None:
+    check_comment(report.markdown(findings))
+
+
+@everything
+def test_both_texts_are_the_same_every_time_and_hold_no_time(findings: Findings) -> None:
+    assert report.markdown(findings) == report.markdown(findings)
+    assert report.page(findings) == report.page(findings)
+    assert not re.search(r"\b20\d\d-\d\d-\d\d", report.markdown(findings) + report.page(findings))
+
+
+@pytest.mark.parametrize("text", ["𝕏|`@#<" * 4000, "𝕏" * 4000, "&" * 9000, "a b " * 5000, "_"])
+def test_a_comment_stays_below_sixty_thousand_bytes_whatever_the_model(text: str) -> None:
+    comment = report.markdown(samples.hostile(text, many=400))
+    assert len(comment.encode()) <= 60_000
+    assert "the review fails" in comment.split("\n", 1)[0]
+    assert "**Why it fails** (400 of 400 gates)" in comment
+    assert "more in review.html" in comment
+    check_comment(comment)
+
+
+def test_a_comment_that_was_cut_says_so() -> None:
+    comment = report.markdown(samples.hostile("𝕏|`@#<" * 4000, many=400))
+    assert comment.rstrip().endswith("all of it is in review.html._")
+    assert "all of it is in review.html" not in report.markdown(samples.failing())
+
+
+@pytest.mark.parametrize("render", [report.markdown, lambda f: Page(report.page(f)).text])
+class TestTheFirstScreen:
+    def first(self, text: str) -> str:
+        return text[: text.index("\nMetrics") if "\nMetrics" in text else text.index("### ")]
+
+    def test_says_that_it_passes_and_that_it_is_better_by_how_much(self, render) -> None:
+        said = self.first(render(samples.passing()))
+        assert "he review passes" in said
+        assert "All 30 gates hold" in said
+        assert "Better." in said
+        sentence = "Average precision rises from 0.7612 to 0.7810, by +0.0198 (95 % interval +0.0081 to +0.0308)"
+        assert sentence in said
+        assert "51,880 test rows" in said
+
+    def test_says_that_it_fails_and_why_with_every_kind_of_reason(self, render) -> None:
+        said = self.first(render(samples.failing()))
+        assert "he review fails" in said
+        assert "Worse." in said
+        for reason in ("regression average_precision", "slice merchant_category=airline", "critical: gift cards"):
+            assert reason in said
+        assert said.count("over its whole interval") == 6  # eight reasons are shown, the others counted
+        assert "4 more" in said
+
+    def test_shows_notes_below_the_verdict(self, render) -> None:
+        said = render(samples.failing())
+        assert said.index("review fails", 40 if said.startswith("fraud:") else 0) < said.index(
+            "data/ differs from data.dvc"
+        )
+
+    def test_of_a_restore_says_that_the_comparison_is_not_judged(self, render) -> None:
+        said = self.first(render(samples.restore()))
+        assert "Restore." in said
+        assert "shown, not judged" in said
+        assert "he review passes" in said
+        assert said.count("which was released before") == 1
+
+    def test_of_rows_at_fault_shows_the_faults_and_no_metric(self, render) -> None:
+        said = render(samples.faulty())
+        assert "The rows have 4 faults, so no model was scored." in said
+        assert "giftcards" in said
+        assert "95 %" not in said
+
+
+def test_the_first_line_of_a_new_line_says_that_there_is_nothing_to_compare_with() -> None:
+    first = report.markdown(samples.new_line()).split("\n", 1)[0]
+    assert first.startswith("**New line.**")
+    assert "only absolute gates count" in first
+    bare = report.markdown(replace(samples.new_line(), notes=("Another note.",)))
+    assert bare.startswith("**New line.** There is nothing to compare with: only absolute gates count.\n")
+    assert "Another note." in bare
+
+
+def test_failures_come_first_in_every_table() -> None:
+    for text in (report.markdown(samples.failing()), Page(report.page(samples.failing())).text):
+        for start, failure, success in (
+            ("Critical cases", "gift cards at night", "groceries by chip"),
+            ("Slices by" if "Slices by" in text else "<b>Slices</b>", "merchant_category=travel", "channel=chip"),
+            (
+                "All gates\n" if "All gates\n" in text else "<b>All gates</b>",
+                "rapid small payments",
+                "floor average_precision",
+            ),
+        ):
+            part = text[text.index(start) :]
+            assert part.index(failure) < part.index(success), start
+
+
+def test_a_regression_speaks_of_nothing_that_belongs_to_a_classification() -> None:
+    found = replace(samples.regression(), threshold=(0.5, 0.5))
+    for text in (report.markdown(found), report.page(found)):
+        for word in ("probability", "threshold", "decision", "calibration", "fairness", "positive", "recall"):
+            assert word not in text.lower(), word
+
+
+@everything
+def test_a_page_asks_nothing_from_the_network_and_runs_nothing(findings: Findings) -> None:
+    page = Page(report.page(findings))
+    assert not page.open
+    assert not {tag for tag, _ in page.tags} & {"script", "img", "iframe", "object", "embed", "form", "image", "use"}
+    for tag, attributes in page.tags:
+        assert not [
+            name for name in attributes if name.startswith("on") or name in ("style", "src", "srcset", "action")
+        ]
+        target = attributes.get("href") or "#"
+        assert re.fullmatch(r"#\w+|#|data:,|[\w.-]+\.html", target), (tag, target)
+    (policy,) = [a["content"] or "" for _, a in page.tags if a.get("http-equiv") == "Content-Security-Policy"]
+    digest = base64.b64encode(hashlib.sha256(page.style.encode()).digest()).decode()
+    assert policy.startswith(f"default-src 'none'; style-src 'sha256-{digest}'")
+    assert "unsafe" not in policy
+    assert "url(" not in page.style and "@import" not in page.style
+
+
+@everything
+def test_a_page_can_be_read_by_a_screen_reader(findings: Findings) -> None:
+    page = Page(report.page(findings))
+    ids = [a["id"] for _, a in page.tags if "id" in a]
+    assert len(ids) == len(set(ids))
+    assert {a["aria-labelledby"] for _, a in page.tags if "aria-labelledby" in a} <= set(ids)
+    assert {(a["href"] or "")[1:] for t, a in page.tags if t == "a" and (a["href"] or "").startswith("#")} <= set(ids)
+    levels = [int(tag[1]) for tag, _ in page.tags if tag in ("h1", "h2", "h3")]
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in zip([0, *levels], levels, strict=False))
+    assert all(a.get("scope") in ("col", "row") for tag, a in page.tags if tag == "th")
+    assert all(a.get("role") == "img" and a.get("aria-label") for tag, a in page.tags if tag == "svg")
+
+
+def luminance(colour: str) -> float:
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_texts_have_the_contrast_that_wcag_asks(scheme: int) -> None:
+    style = Page(report.page(samples.passing())).style
+    colours = dict(
+        re.findall(
+            r"--([\w-]+): (#[0-9a-f]{6});", style.split("@media (prefers-color-scheme: dark)")[scheme].split("* {")[0]
+        )
+    )
+    pairs = [(text, back) for text in ("text", "muted", "head", "good", "bad", "even") for back in ("page", "card")]
+    pairs += [
+        ("good", "good-soft"),
+        ("bad", "bad-soft"),
+        ("note", "note-soft"),
+        ("text", "soft"),
+        ("muted", "note-soft"),
+    ]
+    for text, back in pairs:
+        light, dark = sorted((luminance(colours[text]), luminance(colours[back])), reverse=True)
+        assert (light + 0.05) / (dark + 0.05) >= 4.5, (text, back)
+
+
+def test_an_evidently_page_beside_the_report_is_linked_and_anything_else_is_not() -> None:
+    failing = samples.failing()
+    assert failing.data is not None
+    assert 'href="data.html"' in report.page(failing)
+    for said in ("//evil.example/data.html", "javascript:x.html", "no page, see data.html"):
+        page = Page(report.page(replace(failing, data=replace(failing.data, evidently=said))))
+        assert all((a["href"] or "").startswith("#") for tag, a in page.tags if tag == "a")
+
+
+def test_a_model_that_is_not_the_one_that_its_lock_names_is_shown_with_both() -> None:
+    found = samples.passing()
+    found = replace(found, base=replace(found.base, named="f" * 32))
+    for text in (report.markdown(found), report.page(found)):
+        assert "f" * 32 in text
+        assert samples.BASE_MODEL in text
+
+
+@pytest.mark.parametrize(
+    ("row", "lead"),
+    [
+        (MetricRow("roc_auc", 0.97, 0.98, 0.01, 0.005, 0.015), "Better"),
+        (MetricRow("roc_auc", 0.98, 0.97, -0.01, -0.015, -0.005), "Worse"),
+        (MetricRow("mae", 20.0, 18.0, -2.0, -3.0, -1.0, True), "Better"),
+        (MetricRow("mae", 18.0, 20.0, 2.0, 1.0, 3.0, True), "Worse"),
+        (MetricRow("f1", 0.7, 0.69, -0.01, -0.03, 0.01), "No clear difference"),
+        (MetricRow("f1", 0.7, 0.7, 0.0, 0.0, 0.0), "Equal"),
+        (MetricRow("f1", None, 0.7), "Not comparable"),
+        (MetricRow("f1", 0.7, 0.6, -0.1), "Not comparable"),
+        (MetricRow("f1", 0.7, None), "Not measured"),
+    ],
+)
+def test_the_headline_follows_from_the_interval_and_from_which_way_is_better(row: MetricRow, lead: str) -> None:
+    assert report.headline(replace(samples.passing(), headline=row.name, metrics=(row,)))[0] == lead
+
+
+def test_no_reason_hides_behind_many_of_another() -> None:
+    gates = [Gate(f"{group}{i}", group, False, None, None, "") for group, i in ("a1", "a2", "a3", "b1", "c1", "c2")]
+    assert [gate.name for gate in report.one_of_each_first(gates)] == ["a1", "b1", "c1", "a2", "c2", "a3"]
+
+
+def test_a_number_that_is_not_defined_is_a_dash_and_a_small_difference_is_neither_zero_nor_without_its_sign() -> None:
+    assert {report.number(value) for value in (None, math.nan, math.inf)} == {"—"}
+    assert float(report.signed(-0.00003, 0.781).replace("−", "-")) == -0.00003
+    assert report.signed(0.0198, 0.781).startswith("+")
+
+
+def test_the_word_for_a_shift_follows_its_size() -> None:
+    assert [report.shift_word(value) for value in (0.02, 0.1, 0.3)] == ["little", "some", "large"]
+
+
+def test_three_files_are_written_and_nothing_else(tmp_path: Path) -> None:
+    report.write(samples.failing(), tmp_path / "review")
+    assert sorted(path.name for path in (tmp_path / "review").iterdir()) == ["review.html", "review.json", "review.md"]
+    document = json.loads((tmp_path / "review" / "review.json").read_text())
+    assert document["verdict"] == "fail"
+    assert document["metrics"][0]["name"] == "average_precision"
+
+
+def test_hostile_text_can_be_written_as_utf_8(tmp_path: Path) -> None:
+    report.write(samples.hostile(), tmp_path)
+    assert json.loads((tmp_path / "review.json").read_text())["name"] == samples.HOSTILE
+
+
+def test_a_folder_that_cannot_be_written_is_said_and_nothing_is_left(tmp_path: Path) -> None:
+    (tmp_path / "review").write_text("a file")
+    with pytest.raises(Unreachable, match="cannot be written"):
+        report.write(samples.passing(), tmp_path / "review")
+    assert [path.name for path in tmp_path.iterdir()] == ["review"]

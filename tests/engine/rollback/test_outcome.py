@@ -1,0 +1,109 @@
+"""What a rollback pushes, puts on GitHub and ends with. The review is a Makefile of a few lines.
+
+Needs git and make.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from pipelines.github import comment
+from pipelines.github.client import GitHub
+from pipelines.repository import origin
+from pipelines.repository.git import git
+from pipelines.repository.release_id import release_id
+from pipelines.rollback import flow
+from tests.engine.fixtures_repo import Done
+from tests.engine.in_process import verb
+from tests.engine.release.lines import line as line
+from tests.engine.release.test_flow import World
+from tests.engine.release.test_flow import live as live
+from tests.engine.release.test_flow import world as world
+
+pytestmark = pytest.mark.repository
+REVIEW = """review:
+	@mkdir -p reports/review && echo report > reports/review/review.md
+	@echo '{"verdict": "$(VERDICT)"}' > reports/review/review.json && [ $(VERDICT) = pass ]
+"""
+
+
+@dataclass
+class FakeGitHub:
+    """A repository with the pull request 7."""
+
+    checked: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def open_pulls(self, branch: str) -> Any:
+        return iter([{"number": 7}])
+
+    def checks(self, sha: str) -> Any:
+        return iter([])
+
+    def create_check(self, sha: str, name: str, conclusion: str, *_: str) -> None:
+        self.checked.append((sha, name, conclusion))
+
+    def dispatch(self, workflow: str, branch: str) -> None:
+        pass
+
+
+@pytest.fixture
+def two(live: World) -> World:
+    """A world in which `m2` followed `m1` into production."""
+    (live.clone / "Makefile").write_text(REVIEW)
+    (live.clone / ".gitignore").write_text("/reports/review/\n")
+    live.commit("Review without a pipeline")
+    live.put("m2")
+    live.release()
+    return live
+
+
+def rollback(world: World, verdict: str = "pass", **environment: str) -> Done:
+    """`python -m pipelines rollback` with a review of that verdict."""
+    return verb(world.clone, "rollback", VERDICT=verdict, TO="", **environment)
+
+
+def pushed(world: World) -> list[str]:
+    """Commits of the rollback's branches on origin."""
+    return [line.split()[0] for line in git("ls-remote", "origin", "refs/heads/rollback/*").splitlines()]
+
+
+@pytest.mark.parametrize(("verdict", "code", "conclusion"), [("pass", 0, "success"), ("fail", 1, "failure")])
+def test_exit_code_and_check_are_those_of_the_review(
+    two: World, monkeypatch: pytest.MonkeyPatch, verdict: str, code: int, conclusion: str
+) -> None:
+    github, posted = FakeGitHub(), []
+    monkeypatch.setattr(GitHub, "from_environment", lambda: github)
+    monkeypatch.setattr(comment, "post", lambda *given: posted.append(given[1:4]))
+    done = rollback(two, verdict, GITHUB_TOKEN="secret")
+    assert done.code == code, done.out
+    (head,) = pushed(two)
+    assert github.checked == [(head, "review", conclusion)]
+    assert posted == [(7, head, "report\n")]
+    assert release_id(head) == release_id("main^")
+
+
+def test_reverts_that_give_another_release_are_not_reviewed(two: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flow, "revert", lambda commits: None)
+    done = rollback(two)
+    assert done.code == 1, done.out
+    assert not (two.clone / "reports/review").exists()
+    assert pushed(two) == []
+
+
+def test_a_branch_that_somebody_pushes_meanwhile_is_not_overwritten(
+    two: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs, tip = git("rev-parse", "main^"), origin.tip
+
+    def push_after(ref: str) -> str | None:
+        known = tip(ref)
+        git("push", "--quiet", "origin", f"{theirs}:{ref}")
+        return known
+
+    monkeypatch.setattr(origin, "tip", push_after)
+    done = rollback(two)
+    assert done.code == 3, done.out
+    assert pushed(two) == [theirs]

@@ -1,0 +1,139 @@
+"""Which merges a rollback reverts, and how, in a repository of a few small files. Needs git."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pipelines.cli.errors import InputError, Refused
+from pipelines.repository.git import git
+from pipelines.repository.release_id import release_id
+from pipelines.rollback.revert import revert, since
+
+PARAMS = "release: fraud\ngates: {headline: roc_auc}\nserving: {max_batch_rows: 100}\n"
+
+
+def lock(model: str, code: str = "c0") -> str:
+    """A dvc.lock in which the model's md5 and the code's stand far apart, as in a real one."""
+    filler = "".join(f"  filler{i}:\n    outs: []\n" for i in range(5))
+    return (
+        f"schema: '2.0'\nstages:\n  split:\n    deps:\n    - {{path: split.py, md5: {code}}}\n{filler}"
+        f"  export:\n    outs:\n    - {{path: models/model.onnx, md5: {model}}}\n"
+        "    - {path: models/signature.json, md5: s}\n"
+    )
+
+
+@pytest.fixture(autouse=True)
+def first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The first commit on main, of model m1; the repository is the current folder."""
+    monkeypatch.chdir(tmp_path)
+    for role in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{role}_NAME", "tests")
+        monkeypatch.setenv(f"GIT_{role}_EMAIL", "tests@example.invalid")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    git("init", "--quiet", "--initial-branch=main")
+    return squash({"dvc.lock": lock("m1"), "params.yaml": PARAMS, "README.md": "read\n"})
+
+
+def squash(changes: dict[str, str], title: str = "change") -> str:
+    """A squashed pull request."""
+    for name, text in changes.items():
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(text)
+    git("add", "--all")
+    git("commit", "--quiet", "-m", title)
+    return git("rev-parse", "HEAD")
+
+
+def merge(changes: dict[str, str], title: str = "a merge") -> str:
+    """A pull request that was merged by a merge commit, of two commits."""
+    git("checkout", "--quiet", "-b", "branch")
+    squash({"notes.md": git("rev-parse", "main")})
+    squash(changes)
+    git("checkout", "--quiet", "main")
+    git("merge", "--quiet", "--no-ff", "-m", title, "branch")
+    git("branch", "--quiet", "-D", "branch")
+    return git("rev-parse", "HEAD")
+
+
+def roll_back(to: str) -> str:
+    """Revert on a branch; the release it ends with."""
+    git("checkout", "--quiet", "-B", "rollback", "main")
+    revert(since(to, "main"))
+    return release_id("HEAD")
+
+
+@pytest.mark.parametrize("kind", [squash, merge])
+def test_one_merge_is_reverted(first: str, kind) -> None:
+    kind({"dvc.lock": lock("m2")})
+    assert roll_back(first) == release_id(first)
+    assert git("rev-list", "--count", "main..HEAD") == "1"
+
+
+@pytest.mark.parametrize("kinds", [(squash, squash, squash), (merge, merge, merge), (squash, merge, squash)])
+def test_several_merges_are_reverted_and_documentation_between_them_stays(first: str, kinds) -> None:
+    for number, kind in enumerate(kinds):
+        kind({"dvc.lock": lock(f"n{number}")})
+        squash({"README.md": f"read {number}\n"}, "docs alone")
+    assert roll_back(first) == release_id(first)
+    assert git("rev-list", "--count", "main..HEAD") == "3"
+    assert Path("README.md").read_text() == "read 2\n"
+
+
+def test_a_revert_is_reverted_by_another_one(first: str) -> None:
+    better = squash({"dvc.lock": lock("m2")})
+    git("revert", "--no-edit", better)
+    assert roll_back(better) == release_id(better)
+    assert git("log", "-1", "--format=%s").startswith(("Reapply", 'Revert "Revert'))
+
+
+def test_code_that_changed_the_lock_alone_is_reverted_too(first: str) -> None:
+    squash({"dvc.lock": lock("m1", code="c1"), "pipelines/x.py": "x = 1\n"})
+    squash({"dvc.lock": lock("m2", code="c1")})
+    roll_back(first)
+    assert git("diff", "--name-only", first) == ""
+
+
+def test_other_data_is_reverted_although_no_model_of_it_was_committed_yet(first: str) -> None:
+    changed = squash({"data.dvc": "outs: []\n"})
+    assert [commit.sha for commit in since(first, "main")] == [changed]
+
+
+def test_a_change_of_the_gates_stays(first: str) -> None:
+    squash({"dvc.lock": lock("m2")})
+    squash({"params.yaml": PARAMS.replace("roc_auc", "f1")})
+    assert roll_back(first) == release_id(first)
+    assert "f1" in Path("params.yaml").read_text()
+
+
+def test_the_service_and_its_settings_are_reverted(first: str) -> None:
+    squash({"serving/service.py": "x = 1\n"})
+    squash({"params.yaml": PARAMS.replace("100", "200")})
+    squash({"requirements/serving.txt": "numpy==2\n"})
+    assert roll_back(first) == release_id(first)
+    assert git("rev-list", "--count", "main..HEAD") == "3"
+
+
+def test_a_conflict_lists_all_commits_and_leaves_nothing_half_done(first: str) -> None:
+    one = squash({"dvc.lock": lock("m2"), "README.md": "one\n"}, "tune the forest")
+    squash({"README.md": "two\n"}, "docs alone")
+    two = squash({"dvc.lock": lock("m3")}, "tune the trees")
+    with pytest.raises(Refused, match="README.md") as caught:
+        roll_back(first)
+    listed = [line.strip() for line in str(caught.value).splitlines()[1:]]
+    assert listed == [f"{two[:10]} tune the trees", f"{one[:10]} tune the forest  <- here"]
+    assert git("status", "--porcelain") == ""
+    assert not Path(".git/REVERT_HEAD").exists()
+
+
+def test_a_release_of_another_history_is_named(first: str) -> None:
+    git("checkout", "--quiet", "--orphan", "elsewhere")
+    elsewhere = squash({"README.md": "else\n"})
+    with pytest.raises(InputError, match="not in the history of main"):
+        since(elsewhere, "main")
+
+
+def test_nothing_was_merged_since_the_newest(first: str) -> None:
+    assert since(first, "main") == []

@@ -1,0 +1,174 @@
+"""The service as a process of its own, for tests over HTTP."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from prometheus_client.parser import text_string_to_metric_families
+
+ROOT = Path(__file__).parents[3]
+RELEASE = "0123456789ab"
+LIMITS = {"release": RELEASE, "max_batch_rows": 100, "max_body_mb": 1.0, "timeout_seconds": 20.0}
+_PATIENCE = 60  # seconds until a process that hangs is given up
+
+
+class Answer(NamedTuple):
+    """What came back; `body` is decoded where it is JSON."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+
+
+def ask(connection: http.client.HTTPConnection, method: str, path: str, body: Any = None, **headers: str) -> Answer:
+    """Send a request; what is not bytes is sent as JSON. In the names of headers an underscore is a dash."""
+    raw = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    connection.request(method, path, raw, named if raw is None else {"content-type": "application/json", **named})
+    answer = connection.getresponse()
+    given = {name.lower(): value for name, value in answer.getheaders()}
+    content: Any = answer.read()
+    if given.get("content-type") == "application/json" and content:
+        content = json.loads(content)
+    return Answer(answer.status, given, content)
+
+
+@dataclass
+class Service:
+    """A service that runs.
+
+    Attributes:
+        folder: its working folder, in which the prediction log and `stderr` are.
+    """
+
+    process: subprocess.Popen[bytes]
+    port: int
+    folder: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def connect(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=_PATIENCE)
+
+    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
+        connection = self.connect()
+        try:
+            return ask(connection, method, path, body, **headers)
+        finally:
+            connection.close()
+
+    def counters(self) -> dict[tuple[str, ...], float]:
+        """The samples of /metrics, by name and values of the labels."""
+        families = text_string_to_metric_families(self.ask("GET", "/metrics").body.decode())
+        samples = (sample for family in families for sample in family.samples)
+        return {(sample.name, *sample.labels.values()): sample.value for sample in samples}
+
+    def stop(self) -> int:
+        """Ask it to end, and its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(_PATIENCE)
+
+    def log(self) -> pa.Table:
+        """The prediction log, which is whole once the service has ended."""
+        return pq.read_table(self.folder / "predictions", partitioning="hive")
+
+    def stderr(self) -> str:
+        return (self.folder / "stderr").read_text()
+
+
+def environment(folder: Path, models: Path, limits: Any = LIMITS, **more: str) -> dict[str, str]:
+    """The environment of a service whose serving.json holds `limits`."""
+    serving_json = folder / "serving.json"
+    serving_json.write_text(limits if isinstance(limits, str) else json.dumps(limits))
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "PREDICTION_LOG"))}
+    own = {
+        "SERVING_JSON": str(serving_json),
+        "MODEL_FOLDER": str(models),
+        "PYTHONPATH": str(ROOT),
+        "HOST": "127.0.0.1",
+        "OMP_NUM_THREADS": "1",
+        "BENTOML_HOME": str(folder / "bentoml"),
+    }
+    return {**inherited, **own, **more}
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def module_command() -> list[str]:
+    return [sys.executable, "-m", "serving"]
+
+
+def bentoml_command() -> list[str]:
+    return [sys.executable, "-m", "bentoml"]
+
+
+@contextmanager
+def serve(
+    folder: Path, models: Path, limits: Any = LIMITS, command: list[str] | None = None, **more: str
+) -> Iterator[Service]:
+    """A service that is ready; it has ended after the block."""
+    port = free_port()
+    named = [part.replace("PORT", str(port)) for part in command or module_command()]
+    with (folder / "stderr").open("wb") as stderr:
+        process = subprocess.Popen(
+            named,
+            cwd=folder,
+            env=environment(folder, models, limits, PORT=str(port), **more),
+            stdout=stderr,
+            stderr=stderr,
+            start_new_session=True,
+        )
+    service = Service(process, port, folder)
+    try:
+        _wait_until_ready(service)
+        yield service
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(_PATIENCE)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                raise
+
+
+def refusal(folder: Path, models: Path, limits: Any = LIMITS, **more: str) -> tuple[int, str]:
+    """The exit code and stderr of a service that must not start."""
+    env = environment(folder, models, limits, **{"PORT": str(free_port()), **more})
+    ended = subprocess.run(
+        module_command(), cwd=folder, env=env, capture_output=True, text=True, timeout=_PATIENCE, check=False
+    )
+    return ended.returncode, ended.stderr
+
+
+def _wait_until_ready(service: Service) -> None:
+    until = time.monotonic() + _PATIENCE
+    while time.monotonic() < until and service.process.poll() is None:
+        try:
+            if service.ask("GET", "/readyz").status == 200:
+                return
+        except OSError:
+            pass
+        time.sleep(0.05)
+    raise AssertionError(f"the service is not ready: {service.stderr()}")

@@ -1,0 +1,168 @@
+"""The rules of one value, against those of the scorer that judged the model."""
+
+import json
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.model import encoding
+from pipelines.model.encoding import to_epoch
+from pipelines.model.row_checks import check_value
+from pipelines.model.signature import Input
+from serving import fields
+from serving.fields import MAX_NUMBER, UnfitError, encoder, fault, shown
+from serving.signature import Field
+from serving.times import MAX_EPOCH
+from tests.engine.serving.samples import ANYTHING, FIELDS, is_odd_time
+
+PRICE = Field("price", "number", min=0, max=1000)
+ITEMS = Field("items", "integer", min=1, max=50)
+SIZE = Field("size", "category", allowed=("S", "M"))
+SHOP = Field("shop", "category", nullable=True)
+GIFT = Field("gift", "boolean", nullable=True)
+AT = Field("at", "timestamp")
+BARE = Field("bare", "number", nullable=True)
+ALL = [PRICE, ITEMS, SIZE, SHOP, GIFT, AT, BARE]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        (PRICE, 0, 0.0),
+        (PRICE, 1000.0, 1000.0),
+        (ITEMS, 3.0, 3.0),
+        (SIZE, "M", "M"),
+        (SHOP, "café", "café"),
+        (SHOP, "", ""),
+        (SHOP, None, ""),
+        (GIFT, True, 1.0),
+        (GIFT, 0, 0.0),
+        (GIFT, 1.0, 1.0),
+        (AT, "1970-01-02", 86_400),
+        (AT, "1970-01-01T01:00:00+01:00", 0),
+        (AT, 1.9, 1),
+        (AT, -0.5, -1),
+        (AT, 1 - MAX_EPOCH, 1 - MAX_EPOCH),
+        (BARE, MAX_NUMBER, MAX_NUMBER),
+        (BARE, -MAX_NUMBER, -MAX_NUMBER),
+    ],
+)
+def test_a_value_that_fits_is_what_the_graph_takes(field, value, expected):
+    encoded = encoder(field)(value)
+    assert encoded == expected and type(encoded) is type(expected)
+
+
+def test_a_number_that_is_missing_is_nan():
+    for field in (GIFT, BARE):
+        for value in (None, ""):
+            assert math.isnan(encoder(field)(value))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        (PRICE, None),
+        (PRICE, ""),
+        (PRICE, -0.01),
+        (PRICE, 1000.01),
+        (PRICE, "12.5"),
+        (PRICE, True),
+        (PRICE, [1]),
+        (PRICE, {}),
+        (PRICE, 10**400),
+        (PRICE, math.inf),  # 1e999 of JSON
+        (BARE, 1e39),
+        (BARE, math.nextafter(MAX_NUMBER, math.inf)),
+        (BARE, -math.inf),
+        (ITEMS, 3.5),
+        (ITEMS, 0),
+        (ITEMS, False),
+        (SIZE, "L"),
+        (SIZE, None),
+        (SIZE, ["S"]),
+        (SIZE, 1),
+        (SHOP, "web\0"),
+        (SHOP, "\ud800"),
+        (SHOP, 1),
+        (SHOP, {}),
+        (GIFT, 2),
+        (GIFT, "true"),
+        (GIFT, []),
+        (AT, None),
+        (AT, ""),
+        (AT, True),
+        (AT, MAX_EPOCH),
+        (AT, -MAX_EPOCH),
+        (AT, math.inf),
+        (AT, 10**400),
+        (AT, "noon"),
+        (AT, "2026-02-30"),
+        (AT, "１９７０-01-01"),
+        (AT, "\ud800"),
+        (AT, [0]),
+    ],
+)
+def test_a_value_that_does_not_fit_is_refused_with_what_was_expected(field, value):
+    with pytest.raises(UnfitError):
+        encoder(field)(value)
+    found = fault(field, value)
+    assert found.field == field.name and f"expected {field.expects()}" in found.reason
+    assert len(found.reason) < 250 and found.reason.isprintable()
+
+
+def same(field):
+    return Input(field.name, field.type, field.nullable, field.min, field.max, field.allowed, field.sensitive)
+
+
+ANY_VALUE = ANYTHING | st.just(math.inf) | st.one_of(list(FIELDS.values()))
+
+
+@settings(max_examples=250, deadline=None)
+@given(st.sampled_from(ALL), ANY_VALUE)
+def test_the_scorer_accepts_the_same_values(field, value):
+    """But for the texts of times. Private names of the scorer, since a row of one field has no model."""
+    rejected = check_value(same(field), value)
+    try:
+        encoded = encoder(field)(value)
+    except UnfitError:
+        assert rejected is not None or (field.type == "timestamp" and is_odd_time(value))
+        return
+    assert rejected is None
+    if field.type == "timestamp":
+        assert encoded == to_epoch(value)
+
+
+def test_the_limits_are_those_of_the_scorer():
+    assert (encoding.MAX_EPOCH, encoding.MAX_NUMBER) == (MAX_EPOCH, MAX_NUMBER)
+    assert fields.limits(PRICE) == (0, 1000)
+    assert fields.limits(BARE) == (-MAX_NUMBER, MAX_NUMBER)
+    assert fields.limits(Field("wide", "number", min=-1e300, max=1e300)) == (-MAX_NUMBER, MAX_NUMBER)
+
+
+@given(ANYTHING)
+def test_a_refusal_never_holds_a_sensitive_value(value):
+    secret = Field("secret", "number", sensitive=True)
+    shows_nothing = {fault(secret, other).reason for other in (0, None)}
+    assert fault(secret, value).reason in shows_nothing
+
+
+@given(ANYTHING)
+def test_any_value_can_be_shown_in_an_answer(value):
+    text = shown(value)
+    assert len(text.encode()) < 1000
+    assert json.loads(json.dumps(text)) == text
+
+
+def test_an_array_or_an_object_is_named_and_not_shown():
+    """To write ten megabytes of it out, for sixty characters, would take as long as to read them."""
+    deep: list = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert (shown(deep), shown([]), shown({"a": deep})) == ("an array", "an array", "an object")
+
+
+def test_a_value_too_large_to_show_is_only_said_to_be():
+    assert shown(10**5000) == "a value that cannot be shown"
+    assert shown("x" * 1000) == repr("x" * 60)

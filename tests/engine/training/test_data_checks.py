@@ -1,0 +1,108 @@
+"""Every fault of a table is found, counted, shown with at most five masked examples, and all of them at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import ibis
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from examples.fraud.simulator import simulate
+from pipelines.config.params import load
+from pipelines.training.data_checks import MASK, Fault, find_faults
+from tests.engine import fixtures_repo
+
+PARAMS = load(fixtures_repo.PARAMS)
+NOW = datetime(2027, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def clean() -> pa.Table:
+    small = PARAMS.ingest.model_copy(update={"payments": 6_000, "customers": 300, "merchants": 200, "fraud_rate": 0.05})
+    return simulate(small)
+
+
+def faults(table: pa.Table, now: datetime = NOW) -> list[Fault]:
+    return find_faults(ibis.memtable(table), PARAMS, len(table), now)
+
+
+def replace(table: pa.Table, name: str, values: Any, kind: pa.DataType | None = None) -> pa.Table:
+    return table.set_column(table.schema.get_field_index(name), name, pa.array(values, kind or table[name].type))
+
+
+def some(table: pa.Table, name: str, value: Any, rows: int = 7) -> pa.Table:
+    return replace(table, name, [value] * rows + table[name].to_pylist()[rows:])
+
+
+def test_clean_rows_have_no_fault(clean: pa.Table) -> None:
+    assert faults(clean) == []
+
+
+CASES: list[tuple[str, str, Callable[[pa.Table], pa.Table], int | None]] = [
+    ("amount", "range", lambda t: some(t, "amount", 60_000.0), 7),
+    ("amount", "missing", lambda t: some(t, "amount", None), 7),
+    ("amount", "not finite", lambda t: some(t, "amount", float("nan")), 7),
+    ("channel", "value", lambda t: some(t, "channel", "carrier pigeon"), 7),
+    ("payment_id", "duplicate", lambda t: some(t, "payment_id", "p00000100"), 7),
+    ("paid_at", "future", lambda t: some(t, "paid_at", datetime(2031, 1, 1)), 7),
+    ("labelled_at", "future", lambda t: some(t, "labelled_at", datetime(2020, 1, 1)), 7),
+    ("amount", "type", lambda t: replace(t, "amount", t["amount"].cast(pa.string()).to_pylist(), pa.string()), None),
+    ("channel", "column missing", lambda t: t.drop(["channel"]), None),
+    ("surprise", "column unknown", lambda t: t.append_column("surprise", pa.array([1] * len(t))), None),
+    ("usual_amount", "too much missing", lambda t: some(t, "usual_amount", None, 3_000), None),
+    ("channel", "collapsed", lambda t: replace(t, "channel", ["chip"] * len(t)), None),
+    ("channel", "empty category", lambda t: t.filter(pc.not_equal(t["channel"], "stripe")), None),
+    ("is_fraud", "class missing", lambda t: replace(t, "is_fraud", [0] * len(t)), None),
+    (
+        "usual_amount",
+        "leak",
+        lambda t: replace(t, "usual_amount", [float(v or 0) + 1 for v in t["is_fraud"].to_pylist()]),
+        None,
+    ),
+]
+
+
+@pytest.mark.parametrize(("column", "kind", "spoil", "rows"), CASES, ids=[f"{c[0]}: {c[1]}" for c in CASES])
+def test_a_fault_is_named_by_column_and_kind_and_counted(
+    clean: pa.Table, column: str, kind: str, spoil: Callable[[pa.Table], pa.Table], rows: int | None
+) -> None:
+    found = {(fault.column, fault.kind): fault for fault in faults(spoil(clean))}
+    assert (column, kind) in found
+    fault = found[column, kind]
+    if rows is not None:
+        assert fault.rows in (rows, rows - 1)  # of equal keys one is the first
+        assert len(fault.examples) <= 5
+
+
+def test_all_faults_come_in_one_report(clean: pa.Table) -> None:
+    spoiled = some(some(some(clean, "amount", -1.0), "channel", "x"), "payments_1h", -5)
+    assert {(f.column, f.kind) for f in faults(spoiled)} == {
+        ("amount", "range"),
+        ("channel", "value"),
+        ("payments_1h", "range"),
+    }
+
+
+def test_examples_are_the_smallest_keys_and_sensitive_values_are_masked(clean: pa.Table) -> None:
+    (fault,) = faults(some(clean, "age_group", "secret"))
+    assert len(fault.examples) == 5
+    assert {example["age_group"] for example in fault.examples} == {MASK}
+    assert "secret" not in str(fault.to_json())
+    names = [example["payment_id"] for example in fault.examples]
+    assert names == sorted(names)
+
+
+def test_too_few_rows_and_none_at_all_are_said(clean: pa.Table) -> None:
+    assert any(fault.kind == "rows" for fault in faults(clean.slice(0, 20)))
+    assert [fault.kind for fault in faults(clean.slice(0, 0))] == ["rows"]
+
+
+def test_a_feature_that_merely_helps_is_no_leak(clean: pa.Table) -> None:
+    fraud = np.array([v or 0 for v in clean["is_fraud"].to_pylist()])
+    noisy = np.random.default_rng(1).random(len(fraud)) + 0.6 * fraud
+    assert faults(replace(clean, "usual_amount", noisy.round(2))) == []

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipelines.cli.errors import InputError
+from pipelines.config.candidates import Candidate
+from pipelines.training import estimators
+
+
+def candidate(path, before=(), **params):
+    steps = [{"estimator": step} for step in before]
+    return Candidate.model_validate({"estimator": path, "params": params, "before": tuple(steps)}, strict=False)
+
+
+def refused(chosen):
+    with pytest.raises(InputError) as error:
+        estimators.build("mine", chosen)
+    assert "candidates.mine" in error.value.remedy
+    return str(error.value)
+
+
+def test_random_state_is_required_wherever_there_is_one():
+    said = refused(candidate("sklearn.ensemble.RandomForestClassifier", n_estimators=3))
+    assert said.startswith("candidates.mine.params: random_state is required")
+    said = refused(candidate("sklearn.ensemble.RandomForestClassifier", random_state=None))
+    assert "random_state is required" in said
+    sampled = candidate("sklearn.naive_bayes.GaussianNB", before=["sklearn.preprocessing.QuantileTransformer"])
+    assert refused(sampled).startswith("candidates.mine.before.0.params: random_state is required")
+    assert estimators.build("mine", candidate("sklearn.naive_bayes.GaussianNB"))
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("sklearn.ensemble.RandomForrest", "cannot be imported"),
+        ("sklearn.nothing.RandomForestClassifier", "cannot be imported"),
+        ("sklearn.metrics.roc_auc_score", "is not a scikit-learn estimator"),
+        ("collections.Counter", "is not a scikit-learn estimator"),
+    ],
+)
+def test_an_import_path_that_is_wrong_is_refused_by_its_place(path, says):
+    said = refused(candidate(path))
+    assert said.startswith("candidates.mine.estimator: ") and path in said and says in said
+
+
+def test_a_parameter_that_the_estimator_has_not_is_refused_by_its_name():
+    said = refused(candidate("sklearn.linear_model.LogisticRegression", c=1.0, random_state=7))
+    assert said == "candidates.mine.params: sklearn.linear_model.LogisticRegression has no c"
+
+
+def fitted(small, chosen):
+    features = small.graph.transform(small.encoded)
+    target = (np.arange(len(features)) % 2).astype(float)
+    return estimators.fit("mine", chosen, np.nan_to_num(features), target)
+
+
+def test_rows_or_values_that_scikit_learn_refuses_are_said_by_the_candidates_name(logistic):
+    target = (np.arange(400) % 2).astype(float)
+    matrix = logistic.graph.transform(logistic.encoded)
+    with pytest.raises(InputError, match=r"candidates\.mine: .*LogisticRegression cannot be fitted: .*NaN") as error:
+        estimators.fit("mine", candidate("sklearn.linear_model.LogisticRegression", random_state=7), matrix, target)
+    assert "SimpleImputer" in error.value.remedy
+    with pytest.raises(InputError, match="cannot be fitted"):
+        fitted(logistic, candidate("sklearn.linear_model.LogisticRegression", C=-1.0, random_state=7))
+
+
+@pytest.mark.parametrize(
+    ("path", "params", "task", "says"),
+    [
+        ("sklearn.svm.LinearSVC", {"random_state": 7}, "classification", "gives no probabilities"),
+        ("sklearn.linear_model.RidgeClassifier", {"random_state": 7}, "classification", "gives no probabilities"),
+        ("sklearn.linear_model.Ridge", {"random_state": 7}, "classification", "gives no probabilities"),
+        ("sklearn.naive_bayes.GaussianNB", {}, "regression", "is no regressor"),
+        ("sklearn.linear_model.RidgeClassifier", {"random_state": 7}, "regression", "is no regressor"),
+        ("sklearn.dummy.DummyClassifier", {"random_state": 7}, "classification", "cannot be exported to ONNX"),
+        ("sklearn.dummy.DummyRegressor", {}, "regression", "cannot be exported to ONNX"),
+    ],
+)
+def test_what_cannot_be_exported_is_refused_by_name_with_what_to_use_instead(logistic, path, params, task, says):
+    chosen = candidate(path, **params)
+    with pytest.raises(InputError) as error:
+        estimators.to_graph("mine", chosen, fitted(logistic, chosen), logistic.graph, task)
+    assert str(error.value).startswith(f"candidates.mine: {path} ") and says in str(error.value)
+    assert "HistGradientBoosting" in error.value.remedy

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import ibis
+import pytest
+
+from pipelines.training.leakage import leak_scores
+from tests.engine.training.conftest import REGRESSION, orders, small_params
+
+
+def scores(returned: Sequence[Any], price: Sequence[float], without: set[str] | None = None, **changes: Any) -> Any:
+    table = ibis.memtable(orders([0.0] * len(returned), returned, price))
+    return leak_scores(table, small_params(**changes), {"items"} if without is None else without)
+
+
+def test_the_score_is_the_auc_of_the_shares_of_an_inputs_values() -> None:
+    # Shares of returned orders: 1/1 at price 3, 1/2 at 2, 0/2 at 1. Of the 2 x 3 pairs one is tied and none is wrong.
+    assert scores([True, True, False, False, False], [3, 2, 2, 1, 1]) == {"price": pytest.approx(5.5 / 6)}
+    # The order of the values does not matter, only that they tell the classes apart.
+    assert scores([True, False, False, True], [1, 2, 2, 3]) == {"price": 1.0}
+
+
+def test_rows_without_a_label_hide_no_leak() -> None:
+    assert scores([True, False] + [None] * 8, [2, 1] + [2] * 4 + [1] * 4) == {"price": 1.0}
+
+
+def test_of_a_regression_it_is_the_share_of_the_variance_that_the_means_explain() -> None:
+    # Means 1 and 4; squares about the overall mean of 2.5: 9 between, and 1 + 1 + 1 + 1 within.
+    assert scores([0.0, 2, 3, 5, None], [1, 1, 2, 2, 2], **REGRESSION) == {"price": pytest.approx(9 / 13)}
+
+
+def test_inputs_that_are_known_to_be_broken_are_left_out() -> None:
+    assert set(scores([True, False], [2, 1], set())) == {"price", "items"}
+    assert scores([True, False], [2, 1], {"price", "items"}) == {}

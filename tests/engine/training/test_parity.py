@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from pipelines.cli.errors import InputError
+from pipelines.config.candidates import Candidate
+from pipelines.config.params import parse
+from pipelines.model import features
+from pipelines.model.encoding import encode
+from pipelines.model.inputs import inputs_of
+from pipelines.training import estimators, parity
+from tests.engine.fixtures_model import SMALL, raw_columns
+
+PARAMS = parse(SMALL)
+IMPUTER = {"estimator": "sklearn.impute.SimpleImputer", "params": {"strategy": "median", "keep_empty_features": True}}
+SCALER = {"estimator": "sklearn.preprocessing.StandardScaler"}
+TREES = {
+    "sklearn.ensemble.RandomForestClassifier": {"n_estimators": 10, "random_state": 7},
+    "sklearn.ensemble.ExtraTreesClassifier": {"n_estimators": 10, "random_state": 7},
+    "sklearn.ensemble.BaggingClassifier": {"random_state": 7},
+    "sklearn.tree.DecisionTreeClassifier": {"random_state": 7},
+}
+BOOSTING = "sklearn.ensemble.HistGradientBoostingClassifier"
+BOOSTED = {"max_iter": 20, "random_state": 7}
+LOGISTIC = "sklearn.linear_model.LogisticRegression"
+CALIBRATED = "sklearn.calibration.CalibratedClassifierCV"
+
+
+def check(path, *before, rows=400, missing=None, task="classification", **params):
+    """Fit, convert and compare; only the first `missing` rows lack values, if it is given."""
+    raw = raw_columns(rows)
+    encoded = {item.name: encode(item, raw[item.name]) for item in inputs_of(PARAMS)}
+    if missing is not None:
+        for name in ("usual_price", "gift"):
+            encoded[name] = np.nan_to_num(encoded[name], nan=1.0)
+            encoded[name][:missing] = np.nan
+    graph = features.graph(PARAMS, features.vocabulary_of(PARAMS, encoded))
+    matrix = graph.transform(encoded)
+    target = 0.01 * raw["price"] + (raw["size"] != raw["usual_size"]) - 1
+    target = target + np.random.default_rng(1).normal(0, 0.7, rows)
+    if task == "classification":
+        target = (target > 0).astype(float)
+    candidate = Candidate.model_validate({"estimator": path, "params": params, "before": before}, strict=False)
+    chosen = PARAMS.model_copy(update={"candidates": {"mine": candidate}, "task": task})
+    fitted = estimators.fit("mine", candidate, matrix, target)
+    model = estimators.to_graph("mine", candidate, fitted, graph, task)
+    parity.check(chosen, "mine", fitted, model, graph, SimpleNamespace(inputs=encoded, target=target), matrix)
+
+
+def refused(*arguments, **keywords):
+    with pytest.raises(InputError) as error:
+        check(*arguments, **keywords)
+    assert error.value.code == 2 and "candidates.mine" in error.value.remedy
+    return error.value
+
+
+@pytest.mark.parametrize("path", TREES)
+@pytest.mark.parametrize("missing", [5, 0])  # in 5 of 4,000 rows, and in requests alone
+def test_trees_that_take_missing_values_themselves_are_refused_and_accepted_behind_an_imputer(path, missing):
+    error = refused(path, rows=4000, missing=missing, **TREES[path])
+    assert path in str(error) and "100% of these rows have a missing value" in str(error)
+    assert "SimpleImputer" in error.remedy
+    check(path, IMPUTER, rows=4000, missing=missing, **TREES[path])
+
+
+def test_boosting_on_categories_is_refused_and_accepted_on_one_hot_features():
+    error = refused(BOOSTING, categorical_features=[3, 4, 5], **BOOSTED)
+    assert BOOSTING in str(error) and "categorical_features" in error.remedy
+    check(BOOSTING, **BOOSTED)
+
+
+def test_isotonic_calibration_is_refused_and_sigmoid_accepted():
+    error = refused(CALIBRATED, IMPUTER, SCALER, method="isotonic")
+    assert CALIBRATED in str(error) and "sigmoid" in error.remedy
+    check(CALIBRATED, IMPUTER, SCALER, method="sigmoid")
+
+
+def test_rows_on_a_threshold_are_allowed_while_they_are_few(monkeypatch):
+    check(BOOSTING, SCALER, rows=4000, **BOOSTED)
+    error = refused(BOOSTING, SCALER, rows=400, **BOOSTED)
+    assert "StandardScaler" in error.remedy
+    monkeypatch.setattr(parity, "ON_THRESHOLD", 0.0)
+    assert "4,000 training rows differ" in str(refused(BOOSTING, SCALER, rows=4000, **BOOSTED))
+
+
+def test_an_estimator_that_cannot_take_what_the_schema_allows_is_refused():
+    error = refused(LOGISTIC, SCALER, missing=0, random_state=7)
+    assert "the schema allows" in str(error) and "SimpleImputer" in error.remedy
+    check(LOGISTIC, IMPUTER, SCALER, missing=0, random_state=7)
+
+
+def test_a_regression_is_compared_in_the_spread_of_its_target():
+    forest, trees = "sklearn.ensemble.RandomForestRegressor", {"n_estimators": 10, "random_state": 7}
+    assert forest in str(refused(forest, task="regression", **trees))
+    check(forest, IMPUTER, task="regression", **trees)
+    check("sklearn.linear_model.Ridge", IMPUTER, task="regression", random_state=7)
+
+
+def test_a_graph_that_answers_nothing_is_refused(monkeypatch):
+    monkeypatch.setattr(parity, "_run", lambda _, columns: np.full(len(columns["price"]), np.nan))
+    assert "100.00% of 400" in str(refused(BOOSTING, **BOOSTED))
+
+
+def test_a_sample_of_many_rows_holds_missing_values_rare_categories_and_ends(monkeypatch):
+    monkeypatch.setattr(parity, "ROWS", 200)
+    raw = raw_columns(4000)
+    raw["price"][1234], raw["price"][2345] = 1000.0, 0.0
+    raw["usual_price"] = np.nan_to_num(raw["usual_price"], nan=1.0)
+    raw["usual_price"][777] = np.nan
+    raw["shop"][3333] = "pier"
+    inputs = inputs_of(PARAMS)
+    encoded = {item.name: encode(item, raw[item.name]) for item in inputs}
+    matrix = features.graph(PARAMS, features.vocabulary_of(PARAMS, encoded)).transform(encoded)
+    sample = parity._sample(inputs, encoded, matrix)
+    assert len(sample["price"]) < 400
+    assert sample["price"].max() == 1000 and sample["price"].min() == 0
+    assert np.isnan(sample["usual_price"]).sum() == 1 and "pier" in sample["shop"]

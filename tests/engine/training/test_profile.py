@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import ibis
+import numpy as np
+import pyarrow as pa
+
+from pipelines.model.signature import Input
+from pipelines.tables.binning import BINS, count_bins
+from pipelines.training.profile import profile
+
+INPUTS = (
+    Input("amount", "number", nullable=True),
+    Input("channel", "category", nullable=True),
+    Input("at", "timestamp"),
+    Input("flag", "boolean", nullable=True),
+)
+
+
+def table(amounts: list[float | None]) -> ibis.Table:
+    rows = len(amounts)
+    return ibis.memtable(
+        pa.table(
+            {
+                "amount": pa.array(amounts, pa.float64()),
+                "channel": pa.array([("chip", "online", None)[i % 3] for i in range(rows)]),
+                "at": pa.array([i * 3_600_000 for i in range(rows)], pa.timestamp("ms")),
+                "flag": pa.array([(True, False, None)[i % 3] for i in range(rows)]),
+            }
+        )
+    )
+
+
+def test_every_row_is_in_one_bin_of_every_input() -> None:
+    found = profile(table([None, *map(float, range(99))]), INPUTS)
+    assert found["rows"] == 100
+    assert {sum(entry["counts"].values()) for entry in found["inputs"].values()} == {100}
+    assert found["inputs"]["amount"]["counts"]["missing"] == 1
+    assert set(found["inputs"]["channel"]["counts"]) == {"chip", "online", "missing"}
+    assert set(found["inputs"]["flag"]["counts"]) == {"0", "1", "missing"}
+
+
+def test_the_bins_are_what_a_plain_loop_counts() -> None:
+    values = np.random.default_rng(0).lognormal(3, 1, 500).round(2)
+    found = profile(table(values.tolist()), INPUTS)["inputs"]["amount"]
+    edges = found["edges"]
+    assert len(edges) == BINS - 1
+    plain = np.bincount(np.searchsorted(edges, values, side="left"), minlength=BINS)
+    assert [found["counts"].get(str(i), 0) for i in range(BINS)] == plain.tolist()
+
+
+def test_a_column_of_one_value_has_one_edge() -> None:
+    found = profile(table([5.0] * 30), INPUTS)["inputs"]["amount"]
+    assert found["edges"] == [5.0]
+    assert found["counts"] == {"0": 30}
+
+
+def test_another_table_is_counted_over_the_same_edges() -> None:
+    edges = {"amount": [10.0, 20.0]}
+    assert count_bins(table([5.0, 15.0, 25.0]), INPUTS, edges)["amount"] == {"0": 1, "1": 1, "2": 1}

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.cli.errors import InputError
+from pipelines.cli.files import rounded
+from pipelines.config.selection import Threshold
+from pipelines.training.threshold import choose_threshold
+
+rows = st.lists(st.tuples(st.booleans(), st.integers(0, 20)), min_size=2, max_size=60).filter(
+    lambda found: any(positive for positive, _ in found)
+)
+
+
+def f1(target: np.ndarray, scores: np.ndarray, threshold: float) -> float:
+    flagged = scores >= threshold
+    return 2 * (flagged & (target == 1)).sum() / (flagged.sum() + target.sum())
+
+
+@given(rows)
+def test_no_other_threshold_has_a_better_f1(found: list[tuple[bool, int]]) -> None:
+    target = np.array([float(positive) for positive, _ in found])
+    scores = np.array([score / 20 for _, score in found])
+    chosen = choose_threshold(target, scores, Threshold())
+    best = max(f1(target, scores, other) for other in np.unique(scores))
+    assert f1(target, scores, chosen) == pytest.approx(best)
+
+
+@given(rows)
+def test_six_digits_move_no_row_across(found: list[tuple[bool, int]]) -> None:
+    target = np.array([float(positive) for positive, _ in found])
+    scores = np.array([score / 20 for _, score in found])
+    chosen = choose_threshold(target, scores, Threshold())
+    assert ((scores >= chosen) == (scores >= rounded(chosen))).all()
+
+
+def test_the_most_recall_at_a_precision() -> None:
+    target = np.array([1.0, 1, 0, 1, 0, 0])
+    scores = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4])
+    rule = Threshold(maximise="recall", min_precision=0.75)
+    assert choose_threshold(target, scores, rule) == pytest.approx(0.55)
+
+
+def test_the_threshold_is_in_the_middle_between_the_last_flagged_row_and_the_next() -> None:
+    target, scores = np.array([1.0, 0, 1, 0]), np.array([0.9, 0.3, 0.7, 0.1])
+    assert choose_threshold(target, scores, Threshold()) == pytest.approx(0.5)
+    # Below the last row there is 0.
+    assert choose_threshold(np.ones(2), scores[:2], Threshold()) == pytest.approx(0.15)
+
+
+def test_a_precision_that_nothing_reaches_is_refused_with_the_best() -> None:
+    rule = Threshold(maximise="recall", min_precision=0.9)
+    with pytest.raises(InputError, match=r"the best is 0\.500"):
+        choose_threshold(np.array([0.0, 1.0]), np.array([0.9, 0.1]), rule)

@@ -1,0 +1,314 @@
+"""`make audit`, and audit.yml by act, with a stand-in for pip-audit, the real zizmor, and emulate for the issue.
+
+Needs git, act and the tools of `make workflow-tools`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.__main__ import main
+from pipelines.commands import audit
+from tests.engine.workflows.acting import Run, Runner
+from tests.engine.workflows.github_fake import REPOSITORY, TOKEN, GitHubFake, permissions
+
+ROOT = Path(__file__).parents[3]
+CLEAN = {"name": "numpy", "version": "2.4.0", "vulns": []}
+PIP_AUDIT = """#!/bin/sh
+for last; do :; done
+echo "$@" >> calls
+cat "answers/$(basename "$last")" || { echo "ERROR: cannot connect to the service" >&2; exit 1; }
+"""
+BAD_WORKFLOW = """name: bad
+on: pull_request
+jobs:
+  bad:
+    runs-on: ubuntu-latest
+    steps:
+      - run: echo "${{ github.event.pull_request.title }}"
+"""
+
+
+def advisory(name: str, *fixes: str) -> dict[str, Any]:
+    return {"id": name, "aliases": [f"CVE-{name}"], "fix_versions": list(fixes)}
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with clean workflows, and a pip-audit that gives the answers put there."""
+    shutil.copytree(ROOT / ".github", tmp_path / ".github")
+    (tmp_path / audit.ZIZMOR_RULES).parent.mkdir(parents=True)
+    shutil.copy(ROOT / audit.ZIZMOR_RULES, tmp_path / audit.ZIZMOR_RULES)
+    stand_in = tmp_path / "bin" / "pip-audit"
+    stand_in.parent.mkdir()
+    stand_in.write_text(PIP_AUDIT)
+    stand_in.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(
+        "PATH", os.pathsep.join([str(stand_in.parent), str(Path(sys.executable).parent), "/usr/bin", "/bin"])
+    )
+    (tmp_path / "answers").mkdir()
+    answer(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def on_github(github: GitHubFake, monkeypatch: pytest.MonkeyPatch) -> GitHubFake:
+    monkeypatch.setenv("GITHUB_TOKEN", TOKEN)
+    monkeypatch.setenv("GITHUB_REPOSITORY", REPOSITORY)
+    monkeypatch.setenv("GITHUB_API_URL", github.url)
+    return github
+
+
+def answer(place: Path, **packages: Any) -> None:
+    """What pip-audit says of each lock: nothing bad, and these."""
+    for lock in audit.LOCKS:
+        found = {"dependencies": [CLEAN, *packages.get(lock, [])], "fixes": []}
+        (place / "answers" / f"{lock}.txt").write_text(json.dumps(found))
+
+
+def jinja(version: str = "2.4.1") -> dict[str, Any]:
+    return {"name": "jinja2", "version": version, "vulns": [advisory("PYSEC-1", "2.4.2", "3.0")]}
+
+
+def issues(github: GitHubFake, state: str = "open") -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = github.ask("GET", f"/issues?state={state}&labels=audit")
+    return found
+
+
+def test_nothing_found_is_success_without_a_token(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["audit"]) == 0
+    assert capsys.readouterr().out == "nothing was found\n"
+
+
+def test_every_lock_is_asked_for_as_it_is_pinned(place: Path) -> None:
+    main(["audit"])
+    calls = (place / "calls").read_text().splitlines()
+    assert [call.split()[-1] for call in calls] == [f"requirements/{lock}.txt" for lock in audit.LOCKS]
+    assert all("--require-hashes" in call and "--disable-pip" in call for call in calls)
+    assert all((ROOT / call.split()[-1]).is_file() for call in calls)
+
+
+def test_a_finding_of_several_locks_is_one_line_and_status_1(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    answer(place, serving=[jinja()], dev=[jinja()])
+    assert main(["audit"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [
+        "jinja2 2.4.1 in serving, dev: PYSEC-1 CVE-PYSEC-1 (fixed in 2.4.2, 3.0)",
+        "1 findings",
+    ]
+
+
+def test_a_fault_of_a_workflow_is_found_with_its_line(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (place / ".github/workflows/bad.yml").write_text(BAD_WORKFLOW)
+    assert main(["audit"]) == 1
+    out = capsys.readouterr().out
+    assert ".github/workflows/bad.yml:7: code injection via template expansion (high) (template-injection)" in out
+
+
+def test_findings_open_one_issue_and_the_run_is_no_failure(place: Path, on_github: GitHubFake) -> None:
+    answer(place, serving=[jinja()])
+    assert main(["audit", "--issue"]) == 0
+    (issue,) = issues(on_github)
+    assert issue["title"] == audit.TITLE
+    assert "| `jinja2 2.4.1 in serving` | `PYSEC-1 CVE-PYSEC-1` | `fixed in 2.4.2, 3.0` |" in issue["body"]
+    assert on_github.invalid == []
+    assert permissions(on_github.requests) == {"issues": "write"}
+
+
+def test_the_issue_is_updated_and_left_alone_where_it_says_it_already(
+    place: Path, on_github: GitHubFake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer(place, serving=[jinja()])
+    main(["audit", "--issue"])
+    capsys.readouterr()
+    main(["audit", "--issue"])
+    assert capsys.readouterr().out.splitlines()[-1] == "issue 1 says it already"
+    answer(place, serving=[jinja("2.4.2")])
+    main(["audit", "--issue"])
+    assert capsys.readouterr().out.splitlines()[-1] == "updated issue 1"
+    (issue,) = issues(on_github)
+    assert "jinja2 2.4.2" in issue["body"]
+    assert "jinja2 2.4.1" not in issue["body"]
+    assert on_github.changes == ["POST /issues", "PATCH /issues/1"]
+
+
+def test_when_nothing_is_left_the_issue_is_closed_and_a_new_fault_opens_another(
+    place: Path, on_github: GitHubFake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer(place, serving=[jinja()])
+    main(["audit", "--issue"])
+    answer(place)
+    assert main(["audit", "--issue"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "closed issue 1"
+    assert issues(on_github) == []
+    main(["audit", "--issue"])
+    assert capsys.readouterr().out.splitlines()[-1] == "no issue is open"
+    answer(place, dev=[jinja()])
+    main(["audit", "--issue"])
+    assert [issue["number"] for issue in issues(on_github)] == [2]
+    assert on_github.invalid == []
+
+
+def test_issues_of_other_people_are_left_alone(place: Path, on_github: GitHubFake) -> None:
+    on_github.ask("POST", "/issues", {"title": "Audit of the books", "body": "by hand", "labels": ["audit"]})
+    main(["audit", "--issue"])
+    answer(place, serving=[jinja()])
+    main(["audit", "--issue"])
+    assert sorted(issue["title"] for issue in issues(on_github)) == ["Audit of the books", audit.TITLE]
+    assert on_github.changes == ["POST /issues"]
+
+
+def test_a_service_that_cannot_be_reached_is_said_and_the_issue_stays(
+    place: Path, on_github: GitHubFake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer(place, serving=[jinja()])
+    main(["audit", "--issue"])
+    (place / "answers" / "dev.txt").unlink()
+    capsys.readouterr()
+    assert main(["audit", "--issue"]) == 3
+    said = capsys.readouterr().err.splitlines()
+    assert "pip-audit gave no answer: ERROR: cannot connect to the service" in said[0]
+    assert said[-1] == "Run it again later; the issue stays as it is."
+    assert len(issues(on_github)) == 1
+    assert on_github.changes == ["POST /issues"]
+
+
+def test_a_mirror_that_knows_no_advisories_is_not_taken_for_clean(
+    place: Path, on_github: GitHubFake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    skipped = {"name": "numpy", "skip_reason": "Dependency not found and could not be audited"}
+    for lock in audit.LOCKS:
+        (place / "answers" / f"{lock}.txt").write_text(json.dumps({"dependencies": [skipped], "fixes": []}))
+    assert main(["audit", "--issue"]) == 3
+    assert "knows none of the packages" in capsys.readouterr().err
+    assert on_github.changes == []
+
+
+def test_packages_that_nobody_knows_are_named_and_are_no_finding(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer(place, dev=[{"name": "acme-internal", "skip_reason": "not found"}])
+    assert main(["audit"]) == 0
+    assert "nothing is known of 1 packages: acme-internal" in capsys.readouterr().out
+
+
+def test_github_that_cannot_be_reached_is_said(
+    place: Path, on_github: GitHubFake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer(place, serving=[jinja()])
+    on_github.fail("GET", "/issues$", status=403, message="Resource not accessible by integration")
+    assert main(["audit", "--issue"]) == 1
+    assert "Resource not accessible by integration" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("tool", ["pip-audit", "zizmor"])
+def test_a_tool_that_is_missing_is_named(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tool: str
+) -> None:
+    if tool == "pip-audit":
+        (place / "bin" / "pip-audit").unlink()
+        shutil.copytree(place / "bin", place / "alone")
+    monkeypatch.setenv("PATH", os.pathsep.join([str(place / "bin"), "/usr/bin", "/bin"]))
+    assert main(["audit"]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert f"there is no {tool} on PATH" in said[0]
+    assert "make audit" in said[-1]
+
+
+@pytest.mark.parametrize("text", ["", "null", "[]", '{"dependencies": 3}', '{"fixes": []}'])
+def test_an_answer_of_another_form_is_no_answer(place: Path, capsys: pytest.CaptureFixture[str], text: str) -> None:
+    (place / "answers" / "serving.txt").write_text(text)
+    assert main(["audit"]) == 3
+    assert "pip-audit gave no answer" in capsys.readouterr().err
+
+
+def test_workflows_that_zizmor_cannot_read_are_no_success(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree(place / ".github")
+    assert main(["audit"]) == 3
+    assert "zizmor gave no answer" in capsys.readouterr().err
+
+
+def test_what_others_wrote_is_neither_a_mention_nor_html_nor_a_new_row(place: Path) -> None:
+    bad = audit.Finding("a | b\n| c", "`@everyone` <img src=x> [x](http://y)", "\\`")
+    row = next(line for line in audit.issue_text([bad], []).splitlines() if "everyone" in line)
+    assert row == "| `a b c` | `@everyone <img src=x> [x](http://y)` | `-` |"
+
+
+def test_a_long_list_fits_into_an_issue_and_says_what_is_left_out(place: Path) -> None:
+    many = [audit.Finding(f"package-{index} " + "x" * 500, "y" * 500, "z" * 500) for index in range(1000)]
+    text = audit.issue_text(many, ["a"] * 5)
+    assert len(text) < 65_536
+    assert "more: `make audit`" in text
+    assert audit.MARK in text
+
+
+# The workflow file
+
+
+@pytest.fixture
+def runner(tmp_path: Path, github: GitHubFake) -> Runner:
+    """acme/fraud with what audit.yml needs, and an environment whose pip-audit gives the answers put there."""
+    work = tmp_path / "work"
+    for name in (".github", "pipelines", "requirements"):
+        shutil.copytree(ROOT / name, work / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("Makefile", str(audit.ZIZMOR_RULES)):
+        (work / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, work / name)
+    git = ["git", "-C", str(work), "-c", "user.name=a", "-c", "user.email=a@example.invalid"]
+    for command in (["init", "--quiet", "--initial-branch=main"], ["add", "--all"], ["commit", "--quiet", "-m", "one"]):
+        subprocess.run([*git, *command], check=True)
+    bare = tmp_path / "github.git"
+    subprocess.run(["git", "clone", "--quiet", "--bare", work, bare], check=True)
+    github.reset(bare)
+    venv = tmp_path / "runs" / "venv"
+    (venv / "bin").mkdir(parents=True)
+    for tool in Path(sys.prefix, "bin").iterdir():
+        (venv / "bin" / tool.name).symlink_to(tool)
+    (venv / "lib").symlink_to(Path(sys.prefix, "lib"))
+    (venv / "pyvenv.cfg").symlink_to(Path(sys.prefix, "pyvenv.cfg"))
+    shutil.copy(ROOT / "requirements" / "dev.txt", venv / ".mainline-stamp")
+    (venv / "bin" / "pip-audit").unlink(missing_ok=True)
+    (venv / "bin" / "pip-audit").write_text(PIP_AUDIT.replace("answers/", f"{tmp_path}/answers/"))
+    (venv / "bin" / "pip-audit").chmod(0o755)
+    (tmp_path / "answers").mkdir()
+    answer(tmp_path)
+    return Runner(bare, tmp_path / "runs", github)
+
+
+def act(runner: Runner, run: int = 1) -> Run:
+    event = {"schedule": "23 5 * * 1", "repository": {"full_name": REPOSITORY}}
+    return runner.act("audit.yml", "schedule", event, run=run, ref="refs/heads/main")
+
+
+def test_the_weekly_run_opens_one_issue_and_closes_it(runner: Runner, github: GitHubFake, tmp_path: Path) -> None:
+    answer(tmp_path, serving=[jinja()])
+    first = act(runner)
+    assert first.conclusions == {"audit": "success"}, first.log
+    assert first.ran("audit") == ["actions/checkout", "./.github/actions/setup", "audit"]
+    assert [issue["title"] for issue in issues(github)] == [audit.TITLE]
+    assert act(runner, 2).conclusions == {"audit": "success"}
+    answer(tmp_path)
+    assert act(runner, 3).conclusions == {"audit": "success"}
+    assert issues(github) == []
+    assert github.changes == ["POST /issues", "PATCH /issues/1"]
+    assert github.invalid == []
+
+
+def test_a_weekly_run_without_the_service_fails_with_the_reason(
+    runner: Runner, github: GitHubFake, tmp_path: Path
+) -> None:
+    shutil.rmtree(tmp_path / "answers")
+    run = act(runner)
+    assert run.conclusions == {"audit": "failure"}
+    assert run.jobs["audit"].failed == ["audit"]
+    assert "pip-audit gave no answer: ERROR: cannot connect to the service" in run.jobs["audit"].log
+    assert github.changes == []

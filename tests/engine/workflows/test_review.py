@@ -1,0 +1,213 @@
+"""review.yml is run from end to end: by act, on the small problem, with GitHub as emulate imitates it.
+
+Needs the small problem (git, DVC, the whole pipeline), act, emulate and Prism.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import yaml
+
+from pipelines.github import checks
+from tests.engine.workflows.github_fake import DEPENDABOTS, permissions
+from tests.engine.workflows.test_yaml import PERMISSIONS
+from tests.engine.workflows.world import World, docs, spoil, tune
+
+REVIEW = ["actions/checkout", "./.github/actions/setup", "review", "summary", "actions/upload-artifact"]
+PUBLISH = [
+    "actions/checkout",
+    "./.github/actions/setup",
+    "actions/download-artifact",
+    "./.github/actions/cml",
+    "publish",
+]
+MARK = '"CML watermark mainline-review")'
+
+
+def test_a_change_of_the_documentation_gets_a_comment_and_no_commit(world: World) -> None:
+    number = world.open(docs)
+    before = world.tip(world.ref(number))
+    run = world.review(number)
+    assert (run.code, run.conclusions) == (0, {"review": "success", "publish": "success"}), run.log
+    assert (run.ran("review"), run.ran("publish")) == (REVIEW, PUBLISH)
+    assert world.pushes == []
+    assert world.tip(world.ref(number)) == before
+    assert world.github.changes == [f"POST /issues/{number}/comments"]
+    assert world.github.comments(number)[0].endswith(MARK)
+    assert run.jobs["review"].summary == (run.artifacts["review"] / "reports/review/review.md").read_text()
+
+
+def test_a_better_model_is_committed_checked_tested_and_told_of(world: World, tmp_path: Path) -> None:
+    storage = tmp_path / "storage"
+    world.runner.variables |= {"DVC_REMOTE_URL": str(storage), "AWS_ROLE_ARN": "arn:aws:iam::1:role/models"}
+    number = world.open(tune)
+    reviewed = world.tip(world.ref(number))
+    run = world.review(number)
+    assert run.conclusions == {"review": "success", "publish": "success"}, run.log
+    stored = [*REVIEW[:2], "./.github/actions/storage", "review", "push what was reproduced", *REVIEW[3:]]
+    assert run.ran("review") == stored
+    assert "assumed arn:aws:iam::1:role/models" in run.jobs["review"].step("./.github/actions/storage").log
+    assert run.ran("publish") == PUBLISH  # no credentials of the storage beside the right to write
+    # The bot commit: on the reviewed one, with generated files alone.
+    bot = world.tip(world.ref(number))
+    assert [(push.job, push.old, push.new, push.ref) for push in world.pushes] == [
+        ("publish", reviewed, bot, "refs/heads/change")
+    ]
+    assert world.show(f"{bot}^", "--no-patch", "--format=%H").strip() == reviewed
+    assert world.show(bot, "--no-patch", "--format=%an").strip() == "github-actions[bot]"
+    changed = world.changed(reviewed, bot)
+    assert {"dvc.lock", "reports/metrics.json"} <= set(changed)
+    assert all(path == "dvc.lock" or path.startswith("reports/") for path in changed)
+    assert not any(path.startswith("reports/review/") for path in changed)
+    # The required checks are on that commit: one is put, the other's workflow is started on its branch.
+    assert world.github.checks(bot) == {"review": "success"}
+    assert world.github.dispatches == [("test.yml", {"ref": "change"})]
+    # One comment, and nothing asked of GitHub that the job's permissions do not give.
+    comments = world.github.comments(number)
+    assert len(comments) == 1
+    assert comments[0].endswith(MARK)
+    needed = permissions(world.github.requests)
+    granted = PERMISSIONS["review.yml", "publish"]
+    assert {name for name, level in needed.items() if granted.get(name) not in (level, "write")} == set()
+    # The model that the lock names is in the remote.
+    lock = yaml.safe_load(world.show(f"{bot}:dvc.lock"))
+    model = next(out["md5"] for out in lock["stages"]["export"]["outs"] if out["path"] == "models/model.onnx")
+    assert (storage / "files/md5" / model[:2] / model[2:]).read_bytes() == (
+        run.artifacts["review"] / "models/model.onnx"
+    ).read_bytes()
+
+    second = world.push(number, docs)
+    run = world.review(number, 2)
+    assert run.conclusions == {"review": "success", "publish": "success"}, run.log
+    assert world.tip(world.ref(number)) == second  # what the bot committed holds still
+    updated = world.github.comments(number)
+    assert len(updated) == 1
+    assert updated[0].endswith(MARK)
+    assert world.github.changes[-1].startswith("PATCH /issues/comments/")
+
+
+def test_a_worse_model_fails_and_the_comment_says_why(world: World) -> None:
+    number = world.open(spoil)
+    reviewed = world.tip(world.ref(number))
+    run = world.review(number)
+    assert run.code != 0
+    assert run.conclusions == {"review": "failure", "publish": "success"}, run.log
+    assert run.jobs["review"].failed == ["review"]
+    assert run.ran("review") == REVIEW  # the report is there all the same
+    report = json.loads((run.artifacts["review"] / "reports/review/review.json").read_text())
+    failed = [gate["name"] for gate in report["gates"] if gate["blocks"] and not gate["passed"]]
+    assert any(name.startswith(("floor", "regression")) for name in failed)
+    bot = world.tip(world.ref(number))
+    assert bot != reviewed
+    assert world.github.checks(bot) == {"review": "failure"}
+    (comment,) = world.github.comments(number)
+    assert "fail" in comment[:300].lower()
+    words = comment.replace("\\", "")  # Markdown's own
+    assert f"`{failed[0]}`: {next(gate['why'] for gate in report['gates'] if gate['name'] == failed[0])}" in words
+    assert comment.startswith(run.jobs["review"].summary.rstrip())
+
+
+def test_a_forks_change_gets_a_report_and_nothing_is_pushed_for_it(world: World, tmp_path: Path) -> None:
+    world.runner.variables |= {"DVC_REMOTE_URL": str(tmp_path / "storage"), "AWS_ROLE_ARN": "arn:aws:iam::1:role/x"}
+
+    number = world.open(tune, fork=True)  # its author did not reproduce
+    run = world.review(number, 11)
+    assert run.conclusions == {"review": "success"}, run.log
+    assert run.ran("review") == REVIEW  # no credentials, no push
+    assert world.github.requests == []
+    assert not (tmp_path / "storage").exists()
+    assert (run.artifacts["review"] / "dvc.lock").read_text() != world.show(f"{world.ref(number)}:dvc.lock")
+
+    world.github.artifact(11, "review", run.artifacts["review"])
+    told = world.report_fork(number, 11)
+    assert told.conclusions == {"report-fork": "success"}, told.log
+    assert told.ran("report-fork") == [
+        "actions/checkout",
+        "./.github/actions/setup",
+        "./.github/actions/cml",
+        "publish",
+    ]
+    (comment,) = world.github.comments(number)
+    assert comment.endswith(MARK)
+    assert world.github.changes == [f"POST /issues/{number}/comments"]
+    needed = permissions(world.github.requests)
+    granted = PERMISSIONS["report-fork.yml", "report-fork"]
+    assert {name for name, level in needed.items() if granted.get(name) not in (level, "write")} == set()
+    assert world.pushes == []
+
+
+def test_dependabots_pull_request_is_reviewed_as_a_forks_is_though_its_branch_is_ours(
+    world: World, tmp_path: Path
+) -> None:
+    world.runner.variables |= {
+        "DVC_REMOTE_URL": str(tmp_path / "storage"),
+        "AWS_ROLE_ARN": "arn:aws:iam::1:role/x",
+        "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
+    }
+    number = world.open(tune, "dependabot/uv/requirements/python-1", token=DEPENDABOTS)
+    head = world.tip(world.ref(number))
+    run = world.review(number, 13)
+    # The check that GitHub puts for the job itself is the required one: nothing else is needed on that commit.
+    assert run.conclusions == {checks.REVIEW: "success"}, run.log
+    assert run.ran("review") == REVIEW
+    assert world.github.requests == []
+    assert not (tmp_path / "storage").exists()
+    assert "127.0.0.1:9" not in run.log
+
+    world.github.artifact(13, "review", run.artifacts["review"])
+    told = world.report_fork(number, 13)
+    assert told.conclusions == {"report-fork": "success"}, told.log
+    (comment,) = world.github.comments(number)
+    assert comment.endswith(MARK)
+    assert (world.pushes, world.tip(world.ref(number))) == ([], head)
+
+
+def test_a_remote_that_is_down_fails_with_its_name_and_nothing_is_half_posted(world: World) -> None:
+    world.runner.variables["DVC_REMOTE_URL"] = "s3://bucket/there"
+    world.runner.environment |= {
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+        "AWS_ACCESS_KEY_ID": "made-up",
+        "AWS_SECRET_ACCESS_KEY": "made-up",
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "AWS_MAX_ATTEMPTS": "1",
+    }
+    number = world.open(tune)
+    before = world.tip(world.ref(number))
+    run = world.review(number)
+    assert run.conclusions["review"] == "failure"
+    assert "the DVC remote cannot be reached" in run.jobs["review"].step("review").log, run.log
+    assert "holds no report" in run.jobs["publish"].log
+    assert world.tip(world.ref(number)) == before
+    assert (world.pushes, world.github.changes) == ([], [])
+
+
+def test_the_merge_queue_takes_a_lock_that_matches_its_tree(world: World) -> None:
+    run = world.queue(world.open(docs))
+    assert run.conclusions == {"review": "success"}, run.log
+    assert run.ran("review") == REVIEW
+    assert (world.pushes, world.github.requests) == ([], [])
+
+
+def test_the_merge_queue_refuses_a_lock_that_does_not_match_its_tree(world: World) -> None:
+    run = world.queue(world.open(tune))
+    assert run.conclusions == {"review": "failure"}, run.log
+    assert run.jobs["review"].failed[0] == "review"
+    log = run.jobs["review"].step("review").log
+    assert "does not hold what its tree gives: dvc.lock" in log
+    assert "make update" in log
+    assert (world.pushes, world.github.requests) == ([], [])
+
+
+def test_what_main_kept_is_found_by_a_pull_request(world: World) -> None:
+    world.use_cache(None)
+    kept = world.keep()
+    assert kept.conclusions == {"keep": "success"}, kept.log
+    assert kept.ran("keep") == ["actions/checkout", "./.github/actions/setup", "make repro"]
+    assert "ran     export" in kept.log
+    run = world.review(world.open(docs), 51)
+    assert run.conclusions == {"review": "success", "publish": "success"}, run.log
+    report = json.loads((run.artifacts["review"] / "reports/review/review.json").read_text())
+    assert {stage["state"] for stage in report["stages"]} <= {"cached", "pulled"}
+    assert "Reproducing main's model" not in run.log
