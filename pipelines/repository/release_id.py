@@ -8,6 +8,7 @@ import json
 import yaml
 
 from pipelines.cli.errors import InputError
+from pipelines.config.serving import IN_RELEASE_ID
 from pipelines.repository import dvc_lock
 from pipelines.repository.git import object_at, text_at, tree_of_worktree
 
@@ -35,10 +36,11 @@ def release_id(revision: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _serving(revision: str) -> object:
+def _serving(revision: str) -> dict[str, object]:
+    """What params.yaml's section `serving` puts into the image; a command or a port says where it runs, not what."""
     try:
-        document = yaml.safe_load(text_at(revision, "params.yaml") or "")
-        return document["serving"]
+        serving = yaml.safe_load(text_at(revision, "params.yaml") or "")["serving"]
+        return {key: serving[key] for key in IN_RELEASE_ID if key in serving}
     except (yaml.YAMLError, KeyError, TypeError) as error:
         raise InputError(f"params.yaml of {revision} has no section serving", "Name a commit with one.") from error
 

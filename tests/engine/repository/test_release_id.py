@@ -26,9 +26,9 @@ stages:
     outs:
     - {path: models/profile.json, md5: cccc}
 """
-PARAMS = """release: fraud
+PARAMS = """model_name: fraud
 gates: {headline: roc_auc}
-serving: {base_image: python@sha256:00, max_batch_rows: 100}
+serving: {base_image: python@sha256:00, max_batch_rows: 100, max_body_mb: 9, timeout_seconds: 8, deploy: null}
 """
 FILES = {
     "dvc.lock": LOCK,
@@ -80,7 +80,9 @@ def first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         pytest.param({"requirements/serving.txt": "numpy==3\n"}, id="lock of the service"),
         pytest.param({"requirements/serving.txt": None}, id="no lock of the service"),
         pytest.param({"params.yaml": PARAMS.replace("sha256:00", "sha256:11")}, id="base image"),
-        pytest.param({"params.yaml": PARAMS.replace("100", "101")}, id="limit"),
+        pytest.param({"params.yaml": PARAMS.replace("rows: 100", "rows: 101")}, id="rows of a batch"),
+        pytest.param({"params.yaml": PARAMS.replace("mb: 9", "mb: 7")}, id="size of a body"),
+        pytest.param({"params.yaml": PARAMS.replace("seconds: 8", "seconds: 7")}, id="time-out"),
     ],
 )
 def test_the_identity_changes_with_each_part(first: str, changes: dict[str, str | None]) -> None:
@@ -90,7 +92,10 @@ def test_the_identity_changes_with_each_part(first: str, changes: dict[str, str 
 
 def test_the_identity_stays_with_everything_else(first: str) -> None:
     assert re.fullmatch("[0-9a-f]{12}", first)
-    swapped = "serving: {max_batch_rows: 100, base_image: python@sha256:00}\ngates: {headline: mae}\nrelease: other\n"
+    swapped = (
+        "serving: {timeout_seconds: 8, max_body_mb: 9, max_batch_rows: 100, base_image: python@sha256:00,"
+        " deploy: [./deploy.sh]}\ngates: {headline: mae}\nmodel_name: other\n"
+    )
     assert first == commit(
         {
             "dvc.lock": LOCK.replace("cccc", "c111").replace("eeee", "e111").replace("size: 1", "size: 2"),
@@ -116,7 +121,7 @@ def test_a_revision_without_a_model_or_without_serving_has_none(first: str) -> N
     with pytest.raises(InputError, match=r"no models/model\.onnx"):
         commit({"dvc.lock": LOCK.replace("models/model.onnx", "models/other.onnx")})
     with pytest.raises(InputError, match="no section serving"):
-        commit({"dvc.lock": LOCK, "params.yaml": "release: fraud\n"})
+        commit({"dvc.lock": LOCK, "params.yaml": "model_name: fraud\n"})
     with pytest.raises(InputError, match=r"dvc\.lock of HEAD cannot be read"):
         commit({"dvc.lock": "<<<<<<< HEAD\n"})
 
