@@ -54,6 +54,6 @@ def test_a_remote_that_takes_nothing_is_unreachable(repo: Repo, tmp_path: Path, 
     done = must(
         verb(repo, "push", **(down if "server" in remote else {"DVC_REMOTE_URL": str(tmp_path / "file/below")})), 3
     )
-    assert done.out.startswith("nothing could be pushed: ")
+    assert done.out.startswith("dvc push failed: ")
     assert "no reason given" not in done.out
     assert done.last == "Mend the remote and run `make push` again."

@@ -207,8 +207,8 @@ from pathlib import Path
 import mlflow.onnx
 from mlflow import MlflowClient
 from mlflow.tracking._model_registry.client import ModelRegistryClient
-from pipelines import mlflow_model
-from pipelines.release import register
+from pipelines.model import mlflow_model
+from pipelines.release import model_registry
 from tests.engine.release.test_model_registry import NAME, version
 
 def dies(owner, name, after):
@@ -225,7 +225,7 @@ for folder, (owner, name, after) in json.loads(sys.argv[2]).items():
         os.chdir(folder)
         os.environ["MLFLOW_TRACKING_URI"] = "sqlite:///" + os.path.join(folder, "mlflow.db")
         dies(globals()[owner], name, after)
-        register.put(NAME, version(models), models, None)
+        model_registry.put(NAME, version(models), models, None)
         os._exit(0)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """

@@ -108,7 +108,7 @@ def test_a_base_that_cannot_be_reproduced_ends_with_2_and_says_why(repo: Repo) -
     repo.git("checkout", "--quiet", "change")
     done = must(review(repo, "broken"), 2)
     assert "is in no cache and no remote" in done.out
-    assert "params.yaml has" in done.out
+    assert "is missing" in done.out
     assert "another BASE" in done.last
     assert not (repo.path / ".mainline/worktree").exists()
 

@@ -127,14 +127,14 @@ def test_a_review_killed_while_it_makes_the_database_leaves_none_that_mlflow_ref
     # Killed at the first table that is altered, in the middle of MLflow's migrations.
     script = """
 import os, sqlite3, sqlalchemy
-from pipelines.review import tracking
+from pipelines.review import mlflow_run
 
 @sqlalchemy.event.listens_for(sqlalchemy.engine.Engine, "before_cursor_execute")
 def kill(connection, cursor, statement, *_):
     if statement.lstrip().upper().startswith("ALTER TABLE"):
         os.kill(os.getpid(), 9)
 
-tracking._own_database()
+mlflow_run._own_database()
 """
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), "MLFLOW_DISABLE_TELEMETRY": "true"}
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True)
