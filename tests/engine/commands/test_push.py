@@ -56,4 +56,4 @@ def test_a_remote_that_takes_nothing_is_unreachable(repo: Repo, tmp_path: Path, 
     )
     assert done.out.startswith("dvc push failed: ")
     assert "no reason given" not in done.out
-    assert done.last == "Mend the remote and run `make push` again."
+    assert done.last == "Fix the remote and run `make push` again."
