@@ -191,7 +191,7 @@ def base_shop(small_problem: Path, base_image: str, tmp_path_factory: pytest.Tem
     point_at_cache(clone)
     # A line of its own, so that no container of somebody's real service has its name.
     line = f"shop-{os.getpid()}"
-    clone.params(lambda document: merge(document, {"release": line, "serving": {"base_image": base_image}}))
+    clone.params(lambda document: merge(document, {"model_name": line, "serving": {"base_image": base_image}}))
     for step in (("data",), ("repro",)):
         done = clone.verb(*step)
         assert done.code == 0, done.out
