@@ -71,7 +71,7 @@ def _repository(problem: Problem, base: str, folder: Path) -> Repo:
     repo.git("clone", "--quiet", "--bare", str(problem.default.path), str(origin))
     repo.git("remote", "set-url", "origin", str(origin))
     repo.git("checkout", "--quiet", "-B", "main")
-    repo.params(lambda document: merge(document, {"release": f"bench-{os.getpid()}", "serving": {"base_image": base}}))
+    repo.params(lambda document: merge(document, {"model_name": f"bench-{os.getpid()}", "serving": {"base_image": base}}))
     must(repo.verb("repro", **threads()))
     _push(repo, "A line of its own")
     return repo
