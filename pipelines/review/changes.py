@@ -1,4 +1,4 @@
-"""What the head changes beside the model: values of params.yaml, and the training rows."""
+"""What the head changes besides the model: values of params.yaml, and the training rows."""
 
 from __future__ import annotations
 
@@ -13,35 +13,36 @@ import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 import yaml
 
-from pipelines.model.signature import Input, load_signature
+from pipelines.model.signature import load_signature
 from pipelines.review.findings import DataChange, ParamChange
 from pipelines.tables.binning import count_bins
 
-SHOWN = 80
+MAX_LENGTH = 80  # characters of a value that are shown
 
 
 def param_changes(base: str | None, head: str) -> tuple[ParamChange, ...]:
-    """Values that differ between two texts of params.yaml, in the order of the path."""
+    """Values that differ between two texts of params.yaml, ordered by path."""
     sides = [dict(leaves(text)) for text in (base, head)]
     paths = sorted(set(sides[0]) | set(sides[1]))
     pairs = [(path, sides[0].get(path), sides[1].get(path)) for path in paths]
-    return tuple(ParamChange(path, *_shown(before, after)) for path, before, after in pairs if before != after)
+    return tuple(ParamChange(path, *_shorten(before, after)) for path, before, after in pairs if before != after)
 
 
-def _shown(*sides: str | None) -> tuple[str | None, str | None]:
-    """Both values at a length that can be read, of long ones the part in which they begin to differ."""
-    before, after = sides
+def _shorten(before: str | None, after: str | None) -> tuple[str | None, str | None]:
+    """Both values, of long ones the part in which they begin to differ."""
     common = len(os.path.commonprefix([before or "", after or ""]))  # noqa: RUF071 - these are texts, not paths
-    start = max(0, common - SHOWN // 2) if max(len(before or ""), len(after or "")) > SHOWN else 0
-    cut = [value and "…" * (start > 0) + value[start : start + SHOWN] for value in sides]
-    short = [
-        shown and shown + "…" * (len(value or "") > start + SHOWN) for shown, value in zip(cut, sides, strict=True)
-    ]
-    return short[0], short[1]
+    longest = max(len(before or ""), len(after or ""))
+    start = max(0, common - MAX_LENGTH // 2) if longest > MAX_LENGTH else 0
+
+    def cut(value: str | None) -> str | None:
+        end = start + MAX_LENGTH
+        return value and "…" * (start > 0) + value[start:end] + "…" * (len(value) > end)
+
+    return cut(before), cut(after)
 
 
 def leaves(text: str | None) -> Iterator[tuple[str, str]]:
-    """Path and value, as JSON, of every leaf of a params.yaml; nothing where there is no such text."""
+    """Path and value, as JSON, of every leaf of a params.yaml; nothing if there is no text."""
     return _leaves(_load(text))
 
 
@@ -49,7 +50,7 @@ def _load(text: str | None) -> Any:
     try:
         return yaml.safe_load(text or "") or {}
     except (yaml.YAMLError, ValueError):
-        return {}  # a base whose file is not YAML has nothing to show; the head's was read before
+        return {}  # only a base can be unreadable: the head's params.yaml was read before
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
@@ -61,7 +62,7 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def stability_index(base: dict[str, int], head: dict[str, int]) -> float:
-    """Population stability index of two counts over the same bins (Siddiqi, 2006); empty bins count half a row."""
+    """Population stability index of two counts over the same bins (Siddiqi, 2006); empty bins count as half a row."""
     total_base, total_head = sum(base.values()), sum(head.values())
     if not total_base or not total_head:
         return float("nan")
@@ -73,28 +74,28 @@ def stability_index(base: dict[str, int], head: dict[str, int]) -> float:
     return index
 
 
-def fits(found: dt.DataType, wanted: str) -> bool:
-    """Whether a column of the table can be read as an input of this type."""
+def fits(column: dt.DataType, wanted: str) -> bool:
+    """Whether a column of this type can be read as an input of the wanted type."""
     accepted: dict[str, bool] = {
-        "category": found.is_string(),
-        "timestamp": found.is_timestamp(),
-        "boolean": found.is_boolean() or found.is_numeric(),
+        "category": column.is_string(),
+        "timestamp": column.is_timestamp(),
+        "boolean": column.is_boolean() or column.is_numeric(),
     }
-    return accepted.get(wanted, bool(found.is_numeric()))
+    return accepted.get(wanted, bool(column.is_numeric()))
 
 
 def data_change(train: ir.Table, base_profile: Path | None, base_signature: Path) -> DataChange:
-    """Rows, columns and shift between the base's training rows (from its profile) and the head's (one scan)."""
+    """Compare the base's training rows, known from its profile, with the head's, counted in one scan."""
     inputs = {item.name: item for item in load_signature(base_signature).inputs}
-    have = set(train.columns)
+    removed = tuple(sorted(set(inputs) - set(train.columns)))
     if base_profile is None:
-        return DataChange(None, int(train.count().execute()), (), tuple(sorted(set(inputs) - have)))
+        return DataChange(None, int(train.count().execute()), removed)
     profile = json.loads(base_profile.read_text(encoding="utf-8"))
     types = train.schema()
     common = tuple(
         item
         for name, item in inputs.items()
-        if name in have and name in profile["inputs"] and fits(types[name], item.type)
+        if name not in removed and name in profile["inputs"] and fits(types[name], item.type)
     )
     described: dict[str, Any] = profile["inputs"]
     edges = {name: entry["edges"] for name, entry in described.items() if "edges" in entry}
@@ -102,10 +103,4 @@ def data_change(train: ir.Table, base_profile: Path | None, base_signature: Path
     shift = {item.name: stability_index(described[item.name]["counts"], counted[item.name]) for item in common}
     ordered = sorted(((n, v) for n, v in shift.items() if not math.isnan(v)), key=lambda entry: -entry[1])
     rows = sum(next(iter(counted.values())).values()) if counted else int(train.count().execute())
-    return DataChange(profile["rows"], rows, (), tuple(sorted(set(inputs) - have)), tuple(ordered))
-
-
-def input_changes(base: tuple[Input, ...], head: tuple[Input, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names of inputs that the head's model reads more, and fewer, than the base's."""
-    sides = [{item.name for item in side} for side in (base, head)]
-    return tuple(sorted(sides[1] - sides[0])), tuple(sorted(sides[0] - sides[1]))
+    return DataChange(profile["rows"], rows, removed, tuple(ordered))

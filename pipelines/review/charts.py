@@ -1,7 +1,7 @@
-"""Plots as small SVG drawings in the page's own colours, and the same plots as Mermaid and tables for the comment.
+"""Plots as SVG for the page, and as Mermaid and tables for the comment.
 
-The SVG holds no colour and no font: it names classes (`head`, `base`, `good`, ...) that the page's style sheet knows,
-so one drawing serves light, dark and print. Every text goes through Markup.format, which escapes it.
+The SVG has no colours and no fonts. It names classes (`head`, `base`, `good`, ...) of the page's style sheet, so one
+drawing serves light, dark and print. Every text goes through Markup.format, which escapes it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from markupsafe import Markup
 
 from pipelines.review.findings import Plot
+from pipelines.review.safe_text import clip
 
 Point = tuple[float, float]
 WIDTH, HEIGHT = 336, 252
@@ -24,7 +25,7 @@ RIGHT, TOP, BOTTOM = 322, 8, 206
 BAR, LABEL_END = 20, 116
 LETTER = 6.6  # width of a digit, about
 SIDES = ("base", "head")  # in the order of drawing: the head lies on top
-_AGAINST_ITSELF = ("observed_by_predicted", "true_by_false_positive_rate")
+_WITH_DIAGONAL = ("observed_by_predicted", "true_by_false_positive_rate")
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class _Scale:
 
 def ticks(low: float, high: float, count: int = 5) -> tuple[float, ...]:
     """Round values (1, 2, 2.5 or 5 times a power of ten apart) from at most `low` to at least `high`."""
-    tiny = 1e-300  # below it powers of ten cannot be told apart
+    tiny = 1e-300  # smaller steps underflow
     if not high - low > max(abs(high) * 1e-9, tiny):
         low, high = (end + sign * (abs(end) if abs(end) > tiny else 1) / 2 for end, sign in ((low, -1), (high, 1)))
     magnitude = 10.0 ** math.floor(math.log10((high - low) / count))
@@ -52,7 +53,7 @@ def ticks(low: float, high: float, count: int = 5) -> tuple[float, ...]:
 
 
 def short(value: float) -> str:
-    """A number for an axis or the end of a bar, with the real minus sign."""
+    """A number for the end of a bar, with a minus sign."""
     if value and (abs(value) >= 1e9 or abs(value) < 1e-4):
         text = f"{value:.2e}"
     else:
@@ -61,7 +62,7 @@ def short(value: float) -> str:
 
 
 def tick(value: float) -> str:
-    """A round number beside an axis, where there is little room."""
+    """A round number beside an axis, at most a few characters long."""
     for size, sign in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
         if abs(value) >= size:
             return f"{value / min(size, 1e3 if sign == 'k' else size):,.6g}{sign}".replace("-", "−")
@@ -69,22 +70,22 @@ def tick(value: float) -> str:
 
 
 def drawing(plot: Plot) -> Markup:
-    """A plot as SVG; an empty one says that it is."""
+    """A plot as SVG, or a sentence if it has no points."""
     if plot.kind == "bars":
         bars = [(label, value) for label, value in plot.bars if math.isfinite(value)]
         return _bars(plot, bars) if bars else Markup('<p class="muted">Nothing to draw.</p>')
-    lines = known(plot)
+    lines = finite_lines(plot)
     return _lines(plot, lines) if lines else Markup('<p class="muted">Nothing to draw.</p>')
 
 
-def known(plot: Plot) -> dict[str, list[Point]]:
+def finite_lines(plot: Plot) -> dict[str, list[Point]]:
     """The lines that have at least two finite points, base before head."""
     finite = {side: [p for p in plot.lines.get(side, ()) if all(map(math.isfinite, p))] for side in SIDES}
     return {side: points for side, points in finite.items() if len(points) > 1}
 
 
 def _span(values: Iterable[float]) -> tuple[float, float]:
-    """Ends of an axis. A share that nearly fills 0 to 1 gets all of it, so that plots of reviews look alike."""
+    """Ends of an axis; 0 to 1 for shares that nearly fill it, so that plots of two reviews have the same axes."""
     listed = list(values)
     low, high = min(listed), max(listed)
     return (0.0, 1.0) if low >= 0 and 0.5 <= high <= 1 else (low, high)
@@ -107,7 +108,7 @@ def _lines(plot: Plot, lines: dict[str, list[Point]]) -> Markup:
     )
     parts = [down.format(TOP, BOTTOM, BOTTOM + 16, tick(value), x=x(value)) for value in x.ticks]
     parts += [across.format(left, RIGHT, left - 6, tick(value), y=y(value)) for value in y.ticks]
-    if plot.name in _AGAINST_ITSELF:
+    if plot.name in _WITH_DIAGONAL:
         ends = max(x.ticks[0], y.ticks[0]), min(x.ticks[-1], y.ticks[-1])
         if ends[0] < ends[1]:
             path = "M{} {}L{} {}".format(*(f(end) for end in ends for f in (x, y)))
@@ -122,7 +123,7 @@ def _lines(plot: Plot, lines: dict[str, list[Point]]) -> Markup:
 
 
 def _bars(plot: Plot, bars: Sequence[tuple[str, float]]) -> Markup:
-    """Horizontal bars from zero, the label before and the value behind."""
+    """Horizontal bars from zero, each with its label on the left and its value at its end."""
     low, high = min(0.0, *(v for _, v in bars)), max(0.0, *(v for _, v in bars))
     room = 70  # for the value
     x = _Scale((low, high if high > low else low + 1), LABEL_END + 8 + (room if low < 0 else 0), WIDTH - room)
@@ -142,20 +143,15 @@ def _bars(plot: Plot, bars: Sequence[tuple[str, float]]) -> Markup:
     return _svg(height, label, Markup("").join(parts))
 
 
-def clip(text: str, length: int) -> str:
-    """The text, or its beginning with an ellipsis."""
-    return text if len(text) <= length else text[: length - 1] + "…"
-
-
 def whisker(
-    delta: float | None, low: float | None, high: float | None, tone: str, limit: float | None = None, said: str = ""
+    delta: float | None, low: float | None, high: float | None, tone: str, limit: float | None = None, label: str = ""
 ) -> Markup:
-    """An interval against zero, and shaded what lies beyond the tolerance.
+    """An interval around zero, with the side beyond the tolerance shaded.
 
     Args:
         tone: `good`, `bad` or `even`, a class of the page.
-        limit: signed difference from which on it is too much: below if negative, above if positive.
-        said: the same in words, for who cannot see it.
+        limit: the signed difference where the shaded side begins: below it if negative, above it if positive.
+        label: the same in words, for screen readers.
     """
     if low is None or high is None or not all(map(math.isfinite, (low, high))):
         return Markup("")
@@ -168,10 +164,10 @@ def whisker(
         rectangle = Markup('<rect class="beyond" x="{:.1f}" y="0" width="{:.1f}" height="20" rx="2"/>')
         beyond = rectangle.format(start, max(end - start, 0))
     return Markup(
-        '<svg viewBox="0 0 120 20" role="img" aria-label="{said}" class="whisker"><title>{said}</title>{beyond}'
+        '<svg viewBox="0 0 120 20" role="img" aria-label="{label}" class="whisker"><title>{label}</title>{beyond}'
         '<path class="axis" d="M{zero} 1V19"/><path class="reach {tone}" d="M{a} 10H{b}M{a} 6V14M{b} 6V14"/>'
         '<circle class="{tone}" cx="{m}" cy="10" r="3.5"/></svg>'
-    ).format(said=said, beyond=beyond, tone=tone, zero=x(0), a=x(low), b=x(high), m=x(middle))
+    ).format(label=label, beyond=beyond, tone=tone, zero=x(0), a=x(low), b=x(high), m=x(middle))
 
 
 def resampled(plot: Plot, points: int) -> tuple[list[float], dict[str, list[float]]]:
@@ -180,7 +176,7 @@ def resampled(plot: Plot, points: int) -> tuple[list[float], dict[str, list[floa
     Returns:
         x of shape (points,), and for each side y of the same shape, NaN outside the side's own range.
     """
-    lines = known(plot)
+    lines = finite_lines(plot)
     if not lines:
         return [], {}
     x = np.linspace(*_span(p[0] for line in lines.values() for p in line), points)
@@ -191,29 +187,29 @@ def _at(line: list[Point], x: npt.NDArray[np.float64]) -> list[float]:
     """A line's y at each x, by linear interpolation; the mean where several points share an x, NaN outside."""
     xs, ys = np.array(sorted(line)).T
     at, first, count = np.unique(xs, return_index=True, return_counts=True)
-    found = np.interp(x, at, np.add.reduceat(ys, first) / count)
+    values = np.interp(x, at, np.add.reduceat(ys, first) / count)
     near = (x[-1] - x[0]) / 100
-    found[(x < at[0] - near) | (x > at[-1] + near)] = np.nan
-    values: list[float] = found.tolist()
-    return values
+    values[(x < at[0] - near) | (x > at[-1] + near)] = np.nan
+    listed: list[float] = values.tolist()
+    return listed
 
 
 def mermaid(plot: Plot, points: int = 21) -> str:
-    """The plot as a Mermaid xychart (the code alone, without its fence); empty if there is nothing to draw.
+    """The plot as the code of a Mermaid xychart, without its fence; empty if there are no points.
 
-    Mermaid's texts are cut down to letters, digits and a few signs, for it has no escape.
+    Texts are cut down to letters, digits and a few signs, because Mermaid has no way to escape others.
     """
     if plot.kind == "bars":
         bars = [(label, value) for label, value in plot.bars if math.isfinite(value)][:points]
         if not bars:
             return ""
         labels = ", ".join(f'"{plain(label)}"' for label, _ in bars)
-        # Mermaid's bars begin at the end of the axis, so a negative one is drawn as none; the table has it.
+        # Mermaid's bars begin at the end of the axis: a negative bar is left empty, and the table has its value.
         lengths = [max(value, 0.0) for _, value in bars]
         span = ticks(0.0, max(lengths) or 1.0)
         rows = [f"x-axis [{labels}]", _axis("y", plot.x_label, span), f"bar [{_numbers(lengths)}]"]
         return _chart("xychart-beta horizontal", ("head",), plot.title, rows)
-    lines = known(plot)
+    lines = finite_lines(plot)
     ends = [(min(p[0] for p in line), max(p[0] for p in line)) for line in lines.values()]
     low, high = max((a for a, _ in ends), default=0.0), min((b for _, b in ends), default=0.0)
     if not low < high:
@@ -239,11 +235,11 @@ def _axis(name: str, label: str, span: Sequence[float]) -> str:
 
 
 def plain(text: str) -> str:
-    """What of a text may stand between Mermaid's quotes."""
+    """The text without what Mermaid cannot read between quotes."""
     return clip(re.sub(r"[^\w .,=%()/+-]|_{2,}", " ", text, flags=re.ASCII).strip() or "(unnamed)", 48)
 
 
 def _numbers(values: Iterable[float]) -> str:
-    """Without exponents, which Mermaid does not read."""
+    """Numbers without exponents, which Mermaid cannot read."""
     digits: dict[str, Any] = {"precision": 4, "unique": False, "fractional": False, "trim": "-"}
     return ", ".join(np.format_float_positional(value, **digits) for value in values)

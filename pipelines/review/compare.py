@@ -1,4 +1,4 @@
-"""Base and head as files, scored on the same rows: metrics with paired differences and their 95 % intervals."""
+"""Base and head scored on the same rows: metrics with paired differences and their 95 % confidence intervals."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from pipelines.tables.split import is_unseen, rows_on_side
 
 @dataclass(frozen=True)
 class Compared:
-    """The test rows that neither model was trained on, with both models' scores (None: there is no base to compare).
+    """Scored test rows that neither model was trained on.
 
     Attributes:
-        arrow: the rows, all columns.
-        target, head, base: shape (n,).
-        left_out: test rows that the base was trained on.
+        arrow: the rows with all columns.
+        target, head, base: targets and scores, shape (n,); `base` is None if there is no base to compare with.
+        left_out: test rows that were not scored because the base's model was trained on them.
     """
 
     task: str
@@ -41,13 +41,13 @@ class Compared:
     left_out: int
 
     def only(self, mask: npt.NDArray[np.bool_]) -> Compared:
-        """The same for some of the rows; `mask` is of shape (n,). `arrow` stays whole and must not be used."""
+        """Some of the rows, by a mask of shape (n,); the result has no `arrow`."""
         base = None if self.base is None else self.base[mask]
         parts = (self.task, None, self.target[mask], self.head[mask], self.head_threshold, base, self.base_threshold)
         return Compared(*parts, self.left_out)
 
     def weighted(self) -> list[Weighted]:
-        """The head, and the base where there is one, as functions of row weights."""
+        """The metrics of the head, and of the base if there is one, as functions of row weights."""
         sides = [(self.head, self.head_threshold)]
         if self.base is not None:
             sides.append((self.base, self.base_threshold))
@@ -55,22 +55,26 @@ class Compared:
 
 
 def not_comparable(table: ir.Table, base: Signature, event_time: str | None) -> str | None:
-    """Why the base's model cannot be scored on this table, or on none but rows it was trained on; None if it can.
+    """Why the base's model cannot be compared on this table; None if it can.
+
+    It needs its input columns, and the column that tells which rows it was trained on.
 
     Args:
-        event_time: the head's column, by which a base that was split by time is told its rows.
+        event_time: the head's column of event times.
     """
-    have = table.schema()
+    columns = table.schema()
     for item in base.inputs:
-        if item.name not in have:
+        if item.name not in columns:
             return f"not comparable: column {item.name}"
-        kind = have[item.name]
-        if not changes.fits(kind, item.type):
-            return f"not comparable: column {item.name} is {kind}, and the base's model takes {item.type}"
+        column_type = columns[item.name]
+        if not changes.fits(column_type, item.type):
+            return f"not comparable: column {item.name} is {column_type}; the base's model takes {item.type}"
     if base.split is not None:
-        return None if base.split["column"] in have else f"not comparable: column {base.split['column']}"
+        return None if base.split["column"] in columns else f"not comparable: column {base.split['column']}"
     if base.trained_until is not None and event_time is None:
-        return "not comparable: without schema.event_time nobody can tell which rows main's model was trained on"
+        return (
+            "not comparable: params.yaml has no schema.event_time, which tells the rows the base's model was trained on"
+        )
     return None
 
 
@@ -78,17 +82,16 @@ def compare(table: ir.Table, params: Params, split: dict[str, Any], head: Scorer
     """Score the head's test rows with both models.
 
     Args:
-        base: None where there is nothing to compare with.
+        base: None if there is no base to compare with.
     """
     test = rows_on_side(table, params, split, "test")
-    rows = total = int(test.count().execute())
+    total = int(test.count().execute())
     if base is not None:
         signature = base.signature
-        held_out = is_unseen(test, signature.trained_until, _plain(signature.split), params.table.event_time)
-        test = test.filter(held_out)
-    read = {item.name: item for scorer in (head, base) if scorer for item in scorer.signature.inputs}
-    loaded = load_rows(test, params, tuple(read.values()))
-    rows = len(loaded)
+        split_of_base = None if signature.split is None else dict(signature.split)
+        test = test.filter(is_unseen(test, signature.trained_until, split_of_base, params.table.event_time))
+    inputs = {item.name: item for scorer in (head, base) if scorer for item in scorer.signature.inputs}
+    loaded = load_rows(test, params, tuple(inputs.values()))
     return Compared(
         task=params.task,
         arrow=loaded.arrow,
@@ -97,33 +100,33 @@ def compare(table: ir.Table, params: Params, split: dict[str, Any], head: Scorer
         head_threshold=head.signature.threshold,
         base=base.score(loaded.inputs) if base else None,
         base_threshold=base.signature.threshold if base else None,
-        left_out=total - rows,
+        left_out=total - len(loaded),
     )
 
 
-def _plain(split: Any) -> dict[str, Any] | None:
-    return None if split is None else dict(split)
-
-
 def metric_rows(compared: Compared, count: int, seed: int) -> tuple[MetricRow, ...]:
-    """Every metric of the task on both sides; differences are paired, row by row, in every resample."""
-    whole = [
+    """Every metric of the task for base and head; each bootstrap resample draws the same rows for both.
+
+    Args:
+        count: resamples.
+    """
+    values = [
         {name: float(value[0]) for name, value in model(np.ones((1, len(compared.target)))).items()}
         for model in compared.weighted()
     ]
-    drawn = paired_bootstrap(compared.weighted(), len(compared.target), count, seed) if len(whole) > 1 else []
+    resampled = paired_bootstrap(compared.weighted(), len(compared.target), count, seed) if len(values) > 1 else []
     rows = []
     for name in names(compared.task):
-        head, lower = _known(whole[0][name]), METRICS[name].lower_is_better
-        if not drawn:
+        head, lower = _defined(values[0][name]), METRICS[name].lower_is_better
+        if not resampled:
             rows.append(MetricRow(name, None, head, lower_is_better=lower))
             continue
-        base = _known(whole[1][name])
-        low, high = interval(drawn[0][name] - drawn[1][name])
+        base = _defined(values[1][name])
+        low, high = interval(resampled[0][name] - resampled[1][name])
         delta = None if head is None or base is None else head - base
-        rows.append(MetricRow(name, base, head, delta, _known(low), _known(high), lower))
+        rows.append(MetricRow(name, base, head, delta, _defined(low), _defined(high), lower))
     return tuple(rows)
 
 
-def _known(value: float) -> float | None:
+def _defined(value: float) -> float | None:
     return None if np.isnan(value) else value

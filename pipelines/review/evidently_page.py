@@ -1,6 +1,6 @@
-"""An Evidently page on what changed between the two training sets, drawn from a bounded sample of each.
+"""An Evidently page on what changed in the rows, drawn from a sample of the base's and of the head's.
 
-It is for reading; no gate looks at it. The sample keeps it quick: on ten million rows Evidently takes minutes.
+No gate reads it. The sample keeps it quick: Evidently takes minutes for ten million rows.
 """
 
 from __future__ import annotations
@@ -23,34 +23,34 @@ def write(path: Path, params: Params, base_sha: str, base_data: str) -> str:
     """Write the page.
 
     Args:
-        base_data: md5 of the base's data/ (ends in .dir).
+        base_data: md5 of the base's data/, which ends in .dir.
 
     Returns:
-        Where it is, or why there is none.
+        Where the page is, or why there is none.
     """
-    folder = _base_rows(base_data)
-    if folder is None:
+    files = _base_files(base_data)
+    if files is None:
         return (
             f"no Evidently page: the base's rows ({base_data[:12]}, commit {base_sha[:7]}) are not in DVC's cache here"
         )
     connection = connect()
     columns = [item.name for item in inputs_of(params) if not item.sensitive]
     head = read_data(connection)
-    base = connection.read_parquet([str(file) for file in folder], union_by_name=True)
-    lacking = sorted(set(columns) - set(base.columns))
-    shown = [name for name in columns if name not in lacking]
+    base = connection.read_parquet([str(file) for file in files], union_by_name=True)
+    missing = sorted(set(columns) - set(base.columns))
+    shown = [name for name in columns if name not in missing]
     try:
         current, reference = (_sample(table, params, shown) for table in (head, base))
         text = _page(current, reference, params, shown)
-    except Exception as error:  # rows of another kind than today's end in whatever Evidently or the engine raises
+    except Exception as error:  # rows of another schema can make Evidently or DuckDB raise anything
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
         return f"no Evidently page: it cannot be drawn from the base's rows ({reason})"
     write_bytes(path, text.encode())
-    without = f" (without {', '.join(lacking)}, which the base has not)" if lacking else ""
+    without = f" (without {', '.join(missing)}, which the base does not have)" if missing else ""
     return f"{path.name} beside this report, from {len(reference):,} and {len(current):,} rows{without}"
 
 
-def _base_rows(md5: str) -> list[Path] | None:
+def _base_files(md5: str) -> list[Path] | None:
     """The base's Parquet files in DVC's cache, or None if one of them is not there."""
     from dvc.repo import Repo
 
@@ -81,6 +81,6 @@ def _page(current: Any, reference: Any, params: Params, columns: list[str]) -> s
         datetime_columns=[name for name, kind in types.items() if kind == "timestamp"],
     )
     sides = [Dataset.from_pandas(frame, data_definition=definition) for frame in (current, reference)]
-    # Named, since Evidently's default changes with the number of rows.
+    # Methods are named because Evidently's default changes with the number of rows.
     preset = DataDriftPreset(num_method="psi", cat_method="psi", num_threshold=0.1, cat_threshold=0.1)
     return str(Report([preset]).run(*sides).get_html_str(as_iframe=False))

@@ -1,7 +1,8 @@
-"""What a review found: the one object that the verdict, review.json, the Markdown and the page are made from."""
+"""The findings of a review: the one object that the verdict, review.json, review.md and review.html are made from."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -12,7 +13,13 @@ Kind = Literal["comparison", "restore", "new line"]
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two sides. `model` is the md5 of the file that was scored, `named` the one in its dvc.lock."""
+    """The base or the head of a review.
+
+    Attributes:
+        model: md5 of the scored file, None where there is no model.
+        named: md5 of the model in the commit's dvc.lock.
+        found: where the model was fetched from.
+    """
 
     ref: str
     sha: str | None
@@ -23,7 +30,10 @@ class Side:
 
 @dataclass(frozen=True)
 class MetricRow:
-    """A metric on both sides with the paired difference head - base and its 95 % interval; None where unknown."""
+    """A metric of base and head, with the paired difference head - base and its 95 % confidence interval.
+
+    A value that is not defined, or that needs a base where there is none, is None.
+    """
 
     name: str
     base: float | None
@@ -35,21 +45,42 @@ class MetricRow:
 
 
 @dataclass(frozen=True)
-class Gate:
-    """One judgement. What is shown only (`blocks` false) never decides the verdict."""
+class GateResult:
+    """A result of a gate.
+
+    Attributes:
+        blocks: False for a result that is shown and does not count.
+        group: the gate's group, set by `evaluate`.
+    """
 
     name: str
-    group: str
     passed: bool
     value: float | None
     limit: float | None
     why: str
     blocks: bool = True
+    group: str = ""
+
+
+def counted(results: Sequence[GateResult]) -> tuple[GateResult, ...]:
+    """The results that count as gates: those that block."""
+    return tuple(result for result in results if result.blocks)
+
+
+def summary(results: Sequence[GateResult]) -> str:
+    """How many gates passed or failed, in words; the console and every report print this text."""
+    gates = counted(results)
+    failed = sum(not gate.passed for gate in gates)
+    if not gates:
+        return "no gate was evaluated"
+    if failed:
+        return f"{failed:,} of {len(gates):,} gates failed"
+    return f"all {len(gates):,} gates passed" if len(gates) > 1 else "the only gate passed"
 
 
 @dataclass(frozen=True)
 class SliceRow:
-    """A slice; `passed` is None where its support is too small to judge (`note` says so)."""
+    """The metric on a slice; `passed` is None where the slice was not evaluated, and `note` says why."""
 
     name: str
     support: int
@@ -64,7 +95,7 @@ class SliceRow:
 
 @dataclass(frozen=True)
 class GroupRow:
-    """One group of a sensitive column: recall and false positive rate at the threshold."""
+    """A group of a sensitive column: recall and false positive rate at the threshold."""
 
     column: str
     group: str
@@ -86,7 +117,7 @@ class StageRow:
 
 @dataclass(frozen=True)
 class ParamChange:
-    """One value of params.yaml that differs; None where a side lacks it."""
+    """A value of params.yaml that differs between base and head; None where a side lacks it."""
 
     path: str
     base: str | None
@@ -95,11 +126,15 @@ class ParamChange:
 
 @dataclass(frozen=True)
 class DataChange:
-    """What changed in the training rows. `shift` is the population stability index of an input, largest first."""
+    """What changed in the training rows.
+
+    Attributes:
+        shift: input and its population stability index, largest first.
+        evidently: where the Evidently page is, or why there is none.
+    """
 
     rows_base: int | None
     rows_head: int
-    added_columns: tuple[str, ...] = ()
     removed_columns: tuple[str, ...] = ()
     shift: tuple[tuple[str, float], ...] = ()
     evidently: str | None = None
@@ -119,8 +154,8 @@ class Plot:
 
 
 @dataclass(frozen=True)
-class Fault:
-    """A fault of the rows that stopped the pipeline (examples have sensitive values masked)."""
+class DataError:
+    """An error of the rows that stopped the pipeline; sensitive values of the examples are masked."""
 
     column: str
     kind: str
@@ -133,10 +168,12 @@ class Findings:
     """A whole review.
 
     Attributes:
-        notes: sentences that a reader must not miss (dirty work tree, data that differs, a rebuilt base, ...).
-        rows: test rows that both sides were scored on; `left_out` of them were trained on by one side.
-        candidates: candidate -> metric -> value on validation; `winner` names the chosen one.
-        importance: raw field -> loss of the headline metric when it is shuffled.
+        notes: sentences that a reader must not miss: uncommitted changes, other data than data.dvc names, ...
+        rows: test rows that both models were scored on.
+        left_out: test rows that were not scored because the base's model was trained on them.
+        candidates: candidate -> metric -> value on the validation rows; `winner` is the chosen one.
+        importance: raw field -> loss of the headline metric when the field is shuffled.
+        threshold: of the base's model and of the head's.
     """
 
     name: str
@@ -145,7 +182,7 @@ class Findings:
     headline: str
     base: Side
     head: Side
-    gates: tuple[Gate, ...]
+    gates: tuple[GateResult, ...]
     notes: tuple[str, ...] = ()
     rows: int = 0
     left_out: int = 0
@@ -157,7 +194,7 @@ class Findings:
     stages: tuple[StageRow, ...] = ()
     params: tuple[ParamChange, ...] = ()
     data: DataChange | None = None
-    faults: tuple[Fault, ...] = ()
+    data_errors: tuple[DataError, ...] = ()
     candidates: dict[str, dict[str, float | None]] = field(default_factory=dict)
     winner: str | None = None
     importance: dict[str, float] = field(default_factory=dict)
@@ -168,16 +205,16 @@ class Findings:
 
     @property
     def verdict(self) -> Literal["pass", "fail"]:
-        """Fail if any gate that blocks says no."""
+        """`fail` if a gate failed."""
         return "fail" if self.failures else "pass"
 
     @property
-    def failures(self) -> tuple[Gate, ...]:
-        """The gates that block and say no."""
-        return tuple(gate for gate in self.gates if gate.blocks and not gate.passed)
+    def failures(self) -> tuple[GateResult, ...]:
+        """The gates that failed."""
+        return tuple(gate for gate in counted(self.gates) if not gate.passed)
 
     def to_json(self) -> dict[str, Any]:
-        """The document review.json: the contract's keys first of all, and what else a program may want."""
+        """The document review.json."""
         document: dict[str, Any] = {
             "verdict": self.verdict,
             "kind": self.kind,
@@ -192,13 +229,13 @@ class Findings:
             "groups": [asdict(row) for row in self.groups],
             "stages": [asdict(stage) for stage in self.stages],
             "params": [asdict(change) for change in self.params],
-            "faults": [asdict(fault) for fault in self.faults],
+            "faults": [asdict(error) for error in self.data_errors],
             "notes": list(self.notes),
             "release": self.release,
             "pull_request": self.pull_request,
         }
         if self.task == "regression":
-            # What has no meaning there is not in the file.
+            # Keys that have no meaning for a regression are left out.
             del document["groups"]
             for case in document["critical"]:
                 case["value"] = case.pop("probability")

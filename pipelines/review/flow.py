@@ -1,13 +1,12 @@
-"""One review from beginning to end: bring, reproduce, fetch the base, judge, write, log, and say the verdict."""
+"""One review: reproduce the head, fetch the base's model, evaluate the gates, write the report, print the verdict."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
 import tempfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +14,25 @@ from pipelines.cli.errors import AlreadyPrinted, Refused, error_for
 from pipelines.cli.progress import Progress
 from pipelines.cli.verbs import run_verb
 from pipelines.config.params import Params, load
-from pipelines.config.paths import NOT_REPRODUCIBLE, SELECTION
+from pipelines.config.paths import MODEL, NOT_REPRODUCIBLE, REVIEW, SELECTION, VALIDATION
 from pipelines.config.read import PATH
 from pipelines.repository import dvc_lock, git, tags
 from pipelines.repository.dvc import file_md5
 from pipelines.repository.release_id import worktree_release_id
-from pipelines.review.findings import Fault, Findings, Gate, Side, StageRow
+from pipelines.review import report_cache
+from pipelines.review.findings import DataError, Findings, GateResult, Side, StageRow, summary
 
-FOLDER = Path("reports/review")
-KEY = FOLDER / ".inputs"
-MODEL = Path("models/model.onnx")
-VALIDATION = Path("reports/validation.json")
+MAX_FAILURES = 8  # failed gates that the console names
+
+
+@dataclass(frozen=True)
+class Reproduced:
+    """How `repro` ended: exit code, the error it reported, the stages, and notes for the reader of the report."""
+
+    code: int
+    error: dict[str, Any] | None
+    stages: tuple[StageRow, ...]
+    notes: tuple[str, ...]
 
 
 def review(base: str | None = None, again: bool = False, locked: bool = False) -> int:
@@ -33,60 +40,54 @@ def review(base: str | None = None, again: bool = False, locked: bool = False) -
 
     Args:
         base: revision to compare with.
-        again: review anew even where the last report was made from the same inputs.
-        locked: refuse a commit whose generated files are not what its tree gives.
+        again: write a new report even if the last one was made from the same inputs.
+        locked: refuse a commit whose generated files differ from what its tree gives.
 
     Returns:
-        0 if the review passes, 1 if a gate says no.
+        0 if every gate passed, 1 if a gate failed.
     """
     progress = Progress()
     params = load()
     base_name, base_sha = git.base_commit(base)
     progress.say(f"Review of {git.branch()} against {base_name} ({base_sha[:7]})")
-    with tempfile.TemporaryDirectory(prefix="review-") as scratch:
-        report = Path(scratch) / "repro.json"
-        code = run_verb("repro", "--report", str(report)).returncode
-        reproduced = json.loads(report.read_text(encoding="utf-8")) if report.is_file() else {}
-    stages = tuple(StageRow(**stage) for stage in reproduced.get("stages", []))
-    notes: list[str] = reproduced.get("notes", [])
-    if code:
-        return _stopped(params, reproduced.get("error"), code, stages, base_name, base_sha, notes, progress)
+    reproduced = _reproduce()
+    if reproduced.code:
+        findings = _stopped_findings(params, reproduced, base_name, base_sha)
+        _write(findings, "", progress)
+        return _print_verdict(findings.to_json(), progress)
     if locked:
         _check_locked()
-    notes += _dirty_note()
-    key = inputs_key(base_sha, notes)
-    if not again and (earlier := _earlier(key)):
-        progress.say("Nothing changed since the last review; its report stands (--again reviews anew).")
-        return _say(earlier, progress)
-    found = _findings(params, base_name, base_sha, notes, stages, progress)
-    _write(found, key, progress)
-    return _say(found.to_json(), progress)
+    notes = [*reproduced.notes, *_uncommitted_note()]
+    key = report_cache.inputs_key(base_sha, notes)
+    if not again and (document := report_cache.cached_report(key)):
+        progress.say("Nothing changed since the last review; its report stands (--again writes a new one).")
+        return _print_verdict(document, progress)
+    findings = _findings(params, base_name, base_sha, notes, reproduced.stages, progress)
+    _write(findings, key, progress)
+    return _print_verdict(findings.to_json(), progress)
+
+
+def _reproduce() -> Reproduced:
+    with tempfile.TemporaryDirectory(prefix="review-") as scratch:
+        path = Path(scratch) / "repro.json"
+        code = run_verb("repro", "--report", str(path)).returncode
+        document = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    stages = tuple(StageRow(**stage) for stage in document.get("stages", []))
+    return Reproduced(code, document.get("error"), stages, tuple(document.get("notes", [])))
 
 
 def _check_locked() -> None:
-    """Refuse generated files that differ from HEAD after the reproduction.
+    """Compare the generated files with HEAD after the reproduction.
 
     Raises:
-        Refused: naming them.
+        Refused: if they differ, with their names.
     """
     changed = [path for path in git.dirty() if dvc_lock.is_generated(path)]
     if changed:
         raise Refused(
-            f"the commit does not hold what its tree gives: {', '.join(sorted(changed)[:8])}",
+            f"generated files of the commit differ from what its tree gives: {', '.join(sorted(changed)[:8])}",
             "Run `make update` on the branch and push: it merges main and reproduces.",
         )
-
-
-def _earlier(key: str) -> dict[str, Any] | None:
-    """review.json of the last review, if that had the same inputs and its report is still there."""
-    reports = [FOLDER / name for name in ("review.json", "review.md", "review.html")]
-    if not all(path.is_file() for path in (KEY, *reports)) or KEY.read_text(encoding="utf-8") != key:
-        return None
-    try:
-        document: dict[str, Any] = json.loads(reports[0].read_text(encoding="utf-8"))
-    except ValueError:
-        return None
-    return document
 
 
 def _findings(
@@ -97,103 +98,103 @@ def _findings(
     stages: tuple[StageRow, ...],
     progress: Progress,
 ) -> Findings:
-    from pipelines.repository import base_model as bases
+    """The findings of a head whose pipeline ran to its end."""
+    from pipelines.repository import base_model
     from pipelines.review.changes import param_changes
-    from pipelines.review.judge import judge, kind_of
+    from pipelines.review.model_findings import model_findings, review_kind
 
-    base = bases.fetch(base_sha, progress)
-    release = worktree_release_id()
+    base = base_model.fetch(base_sha, progress)
+    release_id = worktree_release_id()
     model = file_md5(MODEL)
-    kind, why = kind_of(params, base, model, tags.registered(params.model_name).get(release))
+    kind, explanation = review_kind(params, base, model, tags.registered(params.model_name).get(release_id))
+    notes = [explanation] * bool(explanation) + notes
     if base and base.md5 != base.named:
-        notes.append(
-            "main's model was reproduced, and is not the one that its dvc.lock names: "
-            f"{base.md5} here, {base.named} there."
-        )
-    if unreproducible := _reproducibility_note():
-        progress.say(unreproducible)
-        notes.append(unreproducible)
+        notes.append(f"The base's model was reproduced as {base.md5}; its dvc.lock names {base.named}.")
+    if not_reproducible := _reproducibility_note():
+        progress.say(not_reproducible)
+        notes.append(not_reproducible)
     with progress.step("Scoring both models on the same rows"):
-        judged = judge(params, base, kind)
-    changes = param_changes(git.text_at(base_sha, "params.yaml"), PATH.read_text(encoding="utf-8"))
-    found = Findings(
+        fields = model_findings(params, base, kind)
+    base_side = Side(base_name, base_sha, None)
+    if base:
+        base_side = Side(base_name, base_sha, base.md5, base.named, base.found)
+    findings = Findings(
         name=params.model_name,
         task=params.task,
         kind=kind,
         headline=params.gates.headline,
-        base=Side(
-            base_name, base_sha, base.md5 if base else None, base.named if base else None, base.found if base else ""
-        ),
+        base=base_side,
         head=Side(git.branch(), git.commit_of("HEAD"), model, model),
-        notes=tuple([why] * bool(why) + notes),
+        notes=tuple(notes),
         stages=stages,
-        params=changes,
-        release=release,
+        params=param_changes(git.text_at(base_sha, "params.yaml"), PATH.read_text(encoding="utf-8")),
+        release=release_id,
         pull_request=_pull_request(),
-        **judged,
+        **fields,
     )
-    passed = Gate("validation", "validation", True, None, None, "every row fits the schema")
-    return _with_evidently(replace(found, gates=(passed, *found.gates)), params, base_sha, progress)
+    return _with_evidently(findings, params, base_sha, progress)
 
 
-def _with_evidently(found: Findings, params: Params, base_sha: str, progress: Progress) -> Findings:
-    """Beside the report an Evidently page, where the data changed and the base's rows are at hand."""
+def _with_evidently(findings: Findings, params: Params, base_sha: str, progress: Progress) -> Findings:
+    """Write an Evidently page beside the report if the data changed and the base's rows are in DVC's cache."""
     before = dvc_lock.data_md5(git.text_at(base_sha, "dvc.lock"))
     now = dvc_lock.data_md5(dvc_lock.read())
-    if found.data is None or before is None or before == now:
-        return replace(found, data=None)
+    if findings.data is None or before is None or before == now:
+        return replace(findings, data=None)
     from pipelines.review import evidently_page
 
     with progress.step("Drawing what changed in the data (Evidently)"):
-        said = evidently_page.write(FOLDER / "data.html", params, base_sha, before)
-    return replace(found, data=replace(found.data, evidently=said))
+        outcome = evidently_page.write(REVIEW / "data.html", params, base_sha, before)
+    return replace(findings, data=replace(findings.data, evidently=outcome))
 
 
-def _stopped(
-    params: Params,
-    error: dict[str, Any] | None,
-    code: int,
-    stages: tuple[StageRow, ...],
-    base_name: str,
-    base_sha: str,
-    notes: list[str],
-    progress: Progress,
-) -> int:
-    """The review of a head whose rows have errors; any other error of the reproduction ends the review.
+def _stopped_findings(params: Params, reproduced: Reproduced, base_name: str, base_sha: str) -> Findings:
+    """The findings of a head whose rows have errors; any other error of the reproduction ends the review.
 
     Raises:
-        MainlineError: if anything but the stage `validate` failed.
+        MainlineError: if another stage than `validate` failed.
     """
-    failed = next((stage.name for stage in stages if stage.state == "failed"), None)
+    from pipelines.review.gates import evaluate
+    from pipelines.review.gates.evidence import Evidence
+
+    failed_stage = next((stage.name for stage in reproduced.stages if stage.state == "failed"), None)
     document = json.loads(VALIDATION.read_text(encoding="utf-8")) if VALIDATION.is_file() else {}
-    if failed != "validate" or document.get("passed", True):
-        raise error_for(code, error["message"], error["remedy"]) if error else AlreadyPrinted(code)
-    faults = tuple(Fault(f["column"], f["kind"], f["why"], tuple(f["examples"])) for f in document["faults"])
-    gates = tuple(Gate(f"validation {f.column}: {f.kind}", "validation", False, None, None, f.why) for f in faults)
-    found = Findings(
+    if failed_stage != "validate" or document.get("passed", True):
+        error = reproduced.error
+        raise (
+            error_for(reproduced.code, error["message"], error["remedy"]) if error else AlreadyPrinted(reproduced.code)
+        )
+    errors = tuple(
+        DataError(error["column"], error["kind"], error["why"], tuple(error["examples"]))
+        for error in document["faults"]
+    )
+    return Findings(
         name=params.model_name,
         task=params.task,
         kind="comparison",
         headline=params.gates.headline,
         base=Side(base_name, base_sha, None),
         head=Side(git.branch(), git.commit_of("HEAD"), None),
-        gates=gates,
-        notes=("The rows are at fault, so nothing was trained and nothing compared.", *notes, *_dirty_note()),
-        stages=stages,
-        faults=faults,
+        gates=evaluate(Evidence(params, data_errors=errors)),
+        notes=(
+            "The rows have errors, so no model was trained and nothing was compared.",
+            *reproduced.notes,
+            *_uncommitted_note(),
+        ),
+        stages=reproduced.stages,
+        data_errors=errors,
         pull_request=_pull_request(),
     )
-    _write(found, "", progress)
-    return _say(found.to_json(), progress)
 
 
 def _pull_request() -> int | None:
-    """The number of the pull request in whose run of Actions this is, or None."""
-    found = re.fullmatch(r"refs/pull/(\d+)/merge", os.environ.get("GITHUB_REF", ""))
-    return int(found.group(1)) if found else None
+    """The number of the pull request that this run of GitHub Actions is for, or None."""
+    match = re.fullmatch(r"refs/pull/(\d+)/merge", os.environ.get("GITHUB_REF", ""))
+    return int(match.group(1)) if match else None
 
 
-def _dirty_note() -> list[str]:
+def _uncommitted_note() -> list[str]:
+    """A note that names uncommitted files, or none."""
     paths = [path for path in git.dirty() if not path.startswith("reports/")]
     if not paths:
         return []
@@ -202,7 +203,7 @@ def _dirty_note() -> list[str]:
 
 
 def _reproducibility_note() -> str:
-    """Which candidates the stage `train` found not to be reproducible; empty for none."""
+    """A note that names the candidates that the stage `train` found not to be reproducible; empty without any."""
     names = json.loads(SELECTION.read_text(encoding="utf-8")).get(NOT_REPRODUCIBLE)
     if not names:
         return ""
@@ -212,52 +213,33 @@ def _reproducibility_note() -> str:
     )
 
 
-def inputs_key(base_sha: str, notes: list[str]) -> str:
-    """A hash of all that a report follows from; the stages' times and how the data came are not among it."""
-    parts: dict[str, Any] = {"base": base_sha, "head": git.commit_of("HEAD"), "branch": git.branch(), "notes": notes}
-    files = [
-        dvc_lock.PATH,
-        PATH,
-        MODEL,
-        Path("requirements/pipelines.txt"),
-        *sorted(Path("tests/critical").glob("*.yaml")),
-    ]
-    files += sorted(Path("pipelines").rglob("*.*"))  # whatever the review imports, and its templates
-    for path in files:
-        if path.is_file() and "__pycache__" not in path.parts:
-            parts[str(path)] = file_md5(path)
-    parts["tags"] = sorted(tags.registered(load().model_name).items())
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def _write(found: Findings, key: str, progress: Progress) -> None:
-    """Write the report, log it, and only then remember from which inputs it follows."""
-    from pipelines.cli.files import write_text
+def _write(findings: Findings, key: str, progress: Progress) -> None:
+    """Write the report, log it to MLflow, and remember its key only after that."""
     from pipelines.review import mlflow_run, report
 
-    KEY.unlink(missing_ok=True)
-    unlogged = mlflow_run.skipped()
+    report_cache.forget()
+    why_not_logged = mlflow_run.skipped()
     with progress.step("Writing the report"):
-        report.write(_noted(found, unlogged), FOLDER)
-    if unlogged is None and (unlogged := mlflow_run.log(found, FOLDER, progress)):
-        report.write(_noted(found, unlogged), FOLDER)
-    if unlogged:
-        progress.say(unlogged)
-    write_text(KEY, key)
+        report.write(_with_note(findings, why_not_logged), REVIEW)
+    if why_not_logged is None and (why_not_logged := mlflow_run.log(findings, REVIEW, progress)):
+        report.write(_with_note(findings, why_not_logged), REVIEW)
+    if why_not_logged:
+        progress.say(why_not_logged)
+    report_cache.remember(key)
 
 
-def _noted(found: Findings, note: str | None) -> Findings:
-    return replace(found, notes=(*found.notes, note)) if note else found
+def _with_note(findings: Findings, note: str | None) -> Findings:
+    return replace(findings, notes=(*findings.notes, note)) if note else findings
 
 
-def _say(document: dict[str, Any], progress: Progress) -> int:
-    """Print the verdict and why; the last line says what to do next."""
-    blocking = [gate for gate in document["gates"] if gate["blocks"]]
-    failed = [gate for gate in blocking if not gate["passed"]]
-    progress.say(f"{document['verdict'].upper()}: {len(failed)} of {len(blocking)} gates say no")
-    for gate in failed[:8]:
-        progress.say(f"  {gate['name']}: {gate['why']}")
-    if len(failed) > 8:
-        progress.say(f"  and {len(failed) - 8} more")
-    print(f"Read {FOLDER / 'review.html'} (or review.md, review.json).")
+def _print_verdict(document: dict[str, Any], progress: Progress) -> int:
+    """Print the verdict of a review.json and the failed gates; return the exit code."""
+    gates = [GateResult(**gate) for gate in document["gates"]]
+    failed = [gate for gate in gates if gate.blocks and not gate.passed]
+    progress.say(f"{document['verdict'].upper()}: {summary(gates)}")
+    for gate in failed[:MAX_FAILURES]:
+        progress.say(f"  {gate.name}: {gate.why}")
+    if len(failed) > MAX_FAILURES:
+        progress.say(f"  and {len(failed) - MAX_FAILURES} more")
+    print(f"Read {REVIEW / 'review.html'} (or review.md, review.json).")
     return 1 if failed else 0

@@ -1,4 +1,7 @@
-"""One MLflow run a review, into SQLite on a laptop or the server of MLFLOW_TRACKING_URI. It never costs the verdict."""
+"""The MLflow run of a review, in mlflow.db or on the server of MLFLOW_TRACKING_URI.
+
+A run that cannot be logged does not change the verdict.
+"""
 
 from __future__ import annotations
 
@@ -19,17 +22,17 @@ PARAM_LENGTH = 500
 
 
 def skipped() -> str | None:
-    """Why nothing will be logged, or None."""
+    """Why nothing is logged, or None."""
     if not os.environ.get("MLFLOW_TRACKING_URI") and os.environ.get("CI"):
         return "Not logged to MLflow: in CI that needs MLFLOW_TRACKING_URI."
     return None
 
 
-def log(found: Findings, folder: Path, progress: Progress) -> str | None:
-    """Log a review that is already written.
+def log(findings: Findings, folder: Path, progress: Progress) -> str | None:
+    """Log a review whose report is already written.
 
     Args:
-        folder: the report's files, which become artifacts.
+        folder: files of the report, which become artifacts.
 
     Returns:
         Why it could not be logged, or None.
@@ -37,23 +40,23 @@ def log(found: Findings, folder: Path, progress: Progress) -> str | None:
     mlflow_model.prepare()
     try:
         with progress.step("Logging to MLflow"):
-            _log(found, folder, os.environ.get("MLFLOW_TRACKING_URI") or _own_database())
-    except Exception as error:  # a server, a database, a disk: whatever it is, the verdict stands
+            _log(findings, folder, os.environ.get("MLFLOW_TRACKING_URI") or _own_database())
+    except Exception as error:  # whatever fails (server, database, disk), the verdict does not change
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         return f"Not logged to MLflow: {reason}"
     return None
 
 
 def _own_database() -> str:
-    """The address of mlflow.db, which appears with all its tables: MLflow never again opens one that has but some."""
+    """The address of mlflow.db, made with all its tables at once: MLflow refuses one with only some of them."""
     import tempfile
 
     from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
 
     mlflow_model.hush()
     if not DATABASE.exists():
-        with tempfile.TemporaryDirectory(prefix=f"{DATABASE}.", dir=DATABASE.absolute().parent) as beside:
-            made = Path(beside) / DATABASE.name
+        with tempfile.TemporaryDirectory(prefix=f"{DATABASE}.", dir=DATABASE.absolute().parent) as scratch:
+            made = Path(scratch) / DATABASE.name
             engine = create_sqlalchemy_engine(f"sqlite:///{made}")  # type: ignore[no-untyped-call]
             _initialize_tables(engine)  # type: ignore[no-untyped-call]
             engine.dispose()
@@ -61,29 +64,29 @@ def _own_database() -> str:
     return f"sqlite:///{DATABASE}"
 
 
-def _log(found: Findings, folder: Path, where: str) -> None:
+def _log(findings: Findings, folder: Path, tracking_uri: str) -> None:
     import mlflow
 
     mlflow_model.hush()
-    mlflow.set_tracking_uri(where)
-    mlflow.set_experiment(found.name)
+    mlflow.set_tracking_uri(tracking_uri)
+    mlflow.set_experiment(findings.name)
     tags = {
-        "commit": found.head.sha or "",
-        "branch": found.head.ref,
-        "verdict": found.verdict,
-        "base": found.base.sha or "",
-        "kind": found.kind,
-        "release": found.release or "",
-        "model_md5": found.head.model or "",
+        "commit": findings.head.sha or "",
+        "branch": findings.head.ref,
+        "verdict": findings.verdict,
+        "base": findings.base.sha or "",
+        "kind": findings.kind,
+        "release": findings.release or "",
+        "model_md5": findings.head.model or "",
     }
-    with mlflow.start_run(run_name=f"{found.head.ref} {(found.head.sha or '')[:7]}", tags=tags):
+    with mlflow.start_run(run_name=f"{findings.head.ref} {(findings.head.sha or '')[:7]}", tags=tags):
         text = PATH.read_text(encoding="utf-8")
         mlflow.log_params({path: value[:PARAM_LENGTH] for path, value in leaves(text)})
-        mlflow.log_metrics({row.name: row.head for row in found.metrics if row.head is not None})
-        mlflow.log_metric("gates_failed", len(found.failures))
+        mlflow.log_metrics({row.name: row.head for row in findings.metrics if row.head is not None})
+        mlflow.log_metric("gates_failed", len(findings.failures))
         _log_dataset(mlflow)
         mlflow.log_artifacts(str(folder), artifact_path="review")
-        if found.head.model:
+        if findings.head.model:
             mlflow_model.log(MODEL, SIGNATURE)
 
 
@@ -94,6 +97,6 @@ def _log_dataset(mlflow: Any) -> None:
     md5 = dvc_lock.data_md5(dvc_lock.read())
     if md5:
         source = CodeDatasetSource(tags={"pointer": "data.dvc"})
-        # Concrete to mlflow, abstract to its own type hints: a data set known by name and digest alone.
+        # Abstract only to mlflow's type hints: a data set with a name and a digest and nothing else.
         dataset = MetaDataset(source, name="data", digest=md5.removesuffix(".dir"))  # type: ignore[abstract]
         mlflow.log_input(dataset, context="training")

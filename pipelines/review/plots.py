@@ -26,9 +26,11 @@ def plots(compared: Compared) -> tuple[Plot, ...]:
     drawn = []
     for name in lines["head"]:
         title, x, y = _TITLES[name]
-        drawn.append(Plot(name, title, "lines", x, y, {side: found[name] for side, found in lines.items()}))
-    bars = curves.bars(compared.task, compared.target, compared.head, compared.head_threshold)
-    for name, found in bars.items():
+        drawn.append(
+            Plot(name, title, "lines", x, y, {side: curves_of_side[name] for side, curves_of_side in lines.items()})
+        )
+    histograms = curves.bars(compared.task, compared.target, compared.head, compared.head_threshold)
+    for name, bars in histograms.items():
         title, x, y = _TITLES[name]
-        drawn.append(Plot(name, title, "bars", x, y, bars=found))
+        drawn.append(Plot(name, title, "bars", x, y, bars=bars))
     return tuple(drawn)

@@ -8,8 +8,9 @@ import yaml
 from pipelines.cli.errors import InputError
 from pipelines.model import critical_cases
 from pipelines.model.critical_cases import Case
-from pipelines.review.gates import critical_gates
+from pipelines.review.gates.critical import critical_gate
 from tests.engine.fixtures_repo import PROBLEM
+from tests.engine.review.made_up import evidence
 
 
 @pytest.fixture
@@ -130,7 +131,7 @@ def test_a_row_that_does_not_fit_the_signature_fails_the_case_and_says_why(logis
     result = critical_cases.judge(logistic.scorer(), case({**row, **change}, expect="positive"))
     assert not result.passed and result.probability is None
     assert says in result.why
-    assert "could not be scored" in critical_gates((result,))[0].why
+    assert "could not be scored" in critical_gate(evidence(critical=(result,)))[0].why
 
 
 def test_each_value_of_a_varied_field_must_fit_the_signature(logistic, row):
@@ -149,7 +150,7 @@ def test_a_case_that_only_should_hold_is_shown_and_does_not_block(logistic, row)
     results = tuple(
         critical_cases.judge(logistic.scorer(), case(row, level=level, **never)) for level in ("must", "should")
     )
-    gates = critical_gates(results)
+    gates = critical_gate(evidence(critical=results))
     assert [(gate.passed, gate.blocks) for gate in gates] == [(False, True), (False, False)]
     assert gates[0].name == "critical: a case" and gates[0].why.endswith("It matters.")
 

@@ -1,7 +1,8 @@
-"""Parameters and scored rows made up for the tests of the review's judgements."""
+"""Parameters, scored rows and evidence made up for the tests of a review."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import yaml
 
 from pipelines.config.params import parse
 from pipelines.review.compare import Compared
+from pipelines.review.gates.evidence import Evidence, ModelFiles
 from tests.engine.fixtures_model import SMALL, SmallModel
 
 
@@ -56,3 +58,12 @@ def compared(
     base = None if base_skill is None else scores(base_skill)
     arrow = pa.table({"row": np.arange(rows), **columns})
     return Compared(task, arrow, target, scores(skill), threshold, base, threshold, left_out=0)
+
+
+def evidence(
+    task: str = "classification", sections: dict[str, dict[str, Any]] | None = None, **fields: Any
+) -> Evidence:
+    """Evidence of a comparison with the small params.yaml, with changes to its sections."""
+    files = ModelFiles(Path("model.onnx"), Path("signature.json"))
+    made = {"params": params(task, **(sections or {})), "head": files, "base": files, "rows": 100}
+    return Evidence(**{**made, **fields})

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from pipelines.cli.files import write_json
 from pipelines.model.inputs import inputs_of
-from pipelines.model.signature import Input
-from pipelines.review.changes import data_change, input_changes, param_changes, stability_index
+from pipelines.review.changes import data_change, param_changes, stability_index
 from pipelines.review.findings import ParamChange
 from pipelines.training.profile import profile
 
@@ -104,8 +103,3 @@ def test_without_a_profile_only_rows_and_columns_are_compared(base):
     _, signature, rows = base
     change = data_change(ibis.memtable(rows), None, signature)
     assert (change.rows_base, change.rows_head, change.shift) == (None, 400, ())
-
-
-def test_inputs_that_came_and_went_are_named():
-    a, b, c = (Input(name, "number") for name in "abc")
-    assert input_changes((a, b), (b, c)) == (("c",), ("a",))

@@ -18,7 +18,7 @@ from rich.console import Console
 from pipelines.cli.progress import Progress
 from pipelines.model.scorer import Scorer
 from pipelines.review import mlflow_run
-from pipelines.review.findings import Findings, Gate, MetricRow, Side
+from pipelines.review.findings import Findings, GateResult, MetricRow, Side
 from tests.engine.fixtures_model import SMALL
 
 pytestmark = pytest.mark.repository
@@ -30,7 +30,7 @@ FOUND = Findings(
     headline="roc_auc",
     base=Side("main", "b" * 40, "1" * 32),
     head=Side("change", "a" * 40, "2" * 32),
-    gates=(Gate("floor", "floors", False, 0.5, 0.6, "too low"), Gate("size", "files", True, 1.0, 5.0, "small")),
+    gates=(GateResult("floor", False, 0.5, 0.6, "too low"), GateResult("size", True, 1.0, 5.0, "small")),
     metrics=(MetricRow("roc_auc", 0.7, 0.8, 0.1, 0.05, 0.15), MetricRow("f1", None, None)),
     release="0123456789ab",
 )

@@ -1,4 +1,4 @@
-"""The report's texts: what the first screen says, what nobody can inject, and what never grows too large."""
+"""The texts of a report: the first screen, escaping of every value, the size of the comment, accessibility."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from pipelines.cli.errors import Unreachable
-from pipelines.review import report
-from pipelines.review.findings import Findings, Gate, MetricRow
+from pipelines.review import numbers, report, report_view, safe_text
+from pipelines.review.findings import Findings, GateResult, MetricRow
 from tests.engine.review import samples
 
 GITHUB = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
@@ -103,25 +103,27 @@ class Page(HTMLParser):
 
 @given(texts)
 def test_an_escaped_text_reads_as_it_is_in_a_paragraph_a_list_and_a_cell(text: str) -> None:
-    escaped, wanted = report.escape(text), report.clean(text)
+    escaped, wanted = safe_text.escape(text), safe_text.clean(text)
     assert read(inline(f"before {escaped} after")) == " ".join(f"before {wanted} after".split(" "))
     assert read(inline(f"- {escaped}")) == wanted
-    rows = GITHUB.render(f"| a | b |\n|---|---|\n| {escaped} | {report.code(text)} |\n")
+    rows = GITHUB.render(f"| a | b |\n|---|---|\n| {escaped} | {safe_text.code(text)} |\n")
     assert (rows.count("<th>"), rows.count("<td>")) == (2, 2)
     assert len([token for token in GITHUB.parse(f"> - {escaped}") if token.level == 0]) == 2
 
 
 @given(texts)
 def test_nothing_in_a_text_is_linked_mentioned_or_replaced_by_github(text: str) -> None:
-    shown = [token.content for token in inline(f"before {report.escape(text)} after") if token.type.startswith("text")]
+    shown = [
+        token.content for token in inline(f"before {safe_text.escape(text)} after") if token.type.startswith("text")
+    ]
     assert not LINKED.search("".join(shown))
 
 
 @given(texts)
 def test_a_code_span_survives_every_text_in_a_cell(text: str) -> None:
-    html = GITHUB.render(f"| a |\n|---|\n| {report.code(text)} |\n")
+    html = GITHUB.render(f"| a |\n|---|\n| {safe_text.code(text)} |\n")
     cell = Page(html.encode("utf-8", "replace").decode())
-    wanted = report.shorten(text, 80) or "(empty)"
+    wanted = safe_text.shorten(text, 80) or "(empty)"
     assert cell.text.strip().removeprefix("a").strip().replace(GAP, "") == wanted
     assert [tag for tag, _ in cell.tags if tag == "td"] == ["td"]
     if wanted != "(empty)":
@@ -175,16 +177,16 @@ def test_both_texts_are_the_same_every_time_and_hold_no_time(findings: Findings)
 def test_a_comment_stays_below_sixty_thousand_bytes_whatever_the_model(text: str) -> None:
     comment = report.markdown(samples.hostile(text, many=400))
     assert len(comment.encode()) <= 60_000
-    assert "the review fails" in comment.split("\n", 1)[0]
-    assert "**Why it fails** (400 of 400 gates)" in comment
+    assert comment.split("\n", 1)[0].startswith("## ❌ FAIL: ")
+    assert comment.split("\n", 1)[0].endswith("400 of 400 gates failed")
     assert "more in review.html" in comment
     check_comment(comment)
 
 
-def test_a_comment_that_was_cut_says_so() -> None:
+def test_a_comment_that_was_cut_ends_with_a_note() -> None:
     comment = report.markdown(samples.hostile("𝕏|`@#<" * 4000, many=400))
-    assert comment.rstrip().endswith("all of it is in review.html._")
-    assert "all of it is in review.html" not in report.markdown(samples.failing())
+    assert comment.rstrip().endswith("review.html has all of them._")
+    assert "review.html has all of them" not in report.markdown(samples.failing())
 
 
 @pytest.mark.parametrize("render", [report.markdown, lambda f: Page(report.page(f)).text])
@@ -192,45 +194,45 @@ class TestTheFirstScreen:
     def first(self, text: str) -> str:
         return text[: text.index("\nMetrics") if "\nMetrics" in text else text.index("### ")]
 
-    def test_says_that_it_passes_and_that_it_is_better_by_how_much(self, render) -> None:
-        said = self.first(render(samples.passing()))
-        assert "he review passes" in said
-        assert "All 30 gates hold" in said
-        assert "Better." in said
-        sentence = "Average precision rises from 0.7612 to 0.7810, by +0.0198 (95 % interval +0.0081 to +0.0308)"
-        assert sentence in said
-        assert "51,880 test rows" in said
+    def test_has_the_verdict_and_by_how_much_the_model_is_better(self, render) -> None:
+        screen = self.first(render(samples.passing()))
+        assert "PASS: " in screen
+        assert "all 32 gates passed" in screen
+        assert "Better." in screen
+        sentence = "Average precision rose from 0.7612 to 0.7810, by +0.0198 (95 % CI +0.0081 to +0.0308)"
+        assert sentence in screen
+        assert "51,880 test rows" in screen
 
-    def test_says_that_it_fails_and_why_with_every_kind_of_reason(self, render) -> None:
-        said = self.first(render(samples.failing()))
-        assert "he review fails" in said
-        assert "Worse." in said
+    def test_has_the_verdict_and_a_failed_gate_of_every_group(self, render) -> None:
+        screen = self.first(render(samples.failing())).replace("\\", "")
+        assert "FAIL: " in screen
+        assert "12 of 32 gates failed" in screen
+        assert "Worse." in screen
+        assert "average_precision dropped by 0.0772 (95 % CI -0.0889 to -0.0662); tolerance is 0.03" in screen
         for reason in ("regression average_precision", "slice merchant_category=airline", "critical: gift cards"):
-            assert reason in said
-        assert said.count("over its whole interval") == 6  # eight reasons are shown, the others counted
-        assert "4 more" in said
+            assert reason in screen
+        assert screen.count("the whole 95 % CI of the difference") == 6  # eight reasons are shown, the others counted
+        assert "4 more" in screen
 
     def test_shows_notes_below_the_verdict(self, render) -> None:
-        said = render(samples.failing())
-        assert said.index("review fails", 40 if said.startswith("fraud:") else 0) < said.index(
-            "data/ differs from data.dvc"
-        )
+        text = render(samples.failing())
+        assert text.index("Worse.") < text.index("data/ differs from data.dvc")
 
-    def test_of_a_restore_says_that_the_comparison_is_not_judged(self, render) -> None:
-        said = self.first(render(samples.restore()))
-        assert "Restore." in said
-        assert "shown, not judged" in said
-        assert "he review passes" in said
-        assert said.count("which was released before") == 1
+    def test_of_a_restore_explains_that_the_comparison_does_not_block(self, render) -> None:
+        screen = self.first(render(samples.restore()))
+        assert "Restore." in screen
+        assert "is shown and does not block" in screen
+        assert "all 6 gates passed" in screen
+        assert screen.count("which was released before") == 1
 
-    def test_of_rows_at_fault_shows_the_faults_and_no_metric(self, render) -> None:
-        said = render(samples.faulty())
-        assert "The rows have 4 faults, so no model was scored." in said
-        assert "giftcards" in said
-        assert "95 %" not in said
+    def test_of_rows_with_errors_shows_the_errors_and_no_metric(self, render) -> None:
+        text = render(samples.data_errors())
+        assert "The rows have 4 errors: no model was trained." in text
+        assert "giftcards" in text
+        assert "95 %" not in text
 
 
-def test_the_first_line_of_a_new_line_says_that_there_is_nothing_to_compare_with() -> None:
+def test_the_first_line_of_a_new_line_explains_that_there_is_nothing_to_compare_with() -> None:
     first = report.markdown(samples.new_line()).split("\n", 1)[0]
     assert first.startswith("**New line.**")
     assert "only absolute gates count" in first
@@ -254,15 +256,15 @@ def test_failures_come_first_in_every_table() -> None:
             assert part.index(failure) < part.index(success), start
 
 
-def test_a_regression_speaks_of_nothing_that_belongs_to_a_classification() -> None:
-    found = replace(samples.regression(), threshold=(0.5, 0.5))
-    for text in (report.markdown(found), report.page(found)):
+def test_a_regression_has_no_word_that_belongs_to_a_classification() -> None:
+    findings = replace(samples.regression(), threshold=(0.5, 0.5))
+    for text in (report.markdown(findings), report.page(findings)):
         for word in ("probability", "threshold", "decision", "calibration", "fairness", "positive", "recall"):
             assert word not in text.lower(), word
 
 
 @everything
-def test_a_page_asks_nothing_from_the_network_and_runs_nothing(findings: Findings) -> None:
+def test_a_page_loads_nothing_and_runs_nothing(findings: Findings) -> None:
     page = Page(report.page(findings))
     assert not page.open
     assert not {tag for tag, _ in page.tags} & {"script", "img", "iframe", "object", "embed", "form", "image", "use"}
@@ -324,15 +326,15 @@ def test_an_evidently_page_beside_the_report_is_linked_and_anything_else_is_not(
     failing = samples.failing()
     assert failing.data is not None
     assert 'href="data.html"' in report.page(failing)
-    for said in ("//evil.example/data.html", "javascript:x.html", "no page, see data.html"):
-        page = Page(report.page(replace(failing, data=replace(failing.data, evidently=said))))
+    for text in ("//evil.example/data.html", "javascript:x.html", "no page, see data.html"):
+        page = Page(report.page(replace(failing, data=replace(failing.data, evidently=text))))
         assert all((a["href"] or "").startswith("#") for tag, a in page.tags if tag == "a")
 
 
-def test_a_model_that_is_not_the_one_that_its_lock_names_is_shown_with_both() -> None:
-    found = samples.passing()
-    found = replace(found, base=replace(found.base, named="f" * 32))
-    for text in (report.markdown(found), report.page(found)):
+def test_a_model_with_another_md5_than_its_dvc_lock_names_is_shown_with_both() -> None:
+    findings = samples.passing()
+    findings = replace(findings, base=replace(findings.base, named="f" * 32))
+    for text in (report.markdown(findings), report.page(findings)):
         assert "f" * 32 in text
         assert samples.BASE_MODEL in text
 
@@ -351,23 +353,26 @@ def test_a_model_that_is_not_the_one_that_its_lock_names_is_shown_with_both() ->
         (MetricRow("f1", 0.7, None), "Not measured"),
     ],
 )
-def test_the_headline_follows_from_the_interval_and_from_which_way_is_better(row: MetricRow, lead: str) -> None:
-    assert report.headline(replace(samples.passing(), headline=row.name, metrics=(row,)))[0] == lead
+def test_the_headline_depends_on_the_interval_and_on_which_way_is_better(row: MetricRow, lead: str) -> None:
+    assert report_view.headline(replace(samples.passing(), headline=row.name, metrics=(row,)))[0] == lead
 
 
-def test_no_reason_hides_behind_many_of_another() -> None:
-    gates = [Gate(f"{group}{i}", group, False, None, None, "") for group, i in ("a1", "a2", "a3", "b1", "c1", "c2")]
-    assert [gate.name for gate in report.one_of_each_first(gates)] == ["a1", "b1", "c1", "a2", "c2", "a3"]
+def test_the_first_failed_gate_of_each_group_comes_before_the_second_of_any() -> None:
+    gates = [
+        GateResult(f"{group}{i}", False, None, None, "", group=group)
+        for group, i in ("a1", "a2", "a3", "b1", "c1", "c2")
+    ]
+    assert [gate.name for gate in report_view.one_of_each_first(gates)] == ["a1", "b1", "c1", "a2", "c2", "a3"]
 
 
 def test_a_number_that_is_not_defined_is_a_dash_and_a_small_difference_is_neither_zero_nor_without_its_sign() -> None:
-    assert {report.number(value) for value in (None, math.nan, math.inf)} == {"—"}
-    assert float(report.signed(-0.00003, 0.781).replace("−", "-")) == -0.00003
-    assert report.signed(0.0198, 0.781).startswith("+")
+    assert {numbers.number(value) for value in (None, math.nan, math.inf)} == {"—"}
+    assert float(numbers.signed(-0.00003, 0.781).replace("−", "-")) == -0.00003
+    assert numbers.signed(0.0198, 0.781).startswith("+")
 
 
 def test_the_word_for_a_shift_follows_its_size() -> None:
-    assert [report.shift_word(value) for value in (0.02, 0.1, 0.3)] == ["little", "some", "large"]
+    assert [report_view.shift_word(value) for value in (0.02, 0.1, 0.3)] == ["little", "some", "large"]
 
 
 def test_three_files_are_written_and_nothing_else(tmp_path: Path) -> None:
@@ -383,7 +388,7 @@ def test_hostile_text_can_be_written_as_utf_8(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "review.json").read_text())["name"] == samples.HOSTILE
 
 
-def test_a_folder_that_cannot_be_written_is_said_and_nothing_is_left(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_ends_with_an_error_and_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "review").write_text("a file")
     with pytest.raises(Unreachable, match="cannot be written"):
         report.write(samples.passing(), tmp_path / "review")

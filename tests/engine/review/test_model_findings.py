@@ -1,4 +1,4 @@
-"""What kind of review it is, and which gates then count."""
+"""The kind of a review, and the gates of a base that cannot be compared."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.cli.files import write_json
 from pipelines.repository.base_model import Base
-from pipelines.review.judge import judge, kind_of
+from pipelines.review.model_findings import model_findings, review_kind
 from tests.engine.review.made_up import params, table
 
 
@@ -34,7 +34,7 @@ def base(logistic, tmp_path, monkeypatch):
     return Base("b" * 40, tmp_path / "base", "cache", "1" * 32, "1" * 32)
 
 
-def trained_until(base, moment):
+def set_trained_until(base, moment):
     path = base.folder / "signature.json"
     write_json(path, {**json.loads(path.read_text()), "trained_until": moment})
 
@@ -42,23 +42,23 @@ def trained_until(base, moment):
 @pytest.mark.parametrize("key", ["model_name", "task", "target"])
 def test_another_model_name_task_or_target_has_nothing_to_compare_with(base, key):
     signature = json.loads(base.signature.read_text())
-    assert kind_of(params(), base, "2" * 32, None) == ("comparison", "")
+    assert review_kind(params(), base, "2" * 32, None) == ("comparison", "")
     write_json(base.signature, {**signature, key: "another"})
-    kind, note = kind_of(params(), base, "2" * 32, None)
+    kind, note = review_kind(params(), base, "2" * 32, None)
     assert kind == "new line" and f"{key} 'another'" in note
 
 
 def test_a_registered_release_is_a_restore_unless_the_base_has_the_same_model(base):
-    assert kind_of(params(), base, "2" * 32, "orders@v1.0.0")[0] == "restore"
-    assert kind_of(params(), base, base.md5, "orders@v1.0.0")[0] == "comparison"
-    assert kind_of(params(), None, "2" * 32, "orders@v1.0.0")[0] == "new line"
+    assert review_kind(params(), base, "2" * 32, "orders@v1.0.0")[0] == "restore"
+    assert review_kind(params(), base, base.md5, "orders@v1.0.0")[0] == "comparison"
+    assert review_kind(params(), None, "2" * 32, "orders@v1.0.0")[0] == "new line"
 
 
 def test_a_base_that_was_trained_on_every_test_row_fails_a_gate_of_its_own(base):
     lax = params(gates={"floors": {}, "regression": {}, "scoring_time_ratio": 50.0})
-    judged = judge(lax, base, "comparison")
-    assert (judged["rows"] > 0, [gate for gate in judged["gates"] if not gate.passed]) == (True, [])
-    trained_until(base, "2026-04-01T00:00:00+00:00")
-    judged = judge(lax, base, "comparison")
-    assert judged["rows"] == 0
-    assert [(gate.name, gate.blocks) for gate in judged["gates"] if not gate.passed] == [("comparable", True)]
+    fields = model_findings(lax, base, "comparison")
+    assert (fields["rows"] > 0, [gate for gate in fields["gates"] if not gate.passed]) == (True, [])
+    set_trained_until(base, "2026-04-01T00:00:00+00:00")
+    fields = model_findings(lax, base, "comparison")
+    assert fields["rows"] == 0
+    assert [(gate.name, gate.blocks) for gate in fields["gates"] if not gate.passed] == [("comparable", True)]

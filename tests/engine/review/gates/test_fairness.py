@@ -5,8 +5,8 @@ import pyarrow as pa
 import pytest
 
 from pipelines.review.compare import Compared
-from pipelines.review.fairness import fairness_gates, group_rows
-from tests.engine.review.made_up import compared, params
+from pipelines.review.gates.fairness import fairness_gate, group_rows
+from tests.engine.review.made_up import compared, evidence, params
 
 LIMITS = {"min_recall_ratio": 0.8, "min_false_positive_ratio": 0.5, "min_support": 50, "min_positives": 10}
 
@@ -22,10 +22,12 @@ def scored(**groups):
     return Compared("classification", arrow, np.array(target), np.array(head), 0.5, None, None, 0)
 
 
-def judged(found, **limits):
-    chosen = params(fairness={**LIMITS, **limits})
-    rows = group_rows(found, chosen)
-    return rows, {gate.name.partition(": ")[2]: gate for gate in fairness_gates(rows, chosen)}
+def judged(compared_rows):
+    """Groups, and results by rate."""
+    chosen = params(fairness=LIMITS)
+    groups = group_rows(compared_rows, chosen)
+    results = fairness_gate(evidence(params=chosen, groups=groups))
+    return groups, {result.name.partition(": ")[2]: result for result in results}
 
 
 def test_recall_and_false_positive_rate_of_each_group_are_compared_by_their_ratio():
@@ -44,19 +46,19 @@ def test_a_ratio_below_the_limit_fails():
     assert not gates["recall"].passed and not gates["false positive rate"].passed
 
 
-def test_a_group_with_too_few_rows_or_positives_is_shown_and_not_judged():
+def test_a_group_with_too_few_rows_or_positives_is_shown_and_not_evaluated():
     for small in ((9, 0, 200, 0), (20, 0, 20, 0)):
         rows, gates = judged(scored(north=(100, 80, 200, 20), south=small))
         assert [row.judged for row in rows] == [True, False]
         assert not gates
 
 
-def test_groups_of_which_none_is_ever_flagged_are_equal():
+def test_groups_without_any_flagged_row_are_equal():
     _, gates = judged(scored(north=(100, 0, 200, 0), south=(50, 0, 200, 0)))
     assert {gate.value for gate in gates.values()} == {1.0}
 
 
-def test_a_rate_that_only_one_group_has_is_not_judged():
+def test_a_rate_that_only_one_group_has_is_not_evaluated():
     _, gates = judged(scored(north=(100, 80, 0, 0), south=(100, 80, 0, 0)))
     assert set(gates) == {"recall"}
     _, gates = judged(scored(north=(100, 80, 0, 0), south=(100, 80, 50, 5)))
@@ -69,9 +71,9 @@ def test_a_value_that_params_yaml_does_not_declare_is_never_a_group():
 
 
 def test_there_is_no_fairness_without_the_section_and_none_for_a_regression():
-    found = scored(north=(100, 80, 200, 20), south=(50, 0, 200, 10))
-    assert group_rows(found, params()) == ()
-    assert fairness_gates((), params()) == []
+    rows = scored(north=(100, 80, 200, 20), south=(50, 0, 200, 10))
+    assert group_rows(rows, params()) == ()
+    assert list(fairness_gate(evidence(params=params()))) == []
     assert group_rows(compared(100, task="regression"), params("regression")) == ()
 
 
@@ -79,6 +81,6 @@ def test_a_boolean_column_has_two_groups():
     chosen = params(fairness=LIMITS)
     columns = {**chosen.table.columns, "gift": chosen.table.columns["gift"].model_copy(update={"sensitive": True})}
     chosen = chosen.model_copy(update={"table": chosen.table.model_copy(update={"columns": columns})})
-    found = compared(600, gift=[True, False, None] * 200, region=["north"] * 600)
-    groups = [row for row in group_rows(found, chosen) if row.column == "gift"]
+    rows = compared(600, gift=[True, False, None] * 200, region=["north"] * 600)
+    groups = [row for row in group_rows(rows, chosen) if row.column == "gift"]
     assert [(row.group, row.support) for row in groups] == [("true", 200), ("false", 200)]

@@ -1,0 +1,130 @@
+"""Gate `slices`: the metric on named parts of the test rows is not worse, from a minimum support on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.config.gates import SliceBy
+from pipelines.config.params import Params
+from pipelines.metrics.bootstrap import interval, paired_bootstrap
+from pipelines.metrics.table import METRICS, gain, is_better
+from pipelines.review.compare import Compared
+from pipelines.review.findings import GateResult, SliceRow
+from pipelines.review.gates.evidence import Evidence
+from pipelines.review.numbers import plain_number
+from pipelines.tables.data import to_numpy
+
+MAX_VALUES = 50
+
+
+def slices_gate(evidence: Evidence) -> Iterator[GateResult]:
+    """A result for each slice that has enough rows."""
+    limits = evidence.params.slices
+    for row in evidence.slices:
+        if row.passed is None:
+            continue
+        base = "" if row.base is None else f" (base {plain_number(row.base)})"
+        why = f"{limits.metric} is {plain_number(row.value)}{base} on {row.support:,} rows"
+        why += f": {row.note}" * bool(row.note)
+        yield GateResult(f"slice {row.name}", row.passed, row.value, limits.floor, why)
+
+
+def slice_rows(compared: Compared, params: Params) -> tuple[SliceRow, ...]:
+    """Evaluate every slice of params.yaml.
+
+    A slice fails if the whole 95 % confidence interval of its difference is beyond the tolerance, or the whole interval
+    of its value misses the floor: few rows alone never fail a slice. With too few rows it is not evaluated.
+    """
+    rows = []
+    for name, by in params.slices.by.items():
+        for label, mask in masks(compared.arrow, name, by):
+            shown = _mask_label(label, by.column, params) if by.column in params.table.sensitive else label
+            rows.append(_slice_row(shown, compared.only(mask), params))
+    return tuple(rows)
+
+
+def masks(arrow: Any, name: str, by: SliceBy) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
+    """The slices of an entry of `slices.by`: label and mask of the rows, shape (n,).
+
+    Without values and range, each of the 50 most frequent values of the column is a slice.
+    """
+    values = to_numpy(arrow, by.column)
+    if by.low is not None or by.high is not None:
+        low = -np.inf if by.low is None else by.low
+        high = np.inf if by.high is None else by.high
+        yield name, (values >= low) & (values < high)
+        return
+    texts = _to_texts(values)
+    if by.values is not None:
+        yield name, np.isin(texts, by.values)
+        return
+    distinct, counts = np.unique(texts, return_counts=True)
+    for text in sorted(distinct[np.argsort(-counts, kind="stable")[:MAX_VALUES]]):
+        yield f"{name}={text}", texts == text
+
+
+def _to_texts(values: npt.NDArray[Any]) -> npt.NDArray[np.str_]:
+    if values.dtype == object:
+        return np.array(["missing" if value is None else str(value) for value in values])
+    # A boolean column is read as 0, 1 and NaN.
+    return np.where(np.isnan(values), "missing", np.where(values == 1, "true", "false"))
+
+
+def _mask_label(label: str, column: str, params: Params) -> str:
+    """The label of a sensitive column's slice; a value that params.yaml does not declare is masked."""
+    name, _, value = label.partition("=")
+    declared = params.table.columns[column].allowed or ("true", "false", "missing")
+    return label if not value or value in declared else f"{name}=•••"
+
+
+def _slice_row(name: str, part: Compared, params: Params) -> SliceRow:
+    limits = params.slices
+    support = len(part.target)
+    positives = int(part.target.sum()) if part.task == "classification" else None
+    value, base = _values(part, limits.metric)
+    shortage = _shortage(support, positives, params)
+    if shortage or value is None:
+        note = shortage or f"{limits.metric} is not defined on these rows"
+        return SliceRow(name, support, positives, value, base, None, None, None, note)
+    resampled = paired_bootstrap(
+        part.weighted(), support, params.gates.resamples, params.gates.seed, only=[limits.metric]
+    )
+    reasons = []
+    low = high = None
+    if base is not None:
+        low, high = interval(resampled[0][limits.metric] - resampled[1][limits.metric])
+        best = max(gain(limits.metric, low), gain(limits.metric, high))
+        if best < -limits.tolerance:
+            reasons.append(f"the whole 95 % CI of the difference is worse than the tolerance of {limits.tolerance:g}")
+    if limits.floor is not None:
+        bounds = interval(resampled[0][limits.metric])
+        lower = METRICS[limits.metric].lower_is_better
+        if is_better(limits.metric, limits.floor, min(bounds) if lower else max(bounds)):
+            misses = "above the maximum" if lower else "below the minimum"
+            reasons.append(f"the whole 95 % CI is {misses} of {limits.floor:g} (slices.floor)")
+    return SliceRow(name, support, positives, value, base, low, high, not reasons, " and ".join(reasons))
+
+
+def _shortage(support: int, positives: int | None, params: Params) -> str:
+    """Why the slice has too few rows to be evaluated; empty if it has enough."""
+    limits = params.slices
+    if support < limits.min_support:
+        return f"{support} rows are too few to evaluate (slices.min_support is {limits.min_support})"
+    if positives is not None:
+        count, name = min((positives, "positives"), (support - positives, "negatives"))
+        if count < max(limits.min_positives, 1):
+            return f"{count} {name} are too few to evaluate (slices.min_positives is {limits.min_positives})"
+    return ""
+
+
+def _values(part: Compared, metric: str) -> tuple[float | None, float | None]:
+    """The metric of head and base on the rows; None where it is not defined or there is no base."""
+    if not len(part.target):
+        return None, None
+    values = [float(model(np.ones((1, len(part.target))))[metric][0]) for model in part.weighted()]
+    defined = [None if np.isnan(value) else value for value in values]
+    return defined[0], defined[1] if len(defined) > 1 else None

@@ -1,0 +1,64 @@
+"""Numbers as texts of a report."""
+
+from __future__ import annotations
+
+import math
+
+
+def plain_number(value: float | None) -> str:
+    """Four significant digits; from a thousand on, whole numbers with thousands separators."""
+    if value is None:
+        return "not defined"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def decimals(value: float, digits: int) -> int:
+    """How many decimals show a value with so many significant digits."""
+    return max(0, digits - 1 - int(f"{value:.{digits - 1}e}".partition("e")[2])) if value else digits - 1
+
+
+def number(value: float | None, like: float | None = None, digits: int = 4) -> str:
+    """Four significant digits with thousands separators and a minus sign; a dash if it is not defined.
+
+    Args:
+        like: a value with whose number of decimals this one is shown.
+    """
+    if value is None or not math.isfinite(value):
+        return "—"
+    places = decimals(value if like is None or not math.isfinite(like) else like, digits)
+    if value and not round(value, places):
+        places = decimals(value, 2)  # a small difference of large values must not be shown as zero
+    text = f"{value:,.{places}f}" if places < 10 and abs(value) < 1e15 else f"{value:.2e}"
+    return text.replace("-", "−")
+
+
+def brief(value: float | None) -> str:
+    """A number without zeros at its end."""
+    text = number(value)
+    return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
+
+
+def signed(value: float | None, like: float | None = None) -> str:
+    """A difference, with its plus or minus."""
+    text = number(value, like)
+    return f"+{text}" if value is not None and math.isfinite(value) and value > 0 else text
+
+
+def percent(value: float | None) -> str:
+    """A share as per cent."""
+    return "—" if value is None or not math.isfinite(value) else f"{number(value * 100, digits=3)} %"
+
+
+def count(value: int | None) -> str:
+    """A count with thousands separators."""
+    return "—" if value is None else f"{value:,}".replace("-", "−")
+
+
+def of(value: int, noun: str) -> str:
+    """A count with its noun, in the plural if need be."""
+    return f"{count(value)} {noun}{'s' * (value != 1)}"
+
+
+def seconds(value: float) -> str:
+    """Seconds, or minutes and seconds."""
+    return f"{value:.1f} s" if round(value, 1) < 60 else f"{int(value + 0.5) // 60} min {int(value + 0.5) % 60} s"

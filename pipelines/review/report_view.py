@@ -1,0 +1,167 @@
+"""What both templates of the report show, ordered so that failures come first."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from pipelines.metrics.table import METRICS, label
+from pipelines.review import charts
+from pipelines.review.findings import Findings, GateResult, MetricRow, Plot, SliceRow, counted, summary
+from pipelines.review.numbers import number, of, signed
+
+MAX_REASONS = 8  # failed gates that the verdict names; the table of all gates has the others
+SHIFT_WORDS = ((0.1, "little"), (0.25, "some"), (math.inf, "large"))  # the usual reading of the stability index
+
+
+def view(findings: Findings) -> dict[str, Any]:
+    """The variables of the templates."""
+    explanation, notes = _explanation(findings)
+    failures = one_of_each_first(findings.failures)
+    metrics = sorted(findings.metrics, key=lambda row: row.name != findings.headline)
+    plots = [plot for plot in findings.plots if plot.name != "importance"]
+    if findings.importance:
+        bars = sorted(findings.importance.items(), key=lambda item: -item[1])
+        loss = f"loss of {label(findings.headline)} when the field is shuffled"
+        plots.append(Plot("importance", "Importance of the fields", "bars", loss, "", bars=bars))
+    evidently = (findings.data.evidently if findings.data else None) or ""
+    gates = counted(findings.gates)
+    return {
+        "f": findings,
+        "passed": findings.verdict == "pass",
+        "summary": summary(findings.gates),
+        "explanation": explanation,
+        "notes": notes,
+        "lead": headline(findings),
+        "reasons": failures[:MAX_REASONS],
+        "other_reasons": failures[MAX_REASONS:],
+        "gate_count": len(gates),
+        "passed_count": sum(gate.passed for gate in gates),
+        "shown_count": len(findings.gates) - len(gates),
+        "gates": sorted(findings.gates, key=_gate_order),
+        "metrics": metrics,
+        "compared": any(row.base is not None for row in metrics),
+        "limits": {row.name: _limit(row, findings.gates) for row in metrics},
+        "critical": sorted(findings.critical, key=lambda case: (case.passed, case.level != "must")),
+        "slices": sorted(findings.slices, key=lambda row: (False, True, None).index(row.passed)),
+        "groups": sorted(findings.groups, key=lambda row: not row.judged),
+        "stages": sorted(findings.stages, key=lambda stage: stage.state != "failed"),
+        "plots": plots,
+        "columns": list(dict.fromkeys(name for values in findings.candidates.values() for name in values)),
+        "candidates": sorted(findings.candidates.items(), key=lambda item: item[0] != findings.winner),
+        "evidently": re.match(r"(\w[\w.-]*\.html)\b(.*)", evidently, re.ASCII | re.DOTALL),
+        "lower": findings.slice_metric in METRICS and METRICS[findings.slice_metric].lower_is_better,
+        "answer": "probability" if findings.task == "classification" else "answer",
+    }
+
+
+def _explanation(findings: Findings) -> tuple[str, list[str]]:
+    """The first sentence of a report that is not a comparison, and the notes without that sentence."""
+    keyword, sentence = {
+        "comparison": ("", ""),
+        "new line": ("only absolute gates count", "There is nothing to compare with: only absolute gates count."),
+        "restore": (
+            "does not block",
+            "This release id was registered before: validation, critical cases and file checks block; "
+            "the comparison with the newer model is shown and does not block.",
+        ),
+    }[findings.kind]
+    notes = list(findings.notes)
+    note = next((note for note in notes if keyword and keyword in note), None)
+    if note is None:
+        return sentence, notes
+    notes.remove(note)
+    return note, notes
+
+
+def one_of_each_first(gates: Sequence[GateResult]) -> list[GateResult]:
+    """The first result of every group, then the second of every group, so that one group does not hide the others."""
+    count: Counter[str] = Counter()
+    ranked = []
+    for gate in gates:
+        ranked.append((count[gate.group], gate))
+        count[gate.group] += 1
+    return [gate for _, gate in sorted(ranked, key=lambda item: item[0])]
+
+
+def _gate_order(gate: GateResult) -> int:
+    """Failed gates, failed results that do not block, passed gates, passed results that do not block."""
+    return 2 * gate.passed + (not gate.blocks)
+
+
+def _limit(row: MetricRow, gates: Sequence[GateResult]) -> float | None:
+    """The signed difference beyond which the metric's regression gate fails, None without such a gate."""
+    limits = (gate.limit for gate in gates if gate.group == "regression" and gate.name == f"regression {row.name}")
+    limit = next(limits, None)
+    return None if limit is None else abs(limit) * (1 if row.lower_is_better else -1)
+
+
+def headline(findings: Findings) -> tuple[str, str]:
+    """Whether the headline metric is better or worse, as a word, and by how much, as a sentence."""
+    row = next((row for row in findings.metrics if row.name == findings.headline), None)
+    if row is None or row.head is None:
+        errors = findings.data_errors
+        if findings.metrics:
+            test_rows = of(findings.rows, "test row")
+            return "Not measured", f"{upper_first(label(findings.headline))} is not defined on {test_rows}."
+        why = f"The rows have {of(len(errors), 'error')}: no" if errors else "No"
+        return "Not measured", f"{why} model was trained."
+    name, rows = upper_first(label(row.name)), f"on {findings.rows:,} test rows"
+    if findings.kind == "new line" or row.base is None:
+        reason = "Nothing to compare with" if findings.kind == "new line" else "Not comparable"
+        return reason, f"{name} is {number(row.head)} {rows}."
+    if row.delta is None or row.low is None or row.high is None:
+        return "Not comparable", f"{name} of the base is {number(row.base)}, of the head {number(row.head)}, {rows}."
+    if row.delta == row.low == row.high == 0:
+        return "Equal", f"{name} of base and head is {number(row.head)}, {rows}."
+    like = max(abs(row.base), abs(row.head))
+    interval = f"95 % CI {signed(row.low, like)} to {signed(row.high, like)}"
+    change, difference = f"from {number(row.base, like)} to {number(row.head, like)}", signed(row.delta, like)
+    if tone(row) == "even":
+        return "No clear difference", f"{name} changed {change}; {difference} may be chance ({interval}), {rows}."
+    moved = "rose" if row.delta > 0 else "dropped"
+    lower = "; lower is better" if row.lower_is_better else ""
+    return upper_first(word(row)), f"{name} {moved} {change}, by {difference} ({interval}{lower}), {rows}."
+
+
+def tone(row: MetricRow | SliceRow, lower_is_better: bool | None = None) -> str:
+    """`good` or `bad` where the whole interval is on one side of zero, else `even`."""
+    low, high = row.low, row.high
+    if low is None or high is None or low <= 0 <= high:
+        return "even"
+    lower = row.lower_is_better if isinstance(row, MetricRow) else bool(lower_is_better)
+    return "good" if (low > 0) != lower else "bad"
+
+
+def word(row: MetricRow | SliceRow, lower_is_better: bool | None = None) -> str:
+    """The tone as a word."""
+    if row.low is None or row.high is None:
+        return "—"
+    if row.low == row.high == 0:
+        return "equal"
+    return {"good": "better", "bad": "worse", "even": "no clear difference"}[tone(row, lower_is_better)]
+
+
+def whisker(row: MetricRow | SliceRow, limit: float | None = None, lower_is_better: bool | None = None) -> Markup:
+    """The row's interval as a drawing around zero."""
+    if isinstance(row, MetricRow):
+        delta = row.delta
+    else:
+        delta = None if row.base is None or row.value is None else row.value - row.base
+    description = f"{word(row, lower_is_better)}: {signed(delta)}, 95 % CI {signed(row.low)} to {signed(row.high)}"
+    return charts.whisker(delta, row.low, row.high, tone(row, lower_is_better), limit, description)
+
+
+def shift_word(value: float) -> str:
+    """The size of a shift, from its population stability index."""
+    return next(size for limit, size in SHIFT_WORDS if not value >= limit)
+
+
+def upper_first(text: str) -> str:
+    """The text with a capital letter at its beginning."""
+    return text[:1].upper() + text[1:]
