@@ -17,6 +17,15 @@ def decimals(value: float, digits: int) -> int:
     return max(0, digits - 1 - int(f"{value:.{digits - 1}e}".partition("e")[2])) if value else digits - 1
 
 
+def describe_change(metric: str, delta: float, low: float, high: float) -> str:
+    """A difference head - base with its 95 % confidence interval, in words."""
+    places = decimals(max(abs(delta), abs(low), abs(high)), 3)
+    interval = f"(95 % CI {low:z,.{places}f} to {high:z,.{places}f})"
+    if delta == 0:
+        return f"{metric} is unchanged {interval}"
+    return f"{metric} {'rose' if delta > 0 else 'dropped'} by {abs(delta):,.{places}f} {interval}"
+
+
 def number(value: float | None, like: float | None = None, digits: int = 4) -> str:
     """Four significant digits with thousands separators and a minus sign; a dash if it is not defined.
 

@@ -121,12 +121,12 @@ def headline(findings: Findings) -> tuple[str, str]:
         return "Equal", f"{name} of base and head is {number(row.head)}, {rows}."
     like = max(abs(row.base), abs(row.head))
     interval = f"95 % CI {signed(row.low, like)} to {signed(row.high, like)}"
-    change, difference = f"from {number(row.base, like)} to {number(row.head, like)}", signed(row.delta, like)
+    moved = "rose" if row.delta > 0 else "dropped" if row.delta < 0 else "changed"
+    change = f"by {number(abs(row.delta), like)} from {number(row.base, like)} to {number(row.head, like)}"
+    sentence = f"{name} {moved} {change} ({interval}), {rows}"
     if tone(row) == "even":
-        return "No clear difference", f"{name} changed {change}; {difference} may be chance ({interval}), {rows}."
-    moved = "rose" if row.delta > 0 else "dropped"
-    lower = "; lower is better" if row.lower_is_better else ""
-    return upper_first(word(row)), f"{name} {moved} {change}, by {difference} ({interval}{lower}), {rows}."
+        return "No clear difference", f"{sentence}: this may be chance."
+    return upper_first(word(row)), f"{sentence}.{' Lower is better.' * row.lower_is_better}"
 
 
 def tone(row: MetricRow | SliceRow, lower_is_better: bool | None = None) -> str:

@@ -15,7 +15,7 @@ from pipelines.metrics.table import METRICS, gain, is_better
 from pipelines.review.compare import Compared
 from pipelines.review.findings import GateResult, SliceRow
 from pipelines.review.gates.evidence import Evidence
-from pipelines.review.numbers import plain_number
+from pipelines.review.numbers import describe_change, plain_number
 from pipelines.tables.data import to_numpy
 
 MAX_VALUES = 50
@@ -27,9 +27,11 @@ def slices_gate(evidence: Evidence) -> Iterator[GateResult]:
     for row in evidence.slices:
         if row.passed is None:
             continue
-        base = "" if row.base is None else f" (base {plain_number(row.base)})"
-        why = f"{limits.metric} is {plain_number(row.value)}{base} on {row.support:,} rows"
-        why += f": {row.note}" * bool(row.note)
+        if row.value is None or row.base is None or row.low is None or row.high is None:
+            change = f"{limits.metric} is {plain_number(row.value)}"
+        else:
+            change = describe_change(limits.metric, row.value - row.base, row.low, row.high)
+        why = f"{change} on {row.support:,} rows" + f": {row.note}" * bool(row.note)
         yield GateResult(f"slice {row.name}", row.passed, row.value, limits.floor, why)
 
 
@@ -99,13 +101,13 @@ def _slice_row(name: str, part: Compared, params: Params) -> SliceRow:
         low, high = interval(resampled[0][limits.metric] - resampled[1][limits.metric])
         best = max(gain(limits.metric, low), gain(limits.metric, high))
         if best < -limits.tolerance:
-            reasons.append(f"the whole 95 % CI of the difference is worse than the tolerance of {limits.tolerance:g}")
+            reasons.append(f"the whole CI is beyond the tolerance of {limits.tolerance:g}")
     if limits.floor is not None:
         bounds = interval(resampled[0][limits.metric])
         lower = METRICS[limits.metric].lower_is_better
         if is_better(limits.metric, limits.floor, min(bounds) if lower else max(bounds)):
             misses = "above the maximum" if lower else "below the minimum"
-            reasons.append(f"the whole 95 % CI is {misses} of {limits.floor:g} (slices.floor)")
+            reasons.append(f"the whole CI of its {limits.metric} is {misses} of {limits.floor:g}")
     return SliceRow(name, support, positives, value, base, low, high, not reasons, " and ".join(reasons))
 
 

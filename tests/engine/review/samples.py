@@ -81,7 +81,7 @@ def slices(broken: tuple[str, ...] = ()) -> tuple[SliceRow, ...]:
             rows.append(SliceRow(name, 112, 2, 0.91, 0.94, None, None, None, note))
             continue
         base, delta = 0.985 - 0.004 * i, -0.074 if name in broken else 0.004 * np.cos(i)
-        note = "the whole 95 % CI of the difference is worse than the tolerance of 0.02" if name in broken else ""
+        note = "the whole CI is beyond the tolerance of 0.02" if name in broken else ""
         low, high = delta - 0.006 - 0.001 * i, delta + 0.005 + 0.001 * i
         rows.append(SliceRow(name, support, positives, base + delta, base, low, high, name not in broken, note))
     return tuple(rows)

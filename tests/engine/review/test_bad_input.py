@@ -1,6 +1,6 @@
-"""What is wrong from outside: each ends with one clear message, the documented exit code, and nothing lost.
+"""Wrong input from outside ends with one clear message, the documented exit code, and no lost file.
 
-Needs the small problem (git, DVC, all stages). The tests of this file share one clone and leave it as they found it.
+Needs the small problem (git, DVC, all stages). The tests of this file share one clone and leave it unchanged.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.xdist_group("bad-input")
 
 @pytest.fixture(scope="module")
 def shared(small_problem: Path, tmp_path_factory: pytest.TempPathFactory) -> Repo:
-    """A clone for this file, with a cache that it may damage."""
+    """A clone with a cache that tests may damage."""
     folder = tmp_path_factory.mktemp("bad-input")
     cache = Path(shutil.copytree(small_problem / "cache", folder / "cache"))
     subprocess.run(["git", "clone", "--quiet", str(small_problem / "origin"), str(folder / "clone")], check=True)
@@ -42,7 +42,7 @@ def shared(small_problem: Path, tmp_path_factory: pytest.TempPathFactory) -> Rep
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Files of data/ and models/, and all that git would see."""
+    """Files of data/ and models/, and every file that git does not ignore."""
     names = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=folder, capture_output=True, text=True
     ).stdout.splitlines()
@@ -53,7 +53,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def repo(shared: Repo) -> Iterator[Repo]:
-    """The shared clone; afterwards all files are again what they were."""
+    """The shared clone; its files are restored after the test."""
     before = contents(shared.path)
     yield shared
     now = contents(shared.path)
@@ -66,8 +66,8 @@ def repo(shared: Repo) -> Iterator[Repo]:
     shared.git("checkout", "--quiet", "--", "reports")
 
 
-def clear(done: Done, code: int) -> Done:
-    """One message, and then what to do: never a traceback, and nothing said twice."""
+def check_message(done: Done, code: int) -> Done:
+    """Check that the output is one message and what to do, without a traceback and without a repetition."""
     assert done.code == code, done.out
     assert "Traceback" not in done.out
     assert done.last.endswith(".") and done.out.count(done.last) == 1, done.out
@@ -77,8 +77,8 @@ def clear(done: Done, code: int) -> Done:
 # Data files
 
 
-def stage(repo: Repo, name: str) -> Done:
-    """A stage of the pipeline in this process, as DVC would run it."""
+def run_stage(repo: Repo, name: str) -> Done:
+    """Run a stage of the pipeline in this process, as DVC would run it."""
     from importlib import import_module
     from io import StringIO
 
@@ -88,7 +88,7 @@ def stage(repo: Repo, name: str) -> Done:
     return Done(code, out.getvalue())
 
 
-def month(repo: Repo) -> Path:
+def a_month(repo: Repo) -> Path:
     return sorted((repo.path / "data").glob("*.parquet"))[1]
 
 
@@ -101,26 +101,26 @@ def damage(path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["empty", "truncated", "no Parquet"])
 def test_a_data_file_that_cannot_be_read_is_named_and_left_as_it_is(repo: Repo, kind: str) -> None:
-    damage(month(repo), kind)
+    damage(a_month(repo), kind)
     before = contents(repo.path)
-    done = clear(stage(repo, "validate"), 2)
-    assert f"data/{month(repo).name} is not a readable Parquet file" in done.out
+    done = check_message(run_stage(repo, "validate"), 2)
+    assert f"data/{a_month(repo).name} is not a readable Parquet file" in done.out
     assert "dvc checkout --force data.dvc" in done.last
     assert contents(repo.path) == before
 
 
-def test_a_review_of_a_damaged_data_file_ends_with_the_stages_own_message_and_loses_nothing(repo: Repo) -> None:
-    damage(month(repo), "truncated")
+def test_a_review_of_a_damaged_data_file_ends_with_the_message_of_the_stage_and_loses_nothing(repo: Repo) -> None:
+    damage(a_month(repo), "truncated")
     before = contents(repo.path)
-    done = clear(review(repo), 2)
+    done = check_message(review(repo), 2)
     assert "stage validate failed" in done.out and "is not a readable Parquet file" in done.out
     assert contents(repo.path) == before
     assert not (repo.path / "reports/review/.inputs").exists()
 
 
-def test_rows_that_are_not_those_of_data_dvc_are_reviewed_and_said_every_time(repo: Repo) -> None:
-    table = pq.read_table(month(repo))
-    rewrite(month(repo), table.append_column("colour", pa.array(["red"] * len(table))))
+def test_rows_that_differ_from_data_dvc_are_reviewed_with_a_note_every_time(repo: Repo) -> None:
+    table = pq.read_table(a_month(repo))
+    rewrite(a_month(repo), table.append_column("colour", pa.array(["red"] * len(table))))
     before = contents(repo.path)
     for _ in range(2):
         must(review(repo), 1)
@@ -129,10 +129,10 @@ def test_rows_that_are_not_those_of_data_dvc_are_reviewed_and_said_every_time(re
         assert contents(repo.path) == before
 
 
-def test_data_that_is_gone_is_brought_again_from_the_cache(repo: Repo) -> None:
+def test_deleted_data_is_fetched_from_the_cache(repo: Repo) -> None:
     before = contents(repo.path)
     shutil.rmtree(repo.path / "data")
-    clear(review(repo), 0)
+    check_message(review(repo), 0)
     assert contents(repo.path) == before
     assert not any("data/" in note for note in repo.report["notes"])
 
@@ -142,43 +142,43 @@ def rewrite(path: Path, table: pa.Table) -> None:
     pq.write_table(table, path)
 
 
-def test_a_wrongly_typed_column_is_a_fault_with_its_name_in_one_file_or_in_all(repo: Repo) -> None:
+def test_a_column_of_a_wrong_type_is_named_as_a_data_error_in_one_file_or_in_all(repo: Repo) -> None:
     def as_text(path: Path, suffix: str) -> None:
         table = pq.read_table(path)
         words = [f"{value}{suffix}" for value in table["amount"].to_pylist()]
         rewrite(path, table.set_column(table.schema.get_field_index("amount"), "amount", pa.array(words)))
 
-    as_text(month(repo), " EUR")
-    done = stage(repo, "validate")
+    as_text(a_month(repo), " EUR")
+    done = run_stage(repo, "validate")
     assert done.code in (1, 2) and "Traceback" not in done.out
     assert "amount" in done.out
     for path in sorted((repo.path / "data").glob("*.parquet")):
         as_text(path, "")
-    done = clear(stage(repo, "validate"), 1)
+    done = check_message(run_stage(repo, "validate"), 1)
     assert "amount: is string, and the schema says number" in done.out
 
 
-def test_an_unknown_column_is_a_fault_with_its_name(repo: Repo) -> None:
-    table = pq.read_table(month(repo))
-    rewrite(month(repo), table.append_column("colour", pa.array(["red"] * len(table))))
-    done = clear(stage(repo, "validate"), 1)
+def test_an_unknown_column_is_named_as_a_data_error(repo: Repo) -> None:
+    table = pq.read_table(a_month(repo))
+    rewrite(a_month(repo), table.append_column("colour", pa.array(["red"] * len(table))))
+    done = check_message(run_stage(repo, "validate"), 1)
     assert "colour: column colour is not in schema.columns" in done.out
 
 
-def test_rows_that_are_gone_are_a_fault_when_too_few_are_left(repo: Repo) -> None:
+def test_too_few_rows_are_a_data_error(repo: Repo) -> None:
     for path in sorted((repo.path / "data").glob("*.parquet")):
         rewrite(path, pq.read_table(path).slice(0, 5))
-    assert "validation.min_rows asks for 1,000" in clear(stage(repo, "validate"), 1).out
+    assert "validation.min_rows asks for 1,000" in check_message(run_stage(repo, "validate"), 1).out
     for path in sorted((repo.path / "data").glob("*.parquet")):
         rewrite(path, pq.read_table(path).slice(0, 0))
-    assert "0 rows" in clear(stage(repo, "validate"), 1).out
+    assert "0 rows" in check_message(run_stage(repo, "validate"), 1).out
 
 
 # params.yaml
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         (lambda text: text.replace("headline:", "headlin:"), "gates.headlin: unknown key"),
         (lambda text: text.replace("resamples: 300", "resamples: many"), "gates.resamples: "),
@@ -189,27 +189,29 @@ def test_rows_that_are_gone_are_a_fault_when_too_few_are_left(repo: Repo) -> Non
         (lambda text: "<<<<<<< HEAD\n" + text, "is not YAML"),
     ],
 )
-def test_a_params_yaml_that_is_wrong_is_refused_by_the_path_before_anything_runs(repo: Repo, change, says) -> None:
+def test_an_invalid_params_yaml_is_refused_with_the_path_of_the_value_before_anything_runs(
+    repo: Repo, change, message
+) -> None:
     path = repo.path / "params.yaml"
     path.write_text(change(path.read_text()))
     before = contents(repo.path)
-    assert says in clear(review(repo), 2).out
+    assert message in check_message(review(repo), 2).out
     assert contents(repo.path) == before
 
 
-def test_a_params_yaml_that_is_gone_or_no_text_is_said(repo: Repo) -> None:
+def test_a_params_yaml_that_is_missing_or_no_text_is_refused(repo: Repo) -> None:
     path = repo.path / "params.yaml"
     path.write_bytes(b"\xff\xfe\x00")
-    assert "params.yaml cannot be read" in clear(review(repo), 2).out
+    assert "params.yaml cannot be read" in check_message(review(repo), 2).out
     path.unlink()
-    assert "root of the repository" in clear(review(repo), 2).last
+    assert "root of the repository" in check_message(review(repo), 2).last
 
 
 # dvc.lock
 
 
 @pytest.mark.parametrize("kind", ["conflict", "no YAML", "no text", "no mapping"])
-def test_a_lock_that_cannot_be_read_is_refused_with_the_way_to_restore_it(repo: Repo, kind: str) -> None:
+def test_a_dvc_lock_that_cannot_be_read_is_refused_with_how_to_restore_it(repo: Repo, kind: str) -> None:
     path = repo.path / "dvc.lock"
     text = path.read_text()
     damaged = {
@@ -219,35 +221,35 @@ def test_a_lock_that_cannot_be_read_is_refused_with_the_way_to_restore_it(repo: 
         "no mapping": b"stages: words\n",
     }[kind]
     path.write_bytes(damaged)
-    done = clear(review(repo), 2)
+    done = check_message(review(repo), 2)
     assert "dvc.lock cannot be read" in done.out and "git checkout" in done.last
     assert path.read_bytes() == damaged
 
 
-def test_a_lock_that_dvc_itself_refuses_is_said(repo: Repo) -> None:
+def test_a_dvc_lock_of_an_unknown_schema_is_refused(repo: Repo) -> None:
     path = repo.path / "dvc.lock"
     path.write_text(path.read_text().replace("schema: '2.0'", "schema: '9.9'"))
-    done = clear(review(repo), 2)
+    done = check_message(review(repo), 2)
     assert "dvc.lock" in done.out
 
 
-def test_a_lock_that_does_not_fit_is_made_to_fit_and_a_damaged_model_is_restored(repo: Repo) -> None:
+def test_a_dvc_lock_with_a_wrong_md5_is_corrected_and_a_damaged_model_is_restored(repo: Repo) -> None:
     lock, model = repo.path / "dvc.lock", repo.path / "models/model.onnx"
     text, content = lock.read_text(), model.read_bytes()
     model.unlink()
     model.write_bytes(content[: len(content) // 2])
-    done = clear(verb(repo, "predict", "data", "scored.parquet"), 2)
+    done = check_message(verb(repo, "predict", "data", "scored.parquet"), 2)
     assert "models/model.onnx is not a readable model" in done.out and "dvc checkout" in done.last
     assert not list(repo.path.glob("scored*"))
 
     entry = text[text.index("models/model.onnx") :]
     md5 = entry.partition("md5: ")[2].partition("md5: ")[2][:32]
     lock.write_text(text.replace(md5, "f" * 32))
-    clear(review(repo), 0)
+    check_message(review(repo), 0)
     assert (lock.read_text(), model.read_bytes()) == (text, content)
 
 
-def test_a_damaged_copy_in_the_cache_is_not_taken_for_the_file(repo: Repo) -> None:
+def test_a_damaged_file_of_the_cache_is_not_used(repo: Repo) -> None:
     model = repo.path / "models/model.onnx"
     content = model.read_bytes()
     md5 = yaml.safe_load((repo.path / "dvc.lock").read_text())["stages"]["export"]["outs"][0]["md5"]
@@ -257,32 +259,32 @@ def test_a_damaged_copy_in_the_cache_is_not_taken_for_the_file(repo: Repo) -> No
     kept.write_bytes(content[:1000])
     kept.chmod(mode)
     model.unlink()
-    clear(review(repo), 0)
+    check_message(review(repo), 0)
     assert model.read_bytes() == content == kept.read_bytes()
 
 
 # git
 
 
-def test_without_a_repository_or_a_commit_the_review_says_so(repo: Repo, tmp_path: Path) -> None:
+def test_a_folder_without_a_repository_or_a_commit_is_refused(repo: Repo, tmp_path: Path) -> None:
     for name in ("params.yaml", "dvc.yaml", "dvc.lock", "data.dvc"):
         shutil.copy(repo.path / name, tmp_path / name)
     environment = {"GIT_CEILING_DIRECTORIES": str(tmp_path.parent)}
-    assert "not a git repository" in clear(verb(tmp_path, "review", **environment), 2).out
-    done = clear(verb(tmp_path, "repro", **environment), 2)
+    assert "not a git repository" in check_message(verb(tmp_path, "review", **environment), 2).out
+    done = check_message(verb(tmp_path, "repro", **environment), 2)
     assert "not a DVC repository" in done.out
     subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
-    assert "no commit yet" in clear(verb(tmp_path, "review", **environment), 2).out
+    assert "no commit yet" in check_message(verb(tmp_path, "review", **environment), 2).out
     subprocess.run(["git", "-C", str(tmp_path), "commit", "--quiet", "--allow-empty", "-m", "first"], check=True,
                    env={**os.environ, **quiet()})  # fmt: skip
-    assert "no base 'nowhere'" in clear(verb(tmp_path, "review", "--base", "nowhere", **environment), 2).out
+    assert "no base 'nowhere'" in check_message(verb(tmp_path, "review", "--base", "nowhere", **environment), 2).out
 
 
 # The disk
 
 
-def limited(repo: Repo, size: int, *arguments: str) -> Done:
-    """A verb in a process of its own, in which, as in all that it starts, no file grows beyond so many bytes."""
+def run_with_file_limit(repo: Repo, size: int, *arguments: str) -> Done:
+    """Run a verb in a process in which no file may grow beyond `size` bytes; its children inherit the limit."""
     done = subprocess.run(
         [sys.executable, "-m", "pipelines", *arguments],
         cwd=repo.path, env={**os.environ, **quiet()}, capture_output=True, text=True,
@@ -296,11 +298,11 @@ def test_a_full_disk_ends_with_3_and_leaves_nothing_half_written(repo: Repo) -> 
     imputer = {"estimator": "sklearn.impute.SimpleImputer", "params": {"keep_empty_features": True}}
     repo.params(lambda document: document["candidates"].update(atree={**trees, "before": [imputer]}))
     before = contents(repo.path)
-    # A candidate's file is too large for the disk; then not even DVC's own database has room.
-    done = clear(limited(repo, 1_000_000, "review", "--base", "main"), 3)
+    # First a candidate's file does not fit on the disk, then not even DVC's database.
+    done = check_message(run_with_file_limit(repo, 1_000_000, "review", "--base", "main"), 3)
     assert "models/candidates/atree.onnx cannot be written: File too large" in done.out
     assert contents(repo.path) == before
-    done = clear(limited(repo, 20_000, "review", "--base", "main"), 3)
+    done = check_message(run_with_file_limit(repo, 20_000, "review", "--base", "main"), 3)
     assert "cannot be written" in done.out and done.last.startswith("Free the disk")
     assert contents(repo.path) == before
 
@@ -315,16 +317,16 @@ def test_a_disk_that_is_full_when_the_report_is_written_ends_with_3_and_the_next
             write(*arguments)
 
     with mock.patch.object(report, "write", on_a_full_disk):
-        done = clear(review(repo, "main", "--again"), 3)
+        done = check_message(review(repo, "main", "--again"), 3)
     assert "reports/review/review.html cannot be written: File too large" in done.out
     folder = repo.path / "reports/review"
     assert not list(folder.glob(".*"))
     assert contents(repo.path) == before
-    done = clear(review(repo), 0)
+    done = check_message(review(repo), 0)
     assert "its report stands" not in done.out
 
 
-def test_a_server_for_tracking_that_is_down_does_not_cost_the_verdict_and_is_said_in_the_report(repo: Repo) -> None:
+def test_an_mlflow_server_that_is_down_leaves_the_verdict_and_a_note_in_the_report(repo: Repo) -> None:
     must(review(repo, "main", "--again", MLFLOW_TRACKING_URI="http://127.0.0.1:9"))
     assert any(note.startswith("Not logged to MLflow") for note in repo.report["notes"])
     assert "Not logged to MLflow" in (repo.path / "reports/review/review.md").read_text()

@@ -23,7 +23,7 @@ from tests.engine.fixtures_model import SMALL
 
 pytestmark = pytest.mark.repository
 LOCK = "stages:\n  split:\n    deps:\n    - {path: data, md5: 0123456789abcdef.dir}\n"
-FOUND = Findings(
+FINDINGS = Findings(
     name="orders",
     task="classification",
     kind="comparison",
@@ -75,11 +75,11 @@ def run_of(client: Any) -> Any:
     return run
 
 
-def test_a_review_is_one_run_with_all_that_it_found(here, logistic):
+def test_a_review_is_one_run_with_all_its_findings(here, logistic):
     import mlflow
     import pandas as pd
 
-    assert mlflow_run.log(FOUND, Path("reports/review"), quiet()) is None
+    assert mlflow_run.log(FINDINGS, Path("reports/review"), quiet()) is None
     assert sorted(path.name for path in here.glob("mlflow.db*")) == ["mlflow.db"]
     client = mlflow.MlflowClient(f"sqlite:///{here / 'mlflow.db'}")
     run = run_of(client)
@@ -105,14 +105,14 @@ def test_a_review_is_one_run_with_all_that_it_found(here, logistic):
     assert [column.name for column in loaded.metadata.signature.inputs] == list(scorer.signature.names)
 
 
-def test_a_server_that_is_down_is_said_and_raises_nothing(here, monkeypatch):
+def test_a_server_that_is_down_is_reported_and_raises_nothing(here, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    said = mlflow_run.log(FOUND, Path("reports/review"), quiet())
-    assert said is not None and said.startswith("Not logged to MLflow: ")
-    assert "127.0.0.1" in said and "\n" not in said
+    why = mlflow_run.log(FINDINGS, Path("reports/review"), quiet())
+    assert why is not None and why.startswith("Not logged to MLflow: ")
+    assert "127.0.0.1" in why and "\n" not in why
 
 
-def test_in_ci_without_a_server_it_is_skipped_and_said(monkeypatch):
+def test_without_a_server_nothing_is_logged_in_ci(monkeypatch):
     monkeypatch.setenv("CI", "true")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
     assert "in CI" in (mlflow_run.skipped() or "")
@@ -142,15 +142,15 @@ mlflow_run._own_database()
     assert not (tmp_path / "mlflow.db").exists()
 
 
-def test_a_database_that_mlflow_refuses_does_not_cost_the_verdict_and_stays(here):
+def test_a_database_that_mlflow_refuses_is_reported_and_kept(here):
     database = here / "mlflow.db"
     kept = database.rename(here / "kept.db") if database.exists() else None
     with sqlite3.connect(database) as connection:
         connection.execute("CREATE TABLE runs (mine TEXT)")
     connection.close()
     before = database.read_bytes()
-    said = mlflow_run.log(FOUND, Path("reports/review"), quiet())
-    assert said is not None and said.startswith("Not logged to MLflow: ")
+    why = mlflow_run.log(FINDINGS, Path("reports/review"), quiet())
+    assert why is not None and why.startswith("Not logged to MLflow: ")
     assert b"mine TEXT" in database.read_bytes() and b"mine TEXT" in before
     database.unlink()
     if kept:

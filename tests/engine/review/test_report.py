@@ -199,7 +199,7 @@ class TestTheFirstScreen:
         assert "PASS: " in screen
         assert "all 32 gates passed" in screen
         assert "Better." in screen
-        sentence = "Average precision rose from 0.7612 to 0.7810, by +0.0198 (95 % CI +0.0081 to +0.0308)"
+        sentence = "Average precision rose by 0.0198 from 0.7612 to 0.7810 (95 % CI +0.0081 to +0.0308)"
         assert sentence in screen
         assert "51,880 test rows" in screen
 
@@ -211,7 +211,7 @@ class TestTheFirstScreen:
         assert "average_precision dropped by 0.0772 (95 % CI -0.0889 to -0.0662); tolerance is 0.03" in screen
         for reason in ("regression average_precision", "slice merchant_category=airline", "critical: gift cards"):
             assert reason in screen
-        assert screen.count("the whole 95 % CI of the difference") == 6  # eight reasons are shown, the others counted
+        assert screen.count("the whole CI is beyond the tolerance") == 6  # eight reasons are shown, the others counted
         assert "4 more" in screen
 
     def test_shows_notes_below_the_verdict(self, render) -> None:

@@ -85,7 +85,7 @@ def test_a_floor_fails_only_if_the_whole_interval_misses_it():
     value = judged(scored, with_slices(small))[0]["small"].value
     assert judged(scored, with_slices(small, floor=value + 0.002))[1]["slice small"].passed
     gate = judged(scored, with_slices(small, floor=value + 0.2))[1]["slice small"]
-    assert not gate.passed and "the whole 95 % CI is below the minimum" in gate.why
+    assert not gate.passed and "the whole CI of its roc_auc is below the minimum" in gate.why
 
 
 def test_for_a_regression_lower_is_better_in_floor_and_tolerance():
