@@ -47,7 +47,7 @@ def before_the_test_rows(repo: Repo, table: pa.Table) -> pa.ChunkedArray:
 
 
 def review_fails(repo: Repo, *names: str) -> dict[str, str]:
-    """Review, check that it ends with 1 and that each name begins the name of a failed gate; return the failed gates."""
+    """Review, check that it ends with 1 and that a failed gate begins with each name; return the failed gates."""
     must(review(repo), 1)
     failed = repo.failed
     for name in names:
