@@ -1,1 +1,1 @@
-"""Metrics: a row of `table.py` each, computed on weighted rows, with bootstrap intervals."""
+"""Metrics of `table.py`, computed on weighted rows, with bootstrap intervals."""

@@ -10,11 +10,11 @@ import numpy.typing as npt
 from pipelines.metrics.compute import Weighted
 from pipelines.metrics.table import Floats
 
-_CHUNK = 32  # resamples at a time: 50,000 rows of them stay in the cache of a core
+_CHUNK = 32  # resamples at a time; those of 50,000 rows fit into the cache of a core
 
 
 def resamples(rows: int, count: int, seed: int) -> Iterator[npt.NDArray[np.float32]]:
-    """Bootstrap weights (how often each row was drawn), in chunks of shape (<= 32, rows), `count` in all."""
+    """Bootstrap weights (how often each row was drawn) of `count` resamples, in chunks of shape (<= 32, rows)."""
     generator = np.random.Generator(np.random.PCG64(seed))
     for start in range(0, count, _CHUNK):
         size = min(_CHUNK, count - start)
@@ -27,13 +27,16 @@ def paired_bootstrap(
 ) -> list[dict[str, Floats]]:
     """Metrics of several models on the same resampled rows.
 
+    Args:
+        only: names of the metrics to keep; all of them if it is None.
+
     Returns:
-        For each model name -> shape (count,); entry i of every model comes from the same resample.
+        For each model a mapping name -> shape (count,); entry i of every model comes from the same resample.
     """
     from threadpoolctl import threadpool_limits
 
     collected: list[dict[str, list[Floats]]] = [{} for _ in models]
-    with threadpool_limits(limits=1, user_api="blas"):  # products this small would only wait for their threads
+    with threadpool_limits(limits=1, user_api="blas"):  # several threads only slow down products this small
         for weights in resamples(rows, count, seed):
             for model, values in zip(models, collected, strict=True):
                 for name, value in model(weights).items():
@@ -43,7 +46,7 @@ def paired_bootstrap(
 
 
 def interval(values: Floats, level: float = 0.95) -> tuple[float, float]:
-    """Percentile interval (Efron, 1979) of bootstrap values of shape (b,), without undefined ones."""
+    """Percentile interval (Efron, 1979) of the bootstrap values of shape (b,) that are defined."""
     defined = values[~np.isnan(values)]
     if not len(defined):
         return float("nan"), float("nan")

@@ -1,7 +1,7 @@
-"""All metrics of a task from one weighted form: the point value has equal weights, a bootstrap has resampled ones.
+"""All metrics of a task on weighted rows: equal weights give the value, resampled weights a bootstrap.
 
-The weighted form is vectorised over resamples: sums are one matrix product, and ranking metrics need a row's weight
-only where a positive stands (see `_rank`).
+The computation is vectorised over resamples: sums are one matrix product, and ranking metrics need cumulated weights
+only at the ranks of positives (see `_rank`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def compute(task: str, target: Floats, scores: Floats, threshold: float | None) 
         threshold: of the decision; None for a regression.
 
     Returns:
-        name -> value; NaN where a metric is not defined (without a positive, for instance).
+        name -> value; NaN where a metric is not defined, for instance without a positive.
     """
     weighted = Weighted(task, target, scores, threshold)
     return {name: float(value[0]) for name, value in weighted(np.ones((1, len(target)))).items()}
@@ -29,12 +29,12 @@ def compute(task: str, target: Floats, scores: Floats, threshold: float | None) 
 class Weighted:
     """The metrics of one model on fixed rows, as a function of row weights.
 
-    Called with weights of shape (b, n), it returns an array of shape (b,) for each metric. What does not depend on the
-    weights (order, ties, summands) is computed once.
+    Called with weights of shape (b, n), it returns an array of shape (b,) for each metric. Order, ties and summands
+    do not depend on the weights and are computed once.
     """
 
     def __init__(self, task: str, target: Floats, scores: Floats, threshold: float | None) -> None:
-        """Prepare the rows; arguments as in `compute`."""
+        """Prepare the rows; the arguments are those of `compute`."""
         self._rows = Rows(np.asarray(target, dtype=np.float64), np.asarray(scores, dtype=np.float64), threshold)
         self._metrics = {name: METRICS[name] for name in names(task)}
         terms = dict.fromkeys(term for metric in self._metrics.values() for term in metric.terms)
@@ -49,7 +49,7 @@ class Weighted:
             self._prepare_ranking(self._rows.target, self._rows.scores)
 
     def __call__(self, weights: Floats) -> dict[str, Floats]:
-        """Metrics for weights of shape (b, n): name -> shape (b,)."""
+        """Metrics for weights of shape (b, n), as a mapping name -> shape (b,)."""
         summands = self._summands32 if weights.dtype == np.float32 else self._summands
         sums = (weights @ summands).astype(np.float64).T
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -67,7 +67,7 @@ class Weighted:
         return np.array([metric.direct(self._rows, row) for row in weights], dtype=np.float64)
 
     def _prepare_ranking(self, target: Floats, scores: Floats) -> None:
-        """Find the tie groups that hold a positive: [start, end) in the order of falling scores."""
+        """Find the tie groups with a positive, as ranges [start, end) in the order of falling scores."""
         self._order = np.argsort(-scores, kind="stable")
         ordered = scores[self._order]
         positive = np.flatnonzero(target[self._order] == 1)
@@ -75,9 +75,9 @@ class Weighted:
         starts = np.flatnonzero(new_group)
         ends = np.append(starts[1:], len(ordered))
         group = np.cumsum(new_group)[positive] - 1
-        held, self._first_positive = np.unique(group, return_index=True)
+        with_positive, self._first_positive = np.unique(group, return_index=True)
         self._positive = self._order[positive]
-        start, end = starts[held], ends[held]
+        start, end = starts[with_positive], ends[with_positive]
         self._bounds = np.unique(np.concatenate([[0], start, end[end < len(ordered)]])).astype(np.intp)
         edges = np.append(self._bounds, len(ordered))
         self._start, self._end = np.searchsorted(edges, start), np.searchsorted(edges, end)
@@ -85,7 +85,7 @@ class Weighted:
     def _rank(self, weights: Floats) -> Ranking:
         """Sums over the ranking; NaN without a positive.
 
-        Both are sums over positives alone, so the cumulated weight is needed at the ends of their tie groups only.
+        They are sums over positives, so cumulated weights are needed only at the ends of tie groups with a positive.
         """
         if not len(self._positive):
             undefined = np.full(len(weights), np.nan)

@@ -1,4 +1,4 @@
-"""Points of the plots, at most 200 a plot. A file's name says what is drawn over what: y_by_x."""
+"""Points of the plots, at most 200 for each. A plot's name is y_by_x: y is drawn over x."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Points = list[tuple[float, float]]
 
 
 def curves(task: str, target: Floats, scores: Floats) -> dict[str, Points]:
-    """The line plots of a task: name -> points (x, y)."""
+    """The line plots of a task, as a mapping name -> points (x, y)."""
     if task == "regression":
         return {
             "observed_by_predicted": _by_quantile(scores, target),
@@ -26,11 +26,11 @@ def curves(task: str, target: Floats, scores: Floats) -> dict[str, Points]:
     caught = np.cumsum(target[order])[last_of_tie]
     flagged = (np.arange(len(order)) + 1)[last_of_tie]
     positives, negatives = max(caught[-1], 1), max(len(target) - caught[-1], 1)
-    # A curve bends where positives are caught, so equal steps of recall show it best.
-    shown = _thin(caught / positives)
-    precision = (caught / flagged)[shown]
-    recall = (caught / positives)[shown]
-    false_rate = ((flagged - caught) / negatives)[shown]
+    # The curves change where positives are caught, so points at equal steps of recall show their shape.
+    chosen = _thin(caught / positives)
+    precision = (caught / flagged)[chosen]
+    recall = (caught / positives)[chosen]
+    false_rate = ((flagged - caught) / negatives)[chosen]
     return {
         "precision_by_recall": list(zip(recall, precision, strict=True)),
         "true_by_false_positive_rate": [(0.0, 0.0), *zip(false_rate, recall, strict=True), (1.0, 1.0)],
@@ -39,7 +39,7 @@ def curves(task: str, target: Floats, scores: Floats) -> dict[str, Points]:
 
 
 def bars(task: str, target: Floats, scores: Floats, threshold: float | None) -> dict[str, list[tuple[str, float]]]:
-    """The bar plots of a task: name -> bars (label, length)."""
+    """The bar plots of a task, as a mapping name -> bars (label, length)."""
     if task == "regression":
         return {"rows_by_residual": _histogram(target - scores), "rows_by_prediction": _histogram(scores)}
     assert threshold is not None
@@ -59,8 +59,8 @@ def bars(task: str, target: Floats, scores: Floats, threshold: float | None) -> 
 def _thin(position: Floats) -> np.ndarray:
     """Indices of at most about 200 points, evenly spread along `position`, which rises from 0 to 1."""
     wanted = np.linspace(0, 1, POINTS - 3)
-    found: np.ndarray = np.unique(np.minimum(np.searchsorted(position, wanted), len(position) - 1))
-    return found
+    indices: np.ndarray = np.unique(np.minimum(np.searchsorted(position, wanted), len(position) - 1))
+    return indices
 
 
 def _calibration(target: Floats, scores: Floats) -> Points:
@@ -73,7 +73,7 @@ def _calibration(target: Floats, scores: Floats) -> Points:
 
 
 def _by_quantile(x: Floats, y: Floats, parts: int = 20) -> Points:
-    """Means of y over equal parts of the rows in the order of x."""
+    """Means of x and y over equal parts of the rows, ordered by x."""
     order = np.argsort(x, kind="stable")
     return [(float(x[part].mean()), float(y[part].mean())) for part in np.array_split(order, parts) if len(part)]
 

@@ -4,7 +4,7 @@ A metric is computed in one of three ways:
 
 - from weighted sums over the rows: `terms` gives the summands of each row, `value` combines their sums;
 - from the ranking of the rows: `rank` combines the sums of `Ranking`;
-- from everything: `direct` is called once for each resample, which is slower.
+- from all rows: `direct` is called once for each resample, which is slower.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class Rows:
 
 @dataclass(frozen=True)
 class Ranking:
-    """Sums over the ranking of the rows by score; each of shape (b,) for b vectors of weights.
+    """Sums over the ranking of the rows by score, each of shape (b,) for b vectors of weights.
 
     Attributes:
-        precision_gain: sum over tie groups of precision times the weight of the positives gained there.
-        pairs_won: weight of (positive, negative) pairs that are in the right order; ties count half.
+        precision_gain: sum over tie groups of the precision at the group's end times the weight of its positives.
+        pairs_won: weight of (positive, negative) pairs in the right order; ties count half.
     """
 
     positives: Floats
@@ -51,7 +51,12 @@ Term = Callable[[Rows], Floats]
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric. `value` gets one array for each term, of shape (b,) or (k, b), and returns shape (b,)."""
+    """A metric; exactly one of `value`, `rank` and `direct` is set.
+
+    Attributes:
+        value: takes the sum of each term, of shape (b,) or (k, b), and returns shape (b,).
+        direct: takes the rows and their weights of shape (n,).
+    """
 
     label: str
     task: Task
@@ -90,7 +95,7 @@ def _log_loss(rows: Rows) -> Floats:
 
 
 def _flagged(rows: Rows) -> Floats:
-    assert rows.threshold is not None, "a regression decides nothing"
+    assert rows.threshold is not None, "a regression has no threshold"
     return (rows.scores >= rows.threshold).astype(np.float64)
 
 
@@ -99,7 +104,7 @@ def _caught(rows: Rows) -> Floats:
 
 
 def _calibration_gaps(rows: Rows) -> Floats:
-    """Score minus target in the column of the score's bin; shape (n, bins)."""
+    """Score minus target, in the column of the score's bin, of shape (n, bins)."""
     bins = np.minimum((rows.scores * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
     gaps = np.zeros((len(rows.target), CALIBRATION_BINS))
     gaps[np.arange(len(rows.target)), bins] = rows.scores - rows.target
@@ -169,7 +174,7 @@ METRICS: dict[str, Metric] = {
 
 
 def names(task: str) -> tuple[str, ...]:
-    """Metrics of a task, in the order in which they are shown."""
+    """Names of a task's metrics, in the order in which they are shown."""
     return tuple(name for name, metric in METRICS.items() if metric.task == task)
 
 
@@ -179,10 +184,10 @@ def is_better(name: str, head: float, base: float) -> bool:
 
 
 def gain(name: str, delta: float) -> float:
-    """A difference head - base, turned so that positive is better."""
+    """A difference head - base with the sign by which positive is better."""
     return -delta if METRICS[name].lower_is_better else delta
 
 
 def label(name: str) -> str:
-    """A metric's name as people write it."""
+    """A metric's name as reports print it; a name that is no metric keeps its words."""
     return METRICS[name].label if name in METRICS else name.replace("_", " ")

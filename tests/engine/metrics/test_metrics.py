@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-import sklearn.metrics as theirs
+import sklearn.metrics as sklearn_metrics
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
@@ -20,8 +20,8 @@ def arrays(rows):
     return target, scores
 
 
-def drawn(rows=3000, seed=5, noise=1.0):
-    """A target of about a tenth positives and scores that know something of it."""
+def draw_rows(rows=3000, seed=5, noise=1.0):
+    """A target with about a tenth positives, and scores that are correlated with it."""
     draw = np.random.default_rng(seed)
     target = (draw.random(rows) < 0.1).astype(float)
     return target, 1 / (1 + np.exp(-(3 * target - 2 + draw.normal(0, noise, rows))))
@@ -31,23 +31,23 @@ def drawn(rows=3000, seed=5, noise=1.0):
 @example([(1.0, 0.9), (0.0, 0.1), (1.0, 0.1)], 0.5)  # one row flagged
 @example([(1.0, 0.5), (0.0, 0.5), (0.0, 0.5), (1.0, 0.4)], 0.5)  # all of a tie, at the threshold
 @given(LABELLED, st.sampled_from([0.1, 0.5, 0.9]))
-def test_metrics_of_a_classification_are_those_of_scikit_learn_ties_included(rows, threshold):
+def test_metrics_of_a_classification_equal_those_of_scikit_learn_also_with_ties(rows, threshold):
     target, scores = arrays(rows)
     assume(0 < target.sum() < len(target))
-    found = compute("classification", target, scores, threshold)
+    values = compute("classification", target, scores, threshold)
     flagged = scores >= threshold
     clipped = np.clip(scores, 1e-7, 1 - 1e-7)
     expected = {
-        "average_precision": theirs.average_precision_score(target, scores),
-        "roc_auc": theirs.roc_auc_score(target, scores),
-        "log_loss": theirs.log_loss(target, clipped),
-        "brier": theirs.brier_score_loss(target, scores),
-        "precision": theirs.precision_score(target, flagged, zero_division=0),
-        "recall": theirs.recall_score(target, flagged),
-        "f1": theirs.f1_score(target, flagged),
+        "average_precision": sklearn_metrics.average_precision_score(target, scores),
+        "roc_auc": sklearn_metrics.roc_auc_score(target, scores),
+        "log_loss": sklearn_metrics.log_loss(target, clipped),
+        "brier": sklearn_metrics.brier_score_loss(target, scores),
+        "precision": sklearn_metrics.precision_score(target, flagged, zero_division=0),
+        "recall": sklearn_metrics.recall_score(target, flagged),
+        "f1": sklearn_metrics.f1_score(target, flagged),
     }
-    assert set(found) == {*expected, "calibration_error"} == set(names("classification"))
-    assert {name: found[name] for name in expected} == pytest.approx(expected, abs=1e-9)
+    assert set(values) == {*expected, "calibration_error"} == set(names("classification"))
+    assert {name: values[name] for name in expected} == pytest.approx(expected, abs=1e-9)
 
 
 @given(LABELLED)
@@ -58,23 +58,23 @@ def test_the_calibration_error_is_the_mean_gap_of_ten_bins_weighted_by_their_row
         inside = np.minimum((scores * 10).astype(int), 9) == i
         if inside.any():
             gaps += inside.sum() * abs(scores[inside].mean() - target[inside].mean())
-    found = compute("classification", target, scores, 0.5)["calibration_error"]
-    assert found == pytest.approx(gaps / len(rows), abs=1e-9)
+    values = compute("classification", target, scores, 0.5)["calibration_error"]
+    assert values == pytest.approx(gaps / len(rows), abs=1e-9)
 
 
 @settings(deadline=None)
 @given(MEASURED)
-def test_metrics_of_a_regression_are_those_of_scikit_learn(rows):
+def test_metrics_of_a_regression_equal_those_of_scikit_learn(rows):
     target, scores = arrays(rows)
     assume(target.std() > 1e-2)
-    found = compute("regression", target, scores, None)
+    values = compute("regression", target, scores, None)
     expected = {
-        "mae": theirs.mean_absolute_error(target, scores),
-        "rmse": theirs.root_mean_squared_error(target, scores),
-        "r2": theirs.r2_score(target, scores),
+        "mae": sklearn_metrics.mean_absolute_error(target, scores),
+        "rmse": sklearn_metrics.root_mean_squared_error(target, scores),
+        "r2": sklearn_metrics.r2_score(target, scores),
     }
-    assert found == pytest.approx(expected, rel=1e-6, abs=1e-9)
-    assert tuple(found) == names("regression")
+    assert values == pytest.approx(expected, rel=1e-6, abs=1e-9)
+    assert tuple(values) == names("regression")
 
 
 @settings(deadline=None, max_examples=200)
@@ -92,7 +92,7 @@ def test_a_weight_counts_as_that_many_copies_of_the_row(rows):
 
 
 def test_many_weights_at_once_give_what_each_gives_alone():
-    target, scores = drawn(500)
+    target, scores = draw_rows(500)
     weighted = Weighted("classification", target, scores, 0.5)
     weights = np.concatenate(list(resamples(500, 40, 3)))
     together = weighted(weights)
@@ -101,10 +101,10 @@ def test_many_weights_at_once_give_what_each_gives_alone():
             assert together[name][i] == pytest.approx(value[0], abs=1e-5)
 
 
-# Undefined, and the ends.
+# Metrics that are not defined, and extreme inputs
 
 
-def test_without_a_positive_or_without_a_negative_what_needs_one_is_not_a_number():
+def test_metrics_that_need_a_positive_or_a_negative_are_not_defined_without_one():
     scores = np.array([0.2, 0.6, 0.6])
     none = compute("classification", np.zeros(3), scores, 0.5)
     undefined = {name for name, value in none.items() if math.isnan(value)}
@@ -116,31 +116,31 @@ def test_without_a_positive_or_without_a_negative_what_needs_one_is_not_a_number
 
 
 def test_a_model_that_flags_nothing_has_no_precision_and_one_without_positives_no_f1():
-    found = compute("classification", np.array([1.0, 0.0]), np.array([0.2, 0.1]), 0.5)
-    assert found["precision"] == found["recall"] == found["f1"] == 0
+    values = compute("classification", np.array([1.0, 0.0]), np.array([0.2, 0.1]), 0.5)
+    assert values["precision"] == values["recall"] == values["f1"] == 0
     nobody = compute("classification", np.zeros(2), np.array([0.2, 0.1]), 0.5)
     assert math.isnan(nobody["f1"])
 
 
-def test_without_rows_nothing_is_a_number_and_nothing_falls_over():
+def test_without_rows_no_metric_is_defined_and_none_raises():
     for task, threshold in (("classification", 0.5), ("regression", None)):
-        found = compute(task, np.empty(0), np.empty(0), threshold)
-        assert all(math.isnan(value) or value == 0 for value in found.values())
+        values = compute(task, np.empty(0), np.empty(0), threshold)
+        assert all(math.isnan(value) or value == 0 for value in values.values())
 
 
-def test_a_certain_and_wrong_answer_has_a_large_and_finite_loss():
-    found = compute("classification", np.array([0.0, 1.0]), np.array([1.0, 0.0]), 0.5)
-    assert 10 < found["log_loss"] < 20 and found["roc_auc"] == 0
+def test_a_certain_wrong_answer_has_a_large_and_finite_loss():
+    values = compute("classification", np.array([0.0, 1.0]), np.array([1.0, 0.0]), 0.5)
+    assert 10 < values["log_loss"] < 20 and values["roc_auc"] == 0
 
 
-def test_a_resample_without_a_positive_is_not_a_number_and_the_others_are():
+def test_only_resamples_without_a_positive_are_not_defined():
     target, scores = np.array([1.0, 0, 0, 0]), np.array([0.9, 0.1, 0.2, 0.3])
     weights = np.array([[0, 2, 1, 1], [1, 1, 1, 1]], dtype=np.float32)
-    found = Weighted("classification", target, scores, 0.5)(weights)["average_precision"]
-    assert math.isnan(found[0]) and found[1] == 1
+    values = Weighted("classification", target, scores, 0.5)(weights)["average_precision"]
+    assert math.isnan(values[0]) and values[1] == 1
 
 
-def test_better_and_gain_know_which_way_is_up():
+def test_is_better_and_gain_follow_the_direction_of_the_metric():
     for name in METRICS:
         lower = name in ("log_loss", "brier", "calibration_error", "mae", "rmse")
         assert is_better(name, 0.2, 0.3) is lower and is_better(name, 0.3, 0.2) is not lower
@@ -148,7 +148,7 @@ def test_better_and_gain_know_which_way_is_up():
         assert gain(name, -0.1) == (0.1 if lower else -0.1)
 
 
-# The bootstrap.
+# The bootstrap
 
 
 def test_resamples_are_seeded_and_draw_each_row_as_often_as_any_other():
@@ -166,7 +166,7 @@ def test_the_first_resamples_do_not_depend_on_how_many_follow():
 
 
 def test_the_bootstrap_is_paired():
-    target, scores = drawn()
+    target, scores = draw_rows()
     base = Weighted("classification", target, scores, 0.5)
     same = Weighted("classification", target, scores, 0.5)
     first, second = paired_bootstrap([base, same], len(target), 100, 7)
@@ -176,7 +176,7 @@ def test_the_bootstrap_is_paired():
 
 
 def test_a_pair_has_a_narrower_difference_than_its_parts():
-    target, scores = drawn()
+    target, scores = draw_rows()
     other = np.clip(scores + np.random.default_rng(2).normal(0, 0.01, len(scores)), 0, 1)
     pair = [Weighted("classification", target, values, 0.5) for values in (scores, other)]
     base, head = paired_bootstrap(pair, len(target), 200, 7)
@@ -184,8 +184,8 @@ def test_a_pair_has_a_narrower_difference_than_its_parts():
     assert (head[name] - base[name]).std() < base[name].std() / 3
 
 
-def test_the_bootstrap_can_be_asked_for_some_metrics_only():
-    target, scores = drawn(300)
+def test_the_bootstrap_can_be_limited_to_some_metrics():
+    target, scores = draw_rows(300)
     model = Weighted("classification", target, scores, 0.5)
     (only,) = paired_bootstrap([model], 300, 10, 7, only=["recall"])
     (every,) = paired_bootstrap([model], 300, 10, 7)
@@ -193,19 +193,19 @@ def test_the_bootstrap_can_be_asked_for_some_metrics_only():
     np.testing.assert_array_equal(only["recall"], every["recall"])
 
 
-def test_an_interval_holds_the_truth_about_as_often_as_it_says():
-    truth = theirs.roc_auc_score(*drawn(400_000, seed=99))
-    held = 0
+def test_a_95_percent_interval_covers_the_true_value_about_95_times_of_100():
+    truth = sklearn_metrics.roc_auc_score(*draw_rows(400_000, seed=99))
+    covered = 0
     for seed in range(100):
-        target, scores = drawn(600, seed)
+        target, scores = draw_rows(600, seed)
         model = Weighted("classification", target, scores, 0.5)
-        (found,) = paired_bootstrap([model], 600, 200, seed, only=["roc_auc"])
-        low, high = interval(found["roc_auc"])
-        held += low <= truth <= high
-    assert 86 <= held <= 100  # 95 of 100 expected; fewer than 86 in a run has a chance below 1 in 1,000
+        (values,) = paired_bootstrap([model], 600, 200, seed, only=["roc_auc"])
+        low, high = interval(values["roc_auc"])
+        covered += low <= truth <= high
+    assert 86 <= covered <= 100  # 95 of 100 expected; fewer than 86 in a run has a chance below 1 in 1,000
 
 
-def test_an_interval_leaves_out_what_is_not_defined():
+def test_an_interval_ignores_values_that_are_not_defined():
     values = np.append(np.linspace(0, 1, 101), [np.nan] * 50)
     assert interval(values, 0.9) == pytest.approx((0.05, 0.95))
     assert all(math.isnan(end) for end in interval(np.full(3, np.nan)))

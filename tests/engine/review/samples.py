@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -154,7 +155,11 @@ def _fixed_gates() -> Iterator[Gate]:
     }
     for gate in GATES:
         result = results.get(gate.evaluate)
-        yield replace(gate, evaluate=lambda _, result=result: [result]) if result else gate
+        yield replace(gate, evaluate=partial(_fixed, result)) if result else gate
+
+
+def _fixed(result: GateResult, _: Evidence) -> list[GateResult]:
+    return [result]
 
 
 def evaluated(findings: Findings) -> Findings:

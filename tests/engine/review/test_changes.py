@@ -27,7 +27,7 @@ def test_each_value_that_differs_is_named_by_its_path_with_both_values():
     )
 
 
-def test_equal_texts_and_other_orders_differ_by_nothing():
+def test_texts_with_equal_values_have_no_change():
     assert param_changes("a: 1\nb: {c: 2, d: 3}\n", "b: {d: 3, c: 2}  # a comment\na: 1\n") == ()
 
 
@@ -89,7 +89,7 @@ def test_the_column_that_shifted_most_comes_first(base):
     assert change.shift[0][0] == "price" and change.shift[0][1] > 0.2
 
 
-def test_a_column_that_is_gone_is_named_and_one_of_another_type_has_no_shift(base):
+def test_a_removed_column_is_named_and_one_of_another_type_has_no_shift(base):
     path, signature, rows = base
     other = {name: values for name, values in rows.items() if name != "shop"}
     other |= {"price": [f"{value:.0f} euros" for value in rows["price"]], "size": np.arange(400).tolist()}

@@ -1,4 +1,4 @@
-"""Drawings stay within their frame, whatever the numbers, and Mermaid gets nothing that it cannot read."""
+"""Drawings stay within their frame for all numbers, and Mermaid charts have only texts and numbers that it can read."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ def numbers(svg: str) -> str:
 @given(finite, finite, st.integers(2, 8))
 def test_ticks_are_round_evenly_spaced_and_cover_the_values(a: float, b: float, count: int) -> None:
     low, high = min(a, b), max(a, b)
-    found = charts.ticks(low, high, count)
-    slack = 1e-6 * (found[-1] - found[0])
-    assert found[0] <= low + slack and found[-1] >= high - slack
-    assert 2 <= len(found) <= count + 2
-    steps = [after - before for before, after in itertools.pairwise(found)]
+    ticks = charts.ticks(low, high, count)
+    slack = 1e-6 * (ticks[-1] - ticks[0])
+    assert ticks[0] <= low + slack and ticks[-1] >= high - slack
+    assert 2 <= len(ticks) <= count + 2
+    steps = [after - before for before, after in itertools.pairwise(ticks)]
     assert max(steps) - min(steps) <= 1e-6 * max(steps)
 
 
@@ -110,7 +110,7 @@ def test_a_whisker_stays_within_its_frame(a: float, b: float, c: float, limit: f
         assert float(box.attrib["x"]) >= 0 and float(box.attrib["x"]) + float(box.attrib["width"]) <= width + 0.1
 
 
-def test_what_lies_beyond_the_tolerance_is_shaded_on_its_side() -> None:
+def test_the_side_beyond_the_tolerance_is_shaded() -> None:
     def shaded(limit: float) -> tuple[float, float]:
         (box,) = frame(charts.whisker(0.0, -0.01, 0.01, "even", limit))[0].iter("rect")
         return float(box.attrib["x"]), float(box.attrib["width"])
@@ -136,9 +136,9 @@ def test_mermaid_bars_have_as_many_labels_as_numbers(lengths: list[tuple[str, fl
     code = charts.mermaid(Plot(text, text, "bars", text, text, bars=lengths))
     if code:
         check_mermaid(code)
-        labels, found = (re.search(rf"  {word} \[(.*)\]", code) for word in ("x-axis", "bar"))
-        assert labels and found
-        assert len(re.findall('"[^"]*"', labels[1])) == len(found[1].split(", "))
+        labels, drawn = (re.search(rf"  {word} \[(.*)\]", code) for word in ("x-axis", "bar"))
+        assert labels and drawn
+        assert len(re.findall('"[^"]*"', labels[1])) == len(drawn[1].split(", "))
 
 
 def check_mermaid(code: str) -> None:
@@ -161,8 +161,8 @@ def test_mermaid_names_the_sides_by_colour_in_the_order_of_the_lines() -> None:
 
 def test_a_resampled_line_meets_its_ends_and_is_unknown_beyond_them() -> None:
     plot = Plot("p", "p", "lines", "x", "y", {"head": [(0.0, 1.0), (10.0, 3.0)], "base": [(0.0, 0.0), (5.0, 5.0)]})
-    x, found = charts.resampled(plot, 11)
+    x, lines = charts.resampled(plot, 11)
     assert x == pytest.approx(range(11))
-    assert (found["head"][0], found["head"][5], found["head"][-1]) == (1.0, 2.0, 3.0)
-    assert found["base"][5] == 5.0
-    assert all(math.isnan(value) for value in found["base"][6:])
+    assert (lines["head"][0], lines["head"][5], lines["head"][-1]) == (1.0, 2.0, 3.0)
+    assert lines["base"][5] == 5.0
+    assert all(math.isnan(value) for value in lines["base"][6:])

@@ -14,7 +14,7 @@ from tests.engine.review.made_up import compared, params
 
 
 @pytest.mark.parametrize("task", ["classification", "regression"])
-def test_equal_models_differ_by_nothing_in_every_resample(task):
+def test_equal_models_have_a_difference_of_zero_in_every_resample(task):
     rows = metric_rows(compared(task=task), 100, 7)
     assert [row.name for row in rows] == list(names(task))
     assert {(row.delta, row.low, row.high) for row in rows} == {(0.0, 0.0, 0.0)}
@@ -28,19 +28,19 @@ def test_a_better_model_has_its_whole_interval_on_the_better_side():
 
 
 def test_the_interval_is_that_of_the_difference_on_the_same_rows():
-    # Two models that differ by a constant: each alone is uncertain, the difference is not.
-    found = compared(task="regression", rows=500)
-    target = found.target
+    # The models differ by a constant: each metric is uncertain, their difference is not.
+    scored = compared(task="regression", rows=500)
+    target = scored.target
     noise = np.random.default_rng(5).exponential(3.0, len(target))
-    shifted = replace(found, head=target + noise, base=target + noise + 0.25)
+    shifted = replace(scored, head=target + noise, base=target + noise + 0.25)
     row = next(row for row in metric_rows(shifted, 200, 7) if row.name == "mae")
     assert (row.low, row.delta, row.high) == pytest.approx((-0.25, -0.25, -0.25), abs=1e-5)
 
 
 def test_equal_inputs_give_equal_intervals():
-    found = compared(skill=0.9)
-    assert metric_rows(found, 100, 7) == metric_rows(found, 100, 7)
-    assert metric_rows(found, 100, 7) != metric_rows(found, 100, 8)
+    rows = compared(skill=0.9)
+    assert metric_rows(rows, 100, 7) == metric_rows(rows, 100, 7)
+    assert metric_rows(rows, 100, 7) != metric_rows(rows, 100, 8)
 
 
 def test_without_a_base_there_is_no_difference():
@@ -50,16 +50,16 @@ def test_without_a_base_there_is_no_difference():
 
 
 @pytest.mark.parametrize("task", ["classification", "regression"])
-def test_without_rows_nothing_is_defined_and_nothing_breaks(task):
-    nothing = compared(task=task, rows=50).only(np.zeros(50, bool))
-    rows = metric_rows(nothing, 100, 7)
+def test_without_rows_no_metric_is_defined_and_none_raises(task):
+    empty = compared(task=task, rows=50).only(np.zeros(50, bool))
+    rows = metric_rows(empty, 100, 7)
     assert [row.name for row in rows] == list(names(task))
     assert {row.head for row in rows} <= {None, 0.0}  # precision is 0 where nothing is flagged
 
 
 def test_a_metric_that_needs_a_positive_is_not_defined_without_one():
-    found = compared(rows=200)
-    rows = {row.name: row for row in metric_rows(replace(found, target=np.zeros(200)), 100, 7)}
+    scored = compared(rows=200)
+    rows = {row.name: row for row in metric_rows(replace(scored, target=np.zeros(200)), 100, 7)}
     assert rows["roc_auc"].head is rows["roc_auc"].low is None
     assert rows["brier"].head is not None
 
@@ -85,14 +85,14 @@ def test_a_table_with_all_columns_of_the_base_is_comparable():
     assert reason(Input("items", "number"), Input("price", "integer"), Input("items", "boolean")) is None
 
 
-def test_a_column_that_the_base_needs_is_named_where_it_lacks_or_is_of_another_type():
+def test_a_column_that_the_base_needs_is_named_if_it_is_missing_or_has_another_type():
     assert reason(Input("price", "number"), Input("colour", "category")) == "not comparable: column colour"
     assert reason(Input("size", "number")).startswith("not comparable: column size is string")
     assert reason(Input("price", "category")).startswith("not comparable: column price is float64")
     assert reason(Input("items", "timestamp")).startswith("not comparable: column items is int64")
 
 
-def test_a_base_whose_training_rows_cannot_be_told_from_the_others_is_not_comparable():
+def test_a_base_whose_training_rows_are_not_known_is_not_comparable():
     by_hash = {"by": "hash", "column": "order_id", "salt": "s", "test": 0.2, "validation": 0.2}
     assert reason(Input("price", "number"), split=by_hash) == "not comparable: column order_id"
     assert reason(Input("price", "number"), split={**by_hash, "column": "size"}) is None
@@ -113,10 +113,10 @@ def test_rows_that_the_base_was_trained_on_are_left_out(logistic):
     times = logistic.raw["ordered_at"][:rows]
     test, kept = times >= np.datetime64("2026-02-01"), times >= np.datetime64("2026-03-01")
 
-    found = compare(table, params(), split, head, base)
+    result = compare(table, params(), split, head, base)
 
     assert 0 < kept.sum() < test.sum()
-    assert (len(found.target), found.left_out) == (kept.sum(), test.sum() - kept.sum())
-    assert min(found.arrow["ordered_at"].to_pylist()) >= datetime(2026, 3, 1)
-    assert np.array_equal(found.head, found.base)
+    assert (len(result.target), result.left_out) == (kept.sum(), test.sum() - kept.sum())
+    assert min(result.arrow["ordered_at"].to_pylist()) >= datetime(2026, 3, 1)
+    assert np.array_equal(result.head, result.base)
     assert len(compare(table, params(), split, head, None).target) == test.sum()

@@ -133,7 +133,7 @@ def regression_repo(tmp_path: Path) -> Repo:
 
 
 def texts(repo: Repo) -> dict[str, str]:
-    """All that a person or a program reads of a model and its review."""
+    """Every text file of a model and its review."""
     names = ["models/signature.json", "models/split.json", "models/profile.json"]
     paths = [repo.path / name for name in names]
     paths += [path for path in (repo.path / "reports").rglob("*") if path.is_file() and path.name != ".inputs"]
@@ -158,33 +158,33 @@ def test_a_regression_is_reviewed_by_its_own_metrics_and_gates(regression_repo: 
         "a usual flat has a usual price": True,
         "a larger flat is not cheaper": True,
     }
-    read = texts(repo)
-    assert {"reports/review/review.html", "reports/metrics.json", "reports/model_card.md"} <= set(read)
+    files = texts(repo)
+    assert {"reports/review/review.html", "reports/metrics.json", "reports/model_card.md"} <= set(files)
     assert (
-        "reports/plots/curves/observed_by_predicted.csv" in read and "reports/plots/bars/rows_by_residual.csv" in read
+        "reports/plots/curves/observed_by_predicted.csv" in files and "reports/plots/bars/rows_by_residual.csv" in files
     )
-    for name, text in read.items():
+    for name, text in files.items():
         body = re.sub(r"(?s)<style.*?</style>", "", text)
-        found = re.search(WITHOUT_MEANING, body, re.IGNORECASE)
-        assert found is None, (name, body[max(0, found.start() - 60) : found.end() + 60])
-    signature = json.loads(read["models/signature.json"])
+        match = re.search(WITHOUT_MEANING, body, re.IGNORECASE)
+        assert match is None, (name, body[max(0, match.start() - 60) : match.end() + 60])
+    signature = json.loads(files["models/signature.json"])
     assert signature["output"] == "value" and signature["split"]["by"] == "hash"
-    selection = json.loads(read["reports/candidates.json"])
+    selection = json.loads(files["reports/candidates.json"])
     assert set(selection["candidates"]) == {"ridge", "boosting", "forest"}
 
-    # Every row has an answer from the very same file.
+    # Every row has an answer from the same model file.
     must(verb(repo, "predict", "houses.csv", "scored.csv"))
     scored = pc.read_csv(repo.path / "scored.csv")
     assert scored.column_names[-1] == "value" and len(scored) == ROWS
 
-    # A worse model: it sees but one field.
-    def blind(document):
+    # A worse model, with two fields.
+    def use_two_fields(document):
         document["features"] = {"use": ["built", "garden"], "derive": {}}
         document["candidates"] = {"ridge": document["candidates"]["ridge"]}
         document["gates"]["floors"] = {}
         document["slices"]["by"] = {}
 
-    repo.params(blind)
+    repo.params(use_two_fields)
     (repo.path / "tests/critical/houses.yaml").write_text("[]\n")
     reproduce(repo)
     must(review(repo), 1)
@@ -192,7 +192,7 @@ def test_a_regression_is_reviewed_by_its_own_metrics_and_gates(regression_repo: 
 
 
 @pytest.mark.parametrize(
-    ("section", "value", "says"),
+    ("section", "value", "message"),
     [
         ("fairness", {"min_recall_ratio": 0.5}, "fairness.min_support: is missing"),
         ("schema", {"positive": "1"}, "schema.positive: belongs to"),
@@ -201,9 +201,9 @@ def test_a_regression_is_reviewed_by_its_own_metrics_and_gates(regression_repo: 
         ("slices", {"metric": "recall"}, "slices.metric"),
     ],
 )
-def test_what_has_no_meaning_for_a_regression_cannot_be_configured(tmp_path, section, value, says) -> None:
+def test_settings_of_a_classification_are_refused_for_a_regression(tmp_path, section, value, message) -> None:
     document = yaml.safe_load(PARAMS)
     document[section] = {**document.get(section, {}), **value}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(document))
     done = must(verb(tmp_path, "repro"), 2)
-    assert says in done.out and "Traceback" not in done.out
+    assert message in done.out and "Traceback" not in done.out

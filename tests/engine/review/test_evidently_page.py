@@ -1,4 +1,4 @@
-"""What the Evidently page is drawn from. Needs DVC; test_sabotage.py sees a page drawn."""
+"""The rows that the Evidently page is drawn from. Needs DVC; test_sabotage.py draws a page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROWS = "2" * 32
 
 @pytest.fixture
 def cached(logistic, tmp_path, monkeypatch):
-    """A repository with data/ and, in DVC's cache, the listing and rows of a base."""
+    """A repository with data/, and with the listing and rows of a base in DVC's cache."""
     from dvc.repo import Repo
 
     monkeypatch.chdir(tmp_path)
@@ -43,7 +43,7 @@ def test_the_page_is_drawn_from_both_samples_without_sensitive_columns(cached, m
 
 
 @pytest.mark.parametrize("gone", [0, 1], ids=["listing", "rows"])
-def test_without_the_bases_rows_the_report_says_why_there_is_no_page(cached, gone):
+def test_without_the_rows_of_the_base_the_outcome_is_why_there_is_no_page(cached, gone):
     cached[gone].unlink()
     assert evidently_page.write(PAGE, params(), "b" * 40, LISTING).startswith("no Evidently page: ")
     assert not PAGE.exists()
