@@ -176,11 +176,7 @@ def _stopped_findings(params: Params, reproduced: Reproduced, base_name: str, ba
         base=Side(base_name, base_sha, None),
         head=Side(git.branch(), git.commit_of("HEAD"), None),
         gates=evaluate(Evidence(params, data_errors=errors)),
-        notes=(
-            "The rows have errors, so no model was trained and nothing was compared.",
-            *reproduced.notes,
-            *_uncommitted_note(),
-        ),
+        notes=(*reproduced.notes, *_uncommitted_note()),
         stages=reproduced.stages,
         data_errors=errors,
         pull_request=_pull_request(),

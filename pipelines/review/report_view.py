@@ -110,7 +110,7 @@ def headline(findings: Findings) -> tuple[str, str]:
             test_rows = of(findings.rows, "test row")
             return "Not measured", f"{upper_first(label(findings.headline))} is not defined on {test_rows}."
         why = f"The rows have {of(len(errors), 'error')}: no" if errors else "No"
-        return "Not measured", f"{why} model was trained."
+        return "Not measured", f"{why} model was trained, and nothing was compared."
     name, rows = upper_first(label(row.name)), f"on {findings.rows:,} test rows"
     if findings.kind == "new line" or row.base is None:
         reason = "Nothing to compare with" if findings.kind == "new line" else "Not comparable"

@@ -322,7 +322,6 @@ def data_errors() -> Findings:
         base=Side("main", "e" * 40, None),
         head=Side("new-export", None, None),
         gates=(),
-        notes=("The rows have errors, so no model was trained and nothing was compared.",),
         stages=(StageRow("validate", "failed", 1.4),),
         data_errors=errors,
     )

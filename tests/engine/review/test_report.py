@@ -227,7 +227,7 @@ class TestTheFirstScreen:
 
     def test_of_rows_with_errors_shows_the_errors_and_no_metric(self, render) -> None:
         text = render(samples.data_errors())
-        assert "The rows have 4 errors: no model was trained." in text
+        assert "The rows have 4 errors: no model was trained, and nothing was compared." in text
         assert "giftcards" in text
         assert "95 %" not in text
 
