@@ -42,7 +42,7 @@ def shop_world(base_shop: Path, hub: Hub, github: GitHubFake, tmp_path: Path) ->
 def line_of(world: World) -> str:
     """The name of the line of releases."""
     text = world.show("main:params.yaml")
-    return next(line.split(": ")[1] for line in text.splitlines() if line.startswith("release:"))
+    return next(line.split(": ")[1] for line in text.splitlines() if line.startswith("model_name:"))
 
 
 def info(world: World) -> dict[str, Any]:
