@@ -1,9 +1,10 @@
-"""Card payments of an invented world, the default problem: equal settings give equal bytes."""
+"""Source `simulator`: card payments of a simulated world; equal settings give equal bytes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -13,19 +14,28 @@ from examples.fraud.history import history
 from examples.fraud.population import Flags, Ints
 from pipelines.cli.errors import InputError
 from pipelines.config.ingest import Simulator
+from pipelines.config.table_schema import Table
+from pipelines.ingest.month_files import Rows
 
 DAY = habits.DAY
-LONGEST = 300_000  # minutes_since_last; whoever was away longer counts as that
-LATEST_LABEL = 14  # days
+MAX_MINUTES_SINCE_LAST = 300_000
+MAX_LABEL_DELAY = 14  # days
+
+
+def read_rows(spec: Simulator, table: Table, root: Path, progress: Callable[[str], None]) -> Rows:
+    """Return the simulated rows, for the verb `data`; `table` and `root` are for other sources."""
+    progress(f"simulating {spec.payments} payments")
+    payments = simulate(spec)
+    return Rows(payments.schema, [payments])
 
 
 def simulate(spec: Simulator) -> pa.Table:
-    """Make `spec.payments` rows, sorted by time, with the columns of params.yaml's schema.
+    """Return `spec.payments` rows, sorted by time, with the columns of params.yaml's schema.
 
-    A row whose label comes after the end of the period has neither label nor the label's time.
+    A row whose label would come after the end of the period has neither a label nor a label time.
 
     Raises:
-        InputError: if a date from which something changes lies outside the period.
+        InputError: if `drift_from` or `fraud_change_from` lies outside the period.
     """
     people = population.customers(_stream(spec, 1), spec.customers, spec.days)
     shops = population.merchants(_stream(spec, 2), spec.merchants)
@@ -45,7 +55,7 @@ def simulate(spec: Simulator) -> pa.Table:
 
 
 def _stream(spec: Simulator, number: int) -> np.random.Generator:
-    """An independent stream for each part, so that a part that is switched on leaves the others as they are."""
+    """Return an independent generator for each part, so that switching a part on does not change the others."""
     return np.random.Generator(np.random.PCG64([spec.seed, number]))
 
 
@@ -60,7 +70,7 @@ def _day(spec: Simulator, changed: date) -> int:
 
 
 def _drift(rng: np.random.Generator, shops: population.Merchants, made: habits.Payments, from_day: int) -> None:
-    """From a day on, amounts rise and more is bought online and abroad; in place, and times stay as they are."""
+    """From a day on, raise amounts and move payments online and abroad; in place, without changing times."""
     later = made.second >= from_day * DAY
     n = len(later)
     made.cents[later] = habits.cents_of(made.cents / 100 * (1.25 + 0.2 * rng.random(n)))[later]
@@ -72,10 +82,10 @@ def _drift(rng: np.random.Generator, shops: population.Merchants, made: habits.P
 
 
 def _delay(rng: np.random.Generator, is_fraud: Flags) -> Ints:
-    """Seconds until the label is known: 1 to 14 days, for fraud rather later."""
+    """Draw the seconds until the label is known: 1 to 14 days, later on average for fraud."""
     n = len(is_fraud)
     share = rng.random(n) * np.where(is_fraud, 1.0, rng.random(n))
-    return DAY + np.floor(share * (LATEST_LABEL - 1) * DAY).astype(np.int64)
+    return DAY + np.floor(share * (MAX_LABEL_DELAY - 1) * DAY).astype(np.int64)
 
 
 def _words(words: Sequence[str], index: Ints) -> pa.Array:
@@ -90,7 +100,7 @@ def _numbered(prefix: str, numbers: Ints, width: int) -> pa.Array:
 def _table(
     spec: Simulator, people: population.Customers, shops: population.Merchants, made: habits.Payments
 ) -> pa.Table:
-    """Put the payments in order, look back from each, and label them."""
+    """Return the payments in order of time, with the history of their customers and with labels."""
     order = np.argsort(made.second, kind="stable")
     who, second, merchant = made.customer[order], made.second[order], made.merchant[order]
     channel, cents, is_fraud = made.channel[order], made.cents[order], made.fraud[order]
@@ -116,7 +126,9 @@ def _table(
             "new_device": pa.array(made.new_device[order], mask=no_device),
             "age_group": _words(population.AGE_GROUPS, people.age[who]),
             "usual_amount": pa.array(known.usual_cents / 100, mask=no_usual),
-            "minutes_since_last": pa.array(np.minimum(known.minutes_since_last, LONGEST), mask=known.first),
+            "minutes_since_last": pa.array(
+                np.minimum(known.minutes_since_last, MAX_MINUTES_SINCE_LAST), mask=known.first
+            ),
             "payments_1h": pa.array(known.payments_1h),
             "payments_24h": pa.array(known.payments_24h),
             "is_fraud": pa.array(is_fraud.astype(np.int64), mask=unknown),

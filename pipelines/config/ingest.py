@@ -1,10 +1,13 @@
-"""Section `ingest`: where the rows come from."""
+"""Section `ingest`: where the rows come from.
+
+Each kind names in `source` the module whose `read_rows` returns the rows.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -13,6 +16,8 @@ from pipelines.config.base import Seed, Share, Strict
 
 class Simulator(Strict):
     """The default problem's card payments, made by examples/fraud: byte-identical for equal parameters and locks."""
+
+    source: ClassVar = "examples.fraud.simulator"
 
     kind: Literal["simulator"]
     seed: Seed
@@ -28,7 +33,9 @@ class Simulator(Strict):
 
 
 class Files(Strict):
-    """CSV or Parquet files at any fsspec URL, one or many; wildcards are allowed."""
+    """CSV or Parquet files: paths or fsspec URLs of files, folders, or patterns with wildcards."""
+
+    source: ClassVar = "pipelines.ingest.files"
 
     kind: Literal["files"]
     paths: tuple[str, ...] = Field(min_length=1)

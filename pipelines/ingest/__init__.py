@@ -1,4 +1,4 @@
-"""Verb `data`: make the rows that params.yaml names, in data/, and point data.dvc to them."""
+"""Verb `data`: fill data/ with the rows that params.yaml names, and point data.dvc to them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Ingest into data/."""
+    """Ingest into data/ and print what was done."""
     from pathlib import Path
 
     from pipelines.config.params import load
-    from pipelines.ingest import data
+    from pipelines.ingest.data import fill_data, make_data
     from pipelines.repository.dvc_remote import set_remote_from_environment
 
     root, params = Path.cwd(), load()
     set_remote_from_environment(root)
-    print((data.fill if arguments.keep_pointer else data.make)(params, root, print))
+    print((fill_data if arguments.keep_pointer else make_data)(params, root, print))
     return 0

@@ -1,4 +1,4 @@
-"""Columns as the schema types them, where nothing is lost by it."""
+"""Cast columns to the types of the schema, if no value changes."""
 
 from __future__ import annotations
 
@@ -6,23 +6,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.config.table_schema import ColumnType
+from pipelines.tables.column_types import ARROW
 
-ARROW: dict[ColumnType, pa.DataType] = {
-    "number": pa.float64(),
-    "integer": pa.int64(),
-    "category": pa.string(),
-    "identifier": pa.string(),
-    "boolean": pa.bool_(),
-    "timestamp": pa.timestamp("s"),
-}
-MISSING = pa.array(["", "NA", "N/A", "NaN", "nan", "None", "NULL", "null"])  # in text, for all but categories
+MISSING = pa.array(
+    ["", "NA", "N/A", "NaN", "nan", "None", "NULL", "null"]
+)  # texts that mean a missing value, except in categories and identifiers
 TIMES = [pa.timestamp(unit, zone) for unit in ("s", "ms", "us") for zone in (None, "UTC")]
 
 
-def lossless(column: pa.ChunkedArray, kind: ColumnType) -> pa.ChunkedArray | None:
-    """The column in the type of the schema, or None where a value would change.
+def cast_lossless(column: pa.ChunkedArray, kind: ColumnType) -> pa.ChunkedArray | None:
+    """Return the column in a type of the schema, or None if a value would change.
 
-    A time zone is converted to UTC. Parts of a second keep their unit: the result is then timestamp[ms] or [us].
+    Times with a zone become UTC. Fractions of a second are kept: the result is then timestamp[ms] or timestamp[us].
     """
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
@@ -43,7 +38,7 @@ def lossless(column: pa.ChunkedArray, kind: ColumnType) -> pa.ChunkedArray | Non
 
 
 def _to_text(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
-    """Text, and whole numbers as they are written; a 7.0 might have been a 7 or a 7.0, so it stays a number."""
+    """Cast text and whole numbers; a decimal stays a number, since its text is not known: 7.0 may have been 7."""
     if pa.types.is_string(column.type) or pa.types.is_integer(column.type) or pa.types.is_null(column.type):
         return column.cast(pa.string())
     return None
@@ -76,7 +71,7 @@ def _to_time(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
     if pa.types.is_timestamp(column.type):
         for unit in ("s", "ms", "us"):
             try:
-                # Without a zone Arrow keeps the instant, which is UTC.
+                # Casting to a type without a zone keeps the instant, in UTC.
                 return column.cast(pa.timestamp(unit, column.type.tz)).cast(pa.timestamp(unit))
             except pa.ArrowInvalid:
                 continue

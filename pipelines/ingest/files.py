@@ -1,8 +1,8 @@
-"""CSV and Parquet files at any fsspec URL, as rows in the types of the schema."""
+"""Source `files`: rows of CSV and Parquet files at paths and fsspec URLs, in the types of the schema."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,127 +12,122 @@ import pyarrow as pa
 from pipelines.cli.errors import InputError
 from pipelines.config.ingest import Files
 from pipelines.config.table_schema import Table
-from pipelines.ingest.cast import ARROW, lossless
-from pipelines.ingest.source import Source, open_source, reaching
-from pipelines.ingest.store import Rows
+from pipelines.ingest.cast import cast_lossless
+from pipelines.ingest.month_files import Rows
+from pipelines.tables.column_types import ARROW
+from pipelines.tables.locations import Location
+from pipelines.tables.reader import find_files, read_batches
+
+BATCH_ROWS = 262_144
+BLOCK_BYTES = 16 << 20
+SETTING = "ingest.paths"
 
 
-def read(spec: Files, table: Table, root: Path = Path()) -> Rows:
-    """Rows of all files, one after another; a relative path starts at `root`.
+def read_rows(spec: Files, table: Table, root: Path, progress: Callable[[str], None]) -> Rows:
+    """Return the rows of all files, one file after another.
 
-    The files are read twice: first to learn which columns take the type of the schema without loss, then for the rows.
-    A column that does not, in any file, stays as it is, so that validation can name it; so does a column that the
-    schema does not know. A column that only some files have is null in the others.
+    The files are read twice: first to learn which columns can take the type of the schema without loss, then for the
+    rows. A column that cannot, in any file, keeps its type, and so does a column that the schema does not have:
+    validation reports both. A column that only some files have is null in the others.
+
+    Args:
+        root: the folder in which relative paths start.
+        progress: called with a line that says what begins.
 
     Raises:
-        InputError: naming the file that is missing, empty, truncated or not what its name says.
-        Unreachable: if a URL cannot be reached.
+        InputError: if a file is missing, empty or damaged, or does not fit the others.
+        Unreachable: if a store does not answer.
     """
-    sources = [source for path in spec.paths for source in find(path, root)]
-    sources = list({source.name: source for source in sources}.values())
-    plans: dict[str, _Plan] = {}
-    for source in sources:
-        _learn(source, spec, table, plans)
+    progress(f"reading {', '.join(spec.paths)}")
+    found = [file for path in spec.paths for file in find_files(path if "://" in path else str(root / path), SETTING)]
+    files = list({file.name: file for file in found}.values())
+    plans: dict[str, _ColumnPlan] = {}
+    for file in files:
+        _update_plans(file, spec, table, plans)
     order = [name for name in table.columns if name in plans] + [name for name in plans if name not in table.columns]
     schema = pa.schema([(name, plans[name].type()) for name in order])
-    return Rows(schema, _parts(sources, spec, table, schema))
+    return Rows(schema, _typed_parts(files, spec, table, schema))
 
 
 @dataclass
-class _Plan:
-    """What is known of a column so far."""
+class _ColumnPlan:
+    """The type that a column gets, by the parts of the table read so far.
 
-    fits: bool  # every part so far takes the type of the schema
-    cast: pa.DataType  # which is this one in Arrow
-    own: list[pa.DataType] = field(default_factory=list)  # the types that the parts came with
+    Attributes:
+        is_lossless: whether all parts can take the type of the schema.
+        target: the type of the schema in Arrow, with the finest unit of time so far.
+        types: the types in which the parts came.
+    """
+
+    is_lossless: bool
+    target: pa.DataType
+    types: list[pa.DataType] = field(default_factory=list)
 
     def type(self) -> pa.DataType:
-        if self.fits:
-            return self.cast
-        types = [kind for kind in self.own if not pa.types.is_null(kind)]
+        if self.is_lossless:
+            return self.target
+        types = [kind for kind in self.types if not pa.types.is_null(kind)]
         return types[0] if len(set(types)) == 1 else pa.string()
 
 
-def _learn(source: Source, spec: Files, table: Table, plans: dict[str, _Plan]) -> None:
+def _update_plans(file: Location, spec: Files, table: Table, plans: dict[str, _ColumnPlan]) -> None:
     rows = 0
-    for part in _renamed(source, spec):
+    for part in _renamed_parts(file, spec):
         rows += len(part)
         for name in part.column_names:
-            column = part[name]
-            known = table.columns.get(name)
-            kind = known.type if known else None
-            plan = plans.setdefault(name, _Plan(kind is not None, ARROW[kind] if kind else pa.null()))
-            plan.own.append(column.type)
-            if plan.fits and kind is not None:
-                typed = lossless(column, kind)
-                plan.fits = typed is not None
+            values = part[name]
+            column = table.columns.get(name)
+            kind = column.type if column else None
+            plan = plans.setdefault(name, _ColumnPlan(kind is not None, ARROW[kind] if kind else pa.null()))
+            plan.types.append(values.type)
+            if plan.is_lossless and kind is not None:
+                typed = cast_lossless(values, kind)
+                plan.is_lossless = typed is not None
                 if typed is not None and pa.types.is_timestamp(typed.type):
-                    plan.cast = _finer(plan.cast, typed.type)
+                    plan.target = _finer(plan.target, typed.type)
     if not rows:
-        raise InputError(f"{source.name} holds no rows", "Replace the file, or take it out of ingest.paths.")
+        raise InputError(f"{file.name} holds no rows", f"Replace the file, or remove it from {SETTING}.")
 
 
-def _finer(one: pa.DataType, other: pa.DataType) -> pa.DataType:
+def _finer(left: pa.DataType, right: pa.DataType) -> pa.DataType:
     units = ["s", "ms", "us"]
-    return max(one, other, key=lambda time: units.index(time.unit))
+    return max(left, right, key=lambda time: units.index(time.unit))
 
 
-def _parts(sources: list[Source], spec: Files, table: Table, schema: pa.Schema) -> Iterator[pa.Table]:
-    for source in sources:
-        for part in _renamed(source, spec):
-            columns = [_fitted(part, wanted, table, source.name) for wanted in schema]
-            yield pa.table(columns, schema=schema)
+def _typed_parts(files: list[Location], spec: Files, table: Table, schema: pa.Schema) -> Iterator[pa.Table]:
+    for file in files:
+        for part in _renamed_parts(file, spec):
+            yield pa.table([_typed_column(part, column, table, file) for column in schema], schema=schema)
 
 
-def _fitted(part: pa.Table, wanted: pa.Field, table: Table, name: str) -> Any:
-    if wanted.name not in part.column_names:
-        return pa.nulls(len(part), wanted.type)
-    column = part[wanted.name]
-    known = table.columns.get(wanted.name)
-    typed = lossless(column, known.type) if known else None
+def _typed_column(part: pa.Table, column: pa.Field, table: Table, file: Location) -> Any:
+    if column.name not in part.column_names:
+        return pa.nulls(len(part), column.type)
+    values = part[column.name]
+    described = table.columns.get(column.name)
+    typed = cast_lossless(values, described.type) if described else None
     try:
-        return (column if typed is None or wanted.type == column.type else typed).cast(wanted.type)
+        return (values if typed is None or column.type == values.type else typed).cast(column.type)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise InputError(
-            f"{name}: column {wanted.name} is of another kind ({column.type}) than in the other files",
+            f"{file.name}: column {column.name} has another type ({values.type}) than in the other files",
             "Give the column one type in all files.",
         ) from error
 
 
-def _renamed(source: Source, spec: Files) -> Iterator[pa.Table]:
-    """The parts of a file with the names of the schema."""
-    for part in source.parts():
-        absent = [name for name in spec.rename if name not in part.column_names]
-        if absent:
+def _renamed_parts(file: Location, spec: Files) -> Iterator[pa.Table]:
+    """Yield the rows of a file as tables, with the column names of the schema."""
+    for batch in read_batches(file, BATCH_ROWS, BLOCK_BYTES):
+        part = pa.Table.from_batches([batch])
+        if missing := [name for name in spec.rename if name not in part.column_names]:
             raise InputError(
-                f"{source.name} has no column {', '.join(absent)}, which ingest.rename names",
-                "Mend ingest.rename in params.yaml, or the file.",
+                f"{file.name} has no column {', '.join(missing)}, which ingest.rename names",
+                "Correct ingest.rename in params.yaml, or the header of the file.",
             )
         names = [spec.rename.get(name, name) for name in part.column_names]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
             raise InputError(
-                f"{source.name} has the column {', '.join(twice)} twice",
-                "Mend the file's header, or ingest.rename in params.yaml.",
+                f"{file.name} would have the column {', '.join(repeated)} twice",
+                "Correct ingest.rename in params.yaml, or the header of the file.",
             )
         yield part.rename_columns(names)
-
-
-def find(path: str, root: Path) -> list[Source]:
-    """The files that a path, URL or pattern names, sorted."""
-    import fsspec
-
-    try:
-        located = path if "://" in path else str(root / path)
-        filesystem, inside = fsspec.core.url_to_fs(located)
-    except (ValueError, ImportError) as error:
-        raise InputError(f"ingest.paths: {path}: {error}", "Mend ingest.paths in params.yaml.") from error
-    with reaching(path):
-        # `isfile` would take a store that does not answer for a file that is not there; `info` says which.
-        pattern = any(sign in inside for sign in "*?[")
-        seen = filesystem.glob(inside, detail=True) if pattern else {inside: filesystem.info(inside)}
-        found = sorted(name for name, info in seen.items() if info["type"] == "file")
-    if not found:
-        raise InputError(f"{path}: no such file", "Mend ingest.paths in params.yaml, or put the file there.")
-    shown = (lambda name: name) if "://" not in path else filesystem.unstrip_protocol
-    return [open_source(filesystem, name, str(shown(name))) for name in found]

@@ -1,4 +1,4 @@
-"""Whether the raw values of one row fit the signature, and why not."""
+"""Check the raw values of one row, as requests hold them, and describe what was rejected."""
 
 from __future__ import annotations
 
@@ -6,77 +6,66 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
-from pipelines.model.encoding import MAX_EPOCH, MAX_NUMBER, is_missing, is_number, to_epoch
+from pipelines.model.encoding import is_missing, is_number, to_epoch
 from pipelines.model.signature import Input
+from pipelines.model.value_rules import check_column
 
-_BOOLS = (bool, np.bool_)
-_NARROW = (np.float32, np.float16)
+_NOT_ACCEPTED = pa.array([b""], pa.binary())  # a value of a type that no input takes
 
 
 @dataclass(frozen=True)
 class Rejection:
-    """Why a row cannot be scored: the field and what was expected. It never holds a sensitive value."""
+    """Why a row cannot be scored: the field, and what was expected of it. Never holds a sensitive value."""
 
     field: str
     reason: str
 
 
 def check_value(item: Input, value: Any) -> Rejection | None:
-    """Why a raw value does not fit its input; None if it does."""
-    if is_missing(value):
-        return None if item.nullable else Rejection(item.name, f"is missing; expected {item.expects()}")
-    if _fits(item, value):
-        return None
-    shown = "" if item.sensitive else f" (got {_shown(value)})"
+    """Return why a raw value does not fit an input, or None if it fits."""
+    column = check_column(item, _to_column(item, value))
+    return None if column.accepted[0] else describe_rejection(item, bool(column.missing[0]), value)
+
+
+def describe_rejection(item: Input, missing: bool, value: Any) -> Rejection:
+    """Describe a value that was rejected; it is shown unless the input is sensitive."""
+    if missing:
+        return Rejection(item.name, f"is missing; expected {item.expects()}")
+    shown = "" if item.sensitive else f" (got {_show(value)})"
     return Rejection(item.name, f"expected {item.expects()}{shown}")
 
 
-def _shown(value: Any) -> str:
+def _show(value: Any) -> str:
     try:
         return repr(str(value)[:60])
-    except Exception:  # any class may fail in its own way; a whole number of 5,000 digits does, too
+    except Exception:  # any class may fail in its own way, and so does an integer of 5,000 digits
         return f"a {type(value).__name__} that cannot be shown"
 
 
-def _fits(item: Input, value: Any) -> bool:
-    """Whether a present value is of the type, in the range and among the allowed ones."""
-    if item.type == "category":
-        return isinstance(value, str) and (_is_plain(value) if item.allowed is None else value in item.allowed)
-    if item.type == "timestamp":
-        try:
-            return abs(to_epoch(value)) < MAX_EPOCH
-        except ValueError:
-            return False
-    if isinstance(value, _BOOLS):
-        return item.type == "boolean"
-    return is_number(value) and _fits_number(item, value)
+def _to_column(item: Input, value: Any) -> Any:
+    """Return a raw value as an Arrow column of one row.
 
-
-def _is_plain(text: str) -> bool:
-    """Whether a graph can take the text: its strings end at a NUL, and are UTF-8."""
-    if "\0" in text:
-        return False
+    A text of a request is a text: for a number or boolean it is not accepted, unlike the text of a CSV.
+    """
+    if is_missing(value):
+        return pa.nulls(1)
     try:
-        return text.isascii() or bool(text.encode())
-    except UnicodeEncodeError:
-        return False
+        if item.type == "category":
+            return pa.array([value], pa.string()) if isinstance(value, str) else _NOT_ACCEPTED
+        if item.type == "timestamp":
+            return _integer_column(to_epoch(value))
+        if isinstance(value, bool | np.bool_):
+            return pa.array([bool(value)])
+        if not is_number(value):
+            return _NOT_ACCEPTED
+        if isinstance(value, np.float32 | np.float16):
+            return pa.array([np.float32(value)], pa.float32())
+        return _integer_column(int(value)) if isinstance(value, int | np.integer) else pa.array([float(value)])
+    except (ValueError, OverflowError):  # no time, no UTF-8, or an integer that no float can hold
+        return _NOT_ACCEPTED
 
 
-def _fits_number(item: Input, value: Any) -> bool:
-    low, high = item.min, item.max
-    if isinstance(value, _NARROW):
-        # A float32 of 0.01 is below the double 0.01: compare it in its own precision.
-        with np.errstate(over="ignore"):
-            low, high = (None if limit is None else float(np.float32(limit)) for limit in (low, high))
-    try:
-        number = float(value)
-    except OverflowError:
-        return False
-    if not abs(number) <= MAX_NUMBER:
-        return False
-    if item.type == "boolean":
-        return number in (0, 1)
-    if item.type == "integer" and not number.is_integer():
-        return False
-    return (low is None or number >= low) and (high is None or number <= high)
+def _integer_column(value: int) -> Any:
+    return pa.array([value], pa.int64()) if -(2**63) <= value < 2**63 else pa.array([float(value)])

@@ -1,7 +1,7 @@
-"""The one scorer: models/model.onnx and models/signature.json in, probabilities or values out.
+"""Score rows with models/model.onnx and models/signature.json.
 
-Evaluation, comparison, critical cases and batch scoring all go through this file, so it needs only NumPy and
-ONNX Runtime, and can score any model of the past without the code that trained it.
+Evaluation, comparison, critical cases and batch scoring all use this scorer. It can score any earlier model without the
+code that trained it.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ class Scorer:
     """A loaded model.
 
     Attributes:
-        signature: what it takes and gives.
+        signature: the inputs and the output of the model.
     """
 
     def __init__(self, model: Path, signature: Path | Signature, threads: int = 0) -> None:
         """Load a model and its signature.
 
         Args:
-            signature: its file, or what would be in it (a candidate has no file yet).
-            threads: threads for one batch; 0 takes all cores, 1 is best for single rows.
+            signature: its file, or its content for a candidate, which has no file yet.
+            threads: threads for one batch; 0 uses all cores, 1 is best for single rows.
 
         Raises:
             InputError: if a file is missing, corrupt, or does not fit the other one.
@@ -45,25 +45,28 @@ class Scorer:
         self._outputs = [self.signature.output]
 
     def _check_pair(self, model: Path) -> None:
-        """Refuse a graph whose inputs or answer are not those of the signature."""
-        takes = {f"{item.name}: {item.type}" for item in self._session.get_inputs()}
-        named = {f"{item.name}: {GRAPH_TYPES[item.type]}" for item in self.signature.inputs}
-        if takes != named:
-            fault = f"the graph alone has {_listed(takes - named)}, the signature alone {_listed(named - takes)}"
-        elif self.signature.output not in (gives := [item.name for item in self._session.get_outputs()]):
-            fault = f"the graph gives {_listed(set(gives))}, the signature names {self.signature.output}"
+        """Raise InputError if the inputs or the output of the graph are not those of the signature."""
+        graph = {f"{item.name}: {item.type}" for item in self._session.get_inputs()}
+        described = {f"{item.name}: {GRAPH_TYPES[item.type]}" for item in self.signature.inputs}
+        outputs = {item.name for item in self._session.get_outputs()}
+        if graph != described:
+            difference = (
+                f"only the graph has {_listed(graph - described)}, only the signature {_listed(described - graph)}"
+            )
+        elif self.signature.output not in outputs:
+            difference = f"the graph returns {_listed(outputs)}, the signature names {self.signature.output}"
         else:
             return
         raise InputError(
-            f"{model} and its signature do not belong together: {fault}",
-            "Bring both from the same commit: `make review`, or `dvc checkout`.",
+            f"{model} and its signature do not belong together: {difference}",
+            "Fetch both from the same commit: `make review`, or `dvc checkout`.",
         )
 
     def score(self, columns: Columns) -> npt.NDArray[np.float64]:
         """Score encoded columns.
 
         Args:
-            columns: per raw field an array of shape (n,) as `encode` gives it; others are ignored.
+            columns: an array of shape (n,) for each raw field, as `encode` returns it; others are ignored.
 
         Returns:
             Probabilities of the positive class, or values, of shape (n,).
@@ -78,17 +81,18 @@ class Scorer:
         return np.asarray(answer, dtype=np.float64).reshape(-1)
 
     def score_row(self, row: Mapping[str, Any]) -> float:
-        """Score one row of raw values that `check` found nothing wrong with."""
+        """Score one row of raw values, which `check` accepts; it is not checked again."""
         (answer,) = self._session.run(self._outputs, {name: cell(row.get(name)) for name, cell in self._cells})
         return float(answer[0, 0])
 
     def check(self, row: Mapping[str, Any]) -> list[Rejection]:
-        """What is wrong with one row of raw values; empty if it can be scored."""
-        return [found for item in self.signature.inputs if (found := check_value(item, row.get(item.name)))]
+        """Return why one row of raw values cannot be scored; empty if it can."""
+        checked = (check_value(item, row.get(item.name)) for item in self.signature.inputs)
+        return [rejection for rejection in checked if rejection]
 
     def decide(self, scores: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-        """Decisions of shape (n,): whether the probability reaches the threshold."""
-        assert self.signature.threshold is not None, "a regression decides nothing"
+        """Return decisions of shape (n,): whether the probability reaches the threshold."""
+        assert self.signature.threshold is not None, "a regression has no threshold"
         return scores >= self.signature.threshold
 
 
@@ -99,10 +103,10 @@ def _session(model: Path, threads: int) -> Any:
         raise InputError(f"{model} is missing", "Reproduce the pipeline: `make review`.")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.log_severity_level = 4  # what is wrong is said by the exception below
+    options.log_severity_level = 4  # the exception below reports errors
     try:
         return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime raises a class of its own for each fault
+    except Exception as error:  # ONNX Runtime has a class for each error, with no common base
         reason = str(error).splitlines()[0][:200]
         raise InputError(f"{model} is not a readable model: {reason}", "Restore it: `dvc checkout --force`.") from error
 

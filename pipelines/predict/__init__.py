@@ -1,9 +1,9 @@
-"""Verb `predict`: every row of a table through the model that ships, table in and table out.
+"""Verb `predict`: score every row of a table with the model that ships.
 
-OUT has all columns of IN as they are there (a CSV's are text), and behind them `probability` and `decision` (true from
-the threshold on) for a classification, or `value` for a regression. Rows that break the signature are not in OUT, but
-in OUT's rejects file (`scored.csv` has `scored.rejects.csv`), as they came and with a `reason`; where there are none,
-there is no such file. The exit code is then 1, and 0 where every row was scored.
+OUT has all columns of IN (the columns of a CSV are text), followed by `probability` and `decision` (true from the
+threshold on) for a classification, or `value` for a regression. Rows that do not fit the signature go to the rejects
+file instead (`scored.rejects.csv` for `scored.csv`), unchanged and with a `reason`; the exit code is then 1. If every
+row was scored, there is no rejects file, and the exit code is 0.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the verb."""
-    parser.add_argument("input", metavar="IN", help="CSV or Parquet: a file, a folder or a pattern; a path or a URL")
-    parser.add_argument("output", metavar="OUT", help="a .csv or .parquet file to write; a path or a URL")
+    parser.add_argument("input", metavar="IN", help="CSV or Parquet: path or URL of a file, folder or pattern")
+    parser.add_argument("output", metavar="OUT", help="path or URL of a .csv or .parquet file to write")
     parser.add_argument("--model", type=Path, default=Path("models/model.onnx"), help="(default: %(default)s)")
     parser.add_argument(
-        "--signature", type=Path, help="what the model takes and gives (default: signature.json beside the model)"
+        "--signature", type=Path, help="signature of the model (default: signature.json beside the model)"
     )
-    parser.add_argument("--threads", type=int, default=0, help="threads that score (default: all cores)")
+    parser.add_argument("--threads", type=int, default=0, help="threads for scoring (default: all cores)")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Score the table and say how many rows.
+    """Score the table and print the number of rows.
 
     Raises:
         Refused: if some rows were rejected.
@@ -39,12 +39,12 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError("--threads is below 0", "Give a number of threads, or 0 for all cores.")
     signature = arguments.signature or arguments.model.with_name("signature.json")
     scorer = Scorer(arguments.model, signature, arguments.threads)
-    done = score_table(scorer, arguments.input, arguments.output)
-    print(f"{arguments.output}: {done.rows - done.rejected:,} rows scored")
-    if done.rejected:
-        fields = ", ".join(f"{field} {count:,}" for field, count in done.fields.most_common(5))
+    result = score_table(scorer, arguments.input, arguments.output)
+    print(f"{arguments.output}: {result.rows - result.rejected:,} rows scored")
+    if result.rejected:
+        fields = ", ".join(f"{field} {count:,}" for field, count in result.rejections.most_common(5))
         raise Refused(
-            f"{done.rejected:,} of {done.rows:,} rows were rejected ({fields}); each is in {done.rejects}",
-            f"Read the column reason of {done.rejects}, mend the rows, and score them.",
+            f"{result.rejected:,} of {result.rows:,} rows were rejected ({fields}); each is in {result.rejects}",
+            f"Read the column reason of {result.rejects}, fix the rows, and score them again.",
         )
     return 0

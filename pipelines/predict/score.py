@@ -1,4 +1,4 @@
-"""A table through the scorer, batch by batch, in bounded memory."""
+"""Score a table batch by batch, in bounded memory."""
 
 from __future__ import annotations
 
@@ -8,112 +8,123 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
 import pyarrow as pa
 
 from pipelines.cli.errors import InputError
-from pipelines.model.row_checks import Rejection
+from pipelines.model.row_checks import describe_rejection
 from pipelines.model.scorer import Scorer
-from pipelines.predict.check_rows import Checked, check, raw_values
+from pipelines.model.value_rules import CheckedBatch, check_batch
+from pipelines.tables.locations import Location
 from pipelines.tables.reader import Source, open_source
-from pipelines.tables.urls import Place
-from pipelines.tables.writer import Sink, rejects_of, remove, target
+from pipelines.tables.writer import TableWriter, parse_output, rejects_location, remove_file
 
 REASON = "reason"
 
 
 @dataclass
-class Done:
-    """What became of the rows; `fields` counts the faults of each."""
+class ScoredTable:
+    """What became of the rows of a table.
+
+    Attributes:
+        rejects: path or URL of the rejected rows.
+        rows: number of rows read.
+        rejected: number of rows rejected.
+        rejections: rejected values of each field.
+    """
 
     rejects: str
     rows: int = 0
     rejected: int = 0
-    fields: Counter[str] = field(default_factory=Counter)
+    rejections: Counter[str] = field(default_factory=Counter)
 
 
-def score_table(scorer: Scorer, source_name: str, out_name: str) -> Done:
-    """Score every row of a table; see the package for what is written.
+def score_table(scorer: Scorer, input_name: str, output_name: str) -> ScoredTable:
+    """Score every row of a table, and write the scored and the rejected rows (see the package).
 
     Raises:
-        InputError: if the table cannot be read, lacks a column, or has one named as the answer.
+        InputError: if the table cannot be read, lacks a column, or has a column with the name of an answer.
         Unreachable: if a store does not answer, or a disk is full.
     """
     if scorer.signature.task == "classification" and scorer.signature.threshold is None:
         raise InputError("the signature has no threshold to decide by", "Restore it: `dvc checkout`, or `make review`.")
-    out = target(out_name)
-    rejects = rejects_of(out)
-    source = open_source(source_name, scorer.signature.names)
-    answers = _answers(scorer)
-    _refuse_clashes(source, [answer.name for answer in answers], out, rejects)
-    done = Done(rejects.name)
+    out = parse_output(output_name, "OUT")
+    rejects = rejects_location(out)
+    source = open_source(input_name, "IN", scorer.signature.names)
+    answers = _answer_columns(scorer)
+    _refuse_name_clashes(source, [answer.name for answer in answers], out, rejects)
+    result = ScoredTable(rejects.name)
     with (
-        Sink(out, _with(source.schema, answers)) as scored,
-        Sink(rejects, _with(source.schema, [pa.field(REASON, pa.string())])) as rejected,
-        _meter(source.rows) as advance,
+        TableWriter(out, pa.schema([*source.schema, *answers])) as scored,
+        TableWriter(rejects, pa.schema([*source.schema, pa.field(REASON, pa.string())])) as rejected,
+        _progress_bar(source.rows) as advance,
     ):
         scored.write(pa.RecordBatch.from_pylist([], scored.schema))
         for batch in source.batches():
-            checked = check(batch, scorer.signature.inputs)
-            scored.write(_scored(scorer, batch, checked, scored.schema))
-            if not checked.good.all():
-                rejected.write(_rejected(scorer, batch, checked, rejected.schema, done))
-            done.rows += len(batch)
+            checked = check_batch(batch, scorer.signature.inputs)
+            scored.write(_score_accepted(scorer, batch, checked, scored.schema))
+            if not checked.accepted.all():
+                rejected.write(_explain_rejected(scorer, batch, checked, rejected.schema, result))
+            result.rows += len(batch)
             advance(len(batch))
-        # OUT comes last: where it is, its rejects are right.
+        # OUT is committed last: where it exists, its rejects belong to it.
         scored.finish()
         if rejected.is_open:
             rejected.finish()
             rejected.commit()
         else:
-            remove(rejects)
+            remove_file(rejects)
         scored.commit()
-    return done
+    return result
 
 
-def _answers(scorer: Scorer) -> list[Any]:
+def _answer_columns(scorer: Scorer) -> list[Any]:
     if scorer.signature.task == "regression":
         return [pa.field("value", pa.float64())]
     return [pa.field("probability", pa.float64()), pa.field("decision", pa.bool_())]
 
 
-def _refuse_clashes(source: Source, answers: list[str], out: Place, rejects: Place) -> None:
+def _refuse_name_clashes(source: Source, answers: list[str], out: Location, rejects: Location) -> None:
     for name in (*answers, REASON):
         if name in source.schema.names:
             raise InputError(
-                f"IN already has a column {name}, which is the name of one to be added", "Rename or drop it in IN."
+                f"IN has a column {name}, which is the name of a column to add", "Rename or drop the column of IN."
             )
     for file in source.files:
         for written in (out, rejects):
-            if file.is_same(written):
+            if file.is_same_file(written):
                 raise InputError(f"{written.name} would be written over IN", "Give OUT another name.")
 
 
-def _with(schema: Any, fields: list[Any]) -> Any:
-    return pa.schema([*schema, *fields])
-
-
-def _scored(scorer: Scorer, batch: Any, checked: Checked, schema: Any) -> Any:
-    scores = scorer.score(checked.columns)
+def _score_accepted(scorer: Scorer, batch: Any, checked: CheckedBatch, schema: Any) -> Any:
+    """Return the accepted rows with their answers."""
+    scores = scorer.score(checked.encoded)
     answers = [pa.array(scores)]
     if scorer.signature.task == "classification":
         answers.append(pa.array(scorer.decide(scores)))
-    return pa.RecordBatch.from_arrays([*batch.filter(pa.array(checked.good)).columns, *answers], schema=schema)
+    return pa.RecordBatch.from_arrays([*batch.filter(pa.array(checked.accepted)).columns, *answers], schema=schema)
 
 
-def _rejected(scorer: Scorer, batch: Any, checked: Checked, schema: Any, done: Done) -> Any:
-    rows = batch.filter(pa.array(~checked.good))
-    columns = [raw_values(item, rows.column(item.name)) for item in scorer.signature.inputs]
-    reasons = []
-    for values in zip(*columns, strict=True):
-        found = scorer.check(dict(zip(scorer.signature.names, values, strict=True)))
-        done.fields.update(fault.field for fault in found)
-        reasons.append("; ".join(map(_said, found)))
-    done.rejected += len(rows)
-    return pa.RecordBatch.from_arrays([*rows.columns, pa.array(reasons, pa.string())], schema=schema)
+def _explain_rejected(scorer: Scorer, batch: Any, checked: CheckedBatch, schema: Any, result: ScoredTable) -> Any:
+    """Return the rejected rows with the reasons, and count them in the result."""
+    reasons: dict[int, list[str]] = {int(row): [] for row in np.flatnonzero(~checked.accepted)}
+    for item in scorer.signature.inputs:
+        column, values = checked.columns[item.name], batch.column(item.name)
+        rejected = np.flatnonzero(~column.accepted)
+        for row in rejected:
+            rejection = describe_rejection(item, bool(column.missing[row]), _to_python(values[int(row)]))
+            reasons[int(row)].append(f"{rejection.field}: {rejection.reason}")
+        result.rejections[item.name] += len(rejected)
+    result.rejected += len(reasons)
+    texts = pa.array(["; ".join(parts) for parts in reasons.values()], pa.string())
+    return pa.RecordBatch.from_arrays([*batch.filter(pa.array(~checked.accepted)).columns, texts], schema=schema)
 
 
-def _said(fault: Rejection) -> str:
-    return f"{fault.field}: {fault.reason}"
+def _to_python(cell: Any) -> Any:
+    try:
+        return cell.as_py()
+    except (ValueError, OverflowError):  # a time that Python's own cannot hold
+        return cell
 
 
 class _Advance(Protocol):
@@ -121,8 +132,8 @@ class _Advance(Protocol):
 
 
 @contextmanager
-def _meter(rows: int | None) -> Iterator[_Advance]:
-    """Rows and rows a second on a terminal's stderr; nothing elsewhere."""
+def _progress_bar(rows: int | None) -> Iterator[_Advance]:
+    """Show rows and rows per second on stderr if it is a terminal; otherwise nothing."""
     import sys
 
     if not sys.stderr.isatty():

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 import yaml
 
 from pipelines.model.signature import load_signature
 from pipelines.review.findings import DataChange, ParamChange
 from pipelines.tables.binning import count_bins
+from pipelines.tables.column_types import has_type
 
 MAX_LENGTH = 80  # characters of a value that are shown
 
@@ -74,16 +74,6 @@ def stability_index(base: dict[str, int], head: dict[str, int]) -> float:
     return index
 
 
-def fits(column: dt.DataType, wanted: str) -> bool:
-    """Whether a column of this type can be read as an input of the wanted type."""
-    accepted: dict[str, bool] = {
-        "category": column.is_string(),
-        "timestamp": column.is_timestamp(),
-        "boolean": column.is_boolean() or column.is_numeric(),
-    }
-    return accepted.get(wanted, bool(column.is_numeric()))
-
-
 def data_change(train: ir.Table, base_profile: Path | None, base_signature: Path) -> DataChange:
     """Compare the base's training rows, known from its profile, with the head's, counted in one scan."""
     inputs = {item.name: item for item in load_signature(base_signature).inputs}
@@ -95,7 +85,7 @@ def data_change(train: ir.Table, base_profile: Path | None, base_signature: Path
     common = tuple(
         item
         for name, item in inputs.items()
-        if name not in removed and name in profile["inputs"] and fits(types[name], item.type)
+        if name not in removed and name in profile["inputs"] and has_type(types[name], item.type, widened=True)
     )
     described: dict[str, Any] = profile["inputs"]
     edges = {name: entry["edges"] for name, entry in described.items() if "edges" in entry}

@@ -166,7 +166,7 @@ def _stopped_findings(params: Params, reproduced: Reproduced, base_name: str, ba
         )
     errors = tuple(
         DataError(error["column"], error["kind"], error["why"], tuple(error["examples"]))
-        for error in document["faults"]
+        for error in document["errors"]
     )
     return Findings(
         name=params.model_name,

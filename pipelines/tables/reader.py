@@ -1,10 +1,9 @@
-"""The table to score, as a stream of record batches, from one or many CSV or Parquet files."""
+"""Read tables in CSV, gzipped CSV and Parquet files, from paths and fsspec URLs, as Arrow record batches."""
 
 from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,149 +14,126 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.cli.errors import InputError
-from pipelines.tables.urls import KINDS, Place, place, reaching, said
+from pipelines.tables.locations import Location, first_line, parse_location, store_errors
 
 BATCH_ROWS = 65_536
-_BLOCK_BYTES = 8 << 20
-_REMEDY = "Replace the file, or name another IN."
+BLOCK_BYTES = 8 << 20
+EXTENSIONS = (".parquet", ".csv", ".csv.gz")
 
 
-@dataclass(frozen=True)
-class Source:
-    """A table in one or many files.
-
-    Attributes:
-        files: where it lies, in the order of the rows.
-        schema: the columns of all files together; null where a file has not got one. A CSV's are text.
-        rows: how many, if that is known beforehand.
-    """
-
-    files: tuple[Place, ...]
-    schema: Any
-    rows: int | None
-
-    def batches(self) -> Iterator[Any]:
-        """Record batches of the schema, of at most 65,536 rows each."""
-        for file in self.files:
-            with reaching(file.name, _REMEDY):
-                for batch in _batches(file):
-                    batch.validate(full=True)  # Arrow itself would let broken UTF-8 pass
-                    fitted = _fitted(batch, self.schema)
-                    for start in range(0, len(fitted), BATCH_ROWS):
-                        yield fitted.slice(start, BATCH_ROWS)
-
-
-def open_source(name: str, needed: Sequence[str]) -> Source:
-    """Find the files of a table and read their headers.
+def find_files(name: str, setting: str) -> list[Location]:
+    """Return the CSV and Parquet files that a path or URL names, sorted by path.
 
     Args:
-        name: a path or URL of a file, of a folder (with what is below it), or a pattern.
-        needed: columns that every file must have.
+        name: a file, a pattern, or a folder; of a folder, files at any depth count, except those that begin with
+            `.` or `_` or lie in a folder that does.
+        setting: the argument or key that holds the name, for error messages.
 
     Raises:
-        InputError: if there is no file, or one is unreadable, lacks a column, or does not go with the others.
+        InputError: if there is no such file.
         Unreachable: if the store does not answer.
     """
-    files = _find(place(name))
-    schemas, rows = [], []
-    for file in files:
-        with reaching(file.name, _REMEDY):
-            schema, count = _header(file)
-        _check_names(file.name, schema.names, needed)
-        schemas.append(schema)
-        rows.append(count)
-    try:
-        schema = pa.unify_schemas(schemas, promote_options="permissive")
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise InputError(
-            f"the files of {name} do not go together: {said(error)}", "Give each column one type in all files."
-        ) from error
-    known = [count for count in rows if count is not None]
-    return Source(tuple(files), schema, sum(known) if len(known) == len(rows) else None)
-
-
-def _find(where: Place) -> list[Place]:
-    """The files of a folder or pattern, sorted; hidden ones and those that begin with _ are left out."""
-    filesystem, name = where.filesystem, where.name
-    with reaching(name, "Mend IN, or put the file there."):
-        # `exists` would take a store that does not answer for a file that is not there; `info` says which.
-        is_pattern = any(sign in where.path for sign in "*?[") and not (
-            where.is_local and filesystem.exists(where.path)
-        )
+    location = parse_location(name, setting)
+    filesystem, path = location.filesystem, location.path
+    with store_errors(location):
+        # `exists` returns False for a store that does not answer; `info` raises an error that says so.
+        is_pattern = any(sign in path for sign in "*?[") and not (location.is_local and filesystem.exists(path))
         if is_pattern:
-            seen = filesystem.glob(where.path, detail=True)
-        elif (info := filesystem.info(where.path))["type"] == "directory":
-            seen = filesystem.find(where.path, detail=True)
+            entries = filesystem.glob(path, detail=True)
+        elif (entry := filesystem.info(path))["type"] == "directory":
+            entries = {
+                inner: info for inner, info in filesystem.find(path, detail=True).items() if not _is_hidden(inner, path)
+            }
         else:
-            seen = {where.path: info}
-    if list(seen) == [where.path]:
-        if not where.path.lower().endswith(KINDS):
-            raise InputError(f"{name}: not a name of a CSV or Parquet file", f"IN must end in {', '.join(KINDS)}.")
-        return [where]
-    # What is hidden above the folder or the pattern's fixed part does not count.
-    above = re.split(r"[*?\[]", where.path)[0].rpartition("/")[0] if is_pattern else where.path
-    paths = sorted(
-        path
-        for path, info in seen.items()
-        if info["type"] == "file"
-        and path.lower().endswith(KINDS)
-        and not any(part.startswith((".", "_")) for part in PurePosixPath(path.removeprefix(above).lstrip("/")).parts)
-    )
-    if not paths:
-        raise InputError(f"{name}: no CSV or Parquet file there", "Mend IN, or put the files there.")
-    if len({_is_parquet(path) for path in paths}) > 1:
-        raise InputError(f"{name} holds CSV and Parquet files", "Name one kind by a pattern: folder/*.parquet.")
-    return [Place(filesystem, path, path if where.is_local else filesystem.unstrip_protocol(path)) for path in paths]
-
-
-def _is_parquet(path: str) -> bool:
-    return path.lower().endswith(".parquet")
-
-
-def _check_names(name: str, names: Sequence[str], needed: Sequence[str]) -> None:
-    if twice := sorted({column for column in names if list(names).count(column) > 1}):
-        raise InputError(f"{name} has the column {', '.join(twice)} twice", "Mend the header.")
-    if lacking := [column for column in needed if column not in names]:
+            entries = {path: entry}
+    if list(entries) == [path]:
+        if path.lower().endswith(EXTENSIONS):
+            return [location]
         raise InputError(
-            f"{name} lacks {', '.join(lacking)}, which the model reads",
-            "Add the column; it may be empty where the schema lets values be missing.",
+            f"{name} is not the name of a CSV or Parquet file", f"{setting} must end in {', '.join(EXTENSIONS)}."
         )
+    files = sorted(p for p, info in entries.items() if info["type"] == "file" and p.lower().endswith(EXTENSIONS))
+    if not files:
+        raise InputError(f"{name}: no CSV or Parquet file there", f"Correct {setting}, or put the files there.")
+    return [Location(filesystem, p, p if location.is_local else filesystem.unstrip_protocol(p), setting) for p in files]
 
 
-def _header(file: Place) -> tuple[Any, int | None]:
-    """The columns of a file, and its rows where it says how many."""
+def _is_hidden(path: str, folder: str) -> bool:
+    inside = PurePosixPath(path.removeprefix(folder).lstrip("/"))
+    return any(part.startswith((".", "_")) for part in inside.parts)
+
+
+def is_parquet(file: Location) -> bool:
+    """Return whether a file is read as Parquet, which its name decides."""
+    return file.path.lower().endswith(".parquet")
+
+
+def read_header(file: Location) -> tuple[Any, int | None]:
+    """Read the columns of a file: the Arrow schema, and the number of rows if the file states it.
+
+    All columns of a CSV are text.
+
+    Raises:
+        InputError: if the file is empty or damaged, or has two columns of one name.
+        Unreachable: if the store does not answer.
+    """
+    with store_errors(file):
+        schema, rows = _parquet_header(file) if is_parquet(file) else (_csv_header(file), None)
+    if repeated := sorted({name for name in schema.names if schema.names.count(name) > 1}):
+        raise InputError(f"{file.name} has the column {', '.join(repeated)} twice", "Correct the header of the file.")
+    return schema, rows
+
+
+def _parquet_header(file: Location) -> tuple[Any, int]:
+    with file.filesystem.open(file.path, "rb") as binary:
+        parquet = pq.ParquetFile(binary)
+        return parquet.schema_arrow.remove_metadata(), parquet.metadata.num_rows
+
+
+def _csv_header(file: Location) -> Any:
     with ExitStack() as stack:
-        if _is_parquet(file.path):
-            parquet = pq.ParquetFile(stack.enter_context(file.filesystem.open(file.path, "rb")))
-            return parquet.schema_arrow.remove_metadata(), parquet.metadata.num_rows
         binary = stack.enter_context(file.filesystem.open(file.path, "rb", compression="infer"))
         if binary.read(4) == b"PAR1":
-            raise InputError(f"{file.name} is a Parquet file under a CSV's name", "Rename it to .parquet.")
+            raise InputError(f"{file.name} is a Parquet file with the name of a CSV file", "Rename it to .parquet.")
         binary.seek(0)
         text = io.TextIOWrapper(binary, encoding="utf-8-sig", newline="")
-        try:
-            names = next(csv.reader(text), [])
-        except csv.Error as error:
-            raise InputError(f"{file.name} is not a CSV file: {error}", _REMEDY) from error
-        finally:
-            text.detach()
-        if not names:
-            raise InputError(f"{file.name} is empty, it has not even a header", _REMEDY)
-        return pa.schema([(name, pa.string()) for name in names]), None
+        stack.callback(text.detach)  # or its end would close the file a second time
+        names = next(csv.reader(text), [])
+    if not names:
+        raise InputError(f"{file.name} is empty: it has no header", f"Replace the file, or change {file.setting}.")
+    return pa.schema([(name, pa.string()) for name in names])
 
 
-def _batches(file: Place) -> Iterator[Any]:
-    if _is_parquet(file.path):
-        with file.filesystem.open(file.path, "rb") as binary:
-            yield from pq.ParquetFile(binary).iter_batches(BATCH_ROWS)
-        return
+def read_batches(file: Location, batch_rows: int, block_bytes: int) -> Iterator[Any]:
+    """Yield the rows of a file as record batches; an empty cell of a CSV is null.
+
+    Args:
+        batch_rows: rows of a batch of Parquet.
+        block_bytes: bytes of a batch of CSV.
+
+    Raises:
+        InputError: if the file is damaged.
+        Unreachable: if the store does not answer.
+    """
+    schema, _ = read_header(file)
+    with store_errors(file):
+        for batch in _parquet(file, batch_rows) if is_parquet(file) else _csv(file, schema.names, block_bytes):
+            batch.validate(full=True)  # Arrow accepts invalid UTF-8 in Parquet
+            yield batch.replace_schema_metadata(None)
+
+
+def _parquet(file: Location, batch_rows: int) -> Iterator[Any]:
+    with file.filesystem.open(file.path, "rb") as binary:
+        yield from pq.ParquetFile(binary).iter_batches(batch_rows)
+
+
+def _csv(file: Location, names: Sequence[str], block_bytes: int) -> Iterator[Any]:
     from pyarrow import csv as arrow_csv
 
-    names = _header(file)[0].names
     with file.filesystem.open(file.path, "rb", compression="infer") as binary:
         yield from arrow_csv.open_csv(
             binary,
-            read_options=arrow_csv.ReadOptions(block_size=_BLOCK_BYTES),
+            read_options=arrow_csv.ReadOptions(block_size=block_bytes),
             parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
             convert_options=arrow_csv.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.string()), null_values=[""], strings_can_be_null=True
@@ -165,8 +141,66 @@ def _batches(file: Place) -> Iterator[Any]:
         )
 
 
-def _fitted(batch: Any, schema: Any) -> Any:
-    """The batch with the columns of the whole table."""
+@dataclass(frozen=True)
+class Source:
+    """A table in one or many files.
+
+    Attributes:
+        files: the files, in the order of the rows.
+        schema: the columns of all files together; a column that a file lacks is null in its rows.
+        rows: the number of rows, if all files state it.
+    """
+
+    files: tuple[Location, ...]
+    schema: Any
+    rows: int | None
+
+    def batches(self) -> Iterator[Any]:
+        """Yield record batches of the schema, of at most BATCH_ROWS rows each."""
+        for file in self.files:
+            for batch in read_batches(file, BATCH_ROWS, BLOCK_BYTES):
+                with store_errors(file):
+                    complete = _with_columns(batch, self.schema)
+                for start in range(0, len(complete), BATCH_ROWS):
+                    yield complete.slice(start, BATCH_ROWS)
+
+
+def open_source(name: str, setting: str, needed: Sequence[str]) -> Source:
+    """Find the files of a table and read their headers.
+
+    Args:
+        needed: columns that every file must have.
+
+    Raises:
+        InputError: if there is no file, or one is damaged, lacks a column, or has other types than the others.
+        Unreachable: if the store does not answer.
+    """
+    files = find_files(name, setting)
+    if len({is_parquet(file) for file in files}) > 1:
+        raise InputError(f"{name} holds CSV and Parquet files", "Select one type by a pattern: folder/*.parquet.")
+    schemas, counts = [], []
+    for file in files:
+        schema, rows = read_header(file)
+        if missing := [column for column in needed if column not in schema.names]:
+            raise InputError(
+                f"{file.name} lacks {', '.join(missing)}, which the model reads",
+                "Add the column; it may be empty where the schema allows missing values.",
+            )
+        schemas.append(schema)
+        counts.append(rows)
+    try:
+        schema = pa.unify_schemas(schemas, promote_options="permissive")
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise InputError(
+            f"the files of {name} have different columns: {first_line(error)}",
+            "Give each column one type in all files.",
+        ) from error
+    known = [count for count in counts if count is not None]
+    return Source(tuple(files), schema, sum(known) if len(known) == len(counts) else None)
+
+
+def _with_columns(batch: Any, schema: Any) -> Any:
+    """Return the batch with the columns and types of a schema."""
     columns = [
         batch.column(field.name).cast(field.type)
         if field.name in batch.schema.names

@@ -1,4 +1,4 @@
-"""The scored table: written under another name, and there only when it is whole."""
+"""Write a table to a temporary name, and give it its own name when it is complete."""
 
 from __future__ import annotations
 
@@ -12,48 +12,52 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.cli.errors import InputError
-from pipelines.tables.urls import Place, place, reaching, said
+from pipelines.tables.locations import Location, first_line, parse_location, store_errors
 
-_ENDS = (".parquet", ".csv")
-_REMEDY = "Mend OUT, or make its bucket."
+_EXTENSIONS = (".parquet", ".csv")
 
 
-def target(name: str) -> Place:
-    """The place of a table to write.
+def parse_output(name: str, setting: str) -> Location:
+    """Return the location of a table to write.
+
+    Args:
+        setting: the argument that holds the name, for error messages.
 
     Raises:
-        InputError: if its name does not end in .parquet or .csv, or is that of a folder.
+        InputError: if the name does not end in .parquet or .csv, or is that of a folder.
     """
-    where = place(name)
-    if not where.path.lower().endswith(_ENDS):
-        raise InputError(f"{name}: not a name of a CSV or Parquet file", f"OUT must end in {' or '.join(_ENDS)}.")
-    if where.is_local and where.filesystem.isdir(where.path):
+    location = parse_location(name, setting)
+    if not location.path.lower().endswith(_EXTENSIONS):
+        raise InputError(
+            f"{name} is not the name of a CSV or Parquet file", f"{setting} must end in {' or '.join(_EXTENSIONS)}."
+        )
+    if location.is_local and location.filesystem.isdir(location.path):
         raise InputError(f"{name} is a folder", "Name a file in it.")
-    return where
+    return location
 
 
-def rejects_of(out: Place) -> Place:
-    """Where the rows go that were rejected: `scored.csv` has `scored.rejects.csv`."""
+def rejects_location(out: Location) -> Location:
+    """Return where rejected rows go: for `scored.csv` it is `scored.rejects.csv`."""
 
     def renamed(text: str) -> str:
-        stem, dot, end = text.rpartition(".")
-        return f"{stem}.rejects{dot}{end}"
+        stem, dot, extension = text.rpartition(".")
+        return f"{stem}.rejects{dot}{extension}"
 
-    return Place(out.filesystem, renamed(out.path), renamed(out.name))
+    return Location(out.filesystem, renamed(out.path), renamed(out.name), out.setting)
 
 
-class Sink:
-    """A table that is being written. Leaving the block without `commit` leaves what was there before."""
+class TableWriter:
+    """A table that is being written. Leaving the block without `commit` keeps the file that was there before."""
 
-    def __init__(self, where: Place, schema: Any) -> None:
-        """Write rows of `schema` for `where`."""
-        self.where = where
+    def __init__(self, location: Location, schema: Any) -> None:
+        """Write rows of `schema` to `location`."""
+        self.location = location
         self.schema = schema
-        self._temporary = _beside(where)
+        self._temporary = _temporary_path(location)
         self._file: Any = None
         self._writer: Any = None
 
-    def __enter__(self) -> Sink:
+    def __enter__(self) -> TableWriter:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -61,29 +65,29 @@ class Sink:
 
     @property
     def is_open(self) -> bool:
-        """Whether anything was written."""
+        """Whether `write` was called."""
         return self._writer is not None
 
     def write(self, batch: Any) -> None:
-        """Add rows; the first call opens the file, be they none.
+        """Add rows; the first call opens the file, even for a batch without rows.
 
         Raises:
-            InputError: if the format cannot hold a column, or there is no such bucket.
+            InputError: if the format cannot hold a column, or the bucket does not exist.
             Unreachable: if the disk is full, or the store does not answer.
         """
-        with reaching(self.where.name, _REMEDY):
+        with store_errors(self.location):
             if self._writer is None:
                 self._open()
             if len(batch):
                 self._writer.write_batch(batch)
 
     def _open(self) -> None:
-        filesystem = self.where.filesystem
-        if self.where.is_local:
-            filesystem.makedirs(filesystem._parent(self.where.path), exist_ok=True)
+        filesystem = self.location.filesystem
+        if self.location.is_local:
+            filesystem.makedirs(filesystem._parent(self.location.path), exist_ok=True)
         self._file = filesystem.open(self._temporary, "wb")
         try:
-            if self.where.path.lower().endswith(".parquet"):
+            if self.location.path.lower().endswith(".parquet"):
                 self._writer = pq.ParquetWriter(self._file, self.schema)
             else:
                 from pyarrow import csv
@@ -91,55 +95,55 @@ class Sink:
                 self._writer = csv.CSVWriter(self._file, self.schema)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise InputError(
-                f"{self.where.name} cannot hold these columns: {said(error)}",
-                "Let OUT end in .parquet, or leave out the columns of lists and records.",
+                f"{self.location.name} cannot hold these columns: {first_line(error)}",
+                f"Let {self.location.setting} end in .parquet, or drop the columns of lists and records.",
             ) from error
 
     def finish(self) -> None:
-        """Bring all bytes to the store, still under the other name."""
-        with reaching(self.where.name, _REMEDY):
+        """Write all bytes to the store, still under the temporary name."""
+        with store_errors(self.location):
             self._writer.close()
-            if self.where.is_local:
+            if self.location.is_local:
                 self._file.flush()
                 os.fsync(self._file.fileno())
             self._file.close()
 
     def commit(self) -> None:
-        """Give the finished file its name; what had it before is replaced."""
-        with reaching(self.where.name, _REMEDY):
-            if self.where.is_local:
-                Path(self._temporary).replace(self.where.path)
+        """Give the finished file its name, replacing an earlier file of that name."""
+        with store_errors(self.location):
+            if self.location.is_local:
+                Path(self._temporary).replace(self.location.path)
             else:
-                self.where.filesystem.mv(self._temporary, self.where.path)
+                self.location.filesystem.mv(self._temporary, self.location.path)
             self._file = None
 
     def _discard(self) -> None:
         if self._file is None:
             return
-        # Whatever goes wrong here comes after the fault that is being told, or after a finished table.
-        for undo in (self._abort, self._writer_close, self._file.close, self._remove):
+        # An error here must not hide the error that led here, nor fail a table that is complete.
+        for undo in (self._abort_upload, self._close_writer, self._file.close, self._remove_temporary):
             with suppress(Exception):
                 undo()
 
-    def _abort(self) -> None:
-        """Let an object store forget the parts that it has got; a local file has none."""
+    def _abort_upload(self) -> None:
+        """Let an object store delete the parts that it received; a local file has no such method."""
         self._file.discard()
 
-    def _writer_close(self) -> None:
+    def _close_writer(self) -> None:
         self._writer.close()
 
-    def _remove(self) -> None:
-        self.where.filesystem.rm_file(self._temporary)
+    def _remove_temporary(self) -> None:
+        self.location.filesystem.rm_file(self._temporary)
 
 
-def remove(where: Place) -> None:
+def remove_file(location: Location) -> None:
     """Remove the file of an earlier run, if there is one."""
-    with reaching(where.name, _REMEDY):
-        where.filesystem.invalidate_cache()
-        if where.filesystem.exists(where.path):
-            where.filesystem.rm_file(where.path)
+    with store_errors(location):
+        location.filesystem.invalidate_cache()
+        if location.filesystem.exists(location.path):
+            location.filesystem.rm_file(location.path)
 
 
-def _beside(where: Place) -> str:
-    folder, slash, name = where.path.rpartition("/")
+def _temporary_path(location: Location) -> str:
+    folder, slash, name = location.path.rpartition("/")
     return f"{folder}{slash}.{name}.{secrets.token_hex(6)}"

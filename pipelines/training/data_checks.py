@@ -1,4 +1,4 @@
-"""Faults of a table against the schema. One aggregate counts them all; examples are looked up only for those found."""
+"""Find the data errors of a table: one aggregate counts all of them, and examples are read only for those found."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import ibis
-import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
 from pipelines.config.features import FeatureParams
 from pipelines.config.table_schema import Column
 from pipelines.config.validation import Validation
+from pipelines.tables.column_types import has_type
 from pipelines.tables.data import target_value
 from pipelines.training.leakage import leak_scores
 
@@ -28,8 +28,8 @@ class ValidateParams(FeatureParams):
 
 
 @dataclass(frozen=True)
-class Fault:
-    """One kind of fault in one column: how many rows, and up to five of them with sensitive values masked."""
+class DataError:
+    """One kind of data error in one column: how many rows, and up to five of them with sensitive values masked."""
 
     column: str
     kind: str
@@ -38,7 +38,7 @@ class Fault:
     examples: tuple[dict[str, Any], ...] = field(default=())
 
     def to_json(self) -> dict[str, Any]:
-        """The fault as validation.json holds it."""
+        """Return the data error as validation.json holds it."""
         return {
             "column": self.column,
             "kind": self.kind,
@@ -50,7 +50,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class _Check:
-    """A condition that faulty rows meet, and how to say it."""
+    """A condition that rows with a data error meet; `says` completes the sentence "7 rows ..."."""
 
     column: str
     kind: str
@@ -58,63 +58,53 @@ class _Check:
     says: str
 
 
-def find_faults(table: ir.Table, params: ValidateParams, rows: int, now: datetime | None = None) -> list[Fault]:
-    """All faults of a table; empty if it may be trained on.
+def find_data_errors(
+    table: ir.Table, params: ValidateParams, rows: int, now: datetime | None = None
+) -> list[DataError]:
+    """Return all data errors of a table; empty if a model may be trained on it.
 
     Args:
-        now: rows after this moment are from the future; by default the clock.
+        now: event times after this moment are errors; by default the current time.
     """
-    faults = list(_of_columns(table, params))
+    errors = list(_column_errors(table, params))
     if rows < params.validation.min_rows:
-        why = f"{rows:,} rows; validation.min_rows asks for {params.validation.min_rows:,}"
-        faults.append(Fault("(table)", "rows", why, rows))
+        why = f"{rows:,} rows; validation.min_rows is {params.validation.min_rows:,}"
+        errors.append(DataError("(table)", "rows", why, rows))
     if rows == 0:
-        return faults
-    broken = {fault.column for fault in faults}
-    sound = {name: column for name, column in params.table.columns.items() if name not in broken}
-    checks = [check for name, column in sound.items() for check in _row_checks(table, name, column)]
-    checks += _future_checks(table, params, sound, now or datetime.now(UTC))
+        return errors
+    invalid = {error.column for error in errors}
+    valid = {name: column for name, column in params.table.columns.items() if name not in invalid}
+    checks = [check for name, column in valid.items() for check in _row_checks(table, name, column)]
+    checks += _future_checks(table, params, valid, now or datetime.now(UTC))
     aggregates: dict[str, Any] = {
         f"check:{i}": check.condition.fill_null(False).sum() for i, check in enumerate(checks)
     }
-    for name, column in sound.items():
+    for name, column in valid.items():
         aggregates |= _column_counts(table, name, column, params)
     counted = table.aggregate(**aggregates).to_pyarrow().to_pylist()[0] if aggregates else {}
     for i, check in enumerate(checks):
-        if found := int(counted[f"check:{i}"] or 0):
+        if count := int(counted[f"check:{i}"] or 0):
             examples = _examples(table, params, check)
-            faults.append(Fault(check.column, check.kind, f"{found:,} rows {check.says}", found, examples))
-    faults += _from_counts(sound, params, rows, counted)
-    if not any(fault.column == params.table.target for fault in faults):
-        faults += _leaks(table, params, {fault.column for fault in faults if fault.rows is None})
-    return faults
+            errors.append(DataError(check.column, check.kind, f"{count:,} rows {check.says}", count, examples))
+    errors += _count_errors(valid, params, rows, counted)
+    if not any(error.column == params.table.target for error in errors):
+        errors += _leak_errors(table, params, {error.column for error in errors if error.rows is None})
+    return errors
 
 
-def _of_columns(table: ir.Table, params: ValidateParams) -> Iterator[Fault]:
-    """Columns that are missing, unknown, or of another type."""
-    have = table.schema()
+def _column_errors(table: ir.Table, params: ValidateParams) -> Iterator[DataError]:
+    """Yield columns that are missing, unknown, or of another type."""
+    types = table.schema()
     for name, column in params.table.columns.items():
-        if name not in have:
-            near = sorted(set(have) - set(params.table.columns))
-            hint = f"; the table has {', '.join(near)}, which the schema does not know" if near else ""
-            yield Fault(name, "column missing", f"column {name} is missing{hint}")
-        elif not _of_type(have[name], column):
-            yield Fault(name, "type", f"is {have[name]}, and the schema says {column.type}")
-    for name in have:
+        if name not in types:
+            near = sorted(set(types) - set(params.table.columns))
+            hint = f"; the table has {', '.join(near)}, which the schema does not have" if near else ""
+            yield DataError(name, "column missing", f"column {name} is missing{hint}")
+        elif not has_type(types[name], column.type):
+            yield DataError(name, "type", f"is {types[name]}; schema.columns expects {column.type}")
+    for name in types:
         if name not in params.table.columns:
-            yield Fault(name, "column unknown", f"column {name} is not in schema.columns")
-
-
-def _of_type(found: dt.DataType, column: Column) -> bool:
-    fits = {
-        "number": found.is_numeric(),
-        "integer": found.is_integer(),
-        "category": found.is_string(),
-        "identifier": found.is_string() or found.is_integer(),
-        "timestamp": found.is_timestamp(),
-        "boolean": found.is_boolean(),
-    }
-    return bool(fits[column.type])
+            yield DataError(name, "column unknown", f"column {name} is not in schema.columns")
 
 
 def _row_checks(table: ir.Table, name: str, column: Column) -> Iterator[_Check]:
@@ -134,14 +124,14 @@ def _row_checks(table: ir.Table, name: str, column: Column) -> Iterator[_Check]:
 
 
 def _future_checks(
-    table: ir.Table, params: ValidateParams, sound: dict[str, Column], now: datetime
+    table: ir.Table, params: ValidateParams, valid: dict[str, Column], now: datetime
 ) -> Iterator[_Check]:
     moment = ibis.timestamp(now.astimezone(UTC).replace(tzinfo=None).isoformat())
-    event, labelled = params.table.event_time, params.table.label_time
-    if event in sound:
+    event, label_time = params.table.event_time, params.table.label_time
+    if event in valid:
         yield _Check(str(event), "future", table[event] > moment, "lie in the future")
-    if labelled in sound and event in sound:
-        yield _Check(str(labelled), "future", table[labelled] < table[event], f"were labelled before their {event}")
+    if label_time in valid and event in valid:
+        yield _Check(str(label_time), "future", table[label_time] < table[event], f"were labelled before their {event}")
 
 
 def _column_counts(table: ir.Table, name: str, column: Column, params: ValidateParams) -> dict[str, ir.Scalar]:
@@ -150,10 +140,10 @@ def _column_counts(table: ir.Table, name: str, column: Column, params: ValidateP
     if name == params.table.key:
         counts["distinct"] = value.nunique()
     if column.type in ("category", "boolean") and name != params.table.target:
-        words = column.allowed or (("true", "false") if column.type == "boolean" else ())
+        values = column.allowed or (("true", "false") if column.type == "boolean" else ())
         text = value.cast("string")
-        counts |= {f"value:{name}:{word}": (text == word).sum() for word in words}
-        if not words:
+        counts |= {f"value:{name}:{category}": (text == category).sum() for category in values}
+        if not values:
             counts[f"distinct:{name}"] = value.nunique()
     if name == params.table.target:
         known = value.notnull()
@@ -164,70 +154,67 @@ def _column_counts(table: ir.Table, name: str, column: Column, params: ValidateP
     return counts
 
 
-def _from_counts(
-    sound: dict[str, Column], params: ValidateParams, rows: int, counted: dict[str, Any]
-) -> Iterator[Fault]:
-    """What a count of one column says: duplicates, too much missing, empty or collapsed categories, lost classes."""
+def _count_errors(
+    valid: dict[str, Column], params: ValidateParams, rows: int, counted: dict[str, Any]
+) -> Iterator[DataError]:
+    """Yield what the counts show: duplicates, too much missing, empty or collapsed categories, lost classes."""
     limits = params.validation
-    for name, column in sound.items():
+    for name, column in valid.items():
         present = int(counted[f"present:{name}"] or 0)
         missing = 1 - present / rows
         inherent = name in (params.table.target, params.table.label_time)
         if column.nullable and not inherent and missing > limits.max_missing:
             why = f"{missing:.1%} of the rows have no value; validation.max_missing is {limits.max_missing:.1%}"
-            yield Fault(name, "too much missing", why, rows - present)
+            yield DataError(name, "too much missing", why, rows - present)
         if name == params.table.key and present > int(counted["distinct"]):
-            again = present - int(counted["distinct"])
-            yield Fault(name, "duplicate", f"{again:,} rows repeat a key", again)
+            repeated = present - int(counted["distinct"])
+            yield DataError(name, "duplicate", f"{repeated:,} rows repeat a key", repeated)
         if name == params.table.target:
-            yield from _of_target(name, params, present, counted)
+            yield from _target_errors(name, params, present, counted)
         elif column.type in ("category", "boolean") and present:
-            yield from _of_category(name, column, params, present, counted)
+            yield from _category_errors(name, column, params, present, counted)
 
 
-def _of_target(name: str, params: ValidateParams, present: int, counted: dict[str, Any]) -> Iterator[Fault]:
+def _target_errors(name: str, params: ValidateParams, present: int, counted: dict[str, Any]) -> Iterator[DataError]:
     if not present:
-        yield Fault(name, "class missing", "no row has a label")
+        yield DataError(name, "class missing", "no row has a label")
     elif params.task == "classification":
         positives = int(counted["positives"] or 0)
         if positives in (0, present):
             which = "positive" if not positives else "negative"
-            yield Fault(name, "class missing", f"no labelled row is of the {which} class")
+            yield DataError(name, "class missing", f"no labelled row is of the {which} class")
     elif not counted["spread"]:
-        yield Fault(name, "class missing", "all labelled rows have the same value")
+        yield DataError(name, "class missing", "all labelled rows have the same value")
 
 
-def _of_category(
+def _category_errors(
     name: str, column: Column, params: ValidateParams, present: int, counted: dict[str, Any]
-) -> Iterator[Fault]:
+) -> Iterator[DataError]:
     values = {k.split(":", 2)[2]: int(v or 0) for k, v in counted.items() if k.startswith(f"value:{name}:")}
     if not values:
         if int(counted.get(f"distinct:{name}", 2)) < 2:
-            yield Fault(name, "collapsed", "all rows hold the same value")
+            yield DataError(name, "collapsed", "all rows hold the same value")
         return
-    if column.allowed is not None and (empty := [word for word, count in values.items() if not count]):
-        yield Fault(name, "empty category", f"no row holds {', '.join(empty)}")
+    if column.allowed is not None and (empty := [category for category, count in values.items() if not count]):
+        yield DataError(name, "empty category", f"no row holds {', '.join(empty)}")
     top, most = max(values.items(), key=lambda item: item[1])
     if most > params.validation.max_share * present:
         limit = params.validation.max_share
         why = f"{most / present:.2%} of the rows hold {top}; validation.max_share is {limit:.2%}"
-        yield Fault(name, "collapsed", why)
+        yield DataError(name, "collapsed", why)
 
 
-def _leaks(table: ir.Table, params: ValidateParams, broken: set[str]) -> Iterator[Fault]:
+def _leak_errors(table: ir.Table, params: ValidateParams, invalid: set[str]) -> Iterator[DataError]:
     limit = params.validation.leak_score
-    for name, score in leak_scores(table, params, broken).items():
+    for name, score in leak_scores(table, params, invalid).items():
         if score >= limit:
-            what = (
-                "ranks the target with an AUC of"
-                if params.task == "classification"
-                else "explains the target with an R2 of"
-            )
-            yield Fault(name, "leak", f"{name} alone {what} {score:.3f} (limit {limit:g}): it nearly is the target")
+            measure = "an AUC" if params.task == "classification" else "an R2"
+            why = f"{name} alone predicts the target with {measure} of {score:.3f}; validation.leak_score is {limit:g}"
+            yield DataError(name, "leak", why)
 
 
 def _examples(table: ir.Table, params: ValidateParams, check: _Check) -> tuple[dict[str, Any], ...]:
-    """Key and value of up to five faulty rows, the smallest keys first, sensitive ones masked."""
+    """Return key and value of up to five rows that meet the condition, smallest keys first, sensitive values masked."""
     key = params.table.key if params.table.key in table.columns else check.column
     columns = list(dict.fromkeys([key, check.column]))
     rows = table.filter(check.condition.fill_null(False)).select(*columns).order_by(key).limit(EXAMPLES)

@@ -1,4 +1,4 @@
-"""Stage `validate`: every fault of the rows in one report, reports/validation.json; the pipeline stops on any."""
+"""Stage `validate`: write all data errors to reports/validation.json; any of them stops the pipeline."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from pipelines.cli.files import write_json
 from pipelines.config.paths import VALIDATION
 from pipelines.config.read import read_sections
 from pipelines.tables.data import connect, read_data
-from pipelines.training.data_checks import ValidateParams, find_faults
+from pipelines.training.data_checks import ValidateParams, find_data_errors
 
 
 def main() -> None:
     """Validate data/ against params.yaml.
 
     Raises:
-        Refused: if there is a fault; all of them are in the report by then.
+        Refused: if there is a data error; the report is written before.
     """
     params = read_sections(ValidateParams)
     table = read_data(connect())
     rows = int(table.count().execute())
-    faults = find_faults(table, params, rows)
-    document = {"rows": rows, "passed": not faults, "faults": [fault.to_json() for fault in faults]}
+    errors = find_data_errors(table, params, rows)
+    document = {"rows": rows, "passed": not errors, "errors": [error.to_json() for error in errors]}
     write_json(VALIDATION, document)
-    if faults:
-        lines = "\n".join(f"  {fault.column}: {fault.why}" for fault in faults)
+    if errors:
+        lines = "\n".join(f"  {error.column}: {error.why}" for error in errors)
         raise Refused(
-            f"data/ has {len(faults)} fault(s) in {rows:,} rows:\n{lines}",
-            "Mend the data, or the schema in params.yaml.",
+            f"data/ has {len(errors)} data error(s) in {rows:,} rows:\n{lines}",
+            "Fix the data, or the schema in params.yaml.",
         )
-    print(f"{rows:,} rows without a fault")
+    print(f"{rows:,} rows without a data error")
 
 
 if __name__ == "__main__":

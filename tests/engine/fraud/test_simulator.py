@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from examples.fraud.simulator import simulate
 from pipelines.cli.errors import InputError
-from pipelines.ingest import store
-from pipelines.ingest.cast import ARROW
+from pipelines.ingest.month_files import Rows, write_months
+from pipelines.tables.column_types import ARROW
 from tests.engine.fixtures_repo import PARAMS, ROOT
 
 DAY = np.timedelta64(1, "D")
@@ -40,7 +40,7 @@ def values(table, name):
 
 def bytes_of(table, params, folder):
     folder.mkdir()
-    store.write(store.Rows(table.schema, [table]), params.table, folder)
+    write_months(Rows(table.schema, [table]), params.table, folder)
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
 
 
@@ -49,13 +49,22 @@ def test_equal_settings_give_equal_bytes_in_this_process_and_in_another(spec, pa
     assert bytes_of(simulate(spec), params, tmp_path / "two") == here
     (tmp_path / "three").mkdir()
     code = (
-        "import sys; from pathlib import Path; from examples.fraud import simulator; from pipelines.config import params;"
-        "from pipelines.config.ingest import Simulator; from pipelines.ingest import store;"
-        "spec = Simulator.model_validate_json(sys.argv[1]); t = simulator.simulate(spec);"
-        "p = params.load(Path(sys.argv[3])); store.write(store.Rows(t.schema, [t]), p.table, Path(sys.argv[2]))"
+        "import sys; from pathlib import Path; from examples.fraud.simulator import read_rows;"
+        "from pipelines.config.ingest import Simulator; from pipelines.config.params import load;"
+        "from pipelines.ingest.month_files import write_months;"
+        "spec, table = Simulator.model_validate_json(sys.argv[1]), load(Path(sys.argv[3])).table;"
+        "write_months(read_rows(spec, table, Path(), print), table, Path(sys.argv[2]))"
     )
     command = [sys.executable, "-c", code, spec.model_dump_json(), str(tmp_path / "three"), str(PARAMS)]
-    subprocess.run(command, cwd=ROOT, check=True, env={"PYTHONHASHSEED": "12345", "OMP_NUM_THREADS": "1"})
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+        env={"PYTHONHASHSEED": "12345", "OMP_NUM_THREADS": "1"},
+    )
+    assert done.stdout == "simulating 5000 payments\n"
     there = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted((tmp_path / "three").iterdir())}
     assert there == here
 

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.ingest.cast import lossless
+from pipelines.ingest.cast import cast_lossless
 
 NOON = datetime(2026, 1, 1, 12)
 ZONE = timezone(timedelta(hours=2))
 
 
 def cast(values, kind, type_=None):
-    column = lossless(pa.chunked_array([pa.array(values, type_)]), kind)
+    column = cast_lossless(pa.chunked_array([pa.array(values, type_)]), kind)
     return None if column is None else column.to_pylist()
 
 
@@ -43,7 +43,7 @@ def cast(values, kind, type_=None):
         ("category", [None], [None]),
     ],
 )
-def test_what_loses_nothing_is_cast(kind, values, expected):
+def test_a_column_is_cast_if_no_value_changes(kind, values, expected):
     assert cast(values, kind) == expected
 
 
@@ -66,11 +66,11 @@ def test_what_loses_nothing_is_cast(kind, values, expected):
         ("number", [[1.0]]),
     ],
 )
-def test_what_would_lose_something_is_not_cast(kind, values):
+def test_a_column_is_not_cast_if_a_value_would_change(kind, values):
     assert cast(values, kind) is None
 
 
-def test_a_dictionary_is_its_values():
+def test_a_dictionary_column_is_cast_by_its_values():
     assert cast(pa.array(["a", "b", "a"]).dictionary_encode(), "category") == ["a", "b", "a"]
 
 

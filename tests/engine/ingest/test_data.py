@@ -12,7 +12,7 @@ from pipelines import ingest
 from pipelines.cli.errors import InputError, Unreachable
 from pipelines.config.ingest import Files
 from pipelines.config.params import parse
-from pipelines.ingest.data import make
+from pipelines.ingest.data import make_data
 from pipelines.repository.data_pointer import md5_of
 from pipelines.repository.dvc import folder_md5, in_cache, run_dvc
 from pipelines.reproduce.data import check_ingest, difference, fetch_data
@@ -22,12 +22,11 @@ from tests.engine.fixtures_repo import ROOT
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, empty_repository, params):
-    """A repository with data/, made and committed; to copy, not to use."""
+    """A repository with data/ ingested and committed; tests work on copies of it."""
     folder = tmp_path_factory.mktemp("made") / "repository"
     shutil.copytree(empty_repository, folder)
     (folder / "params.yaml").write_text(yaml.safe_dump(params.model_dump(mode="json", by_alias=True)), encoding="utf-8")
-    said = make(params, folder, quiet)
-    assert "data.dvc names them" in said
+    assert "data.dvc names them" in make_data(params, folder, quiet)
     git(folder, "add", "-A")
     git(folder, "commit", "-qm", "Add the data")
     return folder
@@ -40,16 +39,22 @@ def repository(tmp_path, made):
 
 
 def quiet(_):
-    """Progress that nobody reads."""
+    """Ignore progress."""
 
 
 def point_at_code(monkeypatch):
-    """Let a verb that is started in a scratch repository find the code of this one."""
+    """Let a verb that starts in a scratch repository import the code of this one."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
-def other(params, **settings):
+def changed(params, **settings):
     return params.model_copy(update={"ingest": params.ingest.model_copy(update=settings)})
+
+
+@pytest.fixture
+def other_params(params, payments_folder):
+    """Parameters that ingest other rows."""
+    return changed(params, paths=(str(payments_folder / "others.parquet"),))
 
 
 def content(repository):
@@ -60,13 +65,13 @@ def document(repository):
     return yaml.safe_load((repository / "data.dvc").read_text(encoding="utf-8"))
 
 
-def spoil(repository):
+def change_rows(repository):
     (repository / "data" / "2026-01.parquet").write_bytes(b"mine")
 
 
-def test_make_writes_months_and_a_pointer_that_git_takes_alone(repository, params):
+def test_make_writes_months_and_only_the_pointer_goes_to_git(repository, params, payments):
     assert sorted(content(repository)) == ["2026-01.parquet", "2026-02.parquet"]
-    assert sum(pq.read_metadata(path).num_rows for path in (repository / "data").iterdir()) == params.ingest.payments
+    assert sum(pq.read_metadata(path).num_rows for path in (repository / "data").iterdir()) == len(payments)
     assert document(repository)["meta"] == {"ingest": params.ingest_id}
     assert git(repository, "ls-files").split() == [
         ".dvc/.gitignore",
@@ -87,7 +92,7 @@ def test_the_hash_is_the_one_that_dvc_gives(repository):
 
 def test_make_again_does_nothing(repository, params):
     before = (content(repository), document(repository))
-    assert "nothing to do" in make(params, repository, quiet)
+    assert "nothing to do" in make_data(params, repository, quiet)
     assert (content(repository), document(repository)) == before
 
 
@@ -97,45 +102,44 @@ def test_the_record_of_the_parameters_survives_dvc_add(repository, params):
     assert document(repository)["meta"] == {"ingest": params.ingest_id}
 
 
-def test_make_with_other_parameters_replaces_rows_that_the_cache_has(repository, params):
+def test_make_with_other_parameters_replaces_rows_that_the_cache_has(repository, other_params):
     old, named = content(repository), document(repository)
-    changed = other(params, seed=8)
-    make(changed, repository, quiet)
+    make_data(other_params, repository, quiet)
     assert content(repository) != old
-    assert document(repository)["meta"]["ingest"] == changed.ingest_id != named["meta"]["ingest"]
+    assert document(repository)["meta"]["ingest"] == other_params.ingest_id != named["meta"]["ingest"]
     git(repository, "checkout", "-q", "data.dvc")
     assert run_dvc(repository, "checkout", "data.dvc").returncode == 0
     assert content(repository) == old
 
 
-def test_make_saves_rows_that_only_the_pointer_names_before_it_replaces_them(repository, params):
+def test_make_saves_rows_that_only_the_pointer_names_before_it_replaces_them(repository, other_params):
     old = content(repository)
     shutil.rmtree(repository / ".dvc" / "cache")
-    make(other(params, seed=8), repository, quiet)
+    make_data(other_params, repository, quiet)
     git(repository, "checkout", "-q", "data.dvc")
     assert run_dvc(repository, "checkout", "data.dvc").returncode == 0
     assert content(repository) == old
 
 
 def test_make_never_replaces_rows_that_nothing_else_holds(repository, params):
-    spoil(repository)
+    change_rows(repository)
     before = (content(repository), document(repository))
-    with pytest.raises(InputError, match=r"neither data\.dvc names nor") as caught:
-        make(params, repository, quiet)
+    with pytest.raises(InputError, match=r"neither named by data") as caught:
+        make_data(params, repository, quiet)
     assert "dvc add data" in caught.value.remedy
     assert (content(repository), document(repository)) == before
     assert [path.name for path in repository.iterdir() if path.name.endswith(".tmp")] == []
 
 
-def test_make_takes_up_a_pointer_without_a_record(repository, params):
+def test_make_records_the_parameters_in_a_pointer_without_them(repository, params):
     bare = {key: value for key, value in document(repository).items() if key != "meta"}
     (repository / "data.dvc").write_text(yaml.safe_dump(bare), encoding="utf-8")
     check_ingest(params, repository)
-    assert "commit it" in make(params, repository, quiet)
+    assert "commit it" in make_data(params, repository, quiet)
     assert document(repository)["meta"] == {"ingest": params.ingest_id}
 
 
-def test_make_on_a_full_disk_leaves_the_old_rows_and_nothing_half_written(repository, params, monkeypatch):
+def test_make_on_a_full_disk_leaves_the_old_rows_and_nothing_half_written(repository, other_params, monkeypatch):
     before = (content(repository), document(repository))
 
     def full(*_, **__):
@@ -143,19 +147,19 @@ def test_make_on_a_full_disk_leaves_the_old_rows_and_nothing_half_written(reposi
 
     monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
     with pytest.raises(Unreachable, match="No space left"):
-        make(other(params, seed=8), repository, quiet)
+        make_data(other_params, repository, quiet)
     assert (content(repository), document(repository)) == before
     assert [path.name for path in repository.iterdir() if path.name.endswith(".tmp")] == []
 
 
-def test_changed_ingest_parameters_are_refused_until_make(repository, params):
+def test_changed_ingest_parameters_are_refused_until_make(repository, params, other_params):
     check_ingest(params, repository)
-    for settings in ({"seed": 8}, {"payments": 4_000}, {"drift_from": params.ingest.start}):
+    for settings in ({"paths": other_params.ingest.paths}, {"rename": {"betrag": "amount"}}):
         with pytest.raises(InputError, match="ingest parameters changed") as caught:
-            check_ingest(other(params, **settings), repository)
+            check_ingest(changed(params, **settings), repository)
         assert "make data" in caught.value.remedy
-    make(other(params, seed=8), repository, quiet)
-    check_ingest(other(params, seed=8), repository)
+    make_data(other_params, repository, quiet)
+    check_ingest(other_params, repository)
 
 
 def test_a_column_of_another_type_is_a_changed_ingest_and_a_gate_is_not(repository, params):
@@ -167,13 +171,13 @@ def test_a_column_of_another_type_is_a_changed_ingest_and_a_gate_is_not(reposito
         check_ingest(parse(yaml.safe_dump(raw, sort_keys=False)), repository)
 
 
-def test_rows_that_are_there_are_left_alone(repository, params):
+def test_rows_that_are_present_are_kept(repository, params):
     source = fetch_data(repository, quiet)
     assert source == "present" and difference(repository, source) is None
 
 
-def test_rows_that_differ_are_left_alone_and_it_is_said(repository, params):
-    spoil(repository)
+def test_rows_that_differ_are_kept_and_reported(repository, params):
+    change_rows(repository)
     before = content(repository)
     note = difference(repository, fetch_data(repository, quiet))
     assert note is not None and "dvc add data" in note and "dvc checkout --force data.dvc" in note
@@ -239,12 +243,12 @@ def test_a_clone_without_cache_and_remote_ingests_the_same_bytes(repository, par
     assert in_cache(clone, md5_of(document(clone)))
 
 
-def test_bytes_that_come_out_differently_are_said_and_not_pointed_to(repository, params, tmp_path, monkeypatch):
+def test_different_bytes_are_reported_and_the_pointer_is_kept(repository, other_params, tmp_path, monkeypatch):
     clone = tmp_path / "clone"
     git(tmp_path, "clone", "-q", str(repository), str(clone))
     point_at_code(monkeypatch)
-    changed = other(params, seed=8).model_dump(mode="json", by_alias=True)
-    (clone / "params.yaml").write_text(yaml.safe_dump(changed), encoding="utf-8")
+    document = other_params.model_dump(mode="json", by_alias=True)
+    (clone / "params.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
     assert "make data" in str(difference(clone, fetch_data(clone, quiet)))
     assert git(clone, "status", "--porcelain").strip() == "M params.yaml"
 
@@ -263,9 +267,9 @@ def test_without_a_pointer_there_is_one_clear_message(repository, params, text):
     assert remedy in caught.value.remedy
 
 
-def test_outside_a_dvc_repository_the_remedy_is_said(tmp_path, params):
+def test_outside_a_dvc_repository_the_error_says_so(tmp_path, params):
     with pytest.raises(InputError, match="not a DVC repository"):
-        make(params, tmp_path, quiet)
+        make_data(params, tmp_path, quiet)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -273,7 +277,7 @@ def test_files_are_ingested_too(repository, params):
     shutil.copytree(repository / "data", repository / "source")
     files = params.model_copy(update={"ingest": Files(kind="files", paths=("source/*.parquet",))})
     before = content(repository)
-    assert "names it now" in make(files, repository, quiet)
+    assert "now names them" in make_data(files, repository, quiet)
     assert content(repository) == before
     check_ingest(files, repository)
 

@@ -6,19 +6,22 @@ import pyarrow.parquet as pq
 import pytest
 import s3fs
 
-from examples.fraud.simulator import simulate
 from pipelines.cli.errors import InputError, Unreachable
 from pipelines.config.ingest import Files
-from pipelines.ingest import files
+from pipelines.ingest.files import read_rows
+from tests.engine.fixtures_dvc import payments_table
 
 
 @pytest.fixture(scope="module")
-def payments(spec):
-    return simulate(spec).slice(0, 400)
+def payments():
+    return payments_table(400)
 
 
 def read(folder, table, *paths, rename=None):
-    rows = files.read(Files(kind="files", paths=paths, rename=rename or {}), table, folder)
+    printed = []
+    spec = Files(kind="files", paths=paths, rename=rename or {})
+    rows = read_rows(spec, table, folder, printed.append)
+    assert printed == [f"reading {', '.join(paths)}"]
     parts = list(rows.parts)
     assert all(part.schema == rows.schema for part in parts)
     return pa.concat_tables(parts)
@@ -39,15 +42,25 @@ def test_wildcards_and_several_paths_are_read_once_each_in_order(tmp_path, payme
     assert read(tmp_path, params.table, f"file://{tmp_path}/part-*.parquet").equals(payments)
 
 
+def test_a_folder_is_read_with_what_is_below_it_but_not_what_is_hidden(tmp_path, payments, params):
+    (tmp_path / "many" / "later").mkdir(parents=True)
+    pq.write_table(payments.slice(0, 100), tmp_path / "many" / "a.parquet")
+    pacsv.write_csv(payments.slice(100, 200), tmp_path / "many" / "b.csv")
+    pq.write_table(payments.slice(300), tmp_path / "many" / "later" / "c.parquet")
+    pq.write_table(payments, tmp_path / "many" / "_unfinished.parquet")
+    (tmp_path / "many" / "_SUCCESS").touch()
+    assert read(tmp_path, params.table, "many").equals(payments)
+
+
 def test_a_source_column_gets_the_name_of_the_schema(tmp_path, payments, params):
-    theirs = payments.rename_columns({"amount": "betrag"})
-    pq.write_table(theirs, tmp_path / "a.parquet")
+    renamed = payments.rename_columns({"amount": "betrag"})
+    pq.write_table(renamed, tmp_path / "a.parquet")
     assert read(tmp_path, params.table, "a.parquet", rename={"betrag": "amount"}).equals(payments)
 
 
-def test_what_cannot_be_cast_stays_as_it_is(tmp_path, payments, params):
-    spoilt = payments.set_column(3, "amount", pa.array(["12,50"] * 400))
-    pq.write_table(spoilt, tmp_path / "a.parquet")
+def test_a_column_that_cannot_be_cast_keeps_its_type(tmp_path, payments, params):
+    changed = payments.set_column(3, "amount", pa.array(["12,50"] * 400))
+    pq.write_table(changed, tmp_path / "a.parquet")
     read_back = read(tmp_path, params.table, "a.parquet")
     assert read_back["amount"].to_pylist() == ["12,50"] * 400
     assert read_back["payments_1h"].type == pa.int64()
@@ -68,7 +81,7 @@ def test_unknown_columns_are_kept_and_stand_last(tmp_path, payments, params):
     assert read_back["extra"].type == pa.int64()
 
 
-def test_a_dropped_column_is_left_to_validation(tmp_path, payments, params):
+def test_a_missing_column_is_left_to_validation(tmp_path, payments, params):
     pq.write_table(payments.drop_columns(["channel"]), tmp_path / "a.parquet")
     assert "channel" not in read(tmp_path, params.table, "a.parquet").column_names
 
@@ -79,7 +92,7 @@ def test_a_column_that_some_files_lack_is_null_there(tmp_path, payments, params)
     assert read(tmp_path, params.table, "*.parquet")["channel"].null_count == 200
 
 
-def test_the_missing_in_csv_are_null_but_the_country_na_is_not(tmp_path, params):
+def test_missing_values_of_a_csv_are_null_and_the_country_na_is_kept(tmp_path, params):
     (tmp_path / "a.csv").write_text("card_country,amount\nNA,NA\n,\nDE,1.5\n", encoding="utf-8")
     read_back = read(tmp_path, params.table, "a.csv")
     assert read_back["card_country"].to_pylist() == ["NA", None, "DE"]
@@ -87,14 +100,14 @@ def test_the_missing_in_csv_are_null_but_the_country_na_is_not(tmp_path, params)
 
 
 def test_a_byte_order_mark_and_quoted_line_breaks_are_read(tmp_path, params):
-    # With the mark in its name the first column would have no type of its own, and 007 would become 7.
+    # With the mark in its name, the first column would not be in the schema, and 007 would become 7.
     for i, key in enumerate(("a\nb", "007")):
         (tmp_path / f"{i}.csv").write_text(f'\ufeffpayment_id,amount\n"{key}",1\n', encoding="utf-8")
         assert read(tmp_path, params.table, f"{i}.csv").to_pylist() == [{"payment_id": key, "amount": 1.0}]
 
 
-def damaged(folder, payments, fault):
-    """A file with the fault; its name."""
+def write_damaged(folder, payments, damage):
+    """Write a damaged file; return its name."""
     pq.write_table(payments, folder / "good.parquet")
     good = (folder / "good.parquet").read_bytes()
     pacsv.write_csv(payments, folder / "good.csv")
@@ -114,21 +127,21 @@ def damaged(folder, payments, fault):
         "not utf-8": ("bad.csv", b"payment_id,amount\n\xff\xfe,1\n"),
         "header twice": ("bad.csv", b"payment_id,amount,amount\na,1,2\n"),
         "another kind": ("bad.xlsx", b"PK"),
-    }[fault]
+    }[damage]
     (folder / name).write_bytes(content)
     return name
 
 
-FAULTS = [
+DAMAGES = [
     "empty parquet", "empty csv", "blank csv", "csv without rows", "truncated parquet", "parquet with a hole",
     "truncated csv", "truncated gzip", "csv named parquet", "parquet named csv", "no gzip", "not utf-8",
     "header twice", "another kind",
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_damaged_file_is_named(tmp_path, payments, params, fault):
-    name = damaged(tmp_path, payments, fault)
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_named(tmp_path, payments, params, damage):
+    name = write_damaged(tmp_path, payments, damage)
     with pytest.raises(InputError, match=name) as caught:
         read(tmp_path, params.table, name)
     assert caught.value.remedy
@@ -136,7 +149,7 @@ def test_a_damaged_file_is_named(tmp_path, payments, params, fault):
 
 @pytest.mark.parametrize("path", ["nowhere.parquet", "no-*.csv", "."])
 def test_a_missing_file_is_named(tmp_path, params, path):
-    with pytest.raises(InputError, match="no such file"):
+    with pytest.raises(InputError, match="no such file|no CSV or Parquet file"):
         read(tmp_path, params.table, path)
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from pipelines.cli.errors import InputError, Unreachable
 from pipelines.config.ingest import Files
-from pipelines.ingest import files
-from pipelines.ingest.data import make
+from pipelines.ingest.data import make_data
+from pipelines.ingest.files import read_rows
 from pipelines.repository.dvc import run_dvc
 from pipelines.repository.dvc_remote import set_remote_from_environment
 from pipelines.reproduce.data import fetch_data
@@ -17,7 +17,7 @@ from tests.engine.fixtures_dvc import git
 
 
 def quiet(_):
-    """Progress that nobody reads."""
+    """Ignore progress."""
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def bucket(s3, monkeypatch):
 
 def test_one_clone_pushes_and_another_pulls_the_same_bytes(bucket, repository, params, tmp_path):
     set_remote_from_environment(repository)
-    make(params, repository, quiet)
+    make_data(params, repository, quiet)
     pushed = run_dvc(repository, "push", "data.dvc")
     assert pushed.returncode == 0, pushed.stderr
     git(repository, "add", "-A")
@@ -40,9 +40,9 @@ def test_one_clone_pushes_and_another_pulls_the_same_bytes(bucket, repository, p
     git(tmp_path, "clone", "-q", str(repository), str(clone))
 
     set_remote_from_environment(clone)
-    heard: list[str] = []
-    assert fetch_data(clone, heard.append) == "pulled"
-    assert heard == ["pulling data/ from the remote storage"]
+    printed: list[str] = []
+    assert fetch_data(clone, printed.append) == "pulled"
+    assert printed == ["pulling data/ from the remote storage"]
     here, there = ({p.name: p.read_bytes() for p in (r / "data").iterdir()} for r in (repository, clone))
     assert here == there
     assert git(clone, "status", "--porcelain") == ""
@@ -50,7 +50,7 @@ def test_one_clone_pushes_and_another_pulls_the_same_bytes(bucket, repository, p
 
 
 def test_a_server_that_is_gone_is_unreachable(bucket, repository, params, monkeypatch):
-    make(params, repository, quiet)
+    make_data(params, repository, quiet)
     shutil.rmtree(repository / "data")
     shutil.rmtree(repository / ".dvc" / "cache")
     monkeypatch.setenv("DVC_REMOTE_ENDPOINT_URL", "http://127.0.0.1:9")
@@ -60,20 +60,17 @@ def test_a_server_that_is_gone_is_unreachable(bucket, repository, params, monkey
     assert not (repository / "data").exists()
 
 
-def test_rows_are_read_from_s3(bucket, params, spec, tmp_path, monkeypatch):
-    from examples.fraud.simulator import simulate
-
+def test_rows_are_read_from_s3(bucket, params, payments, tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", bucket)
-    table = simulate(spec)
     client = boto3.client("s3", endpoint_url=bucket)
     for part in range(2):
-        pq.write_table(table.slice(part * 2500, 2500), tmp_path / "part.parquet")
+        pq.write_table(payments.slice(part * 2500, 2500), tmp_path / "part.parquet")
         client.upload_file(str(tmp_path / "part.parquet"), "shared", f"rows/part-{part}.parquet")
     client.put_object(Bucket="shared", Key="rows/bad.csv", Body=b"")
 
-    rows = files.read(Files(kind="files", paths=("s3://shared/rows/part-*.parquet",)), params.table, tmp_path)
+    rows = read_rows(Files(kind="files", paths=("s3://shared/rows/part-*.parquet",)), params.table, tmp_path, quiet)
     assert sum(len(part) for part in rows.parts) == 5000
 
     for path in ("s3://shared/rows/none.csv", "s3://shared/rows/bad.csv", "s3://nobucket/a.csv"):
         with pytest.raises(InputError, match=path):
-            files.read(Files(kind="files", paths=(path,)), params.table, tmp_path)
+            read_rows(Files(kind="files", paths=(path,)), params.table, tmp_path, quiet)

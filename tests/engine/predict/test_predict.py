@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipelines.model.value_rules import check_batch
 from pipelines.predict import score
-from pipelines.predict.check_rows import check
 from pipelines.tables import reader
 from tests.engine.predict.conftest import files, read, write
 
@@ -27,9 +27,9 @@ def replaced(table, name, at, value):
 @pytest.mark.parametrize("kind_out", KINDS)
 @pytest.mark.parametrize("kind_in", KINDS)
 def test_a_table_comes_back_with_its_columns_and_the_answers(predict, logistic, orders, tmp_path, kind_in, kind_out):
-    reader = write(orders, tmp_path / f"in.{kind_in}")
+    source = write(orders, tmp_path / f"in.{kind_in}")
     out = tmp_path / "new folder" / f"out.{kind_out}"
-    assert predict(reader, out) == 0
+    assert predict(source, out) == 0
     scored = read(out)
     assert scored.column_names == [*orders.column_names, "probability", "decision"]
     expected = logistic.scorer().score(logistic.encoded)
@@ -40,7 +40,7 @@ def test_a_table_comes_back_with_its_columns_and_the_answers(predict, logistic, 
     assert scored["order_id"].to_pylist() == orders["order_id"].to_pylist()
     assert scored["note"].to_pylist() == orders["note"].to_pylist()
     if kind_in == kind_out == "parquet":
-        assert scored.select(orders.column_names).equals(pq.read_table(reader))
+        assert scored.select(orders.column_names).equals(pq.read_table(source))
     assert files(out.parent) == [out.name]
 
 
@@ -68,10 +68,10 @@ def test_rows_that_break_the_signature_go_to_the_rejects_with_the_reason(predict
         "items: expected a whole number from 1 to 50 (got '99'); size: expected one of S, M, L (got 'XL')",
         "region: expected one of north, south",
     ]
-    said = capsys.readouterr()
-    assert "397 rows scored" in said.out
-    assert "3 of 400 rows were rejected" in said.err and f"out.rejects.{kind}" in said.err.splitlines()[-1]
-    assert "west side" not in said.err + said.out
+    printed = capsys.readouterr()
+    assert "397 rows scored" in printed.out
+    assert "3 of 400 rows were rejected" in printed.err and f"out.rejects.{kind}" in printed.err.splitlines()[-1]
+    assert "west side" not in printed.err + printed.out
 
 
 def test_rejects_of_an_earlier_run_do_not_outlive_it(predict, orders, tmp_path):
@@ -82,20 +82,20 @@ def test_rejects_of_an_earlier_run_do_not_outlive_it(predict, orders, tmp_path):
     assert files(tmp_path) == ["bad.parquet", "good.parquet", "out.csv"]
 
 
-def test_mended_rejects_can_be_scored(predict, orders, tmp_path):
+def test_fixed_rejects_can_be_scored(predict, orders, tmp_path):
     broken = replaced(orders, "price", 3, -1.0)
     assert predict(write(broken, tmp_path / "in.parquet"), tmp_path / "out.parquet") == 1
     rejects = pq.read_table(tmp_path / "out.rejects.parquet").drop(["reason"])
-    mended = write(replaced(rejects, "price", 0, 5.0), tmp_path / "mended.parquet")
-    assert predict(mended, tmp_path / "more.parquet") == 0
+    fixed = write(replaced(rejects, "price", 0, 5.0), tmp_path / "fixed.parquet")
+    assert predict(fixed, tmp_path / "more.parquet") == 0
     assert pq.read_table(tmp_path / "more.parquet").num_rows == 1
 
 
 @pytest.mark.parametrize("kind_out", KINDS)
 @pytest.mark.parametrize("kind_in", KINDS)
 def test_a_table_without_rows_gives_one_with_a_header(predict, orders, tmp_path, kind_in, kind_out):
-    reader = write(orders.slice(0, 0), tmp_path / f"in.{kind_in}")
-    assert predict(reader, tmp_path / f"out.{kind_out}") == 0
+    source = write(orders.slice(0, 0), tmp_path / f"in.{kind_in}")
+    assert predict(source, tmp_path / f"out.{kind_out}") == 0
     scored = read(tmp_path / f"out.{kind_out}")
     assert scored.num_rows == 0 and scored.column_names[-2:] == ["probability", "decision"]
 
@@ -151,11 +151,11 @@ def test_rows_are_read_scored_and_written_in_batches(predict, orders, tmp_path, 
     monkeypatch.setattr(reader, "BATCH_ROWS", 32)
     sizes = []
 
-    def noted(batch, inputs):
+    def record_size(batch, inputs):
         sizes.append(len(batch))
-        return check(batch, inputs)
+        return check_batch(batch, inputs)
 
-    monkeypatch.setattr(score, "check", noted)
+    monkeypatch.setattr(score, "check_batch", record_size)
     for kind in KINDS:
         sizes.clear()
         assert predict(write(orders, tmp_path / f"in.{kind}"), tmp_path / "parts.parquet") == 0
@@ -177,8 +177,8 @@ def test_a_table_is_not_written_over_itself(predict, orders, tmp_path, capsys):
     path = write(orders, tmp_path / "in.parquet")
     rejects = write(orders, tmp_path / "in.rejects.parquet")
     before = path.read_bytes()
-    for source_, out in ((path, path), (path, tmp_path / "link" / "in.parquet"), (tmp_path, path), (rejects, path)):
-        assert predict(source_, out) == 2
+    for source, out in ((path, path), (path, tmp_path / "link" / "in.parquet"), (tmp_path, path), (rejects, path)):
+        assert predict(source, out) == 2
         assert "over IN" in capsys.readouterr().err
     assert path.read_bytes() == rejects.read_bytes() == before
 
@@ -217,8 +217,8 @@ def test_what_cannot_be_read_is_named_and_leaves_what_was_there(predict, orders,
     out.write_bytes(b"the last good table")
     for path in [*sorted(inputs.iterdir()), inputs / "missing.csv", inputs / "*.txt", inputs]:
         assert predict(path, out) == 2, path
-        said = capsys.readouterr().err
-        assert path.name in said and len(said.splitlines()) == 2, said
+        printed = capsys.readouterr().err
+        assert path.name in printed and len(printed.splitlines()) == 2, printed
     assert out.read_bytes() == b"the last good table"
     assert files(tmp_path) == ["good.csv", "good.parquet", "inputs", "out.parquet"]
 
@@ -226,13 +226,13 @@ def test_what_cannot_be_read_is_named_and_leaves_what_was_there(predict, orders,
 def test_a_name_that_cannot_be_is_refused(predict, orders, tmp_path, capsys):
     path = write(orders, tmp_path / "in.parquet")
     (tmp_path / "folder.csv").mkdir()
-    for source_, out in (
+    for source, out in (
         (path, tmp_path / "out.xlsx"),
         (path, tmp_path / "folder.csv"),
         (path, "nosuch://out.csv"),
         ("nosuch://in.csv", tmp_path / "out.csv"),
     ):
-        assert predict(source_, out) == 2
+        assert predict(source, out) == 2
         assert len(capsys.readouterr().err.splitlines()) == 2
     assert predict(path, tmp_path / "out.csv", "--threads", "-1") == 2
 
@@ -281,9 +281,9 @@ def test_an_interrupted_run_leaves_the_last_table_and_nothing_else(predict, orde
         calls.append(1)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return check(batch, inputs)
+        return check_batch(batch, inputs)
 
-    monkeypatch.setattr(score, "check", interrupted)
+    monkeypatch.setattr(score, "check_batch", interrupted)
     assert predict(path, tmp_path / "out.csv") == 130
     assert files(tmp_path) == ["in.parquet", "out.csv"]
     assert (tmp_path / "out.csv").read_bytes() == b"the last good table"

@@ -43,7 +43,9 @@ def test_a_broken_file_is_told_in_one_line(tmp_path, content):
     assert len(str(caught.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize("part", ["model_name", "target", "inputs", "output", "task", "classes", "threshold", "example"])
+@pytest.mark.parametrize(
+    "part", ["model_name", "target", "inputs", "output", "task", "classes", "threshold", "example"]
+)
 def test_a_part_that_is_missing_is_named(tmp_path, logistic, part):
     content = samples.document(logistic.signature)
     del content[part]

@@ -1,4 +1,4 @@
-"""Every fault of a table is found, counted, shown with at most five masked examples, and all of them at once."""
+"""Every data error of a table is found, counted and shown with at most five masked examples, all in one report."""
 
 from __future__ import annotations
 
@@ -12,23 +12,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from examples.fraud.simulator import simulate
-from pipelines.config.params import load
-from pipelines.training.data_checks import MASK, Fault, find_faults
-from tests.engine import fixtures_repo
+from pipelines.config.read import read_sections
+from pipelines.training.data_checks import MASK, DataError, ValidateParams, find_data_errors
+from tests.engine.fixtures_dvc import payments_table
+from tests.engine.fixtures_repo import PARAMS
 
-PARAMS = load(fixtures_repo.PARAMS)
 NOW = datetime(2027, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
 def clean() -> pa.Table:
-    small = PARAMS.ingest.model_copy(update={"payments": 6_000, "customers": 300, "merchants": 200, "fraud_rate": 0.05})
-    return simulate(small)
+    return payments_table(6_000)
 
 
-def faults(table: pa.Table, now: datetime = NOW) -> list[Fault]:
-    return find_faults(ibis.memtable(table), PARAMS, len(table), now)
+def data_errors(table: pa.Table, now: datetime = NOW) -> list[DataError]:
+    return find_data_errors(ibis.memtable(table), read_sections(ValidateParams, PARAMS), len(table), now)
 
 
 def replace(table: pa.Table, name: str, values: Any, kind: pa.DataType | None = None) -> pa.Table:
@@ -39,8 +37,8 @@ def some(table: pa.Table, name: str, value: Any, rows: int = 7) -> pa.Table:
     return replace(table, name, [value] * rows + table[name].to_pylist()[rows:])
 
 
-def test_clean_rows_have_no_fault(clean: pa.Table) -> None:
-    assert faults(clean) == []
+def test_clean_rows_have_no_data_error(clean: pa.Table) -> None:
+    assert data_errors(clean) == []
 
 
 CASES: list[tuple[str, str, Callable[[pa.Table], pa.Table], int | None]] = [
@@ -67,21 +65,21 @@ CASES: list[tuple[str, str, Callable[[pa.Table], pa.Table], int | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("column", "kind", "spoil", "rows"), CASES, ids=[f"{c[0]}: {c[1]}" for c in CASES])
-def test_a_fault_is_named_by_column_and_kind_and_counted(
-    clean: pa.Table, column: str, kind: str, spoil: Callable[[pa.Table], pa.Table], rows: int | None
+@pytest.mark.parametrize(("column", "kind", "change", "rows"), CASES, ids=[f"{c[0]}: {c[1]}" for c in CASES])
+def test_a_data_error_is_named_by_column_and_kind_and_counted(
+    clean: pa.Table, column: str, kind: str, change: Callable[[pa.Table], pa.Table], rows: int | None
 ) -> None:
-    found = {(fault.column, fault.kind): fault for fault in faults(spoil(clean))}
-    assert (column, kind) in found
-    fault = found[column, kind]
+    errors = {(error.column, error.kind): error for error in data_errors(change(clean))}
+    assert (column, kind) in errors
+    error = errors[column, kind]
     if rows is not None:
-        assert fault.rows in (rows, rows - 1)  # of equal keys one is the first
-        assert len(fault.examples) <= 5
+        assert error.rows in (rows, rows - 1)  # of equal keys one is the first
+        assert len(error.examples) <= 5
 
 
-def test_all_faults_come_in_one_report(clean: pa.Table) -> None:
-    spoiled = some(some(some(clean, "amount", -1.0), "channel", "x"), "payments_1h", -5)
-    assert {(f.column, f.kind) for f in faults(spoiled)} == {
+def test_all_data_errors_come_in_one_report(clean: pa.Table) -> None:
+    invalid = some(some(some(clean, "amount", -1.0), "channel", "x"), "payments_1h", -5)
+    assert {(error.column, error.kind) for error in data_errors(invalid)} == {
         ("amount", "range"),
         ("channel", "value"),
         ("payments_1h", "range"),
@@ -89,20 +87,20 @@ def test_all_faults_come_in_one_report(clean: pa.Table) -> None:
 
 
 def test_examples_are_the_smallest_keys_and_sensitive_values_are_masked(clean: pa.Table) -> None:
-    (fault,) = faults(some(clean, "age_group", "secret"))
-    assert len(fault.examples) == 5
-    assert {example["age_group"] for example in fault.examples} == {MASK}
-    assert "secret" not in str(fault.to_json())
-    names = [example["payment_id"] for example in fault.examples]
+    (error,) = data_errors(some(clean, "age_group", "secret"))
+    assert len(error.examples) == 5
+    assert {example["age_group"] for example in error.examples} == {MASK}
+    assert "secret" not in str(error.to_json())
+    names = [example["payment_id"] for example in error.examples]
     assert names == sorted(names)
 
 
-def test_too_few_rows_and_none_at_all_are_said(clean: pa.Table) -> None:
-    assert any(fault.kind == "rows" for fault in faults(clean.slice(0, 20)))
-    assert [fault.kind for fault in faults(clean.slice(0, 0))] == ["rows"]
+def test_too_few_rows_are_an_error(clean: pa.Table) -> None:
+    assert any(error.kind == "rows" for error in data_errors(clean.slice(0, 20)))
+    assert [error.kind for error in data_errors(clean.slice(0, 0))] == ["rows"]
 
 
-def test_a_feature_that_merely_helps_is_no_leak(clean: pa.Table) -> None:
+def test_a_useful_input_is_not_a_leak(clean: pa.Table) -> None:
     fraud = np.array([v or 0 for v in clean["is_fraud"].to_pylist()])
     noisy = np.random.default_rng(1).random(len(fraud)) + 0.6 * fraud
-    assert faults(replace(clean, "usual_amount", noisy.round(2))) == []
+    assert data_errors(replace(clean, "usual_amount", noisy.round(2))) == []

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.model import value_rules
 from pipelines.model.encoding import encode
 from pipelines.model.row_checks import check_value
 from pipelines.model.signature import Input
-from pipelines.predict.check_rows import check, raw_values, typed
+from pipelines.model.value_rules import check_batch, check_column, read_text
 
 ENDS = st.sampled_from([None, -5, 0, 0.01, 0.1, 3, 1000])
 
@@ -84,22 +85,43 @@ def batch_of(array):
     return pa.RecordBatch.from_arrays([array], names=["field"])
 
 
-def assert_judged_as_one_by_one(item, array):
-    checked = check(batch_of(array), [item])
-    raw = raw_values(item, array)
-    good = [value for value in raw if check_value(item, value) is None]
-    assert checked.good.tolist() == [check_value(item, value) is None for value in raw], (item, array)
-    alone = np.empty(len(good), dtype=object)
-    alone[:] = good
-    encoded = checked.columns["field"]
+def request_values(item, array):
+    """The values of a request that mean the same as the cells of a column."""
+    array = value_rules._simplify(array)
+    kind = array.type
+    if pa.types.is_string(kind):
+        return [None if text is None else read_text(item, text) for text in array.to_pylist()]
+    if pa.types.is_integer(kind) and item.type == "category":
+        return array.cast(pa.string()).to_pylist()
+    if pa.types.is_timestamp(kind):
+        return list(array.cast(pa.timestamp(kind.unit)).to_numpy(zero_copy_only=False))
+    if kind == pa.float32():
+        return [None if value is None else np.float32(value) for value in array.to_pylist()]
+    if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or kind == pa.float64() or pa.types.is_null(kind):
+        return array.to_pylist()
+    return [object() if valid else None for valid in array.is_valid().to_pylist()]
+
+
+def assert_checked_as_single_rows(item, array):
+    checked = check_batch(batch_of(array), [item])
+    raw = request_values(item, array)
+    rejections = [check_value(item, value) for value in raw]
+    assert checked.accepted.tolist() == [rejection is None for rejection in rejections], (item, array)
+    reasons = [rejection.reason for rejection in rejections if rejection]
+    missing = checked.columns["field"].missing[~checked.accepted]
+    assert [reason.startswith("is missing") for reason in reasons] == missing.tolist(), (item, array)
+    fitting = [value for value, rejection in zip(raw, rejections, strict=True) if rejection is None]
+    alone = np.empty(len(fitting), dtype=object)
+    alone[:] = fitting
+    encoded = checked.encoded["field"]
     assert encoded.dtype == {"category": object, "timestamp": np.int64}.get(item.type, np.float32)
     np.testing.assert_array_equal(encoded, encode(item, alone))
 
 
 @settings(max_examples=300, deadline=None)
 @given(inputs(), columns())
-def test_a_batch_is_judged_and_encoded_as_its_rows_are_one_by_one(item, array):
-    assert_judged_as_one_by_one(item, array)
+def test_a_batch_is_checked_and_encoded_like_its_single_rows(item, array):
+    assert_checked_as_single_rows(item, array)
 
 
 KINDS_OF_INPUT = [
@@ -125,26 +147,26 @@ EXTREMES = [
 
 
 @pytest.mark.parametrize("item", KINDS_OF_INPUT, ids=lambda item: f"{item.type}-{item.nullable}")
-def test_the_edges_are_judged_one_by_one_and_together_alike(item):
+def test_edge_cases_are_checked_alike_in_a_batch_and_as_single_rows(item):
     for text in EDGES:
-        assert_judged_as_one_by_one(item, pa.array([text]))
-        assert_judged_as_one_by_one(item, pa.array([text, None, "1", text]))
-    assert_judged_as_one_by_one(item, pa.array(EDGES).dictionary_encode())
+        assert_checked_as_single_rows(item, pa.array([text]))
+        assert_checked_as_single_rows(item, pa.array([text, None, "1", text]))
+    assert_checked_as_single_rows(item, pa.array(EDGES).dictionary_encode())
     for kind, values in EXTREMES:
         base = pa.int32() if kind == pa.date32() else pa.int64() if pa.types.is_timestamp(kind) else kind
-        assert_judged_as_one_by_one(item, pa.array(values, base).cast(kind))
+        assert_checked_as_single_rows(item, pa.array(values, base).cast(kind))
 
 
-def test_a_row_is_good_if_all_its_fields_are(logistic):
+def test_a_row_is_accepted_if_all_its_fields_are(logistic):
     scorer = logistic.scorer()
     rows = logistic.rows()
     rows[3]["price"] = -1.0
     rows[5]["size"] = "XL"
     rows[5]["items"] = 99
     batch = pa.RecordBatch.from_pylist(rows)
-    checked = check(batch, scorer.signature.inputs)
-    assert np.flatnonzero(~checked.good).tolist() == [3, 5]
-    np.testing.assert_array_equal(scorer.score(checked.columns), scorer.score(logistic.encoded)[checked.good])
+    checked = check_batch(batch, scorer.signature.inputs)
+    assert np.flatnonzero(~checked.accepted).tolist() == [3, 5]
+    np.testing.assert_array_equal(scorer.score(checked.encoded), scorer.score(logistic.encoded)[checked.accepted])
 
 
 @pytest.mark.parametrize(
@@ -168,37 +190,35 @@ def test_a_row_is_good_if_all_its_fields_are(logistic):
         ("timestamp", " 2026-01-31 ", "2026-01-31"),
     ],
 )
-def test_a_text_is_typed_by_the_signature_and_not_by_its_looks(kind, text, value):
-    found = typed(Input("field", kind), text)
-    assert found == value and type(found) is type(value)
+def test_a_text_is_read_by_the_type_of_the_input(kind, text, value):
+    result = read_text(Input("field", kind), text)
+    assert result == value and type(result) is type(value)
 
 
-def test_a_text_that_says_nan_is_a_missing_number():
-    assert math.isnan(typed(Input("field", "number"), "NaN"))
+def test_the_text_nan_is_a_missing_number():
+    assert math.isnan(read_text(Input("field", "number"), "NaN"))
 
 
 def test_eight_digits_are_a_day_and_ten_are_seconds():
-    checked = check(batch_of(pa.array(["20260131", "1769817600"])), [Input("field", "timestamp")])
-    assert checked.columns["field"].tolist() == [1_769_817_600] * 2
+    checked = check_column(Input("field", "timestamp"), pa.array(["20260131", "1769817600"]))
+    assert checked.values.tolist() == [1_769_817_600] * 2
 
 
-def test_zones_of_arrow_and_of_texts_are_heeded():
+def test_time_zones_of_arrow_and_of_texts_are_applied():
     berlin = dt.timezone(dt.timedelta(hours=1))
     moment = dt.datetime(2026, 1, 1, 1, tzinfo=berlin)
     for array in (
         pa.array([moment], pa.timestamp("ms", "Europe/Berlin")),
-        pa.array([moment.replace(hour=0)], pa.timestamp("us")),
+        pa.array([dt.datetime(2026, 1, 1)], pa.timestamp("us")),
         pa.array(["2026-01-01T01:00:00+01:00"]),
         pa.array(["2026-01-01T01:00+0100"]),
     ):
-        if pa.types.is_timestamp(array.type) and array.type.tz is None:
-            array = pa.array([dt.datetime(2026, 1, 1)], array.type)
-        checked = check(batch_of(array), [Input("field", "timestamp")])
-        assert checked.columns["field"].tolist() == [1_767_225_600]
+        assert check_column(Input("field", "timestamp"), array).values.tolist() == [1_767_225_600]
 
 
 def test_a_decimal_is_a_number_and_a_whole_number_may_name_a_category():
     array = pa.array([decimal.Decimal("1.50")])
-    assert check(batch_of(array), [Input("field", "number", max=1.5)]).good.tolist() == [True]
-    checked = check(batch_of(pa.array([5411, 7995])), [Input("field", "category", allowed=("5411", "42"))])
-    assert checked.good.tolist() == [True, False] and checked.columns["field"].tolist() == ["5411"]
+    assert check_column(Input("field", "number", max=1.5), array).accepted.tolist() == [True]
+    item = Input("field", "category", allowed=("5411", "42"))
+    checked = check_batch(batch_of(pa.array([5411, 7995])), [item])
+    assert checked.accepted.tolist() == [True, False] and checked.encoded["field"].tolist() == ["5411"]

@@ -1,4 +1,4 @@
-"""Rows as files by month in one folder: all of them or none."""
+"""Write rows to one Parquet file a month, in a folder that appears only when it is complete."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from pipelines.config.table_schema import Table
 
 WITHOUT_TIME = "rows"
 GROUP_ROWS = 262_144
-SPOOL = pa.ipc.IpcWriteOptions(compression="zstd")
+SPOOL_OPTIONS = pa.ipc.IpcWriteOptions(compression="zstd")
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows to store: tables of one schema, read once and one after another."""
+    """Rows to write: tables of one schema, each of which is read once, in order."""
 
     schema: pa.Schema
     parts: Iterable[pa.Table]
@@ -31,32 +31,32 @@ class Rows:
 
 @contextmanager
 def temporary_folder(target: Path) -> Iterator[Path]:
-    """A new folder data.XXXX.tmp beside `target`, removed at the end unless it was renamed.
+    """Yield a new folder data.XXXX.tmp beside `target`, and remove it at the end unless it was renamed.
 
     Raises:
-        Unreachable: for what goes wrong with the disk meanwhile.
+        Unreachable: if the disk fails within the block.
     """
-    made: Path | None = None
+    folder: Path | None = None
     try:
-        made = Path(tempfile.mkdtemp(prefix=f"{target.name}.", suffix=".tmp", dir=target.parent))
-        made.chmod(0o755)
-        yield made
+        folder = Path(tempfile.mkdtemp(prefix=f"{target.name}.", suffix=".tmp", dir=target.parent))
+        folder.chmod(0o755)
+        yield folder
     except OSError as error:
         reason = error.strerror or str(error)
         raise Unreachable(
-            f"{target} cannot be written: {reason}; nothing of it was kept",
-            "Free the disk or mend its rights, and run again.",
+            f"{target} cannot be written: {reason}; {target} is unchanged",
+            "Free disk space or correct the access rights, then run again.",
         ) from error
     finally:
-        if made is not None:
-            shutil.rmtree(made, ignore_errors=True)
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def write(rows: Rows, table: Table, folder: Path) -> int:
-    """Write YYYY-MM.parquet by month of the event time, else rows.parquet, into an empty folder.
+def write_months(rows: Rows, table: Table, folder: Path) -> int:
+    """Write each row to YYYY-MM.parquet by the month of its event time, in an empty folder.
 
-    A month's rows are sorted by time and key, so that equal rows give equal bytes; rows without a time go to
-    rows.parquet in their order. Memory holds one part and one month.
+    The rows of a month are sorted by time and key, so that equal rows give equal bytes. Rows without a time go to
+    rows.parquet in their order. Memory holds one part and one month at a time.
 
     Returns:
         The number of rows.
@@ -86,7 +86,7 @@ def _has_times(schema: pa.Schema, name: str | None) -> bool:
 
 @dataclass
 class _Spools:
-    """A file for each month that grows part by part."""
+    """A temporary file for each month, to which each part of the rows is added."""
 
     folder: Path
     schema: pa.Schema
@@ -99,8 +99,8 @@ class _Spools:
     def add(self, month: str, piece: pa.Table) -> None:
         if month not in self._writers:
             self.paths[month] = self.folder / f"{month}.spool"
-            # Arrow's own format: Parquet would turn seconds into milliseconds on the way.
-            self._writers[month] = pa.ipc.new_stream(str(self.paths[month]), self.schema, options=SPOOL)
+            # Arrow's own format, because Parquet would turn seconds into milliseconds.
+            self._writers[month] = pa.ipc.new_stream(str(self.paths[month]), self.schema, options=SPOOL_OPTIONS)
         self._writers[month].write_table(piece)
 
     def __exit__(self, kind: object, *_: object) -> None:
@@ -108,7 +108,7 @@ class _Spools:
             if kind is None:
                 writer.close()
             else:
-                # The first error counts; a full disk says itself again on every close.
+                # The first error is raised; a full disk would raise it again for every file.
                 with suppress(OSError, pa.ArrowException):
                     writer.close()
 
@@ -118,7 +118,7 @@ def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
 
 
 def _by_month(part: pa.Table, time: str | None) -> Iterator[tuple[str, pa.Table]]:
-    """The rows of each month, in their order."""
+    """Yield each month and its rows, in their order."""
     if time is None:
         yield WITHOUT_TIME, part
         return
@@ -133,11 +133,11 @@ def _by_month(part: pa.Table, time: str | None) -> Iterator[tuple[str, pa.Table]
 
 
 def _sorted(piece: pa.Table, keys: list[str]) -> pa.Table:
-    """By the keys; rows that are equal in them keep their order."""
+    """Sort by the keys; rows with equal keys keep their order."""
     # Not Table.sort_by: only sort_indices is documented to be stable.
     return piece.take(pc.sort_indices(piece, [(name, "ascending") for name in keys]))
 
 
-def is_store(folder: Path) -> bool:
-    """Whether the folder holds anything at all."""
+def has_files(folder: Path) -> bool:
+    """Return whether a folder exists and is not empty."""
     return folder.is_dir() and any(folder.iterdir())

@@ -8,8 +8,7 @@ import pytest
 
 from pipelines.cli.errors import Unreachable
 from pipelines.config.table_schema import Table
-from pipelines.ingest import store
-from pipelines.ingest.store import Rows
+from pipelines.ingest.month_files import Rows, temporary_folder, write_months
 
 COLUMNS = {"key": {"type": "identifier"}, "at": {"type": "timestamp"}, "y": {"type": "integer"}}
 TABLE = Table.model_validate({"key": "key", "target": "y", "event_time": "at", "columns": COLUMNS})
@@ -27,7 +26,7 @@ def rows(times=TIMES, keys=None):
 def written(table, folder, schema=TABLE, parts=1):
     folder.mkdir()
     size = max(1, -(-len(table) // parts))
-    count = store.write(Rows(table.schema, (table.slice(i, size) for i in range(0, len(table), size))), schema, folder)
+    count = write_months(Rows(table.schema, (table.slice(i, size) for i in range(0, len(table), size))), schema, folder)
     assert count == len(table)
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
@@ -84,9 +83,9 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
         real(self, table, *args, **kwargs)
 
     monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
-    with pytest.raises(Unreachable, match="No space left") as caught, store.temporary_folder(tmp_path / "data") as made:
-        store.write(Rows(rows().schema, [rows()]), TABLE, made)
-    assert "Free the disk" in caught.value.remedy
+    with pytest.raises(Unreachable, match="No space left") as caught, temporary_folder(tmp_path / "data") as made:
+        write_months(Rows(rows().schema, [rows()]), TABLE, made)
+    assert "Free disk space" in caught.value.remedy
     assert list(tmp_path.iterdir()) == []
 
 
@@ -95,13 +94,13 @@ def test_a_failing_source_leaves_nothing(tmp_path):
         yield rows()
         raise RuntimeError("source broke")
 
-    with pytest.raises(RuntimeError), store.temporary_folder(tmp_path / "data") as made:
-        store.write(Rows(rows().schema, parts()), TABLE, made)
+    with pytest.raises(RuntimeError), temporary_folder(tmp_path / "data") as made:
+        write_months(Rows(rows().schema, parts()), TABLE, made)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_finished_folder_takes_its_name_and_the_temporary_one_is_gone(tmp_path):
-    with store.temporary_folder(tmp_path / "data") as made:
+    with temporary_folder(tmp_path / "data") as made:
         assert made.parent == tmp_path and made.name.startswith("data.") and made.name.endswith(".tmp")
         (made / "x").write_text("x", encoding="utf-8")
         made.rename(tmp_path / "data")
@@ -109,5 +108,5 @@ def test_a_finished_folder_takes_its_name_and_the_temporary_one_is_gone(tmp_path
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
-    with pytest.raises(Unreachable, match="cannot be written"), store.temporary_folder(tmp_path / "no" / "data"):
+    with pytest.raises(Unreachable, match="cannot be written"), temporary_folder(tmp_path / "no" / "data"):
         raise AssertionError("unreachable")

@@ -1,0 +1,115 @@
+"""Paths and URLs of tables, and the errors of their stores as the errors of this project."""
+
+from __future__ import annotations
+
+import csv
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+from fsspec.implementations.local import LocalFileSystem
+
+from pipelines.cli.errors import InputError, MainlineError, Unreachable
+
+# The packages behind fsspec's URLs; their errors have no common base but Exception.
+_STORES = {"botocore", "aiobotocore", "aiohttp", "gcsfs", "google", "adlfs", "azure"}
+
+
+@dataclass(frozen=True)
+class Location:
+    """A path of a file system.
+
+    Attributes:
+        name: the path or URL as messages show it.
+        setting: the argument or key that names it, for remedies: IN, OUT or ingest.paths.
+    """
+
+    filesystem: Any
+    path: str
+    name: str
+    setting: str
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is on a disk of this machine."""
+        return isinstance(self.filesystem, LocalFileSystem)
+
+    def is_same_file(self, other: Location) -> bool:
+        """Whether two locations are one file; links are followed on local disks."""
+        if self.is_local and other.is_local:
+            return Path(self.path).resolve() == Path(other.path).resolve()
+        return type(self.filesystem) is type(other.filesystem) and self.path == other.path
+
+
+def parse_location(name: str, setting: str) -> Location:
+    """Return the location that a path or URL names.
+
+    Raises:
+        InputError: if fsspec knows no such URL.
+    """
+    try:
+        filesystem, path = fsspec.core.url_to_fs(name)
+    except (ValueError, ImportError) as error:
+        raise InputError(
+            f"{setting}: {name}: {first_line(error)}", "Use a path, or a URL such as s3://bucket/table.parquet."
+        ) from error
+    return Location(filesystem, path, name, setting)
+
+
+@contextmanager
+def store_errors(location: Location) -> Iterator[None]:
+    """Turn the errors of a store or of a file's reader into errors that name the file.
+
+    Raises:
+        InputError: if there is no such file, or its content cannot be read.
+        Unreachable: if the disk, the network, the access rights or the credentials fail.
+    """
+    try:
+        yield
+    except MainlineError:
+        raise
+    except FileNotFoundError as error:
+        # fsspec's HTTP raises it, too, when the server does not answer.
+        if isinstance(error.__cause__, OSError):
+            raise _unreachable(location, error.__cause__) from error
+        raise InputError(
+            f"{location.name}: no such file, folder or bucket", f"Correct {location.setting}, or create it."
+        ) from error
+    except (pa.ArrowException, EOFError, UnicodeError, csv.Error, zlib.error) as error:
+        raise _damaged(location, error) from error
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is None and _is_from_reader(error):
+            raise _damaged(location, error) from error
+        if isinstance(error, OSError) or type(error).__module__.split(".")[0] in _STORES:
+            raise _unreachable(location, error) from error
+        raise
+
+
+def _damaged(location: Location, error: Exception) -> InputError:
+    return InputError(
+        f"{location.name} cannot be read; it is damaged or not of the type that its name says: {first_line(error)}",
+        f"Replace the file, or change {location.setting}.",
+    )
+
+
+def _unreachable(location: Location, error: Exception) -> Unreachable:
+    return Unreachable(
+        f"{location.name} cannot be reached: {first_line(error)}",
+        "Check disk space, address, access rights and network; then run again.",
+    )
+
+
+def _is_from_reader(error: OSError) -> bool:
+    # Arrow and gzip report damaged content by an OSError without a number.
+    return type(error).__module__ in ("builtins", "gzip", "pyarrow.lib")
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, cut to 200 characters."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return str(text).splitlines()[0][:200]
