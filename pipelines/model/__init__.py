@@ -1,1 +1,1 @@
-"""The model file: its signature, how raw values become its inputs, features, scoring, critical cases."""
+"""The model file: its signature, features and inputs, the rules of request values, scoring, critical cases."""

@@ -1,4 +1,4 @@
-"""Critical cases: named requests in tests/critical/*.yaml with the answer that a person expects, and why."""
+"""Critical cases: named requests in tests/critical/*.yaml with the answer that a model must give, and why."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ FOLDER = Path("tests/critical")
 
 
 class Bounds(Strict):
-    """The answer lies in a range, ends included."""
+    """The range in which the answer must lie, both bounds included."""
 
     at_least: float | None = None
     at_most: float | None = None
 
 
 class Invariance(Strict):
-    """Each of these values in a field gives nearly the same answer."""
+    """Values of a field that must give nearly the same answer."""
 
     field: str
     values: tuple[Any, ...] = Field(min_length=2)
@@ -34,7 +34,7 @@ class Invariance(Strict):
 
 
 class Direction(Strict):
-    """With these values in turn the answer does not fall (or rise) from one to a later one by more than a tolerance."""
+    """Values of a field in an order in which the answer must not fall (or rise) by more than a tolerance."""
 
     field: str
     values: tuple[Any, ...] = Field(min_length=2)
@@ -43,7 +43,7 @@ class Direction(Strict):
 
 
 class Case(Strict):
-    """One critical case; exactly one of `expect`, `invariance` and `direction` says what is asked."""
+    """A critical case; exactly one of `expect`, `invariance` and `direction` states what is expected."""
 
     name: str
     why: str
@@ -54,8 +54,8 @@ class Case(Strict):
     direction: Direction | None = None
 
     @model_validator(mode="after")
-    def _asks_one_thing(self) -> Case:
-        if sum(asked is not None for asked in (self.expect, self.invariance, self.direction)) != 1:
+    def _has_one_expectation(self) -> Case:
+        if sum(expectation is not None for expectation in (self.expect, self.invariance, self.direction)) != 1:
             raise ValueError("give exactly one of expect, invariance and direction")
         return self
 
@@ -65,7 +65,7 @@ _CASES = TypeAdapter(tuple[Case, ...])
 
 @dataclass(frozen=True)
 class CriticalResult:
-    """A named critical case: what was expected, what came, and why it matters."""
+    """The result of a critical case: what was expected, what the model answered, and why the case matters."""
 
     name: str
     level: Literal["must", "should"]
@@ -76,10 +76,10 @@ class CriticalResult:
 
 
 def load(folder: Path = FOLDER) -> tuple[Case, ...]:
-    """All cases, in the order of the files.
+    """Return all cases, in the order of the files.
 
     Raises:
-        InputError: naming the file and what is wrong, or two cases of one name.
+        InputError: if a file is invalid, or two cases have the same name.
     """
     import json
 
@@ -89,19 +89,19 @@ def load(folder: Path = FOLDER) -> tuple[Case, ...]:
             document = yaml.load(path.read_text(encoding="utf-8"), UniqueKeysLoader) or []  # noqa: S506 - a SafeLoader
             cases += _CASES.validate_json(json.dumps(document, default=lambda value: value.isoformat()))
         except (yaml.YAMLError, ValueError, TypeError, AttributeError) as error:  # a ValidationError is a ValueError
-            faults = error.errors() if isinstance(error, ValidationError) else []
-            lines = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults] or [str(error)]
+            details = error.errors() if isinstance(error, ValidationError) else []
+            lines = [f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}" for detail in details] or [str(error)]
             raise InputError(
-                f"{path} is wrong:\n" + "\n".join(f"  {line}" for line in lines), f"Mend {path}."
+                f"{path} is invalid:\n" + "\n".join(f"  {line}" for line in lines), f"Fix {path}."
             ) from error
     names = [case.name for case in cases]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise InputError(f"critical cases of the same name: {', '.join(twice)}", f"Rename them in {folder}/.")
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"critical cases of the same name: {', '.join(repeated)}", f"Rename them in {folder}/.")
     return tuple(cases)
 
 
 def requests(case: Case) -> list[dict[str, Any]]:
-    """The rows that a case has scored: its own, or one for each value that it varies."""
+    """Return the rows that a case scores: its row, or one row for each value that it varies."""
     varied = case.invariance or case.direction
     if varied is None:
         return [dict(case.row)]
@@ -109,29 +109,29 @@ def requests(case: Case) -> list[dict[str, Any]]:
 
 
 def judge(scorer: Scorer, case: Case) -> CriticalResult:
-    """Score a case and compare the answer with what it asks."""
+    """Score a case and compare the answer with the expected one."""
     rows = requests(case)
     varied = case.invariance or case.direction
-    faults = [f"{fault.field} {fault.reason}" for row in rows for fault in scorer.check(row)]
+    rejections = [f"{rejection.field} {rejection.reason}" for row in rows for rejection in scorer.check(row)]
     unknown = sorted(set(case.row) - set(scorer.signature.names))
     if varied and varied.field not in scorer.signature.names:
         unknown.append(varied.field)
-    if faults or unknown:
-        reasons = [f"the model does not read {', '.join(unknown)}"] * bool(unknown) + faults
+    if rejections or unknown:
+        reasons = [f"the model does not read {', '.join(unknown)}"] * bool(unknown) + rejections
         return CriticalResult(
             case.name, case.level, False, None, "a row that fits the signature", f"{case.why} ({'; '.join(reasons)})"
         )
     answers = [scorer.score_row(row) for row in rows]
     if case.invariance:
         spread = max(answers) - min(answers)
-        asked = f"a change of at most {case.invariance.tolerance:g} by {case.invariance.field}"
-        return _result(case, spread <= case.invariance.tolerance, answers[0], f"{asked} (it is {spread:.3g})")
+        expected = f"a change of at most {case.invariance.tolerance:g} by {case.invariance.field}"
+        return _result(case, spread <= case.invariance.tolerance, answers[0], f"{expected} (it is {spread:.3g})")
     if case.direction:
-        return _directed(case, case.direction, answers)
-    return _expected(case, scorer, answers[0])
+        return _judge_direction(case, case.direction, answers)
+    return _judge_expected(case, scorer, answers[0])
 
 
-def _directed(case: Case, direction: Direction, answers: list[float]) -> CriticalResult:
+def _judge_direction(case: Case, direction: Direction, answers: list[float]) -> CriticalResult:
     sign = 1 if direction.must_not == "fall" else -1
     worst = 0.0
     for i, earlier in enumerate(answers):
@@ -141,11 +141,11 @@ def _directed(case: Case, direction: Direction, answers: list[float]) -> Critica
     return _result(case, worst <= direction.tolerance, answers[0], f"{expected} ({path})")
 
 
-def _expected(case: Case, scorer: Scorer, answer: float) -> CriticalResult:
+def _judge_expected(case: Case, scorer: Scorer, answer: float) -> CriticalResult:
     threshold = scorer.signature.threshold
     if isinstance(case.expect, str):
         if threshold is None:
-            return _result(case, False, answer, f"{case.expect}, which a regression cannot answer")
+            return _result(case, False, answer, f"{case.expect}, which a regression does not answer")
         return _result(
             case,
             (answer >= threshold) == (case.expect == "positive"),
@@ -155,10 +155,10 @@ def _expected(case: Case, scorer: Scorer, answer: float) -> CriticalResult:
     assert case.expect is not None
     low = float("-inf") if case.expect.at_least is None else case.expect.at_least
     high = float("inf") if case.expect.at_most is None else case.expect.at_most
-    words = [f"at least {low:g}"] * (case.expect.at_least is not None) + [f"at most {high:g}"] * (
+    bounds = [f"at least {low:g}"] * (case.expect.at_least is not None) + [f"at most {high:g}"] * (
         case.expect.at_most is not None
     )
-    return _result(case, low <= answer <= high, answer, " and ".join(words))
+    return _result(case, low <= answer <= high, answer, " and ".join(bounds))
 
 
 def _result(case: Case, passed: bool, answer: float, expected: str) -> CriticalResult:

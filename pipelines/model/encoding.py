@@ -1,4 +1,4 @@
-"""Raw values as the graph reads them. Missing is NaN in a number and the empty string in a category."""
+"""Encode raw values as the graph reads them. A missing number is NaN, a missing category the empty string."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ import numpy.typing as npt
 from pipelines.model.signature import Input
 
 Columns = Mapping[str, npt.NDArray[Any]]
-MAX_EPOCH = 2**40  # no calendar goes further, and milliseconds taken for seconds do
-MAX_NUMBER = float(np.finfo(np.float32).max)  # beyond it the graph would see infinity
+MAX_EPOCH = 2**40  # beyond any calendar; milliseconds passed as seconds are above it
+MAX_NUMBER = float(np.finfo(np.float32).max)  # a larger number is infinite in float32
 _FLOAT, _INT, _OBJECT = np.dtype(np.float32), np.dtype(np.int64), np.dtype(np.object_)
 _EPOCH = datetime(1970, 1, 1)
 _EPOCH_UTC = _EPOCH.replace(tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
-# Tuples, because a union of classes would be built anew for each value.
+# Tuples, because isinstance with a union would build the union for each value.
 _NUMBERS = (int, float, np.integer, np.floating)
-_NO_NUMBERS = (bool, np.timedelta64)  # numbers by class only
+_NOT_NUMBERS = (bool, np.timedelta64)  # subclasses of number classes that are not numbers
 _MAY_BE_NAN = (float, np.floating, datetime, np.datetime64)
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a raw value stands for a missing one: None, NaN, NaT or the empty text."""
+    """Return whether a raw value means missing: None, NaN, NaT or the empty text."""
     if value is None:
         return True
     if isinstance(value, str):
         return not value
-    # Of other classes nothing is known, not even whether they can be compared.
+    # A value of another class may raise an error when it is compared.
     return isinstance(value, _MAY_BE_NAN) and bool(value != value)
 
 
 def encode(item: Input, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Turn a column of raw values (None is missing) into what the graph takes.
+    """Encode a column of raw values (None is missing) as the graph reads it.
 
     Args:
         values: shape (n,): objects, numbers, strings, or datetime64.
@@ -45,7 +45,7 @@ def encode(item: Input, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         float32, int64 (epoch seconds) or object strings, shape (n,).
 
     Raises:
-        ValueError: if a value is not of the type, or a time is missing.
+        ValueError: if a value has another type, or a time is missing.
     """
     if item.type == "category":
         return np.array(["" if is_missing(value) else str(value) for value in values], dtype=_OBJECT)
@@ -67,17 +67,17 @@ def _encode_times(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
 
 
 def to_epoch(value: Any) -> int:
-    """Seconds since 1970, cut downwards, of a datetime, a date, ISO 8601 text or a number; naive times are UTC.
+    """Return seconds since 1970, rounded down, of a datetime, date, ISO 8601 text or number; naive times are UTC.
 
     Raises:
-        ValueError: if it is no time.
+        ValueError: if the value is not a time.
     """
     if isinstance(value, str):
         value = datetime.fromisoformat(value)
     elif isinstance(value, np.datetime64):
         value = value.astype("datetime64[s]").astype(np.int64).item() if not np.isnat(value) else math.nan
     if isinstance(value, datetime):
-        # Whole numbers all the way: a float has no microseconds left far from 1970.
+        # Integers throughout: far from 1970, a float cannot represent microseconds.
         return int((value - (_EPOCH_UTC if value.tzinfo else _EPOCH)) // _SECOND)
     if isinstance(value, date):
         return (value - _EPOCH.date()).days * 86_400
@@ -100,13 +100,13 @@ def _time_cell(value: Any) -> npt.NDArray[Any]:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a number (a boolean is not)."""
-    return isinstance(value, _NUMBERS) and not isinstance(value, _NO_NUMBERS)
+    """Return whether a value is a number (a boolean is not)."""
+    return isinstance(value, _NUMBERS) and not isinstance(value, _NOT_NUMBERS)
 
 
 _CELLS: dict[str, Callable[[Any], npt.NDArray[Any]]] = {"category": _category_cell, "timestamp": _time_cell}
 
 
 def cell_encoder(item: Input) -> Callable[[Any], npt.NDArray[Any]]:
-    """The function from a raw value to what the graph reads, of shape (1, 1)."""
+    """Return the function that encodes one raw value of an input, to shape (1, 1)."""
     return _CELLS.get(item.type, _number_cell)

@@ -1,7 +1,7 @@
-"""Features as an ONNX graph, built from params.yaml: training and the service run the same nodes.
+"""Build the features of params.yaml as an ONNX graph, which training and the service both run.
 
-Training feeds the estimator with what this graph gives in ONNX Runtime, and the shipped file is this graph joined to
-the converted estimator. A feature therefore has one definition, and there is nothing for two of them to disagree on.
+Training fits the estimator to the output of this graph in ONNX Runtime, and the shipped file is this graph joined to
+the converted estimator. Each feature therefore has a single definition.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class FeatureGraph:
     names: tuple[str, ...]
 
     def transform(self, columns: Columns) -> npt.NDArray[np.float32]:
-        """Features of encoded columns of shape (n,) each; float32 of shape (n, f)."""
+        """Return features, float32 of shape (n, f), of encoded columns of shape (n,) each."""
         import onnxruntime
 
         session = onnxruntime.InferenceSession(self.model.SerializeToString(), providers=["CPUExecutionProvider"])
@@ -43,7 +43,7 @@ class FeatureGraph:
 
 
 class _Builder:
-    """Collects nodes and constants; every helper returns the name of the tensor it made."""
+    """Collects nodes and constants; each method returns the name of the tensor that it adds."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
@@ -71,7 +71,7 @@ def _log1p(build: _Builder, of: str, _: str) -> str:
 
 
 def _second_of_day(build: _Builder, of: str) -> str:
-    # Mod takes the sign of the divisor, so this holds before 1970 too.
+    # Mod has the sign of the divisor, so this is right before 1970, too.
     return build.node("Mod", of, build.constant(DAY, TensorProto.INT64))
 
 
@@ -123,7 +123,7 @@ def graph(params: FeatureParams, vocabulary: Vocabulary) -> FeatureGraph:
     """Build the feature graph.
 
     Args:
-        vocabulary: per category column in `features.use` the values that get a feature of their own.
+        vocabulary: for each category column in `features.use`, the values that get a feature.
     """
     build = _Builder()
     tensors: list[str] = []
@@ -131,7 +131,7 @@ def graph(params: FeatureParams, vocabulary: Vocabulary) -> FeatureGraph:
     for name in params.features.use:
         if params.table.columns[name].type == "category":
             words = list(vocabulary[name])
-            # An unknown value is zero everywhere.
+            # An unknown value is 0 in all of them.
             tensors.append(build.node("OneHotEncoder", name, domain="ai.onnx.ml", cats_strings=words, zeros=1))
             tensors[-1] = build.node("Reshape", tensors[-1], _shape(build, len(words)))
             names += [f"{name}={word or 'missing'}" for word in words]
@@ -169,7 +169,7 @@ def _shape(build: _Builder, width: int) -> str:
 
 
 def vocabulary_of(params: FeatureParams, columns: Columns, limit: int = 256) -> dict[str, tuple[str, ...]]:
-    """The values of each category that get a feature: the allowed ones, else the most frequent of the training rows."""
+    """Return the values of each category that get a feature: the allowed ones, or the most frequent training values."""
     words: dict[str, tuple[str, ...]] = {}
     for name in params.features.use:
         column = params.table.columns[name]

@@ -1,4 +1,4 @@
-"""The raw request fields that params.yaml says the model reads."""
+"""The raw request fields that a model of params.yaml reads."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pipelines.model.signature import Input
 
 
 def inputs_of(params: FeatureParams) -> tuple[Input, ...]:
-    """The raw request fields of the model, as the signature describes them."""
+    """Return the raw request fields of the model, as the signature describes them."""
     columns = params.table.columns
     return tuple(
         Input(

@@ -1,4 +1,4 @@
-"""The model of a folder as MLflow holds one: the ONNX graph with its signature, an example and what it needs."""
+"""Log a model to MLflow: the ONNX graph with its signature, an example and its requirements."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any
 from pipelines.model.encoding import encode
 from pipelines.model.signature import Signature, load_signature
 
-_TYPES = {"category": "object", "timestamp": "int64"}  # of the graph's inputs; the others are float32
+_TYPES = {"category": "object", "timestamp": "int64"}  # of the inputs of the graph; all others are float32
 
 
 def prepare() -> None:
-    """Before MLflow is asked anything: give up soon a server that is down."""
+    """Set short timeouts for MLflow, so that a server that is down fails soon; call before MLflow."""
     for name, value in {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}.items():
         os.environ.setdefault(name, value)
 
 
 def hush() -> None:
-    """Let MLflow's loggers tell of errors alone."""
+    """Let MLflow's loggers print only errors."""
     import logging
 
     for name in ("mlflow", "alembic"):
@@ -28,14 +28,11 @@ def hush() -> None:
 
 
 def log(model: Path, signature: Path) -> str:
-    """Log a model to the active run.
+    """Log a model to the active run; return the id of the logged model.
 
     Args:
         model: model.onnx.
         signature: its signature.json.
-
-    Returns:
-        The id that MLflow gives the logged model.
     """
     import mlflow
     import numpy as np
@@ -44,7 +41,7 @@ def log(model: Path, signature: Path) -> str:
     from mlflow.types import ColSpec, Schema, TensorSpec
 
     described: Signature = load_signature(signature)
-    # As tensors of one column, which is what the graph takes: MLflow would give a column of a table no second axis.
+    # Tensors with one column, because MLflow would pass a table's column without the second axis.
     column = (-1, 1)
     inputs: list[ColSpec | TensorSpec] = [
         TensorSpec(np.dtype(_TYPES.get(item.type, "float32")), column, item.name) for item in described.inputs
@@ -55,10 +52,10 @@ def log(model: Path, signature: Path) -> str:
         name="model",
         signature=ModelSignature(Schema(inputs), Schema(outputs)),
         input_example=_example(described),
-        # Named here: inferring them would run the model in a process of its own.
+        # Stated, because inferring them would run the model in another process.
         pip_requirements=["onnxruntime", "numpy"],
         metadata={"signature": json.dumps(described.to_json())},
-        save_as_external_data=False,  # one file, byte for byte the one that was reviewed
+        save_as_external_data=False,  # one file, with the bytes that were reviewed
     )
     return str(logged.model_id)
 

@@ -1,4 +1,4 @@
-"""models/signature.json: what a model reads and returns, and which rows it was trained on."""
+"""models/signature.json: the inputs and the output of a model, and which rows it was trained on."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ GRAPH_TYPES = {
 
 @dataclass(frozen=True)
 class Input:
-    """One raw request field. Missing is NaN in a number and the empty string in a category.
+    """A raw request field. A missing number is NaN, a missing category the empty string.
 
     Raises:
-        ValueError: if a graph cannot have such an input; a time has no marker for missing.
+        ValueError: if a graph cannot have such an input, such as a nullable time, which has no value for missing.
     """
 
     name: str
@@ -44,11 +44,11 @@ class Input:
             raise ValueError(f"{self.name} has a range that is not of numbers")
 
     def expects(self) -> str:
-        """What a value must be, in words for an error message."""
+        """Return what a value must be, in words for an error message."""
         if self.allowed is not None:
-            what = "one of " + ", ".join(self.allowed)
+            expected = "one of " + ", ".join(self.allowed)
         else:
-            what = {
+            expected = {
                 "number": "a number",
                 "integer": "a whole number",
                 "boolean": "true or false",
@@ -56,15 +56,15 @@ class Input:
                 "timestamp": "a time (ISO 8601, or seconds since 1970)",
             }[self.type]
         if self.min is not None:
-            what += f" from {self.min:.15g}"
+            expected += f" from {self.min:.15g}"
         if self.max is not None:
-            what += f"{' up' if self.min is None else ''} to {self.max:.15g}"
-        return what + (" or nothing" if self.nullable else "")
+            expected += f"{' up' if self.min is None else ''} to {self.max:.15g}"
+        return expected + (" or nothing" if self.nullable else "")
 
 
 @dataclass(frozen=True)
 class Signature:
-    """What a model takes and gives, and the rows that it was trained on (`trained_until`, or `split`)."""
+    """The inputs and the output of a model, and the rows that it was trained on (`trained_until`, or `split`)."""
 
     model_name: str
     task: str
@@ -80,11 +80,11 @@ class Signature:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the raw fields, in the order of the graph's inputs."""
+        """Names of the raw fields, in the order of the inputs."""
         return tuple(item.name for item in self.inputs)
 
     def to_json(self) -> dict[str, Any]:
-        """The content of signature.json."""
+        """Return the content of signature.json."""
         document: dict[str, Any] = {
             "model_name": self.model_name,
             "task": self.task,
@@ -107,12 +107,12 @@ class Signature:
         """Read the content of a signature.json.
 
         Raises:
-            KeyError, TypeError, ValueError: if it lacks a part, or has one that cannot be.
+            KeyError, TypeError, ValueError: if a part is missing or invalid.
         """
         inputs = []
         for item in document["inputs"]:
             if not isinstance(item, Mapping) or not isinstance(item.get("allowed", []), list):
-                raise TypeError("an input is not described as one")
+                raise TypeError("an input is not an object with a list of allowed values")
             fields = {key: value for key, value in item.items() if key != "missing"}
             fields["allowed"] = tuple(fields["allowed"]) if "allowed" in fields else None
             inputs.append(Input(**fields))

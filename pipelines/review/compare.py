@@ -15,8 +15,8 @@ from pipelines.metrics.compute import Weighted
 from pipelines.metrics.table import METRICS, names
 from pipelines.model.scorer import Scorer
 from pipelines.model.signature import Signature
-from pipelines.review import changes
 from pipelines.review.findings import MetricRow
+from pipelines.tables.column_types import has_type
 from pipelines.tables.rows import load_rows
 from pipelines.tables.split import is_unseen, rows_on_side
 
@@ -67,7 +67,7 @@ def not_comparable(table: ir.Table, base: Signature, event_time: str | None) -> 
         if item.name not in columns:
             return f"not comparable: column {item.name}"
         column_type = columns[item.name]
-        if not changes.fits(column_type, item.type):
+        if not has_type(column_type, item.type, widened=True):
             return f"not comparable: column {item.name} is {column_type}; the base's model takes {item.type}"
     if base.split is not None:
         return None if base.split["column"] in columns else f"not comparable: column {base.split['column']}"

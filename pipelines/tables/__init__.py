@@ -1,1 +1,1 @@
-"""Tables: read, written, split and binned as Ibis expressions, which DuckDB runs today and Spark can tomorrow."""
+"""Tables: reading and writing files; Ibis expressions for splits and bins, which DuckDB runs, or another engine."""

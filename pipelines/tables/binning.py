@@ -1,4 +1,4 @@
-"""Bins of a column and counts of rows in them: the profile of training rows, drift and leakage all use these."""
+"""Bins of a column and the rows in each bin, for the profile of the training rows, data shift and leakage."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ BINS = 20
 
 
 def bin_edges(table: ir.Table, inputs: tuple[Input, ...]) -> dict[str, list[float]]:
-    """Inner bin edges of each numeric input: its quantiles, each once.
+    """Return the inner bin edges of each numeric input: its distinct quantiles.
 
-    Bin i holds the values above edge i - 1 and up to edge i; the first and the last are open.
+    Bin i holds the values above edge i - 1 and up to edge i; the first and the last bin are open.
     """
     numeric = [item.name for item in inputs if item.type in ("number", "integer")]
     if not numeric:
         return {}
     shares = [i / BINS for i in range(1, BINS)]
-    # One column at a time: the engine holds all values of a column for its quantiles, and cannot spill them.
-    row = {name: table[name].cast("float64").quantile(shares).to_pyarrow().as_py() for name in numeric}
-    return {name: [float(edge) for edge in np.unique(rounded(row[name] or []))] for name in numeric}
+    # One column at a time: for quantiles the engine holds all values of a column in memory.
+    quantiles = {name: table[name].cast("float64").quantile(shares).to_pyarrow().as_py() for name in numeric}
+    return {name: [float(edge) for edge in np.unique(rounded(quantiles[name] or []))] for name in numeric}
 
 
 def bin_of(table: ir.Table, item: Input, edges: list[float]) -> ir.Value:
-    """The bin of a value: its number for a number, the hour for a timestamp, else the value; null is missing."""
+    """Return the bin of each value: of a number its index, of a timestamp the hour, else the value; null if missing."""
     column = table[item.name]
     if item.type == "category":
         return column
@@ -43,7 +43,7 @@ def bin_of(table: ir.Table, item: Input, edges: list[float]) -> ir.Value:
 
 
 def count_bins(table: ir.Table, inputs: tuple[Input, ...], edges: dict[str, list[float]]) -> dict[str, dict[str, int]]:
-    """Rows of each bin of each input, `missing` among them: a union of group-bys, so one query."""
+    """Return the rows of each bin of each input, with a bin `missing`, by one query."""
     parts = []
     for item in inputs:
         value = bin_of(table, item, edges.get(item.name, [])).cast("string")

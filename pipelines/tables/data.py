@@ -18,15 +18,15 @@ MEMORY = "2GB"
 
 
 def connect() -> ibis.BaseBackend:
-    """A DuckDB in memory that spills to disk rather than grow beyond 2 GB."""
+    """Return a DuckDB in memory, which writes to disk what exceeds 2 GB."""
     return ibis.duckdb.connect(memory_limit=MEMORY, preserve_insertion_order=False)
 
 
 def read_data(connection: ibis.BaseBackend, folder: Path = DATA) -> ir.Table:
-    """All rows of data/.
+    """Return all rows of data/.
 
     Raises:
-        InputError: if there is no file, or one of them is not a readable Parquet file.
+        InputError: if there is no file, or one is not a readable Parquet file.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -48,7 +48,7 @@ def read_data(connection: ibis.BaseBackend, folder: Path = DATA) -> ir.Table:
 
 
 def target_value(table: ir.Table, params: TableParams) -> ir.Value:
-    """The target as a number: 1 for the positive class, or the value; null where it is not known."""
+    """Return the target as a number: 1 for the positive class and 0 for others, or the value; null if not known."""
     column = table[params.table.target]
     if params.task == "regression":
         return column.cast("float64")
@@ -56,7 +56,7 @@ def target_value(table: ir.Table, params: TableParams) -> ir.Value:
 
 
 def to_numpy(table: Any, name: str) -> npt.NDArray[Any]:
-    """A column of an Arrow table: datetime64[s], float (null is NaN) or objects (null is None); shape (n,)."""
+    """Return a column of an Arrow table as datetime64[s], float (null is NaN) or objects (null is None); shape (n,)."""
     import pyarrow as pa
 
     values = table[name].combine_chunks()

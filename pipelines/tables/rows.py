@@ -1,4 +1,4 @@
-"""Rows of an expression in memory, encoded for the scorer."""
+"""Load the rows of an expression into memory, encoded for the scorer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipelines.tables.data import target_value, to_numpy
 
 
 class Rows:
-    """Rows in memory: encoded inputs for the scorer, the target, and all columns as an Arrow table."""
+    """Rows in memory: encoded inputs, the target, and all columns as an Arrow table."""
 
     def __init__(self, table: Any, inputs: tuple[Input, ...], target: npt.NDArray[np.float64]) -> None:
         """Encode an Arrow table; `target` is of shape (n,)."""
@@ -29,13 +29,13 @@ class Rows:
 
 
 def load_rows(table: ir.Table, params: TableParams, inputs: tuple[Input, ...]) -> Rows:
-    """Execute an expression over data/ and encode what the model needs.
+    """Execute an expression over data/ and encode the inputs of the model.
 
     Raises:
         InputError: if a column that the model reads is not in the table.
     """
-    lacking = [item.name for item in inputs if item.name not in table.columns]
-    if lacking:
-        raise InputError(f"the table lacks {', '.join(lacking)}", "Add the column, or change features in params.yaml.")
+    missing = [item.name for item in inputs if item.name not in table.columns]
+    if missing:
+        raise InputError(f"the table lacks {', '.join(missing)}", "Add the column, or change features in params.yaml.")
     arrow = table.mutate(__target=target_value(table, params)).to_pyarrow()
     return Rows(arrow.drop(["__target"]), inputs, to_numpy(arrow, "__target"))

@@ -1,4 +1,4 @@
-"""The split of a table into training, validation and test rows, kept in models/split.json."""
+"""The split of a table into training, validation and test rows, as models/split.json records it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ SIDES: tuple[Side, ...] = ("train", "validation", "test")
 
 
 def split_boundaries(table: ir.Table, params: SplitParams) -> dict[str, Any]:
-    """The split of a table, small enough to be kept: instants, or salt and shares.
+    """Return what defines the split: the moments between the sides, or a salt and shares.
 
-    Test is the newest matured part and validation the one before it; nothing is drawn at random.
+    Split by time, the newest matured rows are the test side, and the rows before them the validation side.
     """
     split = params.split
     if isinstance(split, SplitByHash):
@@ -39,7 +39,7 @@ def split_boundaries(table: ir.Table, params: SplitParams) -> dict[str, Any]:
 
 
 def is_on_side(table: ir.Table, split: dict[str, Any], side: Side) -> ir.BooleanValue:
-    """Whether a row belongs to a side of the split, whether or not its label is known."""
+    """Return whether a row is on a side of the split, whether or not its label is known."""
     if split["by"] == "hash":
         bucket = _bucket(table, split["column"], split["salt"])
         test, validation = _hex(split["test"]), _hex(split["test"] + split["validation"])
@@ -60,7 +60,7 @@ def is_on_side(table: ir.Table, split: dict[str, Any], side: Side) -> ir.Boolean
 
 
 def rows_on_side(table: ir.Table, params: TableParams, split: dict[str, Any], side: Side) -> ir.Table:
-    """Rows of one side with a known label, in a fixed order (event time, then key)."""
+    """Return the rows of a side with a known label, in order of event time, then key."""
     rows = table.filter(table[params.table.target].notnull() & is_on_side(table, split, side))
     order = [column for column in (params.table.event_time, params.table.key) if column]
     return rows.order_by(order)
@@ -69,9 +69,9 @@ def rows_on_side(table: ir.Table, params: TableParams, split: dict[str, Any], si
 def is_unseen(
     table: ir.Table, trained_until: str | None, model_split: dict[str, Any] | None, event_time: str | None
 ) -> ir.BooleanValue:
-    """Whether a model with this `trained_until` or `split` in its signature has not seen a row.
+    """Return whether a row is new to a model with this `trained_until` or `split` in its signature.
 
-    Validation rows count as seen, since the threshold was chosen on them.
+    Validation rows are not new, since the threshold was chosen on them.
     """
     if model_split is not None:
         return is_on_side(table, model_split, "test")
@@ -95,7 +95,7 @@ def load_split(path: Path = SPLIT) -> dict[str, Any]:
 
 
 def _bucket(table: ir.Table, column: str, salt: str) -> ir.StringValue:
-    """Eight hexadecimal digits, evenly spread; comparing them as text is comparing them as numbers."""
+    """Return eight uniformly distributed hexadecimal digits, whose order as text is their order as numbers."""
     text = ibis.literal(f"{salt}:") + table[column].cast("string")
     digest: ir.StringValue = text.hexdigest("sha256").substr(0, 8)
     return digest
@@ -106,6 +106,6 @@ def _hex(share: float) -> str:
 
 
 def _instant(text: str) -> ir.TimestampScalar:
-    # Without a zone: the files hold UTC, and a zone here would make the engine convert.
+    # Without a zone: the files hold UTC, and the engine would convert a time with a zone.
     literal: ir.TimestampScalar = ibis.timestamp(datetime.fromisoformat(text).replace(tzinfo=None).isoformat())
     return literal

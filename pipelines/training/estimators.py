@@ -1,4 +1,4 @@
-"""Estimators by import path, fitted, and converted to one graph from raw fields to the answer."""
+"""Fit estimators by their import path, and convert them to one graph from raw fields to the answer."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from pipelines.config.candidates import Candidate, Step
 from pipelines.model.features import IR_VERSION, OPSETS, FeatureGraph
 
 Floats = npt.NDArray[np.float64]
-INSTEAD = (
+ALTERNATIVES = (
     "Use one that can: HistGradientBoosting, GradientBoosting, RandomForest, ExtraTrees, LogisticRegression, "
     "Ridge or MLP."
 )
-TWICE_FITTED = 2_000
+REFIT_ROWS = 2_000
 
 
 def build(name: str, candidate: Candidate) -> Any:
-    """The unfitted scikit-learn pipeline of a candidate.
+    """Return the unfitted scikit-learn pipeline of a candidate.
 
     Raises:
         InputError: if an import path or a parameter is wrong, or `random_state` is missing where there is one.
@@ -37,7 +37,7 @@ def build(name: str, candidate: Candidate) -> Any:
 
 def _make(where: str, step: Step) -> Any:
     module_name, _, class_name = step.estimator.rpartition(".")
-    remedy = f"Mend {where} in params.yaml."
+    remedy = f"Fix {where} in params.yaml."
     try:
         factory = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError) as error:
@@ -48,15 +48,17 @@ def _make(where: str, step: Step) -> Any:
     if unknown := sorted(set(step.params) - set(accepted)):
         raise InputError(f"{where}.params: {step.estimator} has no {', '.join(unknown)}", remedy)
     if "random_state" in accepted and step.params.get("random_state") is None:
-        raise InputError(f"{where}.params: random_state is required, or two runs of one commit give two models", remedy)
+        raise InputError(
+            f"{where}.params: random_state is missing; without it two runs of one commit give two models", remedy
+        )
     return factory(**step.params)
 
 
 def fit(name: str, candidate: Candidate, features: npt.NDArray[np.float32], target: Floats) -> Any:
     """Fit a candidate.
 
-    It is fitted in double precision: in single precision the last bits of a sum, which depend on the processor and on
-    the number of threads, would reach the file.
+    In double precision, because in single precision the last bits of sums, which depend on the processor and the number
+    of threads, would change the file.
 
     Args:
         features: shape (n, f).
@@ -71,12 +73,12 @@ def fit(name: str, candidate: Candidate, features: npt.NDArray[np.float32], targ
     except (ValueError, TypeError) as error:
         raise InputError(
             f"candidates.{name}: {candidate.estimator} cannot be fitted: {error}",
-            f"Mend candidates.{name} in params.yaml (missing values want a SimpleImputer in `before`).",
+            f"Fix candidates.{name} in params.yaml (missing values may need a SimpleImputer in `before`).",
         ) from error
 
 
 def answers(fitted: Any, features: Floats, task: str) -> Floats:
-    """Probabilities of the positive class, or values, of shape (n,), by the fitted estimator itself."""
+    """Return probabilities of the positive class, or values, of the fitted estimator itself; shape (n,)."""
     answer = fitted.predict_proba(features)[:, 1] if task == "classification" else fitted.predict(features)
     return np.asarray(answer, dtype=np.float64).reshape(-1)
 
@@ -89,9 +91,9 @@ def is_reproducible(
     target: Floats,
     task: str,
 ) -> bool:
-    """Whether two fits on the same rows, with one thread and with two, give the same file.
+    """Return whether two fits on the same rows, with one thread and with two, give the same file.
 
-    A sample of the rows keeps it cheap: True is no proof, and so is what cannot be fitted on so few rows.
+    Only a sample of the rows is fitted, so True is no proof; it is also returned if the sample is too small to fit.
 
     Args:
         features: shape (n, f).
@@ -100,16 +102,16 @@ def is_reproducible(
     from threadpoolctl import threadpool_limits
 
     # Evenly spaced in the order of the target, so that both classes keep their shares.
-    size = min(TWICE_FITTED, len(target) // 5)
+    size = min(REFIT_ROWS, len(target) // 5)
     ranked = np.argsort(target, kind="stable")
-    some = np.sort(ranked[np.linspace(0, len(target) - 1, size).astype(np.int64)])
+    sample = np.sort(ranked[np.linspace(0, len(target) - 1, size).astype(np.int64)])
     files = set()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of these fits only the bytes count
+        warnings.simplefilter("ignore")  # the full fit has shown its warnings
         for threads in (1, 2):
             try:
                 with threadpool_limits(threads):
-                    fitted = fit(name, candidate, features[some], target[some])
+                    fitted = fit(name, candidate, features[sample], target[sample])
                 model = to_graph(name, candidate, fitted, graph, task)
             except InputError:
                 return True
@@ -130,8 +132,8 @@ def to_graph(name: str, candidate: Candidate, fitted: Any, features: FeatureGrap
 
     classifies = task == "classification"
     if not (hasattr(fitted, "predict_proba") if classifies else is_regressor(fitted)):
-        lacks = "gives no probabilities (predict_proba)" if classifies else "is no regressor, and the task a regression"
-        raise InputError(f"candidates.{name}: {candidate.estimator} {lacks}", INSTEAD)
+        problem = "has no predict_proba, which a classification needs" if classifies else "is not a regressor"
+        raise InputError(f"candidates.{name}: {candidate.estimator} {problem}", ALTERNATIVES)
     converted = _convert(name, candidate, fitted, len(features.names), classifies)
     output = converted.graph.output[-1].name
     joined = onnx.compose.merge_models(
@@ -158,12 +160,12 @@ def _convert(name: str, candidate: Candidate, fitted: Any, width: int, classifie
             options={id(fitted): {"zipmap": False}} if classifies else None,
             target_opset=OPSETS,
         )
-    except Exception as error:  # skl2onnx raises classes of its own, RuntimeError and AssertionError alike
+    except Exception as error:  # skl2onnx raises classes of its own, RuntimeError and AssertionError
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise InputError(
-            f"candidates.{name}: {candidate.estimator} cannot be exported to ONNX: {reason}", INSTEAD
+            f"candidates.{name}: {candidate.estimator} cannot be exported to ONNX: {reason}", ALTERNATIVES
         ) from error
-    # Names of its own, so that joining cannot meet a raw field of the same name.
+    # Prefixed, so that no name of it equals that of a raw field.
     prefixed: onnx.ModelProto = onnx.compose.add_prefix(converted, "estimator_")
     prefixed.ir_version = IR_VERSION
     del prefixed.opset_import[:]
@@ -172,7 +174,7 @@ def _convert(name: str, candidate: Candidate, fitted: Any, width: int, classifie
 
 
 def _rename_output(model: onnx.ModelProto, output: str, answer: str, pick_positive: bool) -> None:
-    """End the graph in one column: the positive class's probability, or the value."""
+    """End the graph in one column: the probability of the positive class, or the value."""
     graph = model.graph
     if pick_positive:
         graph.initializer.append(onnx.helper.make_tensor("positive_class", onnx.TensorProto.INT64, [1], [1]))

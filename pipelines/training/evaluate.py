@@ -1,4 +1,4 @@
-"""Stage `evaluate`: the exported file on the test rows. Metrics, plots, importance and the model card, all for git."""
+"""Stage `evaluate`: metrics, plots, importance and model card of the exported file on the test rows."""
 
 from __future__ import annotations
 
@@ -26,26 +26,24 @@ SEED = 7
 
 
 def importance(scorer: Scorer, rows: Rows, metric: str, seed: int) -> dict[str, float]:
-    """Permutation importance (Breiman, 2001): how much the metric loses when one raw field is shuffled.
+    """Return permutation importance (Breiman, 2001): the loss of the metric when one raw field is shuffled.
 
-    Of more than 20,000 rows a seeded sample is taken; the mean of three shuffles is given.
+    It is the mean of three shuffles, on a sample of at most 20,000 rows.
     """
     generator = np.random.Generator(np.random.PCG64(seed))
-    picked = np.sort(generator.permutation(len(rows))[:IMPORTANCE_ROWS])
-    columns: Columns = {name: values[picked] for name, values in rows.inputs.items()}
-    target, signature = rows.target[picked], scorer.signature
+    sample = np.sort(generator.permutation(len(rows))[:IMPORTANCE_ROWS])
+    columns: Columns = {name: values[sample] for name, values in rows.inputs.items()}
+    target, signature = rows.target[sample], scorer.signature
 
-    def measured(changed: Columns) -> float:
+    def score(changed: Columns) -> float:
         return compute(signature.task, target, scorer.score(changed), signature.threshold)[metric]
 
-    whole = measured(columns)
-    lost: dict[str, float] = {}
+    unshuffled = score(columns)
+    losses: dict[str, float] = {}
     for name in signature.names:
-        shuffled = [
-            measured({**columns, name: columns[name][generator.permutation(len(picked))]}) for _ in range(REPEATS)
-        ]
-        lost[name] = gain(metric, whole - float(np.mean(shuffled)))
-    return lost
+        shuffled = [score({**columns, name: columns[name][generator.permutation(len(sample))]}) for _ in range(REPEATS)]
+        losses[name] = gain(metric, unshuffled - float(np.mean(shuffled)))
+    return losses
 
 
 def main() -> None:
@@ -56,18 +54,18 @@ def main() -> None:
     split = load_split()
     rows = load_rows(rows_on_side(table, params, split, "test"), params, scorer.signature.inputs)
     scores = scorer.score(rows.inputs)
-    found = compute(params.task, rows.target, scores, scorer.signature.threshold)
-    lost = importance(scorer, rows, params.selection.metric, SEED)
-    write_json(METRICS, {"test": found, "rows": len(rows)})
-    write_json(IMPORTANCE, lost)
+    metrics = compute(params.task, rows.target, scores, scorer.signature.threshold)
+    losses = importance(scorer, rows, params.selection.metric, SEED)
+    write_json(METRICS, {"test": metrics, "rows": len(rows)})
+    write_json(IMPORTANCE, losses)
     for name, points in curves.curves(params.task, rows.target, scores).items():
         write_csv(CURVES / f"{name}.csv", ["x", "y"], points)
     for name, bars in curves.bars(params.task, rows.target, scores, scorer.signature.threshold).items():
         write_csv(BARS / f"{name}.csv", ["name", "value"], bars)
-    write_csv(BARS / "importance.csv", ["name", "value"], sorted(lost.items(), key=lambda item: -item[1]))
-    write_text(CARD, model_card.write(params, scorer.signature, found, len(rows), lost, split["counts"]))
+    write_csv(BARS / "importance.csv", ["name", "value"], sorted(losses.items(), key=lambda item: -item[1]))
+    write_text(CARD, model_card.write(params, scorer.signature, metrics, len(rows), losses, split["counts"]))
     metric = params.selection.metric
-    print(f"{metric} {found[metric]:.4f} on {len(rows):,} test rows")
+    print(f"{metric} {metrics[metric]:.4f} on {len(rows):,} test rows")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Stage `export`: the winner as models/model.onnx, and models/signature.json, saying all it takes and gives."""
+"""Stage `export`: write the winner as models/model.onnx, and its signature as models/signature.json."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from pipelines.training.threshold import choose_threshold
 
 
 def example_row(rows: Rows, inputs: tuple[Input, ...]) -> dict[str, Any]:
-    """A plausible request: the median or the most frequent value of each field, and nobody's row."""
+    """Return a plausible request that is no row of the table: the median or most frequent value of each field."""
     example: dict[str, Any] = {}
     for item in inputs:
         values = rows.inputs[item.name]
@@ -49,7 +49,7 @@ def example_row(rows: Rows, inputs: tuple[Input, ...]) -> dict[str, Any]:
 
 
 def _neutral(item: Input) -> Any:
-    """A value that says nothing of any row."""
+    """Return a valid value that reveals nothing about a row."""
     if item.type == "category":
         return item.allowed[0] if item.allowed else "unknown"
     if item.type == "timestamp":
@@ -58,7 +58,7 @@ def _neutral(item: Input) -> Any:
 
 
 def classes_of(params: TableParams) -> tuple[str, ...]:
-    """Names of the two classes, the positive one last; empty for a regression."""
+    """Return the names of the two classes, the positive one last; empty for a regression."""
     if params.table.positive is None:
         return ()
     column = params.table.columns[params.table.target]

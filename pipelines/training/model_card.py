@@ -1,4 +1,4 @@
-"""The model card (Mitchell et al., 2019): what the model is for, from what, how good, in Markdown for git."""
+"""The model card (Mitchell et al., 2019) in Markdown: purpose, data, metrics and importance of a model."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ class EvaluateParams(SelectionParams):
 def write(
     params: EvaluateParams,
     signature: Signature,
-    found: dict[str, float],
+    metrics: dict[str, float],
     rows: int,
     importance: dict[str, float],
     sides: dict[str, dict[str, int]],
 ) -> str:
-    """The card's text.
+    """Return the text of the card.
 
     Args:
-        found: metric -> value on the test rows.
-        importance: input -> loss of the headline metric when it is shuffled.
+        metrics: metric -> value on the test rows.
+        importance: input -> loss of the selection metric when it is shuffled.
         sides: side of the split -> its counts.
     """
     candidate = params.candidates[signature.candidate]
@@ -36,23 +36,23 @@ def write(
         f"A {params.task} of `{params.table.target}` by `{candidate.estimator}` (candidate `{signature.candidate}`), "
         f"shipped as one ONNX graph that reads {len(signature.inputs)} raw fields.",
         "",
-        f"## How good, on {rows:,} test rows",
+        f"## Metrics on {rows:,} test rows",
         "",
         "| metric | value |",
         "|---|---:|",
-        *[f"| {name} | {value:.4f} |" for name, value in found.items()],
+        *[f"| {name} | {value:.4f} |" for name, value in metrics.items()],
         "",
-        "## From which rows",
+        "## Rows",
         "",
         "| side | rows |" + (" positives |" if params.task == "classification" else ""),
         "|---|---:|" + ("---:|" if params.task == "classification" else ""),
         *[_side(side, sides[side]) for side in SIDES],
         "",
-        "The newest rows judge; nothing is chosen on them."
+        "The test rows are the newest; nothing is chosen on them."
         if signature.trained_until
-        else "A hash of the key decides.",
+        else "A hash of the key assigns each row to a side; nothing is chosen on the test rows.",
         "",
-        "## What it looks at",
+        "## Importance",
         "",
         f"Loss of {params.selection.metric} when a field is shuffled:",
         "",
@@ -66,7 +66,7 @@ def write(
             "",
             "## Decision",
             "",
-            f"`{params.table.target}` is {positive} from probability {signature.threshold:g} on.",
+            f"`{params.table.target}` is predicted as {positive} from a probability of {signature.threshold:g} on.",
         ]
     sensitive = sorted(params.table.sensitive)
     if sensitive:

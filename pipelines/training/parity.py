@@ -1,4 +1,4 @@
-"""The file that ships against the estimator that was fitted: a conversion to ONNX may change the answers."""
+"""Compare the file that ships with the fitted estimator: conversion to ONNX may change the answers."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def _run(model: onnx.ModelProto, columns: Columns) -> Floats:
 
 
 def _moved(fitted: Any, rows: Floats, size: Floats, task: str) -> Floats:
-    """Answers of the estimator for rows whose features moved by a rounding, shape (MOVES, n); size is of shape (f,)."""
+    """Return answers of the estimator for features changed by a rounding, shape (MOVES, n); size has shape (f,)."""
     rounding = ROUNDING * (np.abs(rows) + size)
     signs = np.random.Generator(np.random.PCG64(0)).choice([-1.0, 1.0], (MOVES, rows.shape[1]))
     signs[0], signs[1] = 1.0, -1.0
@@ -118,7 +118,7 @@ def _moved(fitted: Any, rows: Floats, size: Floats, task: str) -> Floats:
 
 
 def _remedy(name: str, candidate: Candidate, missing_share: float) -> str:
-    """The cause that the candidate's own settings and the differing rows make likely."""
+    """Return the remedy for the most likely cause, by the settings of the candidate and the rows that differ."""
     where = f"candidates.{name}"
     before = [step.estimator.rpartition(".")[2] for step in candidate.before]
     if candidate.params.get("categorical_features") is not None:

@@ -1,4 +1,4 @@
-"""Stage `profile`: models/profile.json, the training rows as bin edges and counts; drift is measured against it."""
+"""Stage `profile`: write models/profile.json, bin edges and counts of the training rows, to measure drift against."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pipelines.tables.split import load_split, rows_on_side
 
 
 def profile(table: ir.Table, inputs: tuple[Input, ...]) -> dict[str, Any]:
-    """The profile of a table: per input its type, bin edges and counts."""
+    """Return the profile of a table: type, bin edges and counts of each input."""
     edges = bin_edges(table, inputs)
     counted = count_bins(table, inputs, edges)
     described: dict[str, Any] = {}
@@ -37,9 +37,9 @@ def main() -> None:
     params = read_sections(FeatureParams)
     table = read_data(connect())
     train = rows_on_side(table, params, load_split(), "train")
-    found = profile(train, inputs_of(params))
-    write_json(PROFILE, found)
-    print(f"{PROFILE}: {found['rows']:,} rows, {len(found['inputs'])} inputs")
+    document = profile(train, inputs_of(params))
+    write_json(PROFILE, document)
+    print(f"{PROFILE}: {document['rows']:,} rows, {len(document['inputs'])} inputs")
 
 
 if __name__ == "__main__":

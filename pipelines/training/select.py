@@ -1,4 +1,4 @@
-"""Stage `select`: the winner among the candidates, on the validation rows, by the criterion of params.yaml."""
+"""Stage `select`: choose the best candidate on the validation rows, by `selection.metric`."""
 
 from __future__ import annotations
 
@@ -33,38 +33,38 @@ class SelectParams(SelectionParams):
 
 
 def draft_signature(params: SelectionParams, candidate: str, inputs: tuple[Input, ...]) -> Signature:
-    """A signature without what only the export knows: enough to score a candidate."""
+    """Return a signature that is enough to score a candidate; the export adds the rest."""
     output = "probability" if params.task == "classification" else "value"
     return Signature(params.model_name, params.task, params.table.target, inputs, output, candidate)
 
 
 def choose(values: dict[str, float], metric: str) -> str:
-    """The best by the metric; of equals the first by name, so that the order in params.yaml does not matter."""
+    """Return the best by the metric; of equal ones the first by name, so that their order does not matter."""
     return min(sorted(values), key=lambda name: -gain(metric, values[name]))
 
 
 def candidate_scores(params: SelectionParams, path: Path, columns: Columns) -> npt.NDArray[np.float64]:
-    """Scores of a candidate's file on encoded columns; shape (n,)."""
+    """Score encoded columns with the file of a candidate; shape (n,)."""
     return Scorer(path, draft_signature(params, path.stem, inputs_of(params))).score(columns)
 
 
 def main() -> None:
-    """Compare the candidates and name the winner."""
+    """Compare the candidates and write the winner."""
     params = read_sections(SelectParams)
     table = read_data(connect())
-    chosen_on = rows_on_side(table, params, load_split(), "validation")
-    rows = load_rows(chosen_on, params, inputs_of(params))
+    validation = rows_on_side(table, params, load_split(), "validation")
+    rows = load_rows(validation, params, inputs_of(params))
     compared: dict[str, dict[str, float]] = {}
     for name in sorted(params.candidates):
         scores = candidate_scores(params, CANDIDATES / f"{name}.onnx", rows.inputs)
         threshold = 0.5 if params.task == "classification" else None
-        found = compute(params.task, rows.target, scores, threshold)
-        # The threshold is chosen at the export, for the winner alone; before it these have no meaning.
-        compared[name] = {k: v for k, v in found.items() if not METRICS[k].needs_threshold}
+        metrics = compute(params.task, rows.target, scores, threshold)
+        # Metrics that need a threshold mean nothing before the export chooses one.
+        compared[name] = {k: v for k, v in metrics.items() if not METRICS[k].needs_threshold}
     metric = params.selection.metric
     if METRICS[metric].needs_threshold:
-        compared = {name: found | _at_best_threshold(params, rows, name) for name, found in compared.items()}
-    winner = choose({name: found[metric] for name, found in compared.items()}, metric)
+        compared = {name: metrics | _at_best_threshold(params, rows, name) for name, metrics in compared.items()}
+    winner = choose({name: metrics[metric] for name, metrics in compared.items()}, metric)
     document = {
         "criterion": metric,
         "rows": len(rows),
@@ -73,24 +73,24 @@ def main() -> None:
         NOT_REPRODUCIBLE: [name for name in compared if _is_marked(CANDIDATES / f"{name}.onnx")],
     }
     write_json(SELECTION, document)
-    write_csv(CANDIDATES_PLOT, ["name", "value"], [[name, found[metric]] for name, found in compared.items()])
+    write_csv(CANDIDATES_PLOT, ["name", "value"], [[name, metrics[metric]] for name, metrics in compared.items()])
     print(f"{winner} wins by {metric}: " + ", ".join(f"{n} {v[metric]:.4f}" for n, v in compared.items()))
 
 
 def _is_marked(path: Path) -> bool:
-    """Whether the stage `train` found that a second fit gives another file."""
+    """Return whether the stage `train` found that a second fit gives another file."""
     return any(prop.key == NOT_REPRODUCIBLE for prop in onnx.load(path).metadata_props)
 
 
 def _at_best_threshold(params: SelectionParams, rows: Rows, name: str) -> dict[str, float]:
-    """The metrics of the decision, at the threshold that an export of this candidate would choose."""
+    """Return the metrics that need a threshold, at the one that the export of this candidate would choose."""
     from pipelines.training.threshold import choose_threshold
 
     assert params.task == "classification"
     scores = candidate_scores(params, CANDIDATES / f"{name}.onnx", rows.inputs)
     threshold = choose_threshold(rows.target, scores, params.selection.threshold or Threshold())
-    found = compute(params.task, rows.target, scores, threshold)
-    return {key: found[key] for key in names(params.task) if METRICS[key].needs_threshold}
+    metrics = compute(params.task, rows.target, scores, threshold)
+    return {key: metrics[key] for key in names(params.task) if METRICS[key].needs_threshold}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Stage `split`: which rows train, choose and judge. Writes models/split.json, from which a row's side follows."""
+"""Stage `split`: write models/split.json, which defines the training, validation and test rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pipelines.tables.split import SIDES, is_on_side, split_boundaries
 
 
 def counts(table: ir.Table, params: TableParams, split: dict[str, Any]) -> dict[str, dict[str, int]]:
-    """Rows of each side with a known label, and positives among them for a classification; one scan."""
+    """Count the rows of each side with a known label, and for a classification the positives, in one scan."""
     known = table[params.table.target].notnull()
     label = target_value(table, params)
     aggregates: dict[str, ir.Scalar] = {}
@@ -28,29 +28,29 @@ def counts(table: ir.Table, params: TableParams, split: dict[str, Any]) -> dict[
         aggregates[f"{side}.rows"] = member.sum()
         if params.task == "classification":
             aggregates[f"{side}.positives"] = (member & (label == 1)).sum()
-    found = table.aggregate(**aggregates).to_pyarrow().to_pylist()[0]
+    row = table.aggregate(**aggregates).to_pyarrow().to_pylist()[0]
     sides: dict[str, dict[str, int]] = {}
-    for name, value in found.items():
+    for name, value in row.items():
         side_name, what = name.split(".")
         sides.setdefault(side_name, {})[what] = int(value or 0)
     return sides
 
 
 def check(sides: dict[str, dict[str, int]]) -> None:
-    """Refuse a split that leaves a side without rows, or without one of the classes.
+    """Check that each side has rows of both classes.
 
     Raises:
-        InputError: naming the sides.
+        InputError: if a side has no rows, or rows of one class only.
     """
     empty = [side for side, count in sides.items() if not count["rows"]]
     one_class = [side for side, c in sides.items() if c["rows"] and c.get("positives", 1) in (0, c["rows"])]
     if empty or one_class:
-        faults = [f"no rows in {', '.join(empty)}"] * bool(empty) + [
+        problems = [f"no rows in {', '.join(empty)}"] * bool(empty) + [
             f"one class only in {', '.join(one_class)}"
         ] * bool(one_class)
         raise InputError(
-            f"the split leaves {' and '.join(faults)}",
-            "Bring more data, or change split (or label_delay_days) in params.yaml.",
+            f"the split leaves {' and '.join(problems)}",
+            "Add data, or change split (or label_delay_days) in params.yaml.",
         )
 
 

@@ -10,7 +10,7 @@ from pipelines.metrics.table import Floats
 
 
 def choose_threshold(target: Floats, scores: Floats, rule: Threshold) -> float:
-    """The score from which on a row is decided positive.
+    """Return the score from which on a row is predicted positive.
 
     Args:
         target: shape (n,), 0 and 1.
@@ -20,12 +20,12 @@ def choose_threshold(target: Floats, scores: Floats, rule: Threshold) -> float:
         InputError: if no threshold reaches the precision that params.yaml asks for.
     """
     order = np.argsort(-scores, kind="stable")
-    ordered, caught = scores[order], np.cumsum(target[order])
+    ordered, true_positives = scores[order], np.cumsum(target[order])
     last_of_tie = np.append(ordered[1:] != ordered[:-1], True)
     flagged = np.arange(1, len(ordered) + 1)
-    precision, recall = caught / flagged, caught / max(caught[-1], 1)
+    precision, recall = true_positives / flagged, true_positives / max(true_positives[-1], 1)
     if rule.maximise == "f1":
-        quality = 2 * caught / (flagged + caught[-1])
+        quality = 2 * true_positives / (flagged + true_positives[-1])
     else:
         assert rule.min_precision is not None
         quality = np.where(precision >= rule.min_precision, recall, -1.0)
@@ -36,6 +36,6 @@ def choose_threshold(target: Floats, scores: Floats, rule: Threshold) -> float:
                 "Lower selection.threshold.min_precision in params.yaml, or choose a better candidate.",
             )
     at = int(np.flatnonzero(last_of_tie)[np.argmax(quality[last_of_tie])])
-    # Between this score and the next, so that rounding to six digits moves no row across.
+    # Midway to the next score, so that rounding to six digits changes no decision.
     following = ordered[at + 1] if at + 1 < len(ordered) else 0.0
     return float((ordered[at] + following) / 2)

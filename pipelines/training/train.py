@@ -1,6 +1,6 @@
 """Stage `train`: fit one candidate and write it as a complete graph, models/candidates/NAME.onnx.
 
-The graph rather than a pickle: selection then judges what would ship, and reading a candidate runs no code.
+A graph rather than a pickle: selection then scores what would ship, and loading a candidate runs no code.
 """
 
 from __future__ import annotations

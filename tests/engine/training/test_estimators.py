@@ -68,11 +68,11 @@ def test_rows_or_values_that_scikit_learn_refuses_are_said_by_the_candidates_nam
 @pytest.mark.parametrize(
     ("path", "params", "task", "says"),
     [
-        ("sklearn.svm.LinearSVC", {"random_state": 7}, "classification", "gives no probabilities"),
-        ("sklearn.linear_model.RidgeClassifier", {"random_state": 7}, "classification", "gives no probabilities"),
-        ("sklearn.linear_model.Ridge", {"random_state": 7}, "classification", "gives no probabilities"),
-        ("sklearn.naive_bayes.GaussianNB", {}, "regression", "is no regressor"),
-        ("sklearn.linear_model.RidgeClassifier", {"random_state": 7}, "regression", "is no regressor"),
+        ("sklearn.svm.LinearSVC", {"random_state": 7}, "classification", "has no predict_proba"),
+        ("sklearn.linear_model.RidgeClassifier", {"random_state": 7}, "classification", "has no predict_proba"),
+        ("sklearn.linear_model.Ridge", {"random_state": 7}, "classification", "has no predict_proba"),
+        ("sklearn.naive_bayes.GaussianNB", {}, "regression", "is not a regressor"),
+        ("sklearn.linear_model.RidgeClassifier", {"random_state": 7}, "regression", "is not a regressor"),
         ("sklearn.dummy.DummyClassifier", {"random_state": 7}, "classification", "cannot be exported to ONNX"),
         ("sklearn.dummy.DummyRegressor", {}, "regression", "cannot be exported to ONNX"),
     ],
