@@ -1,1 +1,1 @@
-"""The default problem: card payments of a simulated world. A team deletes it when it brings its own table."""
+"""The default problem: simulated card payments. A team deletes this package when it has its own table."""

@@ -1,4 +1,4 @@
-"""How cards are abused: four scenarios, from easy to nearly invisible."""
+"""Fraudulent payments of four scenarios, from easy to very hard to detect."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def fraudulent(rng: np.random.Generator, people: Customers, shops: Merchants, n:
 def imitate(
     rng: np.random.Generator, people: Customers, shops: Merchants, made: Payments, days: int, from_day: int
 ) -> None:
-    """Let most fraud from a day on look like its victim's habits, in place; earlier rows stay as they are."""
+    """From a day on, change most fraud to look like the habits of its victim; in place, without changing earlier rows."""
     index = np.flatnonzero(made.fraud & (made.second >= from_day * DAY))
     index = index[rng.random(len(index)) < 0.8]
     day = np.minimum(made.second[index] // DAY + rng.integers(0, 6, len(index)), days - 1)
@@ -48,7 +48,7 @@ def imitate(
 
 
 class _World:
-    """Draws episodes: a victim, a beginning, and some payments after it."""
+    """Draws episodes: a victim, a start, and payments after it."""
 
     def __init__(self, rng: np.random.Generator, people: Customers, shops: Merchants, days: int) -> None:
         self.rng, self.people, self.shops, self.days = rng, people, shops, days
@@ -67,7 +67,7 @@ class _World:
         first = np.concatenate([[True], episode[1:] != episode[:-1]])[:n]
         passed = np.cumsum(np.where(first, 0, gaps))
         passed -= np.maximum.accumulate(np.where(first, passed, 0))
-        # What would fall beyond the end happens at the episode's beginning.
+        # A payment after the end of the period moves to the start of its episode.
         second = start[episode] + passed
         return victim[episode], np.where(second < self.days * DAY, second, start[episode])
 
@@ -114,7 +114,7 @@ class _World:
         return self._payments(who, second, merchant, self._channels(n, (0.02, 0.02, 0.94, 0.02)), euros, 0.85)
 
     def collusion(self, n: int) -> Payments:
-        """A merchant charges cards that he holds for a round sum in business hours: looks nearly like a habit."""
+        """A merchant charges known cards a round sum in business hours, almost like a habit: hardest."""
         who, _ = self._episodes(n, (1, 1), (0, 0), NIGHT)
         colluding = np.flatnonzero(self.shops.colluding)
         merchant = colluding[self.rng.integers(0, len(colluding), n)]

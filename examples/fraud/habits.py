@@ -1,4 +1,4 @@
-"""What honest customers do: where, when, how and how much they pay."""
+"""Payments of honest customers: where, when, how and how much they pay."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def payments(rng: np.random.Generator, people: Customers, shops: Merchants, who:
     n = len(who)
     merchant = shops.by_country.pick(rng, people.country_on(who, day))
     online = rng.random(n) < ONLINE_SHARE[shops.category[merchant]]
-    # The web has no borders: a part of what is bought there comes from anywhere.
+    # A part of what is bought online comes from any country.
     anywhere = shops.by_category.pick(rng, shops.category[merchant])
     merchant = np.where(online & (rng.random(n) < 0.3), anywhere, merchant)
     category = shops.category[merchant]

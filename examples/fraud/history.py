@@ -1,4 +1,4 @@
-"""What is known of a customer before a payment, from the earlier rows alone."""
+"""Features of a customer before a payment, from earlier rows only."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class History:
 
 
 def history(customer: Ints, second: Ints, cents: Ints) -> History:
-    """Look back from each payment over the same customer's earlier ones.
+    """Summarise, for each payment, the earlier payments of the same customer.
 
     Args:
         customer: shape (n,), not negative.
@@ -37,7 +37,7 @@ def history(customer: Ints, second: Ints, cents: Ints) -> History:
     place = np.arange(n)
     first = np.concatenate([[True], who[1:] != who[:-1]])[:n]
     begin = np.maximum.accumulate(np.where(first, place, 0))
-    # Customers one after another on one axis, farther apart than any window: one search finds every window's begin.
+    # All customers on one axis, farther apart than any window: one search finds the start of every window.
     axis = who * (int(second.max(initial=0)) + 2 * DAY) + when
     last = np.where(first, 0, when - np.concatenate([[0], when[:-1]])[:n])
     total = np.concatenate([[0], np.cumsum(cents[order])])

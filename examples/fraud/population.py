@@ -1,4 +1,4 @@
-"""Who pays and who is paid: the customers and merchants of the simulator."""
+"""The customers and merchants of the simulator."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Customers:
     trip_to: Ints  # index into COUNTRIES
 
     def country_on(self, who: Ints, day: Ints) -> Ints:
-        """Where the customers are on a day, both of shape (m,)."""
+        """Return the country of each customer on a day, both of shape (m,)."""
         where = self.home[who].copy()
         for trip in range(TRIPS):
             away = (day >= self.trip_start[who, trip]) & (day <= self.trip_end[who, trip])
@@ -60,7 +60,7 @@ class Picker:
         self._starts = np.concatenate([[0], self._ends[:-1]])
 
     def pick(self, rng: np.random.Generator, group: Ints) -> Ints:
-        """One member for each of the groups asked for, which must not be empty; shape as `group`."""
+        """Draw a member of each group in an array; no group may be empty. Same shape as `group`."""
         low, high = self._starts[group], self._ends[group]
         at = low + np.floor(rng.random(len(group)) * (high - low)).astype(np.int64)
         return np.asarray(self._order[np.searchsorted(self._upto, at, side="right")], dtype=np.int64)

@@ -25,7 +25,9 @@ def made(tmp_path_factory, empty_repository, params):
     """A repository with data/ ingested and committed; tests work on copies of it."""
     folder = tmp_path_factory.mktemp("made") / "repository"
     shutil.copytree(empty_repository, folder)
-    (folder / "params.yaml").write_text(yaml.safe_dump(params.model_dump(mode="json", by_alias=True)), encoding="utf-8")
+    (folder / "params.yaml").write_text(
+        yaml.safe_dump(params.model_dump(mode="json", by_alias=True), sort_keys=False), encoding="utf-8"
+    )
     assert "data.dvc names them" in make_data(params, folder, quiet)
     git(folder, "add", "-A")
     git(folder, "commit", "-qm", "Add the data")
@@ -248,7 +250,7 @@ def test_different_bytes_are_reported_and_the_pointer_is_kept(repository, other_
     git(tmp_path, "clone", "-q", str(repository), str(clone))
     point_at_code(monkeypatch)
     document = other_params.model_dump(mode="json", by_alias=True)
-    (clone / "params.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    (clone / "params.yaml").write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
     assert "make data" in str(difference(clone, fetch_data(clone, quiet)))
     assert git(clone, "status", "--porcelain").strip() == "M params.yaml"
 
@@ -293,5 +295,5 @@ def test_the_verb_says_what_it_did(repository, monkeypatch, capsys):
     monkeypatch.delenv("DVC_REMOTE_URL", raising=False)
     assert run() == 0
     assert capsys.readouterr().out.splitlines()[-1].endswith("nothing to do")
-    with pytest.raises(InputError, match="holds rows already"):
+    with pytest.raises(InputError, match="holds files already"):
         run("--keep-pointer")

@@ -36,7 +36,7 @@ GOOD = "- {name: a, why: b, row: {price: 1}, expect: positive}\n"
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("- a: [", "cases.yaml is wrong"),
+        ("- a: [", "cases.yaml is invalid"),
         ("just words", "should be a valid array"),
         ("- just words", "0: "),
         ("- {name: a, why: b, row: {}}", "exactly one of expect, invariance and direction"),
@@ -47,14 +47,14 @@ GOOD = "- {name: a, why: b, row: {price: 1}, expect: positive}\n"
         ("- {name: a, why: b, level: could, row: {}, expect: positive}", "0.level"),
         ("- {name: a, why: b, row: {}, invariance: {field: x, values: [1], tolerance: 0}}", "at least 2"),
         ("- {name: a, why: b, row: {}, direction: {field: x, values: [1, 2], must_not: move}}", "must_not"),
-        ("- {name: a, why: b, row: {2026-01-01: 1}, expect: positive}", "cases.yaml is wrong"),
-        ("- {name: a, why: b, row: {day: 2026-99-99}, expect: positive}", "cases.yaml is wrong"),
-        ("- &a [*a]", "cases.yaml is wrong"),
+        ("- {name: a, why: b, row: {2026-01-01: 1}, expect: positive}", "cases.yaml is invalid"),
+        ("- {name: a, why: b, row: {day: 2026-99-99}, expect: positive}", "cases.yaml is invalid"),
+        ("- &a [*a]", "cases.yaml is invalid"),
         (GOOD + GOOD, "critical cases of the same name: a"),
         ("- {name: a, why: b, row: {}, expect: positive, expect: negative}", "is given twice"),
     ],
 )
-def test_a_file_that_is_wrong_is_refused_with_its_name_and_the_fault(tmp_path, text, says):
+def test_an_invalid_file_is_refused_with_its_name_and_the_error(tmp_path, text, says):
     with pytest.raises(InputError) as error:
         load(tmp_path, text)
     assert says in str(error.value)
@@ -161,7 +161,7 @@ def test_a_regression_is_asked_for_a_range_and_cannot_answer_a_class(regression,
     within = critical_cases.judge(scorer, case(row, expect={"at_least": answer - 1, "at_most": answer + 1}))
     assert within.passed
     refused = critical_cases.judge(scorer, case(row, expect="positive"))
-    assert not refused.passed and "regression cannot answer" in refused.expected
+    assert not refused.passed and "regression does not answer" in refused.expected
 
 
 def test_yaml_of_a_case_survives_a_round_trip(tmp_path, row):

@@ -22,11 +22,11 @@ def refused(chosen):
 
 def test_random_state_is_required_wherever_there_is_one():
     said = refused(candidate("sklearn.ensemble.RandomForestClassifier", n_estimators=3))
-    assert said.startswith("candidates.mine.params: random_state is required")
+    assert said.startswith("candidates.mine.params: random_state is missing")
     said = refused(candidate("sklearn.ensemble.RandomForestClassifier", random_state=None))
-    assert "random_state is required" in said
+    assert "random_state is missing" in said
     sampled = candidate("sklearn.naive_bayes.GaussianNB", before=["sklearn.preprocessing.QuantileTransformer"])
-    assert refused(sampled).startswith("candidates.mine.before.0.params: random_state is required")
+    assert refused(sampled).startswith("candidates.mine.before.0.params: random_state is missing")
     assert estimators.build("mine", candidate("sklearn.naive_bayes.GaussianNB"))
 
 
