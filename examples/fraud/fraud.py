@@ -37,7 +37,7 @@ def fraudulent(rng: np.random.Generator, people: Customers, shops: Merchants, n:
 def imitate(
     rng: np.random.Generator, people: Customers, shops: Merchants, made: Payments, days: int, from_day: int
 ) -> None:
-    """From a day on, change most fraud to look like the habits of its victim; in place, without changing earlier rows."""
+    """From a day on, change most fraud to look like the habits of its victim; in place."""
     index = np.flatnonzero(made.fraud & (made.second >= from_day * DAY))
     index = index[rng.random(len(index)) < 0.8]
     day = np.minimum(made.second[index] // DAY + rng.integers(0, 6, len(index)), days - 1)
