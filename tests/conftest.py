@@ -8,9 +8,9 @@ import pytest
 pytest_plugins = (
     "pytester",
     "tests.engine.plugins.own_files",
+    "tests.engine.fixtures_repo",
     "tests.engine.fixtures_dvc",
     "tests.engine.fixtures_model",
-    "tests.engine.fixtures_repo",
     "tests.engine.fixtures_s3",
     "tests.engine.release.engine",
     "tests.engine.release.lines",
