@@ -20,7 +20,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 bin := $(if $(filter /%,$(VENV)),$(VENV),$(CURDIR)/$(VENV))/bin
 # A verb starts `dvc`, and the stages of DVC start `python`: both must be of the environment.
 run := PATH="$(bin):$$PATH" "$(bin)/python" -m
-checked := pipelines examples tests requirements $(wildcard bench serving)
+checked := pipelines serving tests testing bench requirements $(wildcard examples)
 pythons := $(if $(PYTHON),"$(PYTHON)",python3.11 python3.12 python3.13 python3.14 python3 python)
 no_python := $(if $(PYTHON),PYTHON=$(PYTHON) is not,there is no) Python 3.11 or newer$(if $(PYTHON),, on PATH). \
 	Install one (Debian: apt-get install python3 python3-venv)$(if $(PYTHON),,, or name it: make PYTHON=/path/to/python3)
@@ -132,6 +132,7 @@ bench: setup  ## measure the speed targets, write bench/results.json
 .PHONY: lint
 lint: setup  ## style, types, workflow files, and whether the JSON schema fits the code
 	$(call timed,lint,$(run) ruff check --quiet $(checked) && $(run) ruff format --quiet --check $(checked))
+	$(call timed,imports,imports=$$("$(bin)/lint-imports" --no-cache --no-logo) || { echo "$$imports"; false; })
 	$(call timed,types,$(run) mypy --num-workers 2 $(checked))
 	$(call timed,schema,$(run) pipelines schema --check)
 	$(call timed,workflows,$(run) tests.engine.workflows.install && $(run) tests.engine.workflows.lint)
