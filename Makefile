@@ -30,8 +30,11 @@ install = for p in $(pythons); do \
 		exec "$$p" requirements/install.py $(1); \
 	done; echo "make: $(no_python)." >&2; exit 2
 pytest = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(run) pytest -n $(WORKERS) --dist loadgroup
-# Run a command and say its seconds.
-timed = @start=$$(date +%s); $(2); status=$$?; echo "$(1): $$(($$(date +%s) - start)) s"; exit $$status
+# Run a command and print its seconds.
+timed = (start=$$(date +%s); $(2); status=$$?; echo "$(1): $$(($$(date +%s) - start)) s"; exit $$status)
+# Run $(1), or where this copy of the template has not changed the engine, $(2). The verb prints which, and why.
+unless_unchanged = if [ "$$($(if $(ENGINE),echo engine,$(run) pipelines template))" = team ]; then $(2); else $(1); fi
+team_tests = $(pytest) -n 0 tests/team tests/engine/team_files $(ARGS)
 
 .PHONY: help
 help:  ## list the targets
@@ -42,21 +45,27 @@ review: setup  ## reproduce the pipeline, compare with main, write reports/revie
 	@$(run) pipelines review $(if $(BASE),--base "$(BASE)") $(if $(LOCKED),--locked)
 
 .PHONY: test
-test: lint  ## lint, types and the quick tests, those without a layer (WORKERS=number, ARGS="-k name")
-	@$(pytest) -m "not (repository or workflow or server or engine)" $(ARGS)
+test: setup  ## lint, types and the quick tests; in a copy with an unchanged engine, the team's tests (ENGINE=1: all the same)
+	@$(call unless_unchanged,$(MAKE) lint && $(pytest) -m "not (repository or workflow or server or engine)" $(ARGS),$(team_tests))
 
 .PHONY: test-all
-test-all: lint  ## lint, types, pre-commit's hooks and every test that needs no Docker engine
-	$(call timed,hooks,SKIP=lint $(run) pre_commit run --all-files)
-	@$(pytest) -m "not engine" $(ARGS)
+test-all: setup  ## the same with pre-commit's hooks and every test that needs no Docker engine
+	@$(call unless_unchanged,$(MAKE) lint && $(call timed,hooks,SKIP=lint $(run) pre_commit run --all-files) && \
+		$(pytest) -m "not engine" $(ARGS),$(team_tests))
 
 .PHONY: test-workflows
 test-workflows: setup workflow-tools  ## only the tests that run the workflow files
 	@$(pytest) tests/engine/workflows $(ARGS)
 
 .PHONY: test-release
-test-release: setup workflow-tools  ## the tests of service, release and rollback, with a Docker engine (ARGS="-m engine": only those)
-	@$(pytest) tests/engine/serving tests/engine/release tests/engine/rollback tests/engine/workflows/test_release.py $(ARGS)
+test-release: setup  ## the tests of service, release and rollback, with a Docker engine (ARGS="-m engine": only those)
+	@$(call unless_unchanged,$(MAKE) workflow-tools && \
+		$(pytest) tests/engine/serving tests/engine/release tests/engine/rollback tests/engine/workflows/test_release.py $(ARGS),\
+		echo "No image is tested: ENGINE=1 does.")
+
+.PHONY: template
+template: setup  ## in a copy: record the engine as taken from the template, so that `make test` tests the team's files only
+	@$(run) pipelines template --write
 
 .PHONY: workflow-tools
 workflow-tools: setup  ## bring what runs and lints the workflow files in tests
@@ -131,11 +140,11 @@ bench: setup  ## measure the speed targets, write bench/results.json
 
 .PHONY: lint
 lint: setup  ## style, types, workflow files, and whether the JSON schema fits the code
-	$(call timed,lint,$(run) ruff check --quiet $(checked) && $(run) ruff format --quiet --check $(checked))
-	$(call timed,imports,imports=$$("$(bin)/lint-imports" --no-cache --no-logo) || { echo "$$imports"; false; })
-	$(call timed,types,$(run) mypy --num-workers 2 $(checked))
-	$(call timed,schema,$(run) pipelines schema --check)
-	$(call timed,workflows,$(run) tests.engine.workflows.install && $(run) tests.engine.workflows.lint)
+	@$(call timed,lint,$(run) ruff check --quiet $(checked) && $(run) ruff format --quiet --check $(checked))
+	@$(call timed,imports,imports=$$("$(bin)/lint-imports" --no-cache --no-logo) || { echo "$$imports"; false; })
+	@$(call timed,types,$(run) mypy --num-workers 2 $(checked))
+	@$(call timed,schema,$(run) pipelines schema --check)
+	@$(call timed,workflows,$(run) tests.engine.workflows.install && $(run) tests.engine.workflows.lint)
 
 .PHONY: fix
 fix: setup  ## mend what can be mended: format, import order, simple faults

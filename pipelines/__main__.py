@@ -22,6 +22,7 @@ VERBS = {
     "release": ("pipelines.release", "put a commit into production, and tell what is there"),
     "rollback": ("pipelines.rollback", "revert to an earlier release on a branch, review it, open its pull request"),
     "schema": ("pipelines.commands.schema", "print or check the JSON schema of params.yaml"),
+    "template": ("pipelines.commands.template", "print which tests this copy of the template needs, and why"),
 }
 
 
