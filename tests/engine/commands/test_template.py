@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipelines import __main__ as entry
-from pipelines.commands.template import PATH, Template, read_template, choose_tests
+from pipelines.commands.template import PATH, Template, choose_tests, read_template
 from pipelines.repository.git import git
 from testing.repository import ROOT, Repo
 
