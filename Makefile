@@ -1,16 +1,16 @@
-# For people, CI and the pre-commit hook alike; beneath are `python -m pipelines VERB` and the tools. See docs/commands.md.
+# The commands for people, CI and the pre-commit hook. docs/commands.md describes them.
 VENV ?= .venv
 MAINLINE_CACHE ?= .mainline/cache
 WORKERS ?= auto
 export VENV MAINLINE_CACHE
-# Nothing reports its use to anybody: DVC, its library, Evidently, MLflow, BentoML, ONNX Runtime.
+# Turn off usage reports of DVC, Evidently, MLflow, BentoML and ONNX Runtime.
 export DVC_NO_ANALYTICS := 1
 export ITERATIVE_DO_NOT_TRACK := 1
 export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 export BENTOML_DO_NOT_TRACK := True
 export ORT_DISABLE_TELEMETRY := 1
-# Where an image sets it, each stage and test compiles all that it imports, and takes twice as long.
+# Some images set this. Each stage and test would then compile all its imports, and take twice as long.
 unexport PYTHONDONTWRITEBYTECODE
 
 MAKEFLAGS += --no-builtin-rules --no-print-directory
@@ -68,11 +68,11 @@ template: setup  ## in a copy: record the engine as taken from the template, so 
 	@$(run) pipelines template --write
 
 .PHONY: workflow-tools
-workflow-tools: setup  ## bring what runs and lints the workflow files in tests
+workflow-tools: setup  ## install what runs and lints the workflow files in tests
 	@$(run) tests.engine.workflows.install
 
 .PHONY: data
-data: setup  ## bring the rows that params.yaml names into data/
+data: setup  ## fetch or simulate the rows that params.yaml names, into data/
 	@$(run) pipelines data
 
 .PHONY: repro
@@ -80,7 +80,7 @@ repro: setup  ## reproduce the pipeline, without a comparison
 	@$(run) pipelines repro
 
 .PHONY: update
-update: setup  ## merge main, throw the generated files away, reproduce, commit (BASE=revision)
+update: setup  ## merge main, discard the generated files, reproduce, commit (BASE=revision)
 	@$(run) pipelines update $(if $(BASE),--base "$(BASE)")
 
 .PHONY: push
@@ -100,7 +100,7 @@ serve: setup  ## serve the current model on http://127.0.0.1:3000 (PORT=number)
 	@$(if $(PORT),PORT="$(PORT)") $(run) pipelines serve
 
 .PHONY: release-image
-release-image: setup  ## the image of this commit's release, built if it is nowhere, pushed to IMAGE_REPOSITORY
+release-image: setup  ## build and push the image of this commit to IMAGE_REPOSITORY, unless it exists
 	@$(run) pipelines release image
 
 .PHONY: release
@@ -108,19 +108,19 @@ release: setup  ## put this commit of main into production: image, smoke test, d
 	@$(run) pipelines release run
 
 .PHONY: reconcile
-reconcile: setup  ## lead registry, MLflow and service back to what the tags say; rebuild what was lost
+reconcile: setup  ## make image registry, MLflow and service equal to the tags; rebuild missing images
 	@$(run) pipelines release reconcile
 
 .PHONY: rollback
-rollback: setup  ## revert to an earlier release on a branch, review it, open its pull request (TO=fraud@v1.2.0)
+rollback: setup  ## revert to an earlier version on a branch, review it, open its pull request (TO=fraud@v1.2.0)
 	@$(run) pipelines rollback
 
 .PHONY: audit
-audit: setup  ## look for advisories of the locks and faults of the workflows (ISSUE=1 keeps them in an issue)
+audit: setup  ## look for advisories of the locked packages and errors in the workflow files (ISSUE=1 reports them in an issue)
 	@$(run) pipelines audit $(if $(ISSUE),--issue)
 
 .PHONY: github-setup
-github-setup: setup  ## apply rulesets, labels, environment and settings to GitHub (DRY_RUN=1 only says what)
+github-setup: setup  ## apply rulesets, labels, environment and settings to GitHub (DRY_RUN=1 only prints them)
 	@$(run) pipelines github-setup $(if $(DRY_RUN),--dry-run)
 
 .PHONY: predict
@@ -139,7 +139,7 @@ bench: setup  ## measure the speed targets, write bench/results.json
 	@$(run) bench
 
 .PHONY: lint
-lint: setup  ## style, types, workflow files, and whether the JSON schema fits the code
+lint: setup  ## style, imports, types, workflow files, and whether the JSON schema fits the code
 	@$(call timed,lint,$(run) ruff check --quiet $(checked) && $(run) ruff format --quiet --check $(checked))
 	@$(call timed,imports,imports=$$("$(bin)/lint-imports" --no-cache --no-logo) || { echo "$$imports"; false; })
 	@$(call timed,types,$(run) mypy --num-workers 2 $(checked))
@@ -147,7 +147,7 @@ lint: setup  ## style, types, workflow files, and whether the JSON schema fits t
 	@$(call timed,workflows,$(run) tests.engine.workflows.install && $(run) tests.engine.workflows.lint)
 
 .PHONY: fix
-fix: setup  ## mend what can be mended: format, import order, simple faults
+fix: setup  ## fix what ruff can fix: format, import order, simple errors
 	@$(run) ruff check --fix --quiet $(checked); status=$$?; $(run) ruff format $(checked) && exit $$status
 
 .PHONY: lock
@@ -159,7 +159,7 @@ lock:  ## compile requirements/*.in to hash-pinned locks (UPGRADE=1 for newer ve
 	} && compile pipelines && compile dev "--override requirements/overrides.in" && compile serving && compile uv "-c requirements/dev.txt"
 
 .PHONY: setup
-setup:  ## make the environment in VENV; the other targets do it where it is needed
+setup:  ## make the environment in VENV; other targets do it when needed
 	@{ [ -z "$(PYTHON)" ] && [ -x "$(bin)/python" ] && cmp -s requirements/dev.txt "$(bin)/../.mainline-stamp"; } \
 		|| { $(call install,env $(if $(PYTHON),--this-python)); }
 

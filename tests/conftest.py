@@ -1,4 +1,4 @@
-"""What every test can use, and which layer a test belongs to (tests/README.md)."""
+"""The fixtures of all tests, and the layer of each test (tests/README.md)."""
 
 import os
 import tempfile
@@ -17,7 +17,7 @@ pytest_plugins = (
     "tests.engine.plugins.strict",
 )
 
-# A test is of the layer of the costliest fixture that it uses; a module that makes its own world sets `pytestmark`.
+# A test is of the layer of the costliest fixture that it uses; a module with a setup of its own sets `pytestmark`.
 LAYERS = {
     "workflow": {"shared_github"},
     "server": {"s3"},
