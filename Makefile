@@ -1,16 +1,16 @@
-# For people, CI and the pre-commit hook alike; beneath are `python -m pipelines VERB` and the tools. See docs/commands.md.
+# The commands for people, CI and the pre-commit hook. docs/commands.md describes them.
 VENV ?= .venv
 MAINLINE_CACHE ?= .mainline/cache
 WORKERS ?= auto
 export VENV MAINLINE_CACHE
-# Nothing reports its use to anybody: DVC, its library, Evidently, MLflow, BentoML, ONNX Runtime.
+# Turn off usage reports of DVC, Evidently, MLflow, BentoML and ONNX Runtime.
 export DVC_NO_ANALYTICS := 1
 export ITERATIVE_DO_NOT_TRACK := 1
 export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 export BENTOML_DO_NOT_TRACK := True
 export ORT_DISABLE_TELEMETRY := 1
-# Where an image sets it, each stage and test compiles all that it imports, and takes twice as long.
+# Some images set this. Each stage and test would then compile all its imports, and take twice as long.
 unexport PYTHONDONTWRITEBYTECODE
 
 MAKEFLAGS += --no-builtin-rules --no-print-directory
@@ -20,7 +20,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 bin := $(if $(filter /%,$(VENV)),$(VENV),$(CURDIR)/$(VENV))/bin
 # A verb starts `dvc`, and the stages of DVC start `python`: both must be of the environment.
 run := PATH="$(bin):$$PATH" "$(bin)/python" -m
-checked := pipelines examples tests requirements $(wildcard bench serving)
+checked := pipelines serving tests testing bench requirements $(wildcard examples)
 pythons := $(if $(PYTHON),"$(PYTHON)",python3.11 python3.12 python3.13 python3.14 python3 python)
 no_python := $(if $(PYTHON),PYTHON=$(PYTHON) is not,there is no) Python 3.11 or newer$(if $(PYTHON),, on PATH). \
 	Install one (Debian: apt-get install python3 python3-venv)$(if $(PYTHON),,, or name it: make PYTHON=/path/to/python3)
@@ -30,8 +30,11 @@ install = for p in $(pythons); do \
 		exec "$$p" requirements/install.py $(1); \
 	done; echo "make: $(no_python)." >&2; exit 2
 pytest = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(run) pytest -n $(WORKERS) --dist loadgroup
-# Run a command and say its seconds.
-timed = @start=$$(date +%s); $(2); status=$$?; echo "$(1): $$(($$(date +%s) - start)) s"; exit $$status
+# Run a command and print its seconds.
+timed = (start=$$(date +%s); $(2); status=$$?; echo "$(1): $$(($$(date +%s) - start)) s"; exit $$status)
+# Run $(1), or where this copy of the template has not changed the engine, $(2). The verb prints which, and why.
+unless_unchanged = if [ "$$($(if $(ENGINE),echo engine,$(run) pipelines template))" = team ]; then $(2); else $(1); fi
+team_tests = $(pytest) -n 0 tests/team tests/engine/team_files $(ARGS)
 
 .PHONY: help
 help:  ## list the targets
@@ -42,28 +45,34 @@ review: setup  ## reproduce the pipeline, compare with main, write reports/revie
 	@$(run) pipelines review $(if $(BASE),--base "$(BASE)") $(if $(LOCKED),--locked)
 
 .PHONY: test
-test: lint  ## lint, types and the quick tests, those without a layer (WORKERS=number, ARGS="-k name")
-	@$(pytest) -m "not (repository or workflow or server or engine)" $(ARGS)
+test: setup  ## lint, types and the quick tests; in a copy with an unchanged engine, the team's tests (ENGINE=1: all the same)
+	@$(call unless_unchanged,$(MAKE) lint && $(pytest) -m "not (repository or workflow or server or engine)" $(ARGS),$(team_tests))
 
 .PHONY: test-all
-test-all: lint  ## lint, types, pre-commit's hooks and every test that needs no Docker engine
-	$(call timed,hooks,SKIP=lint $(run) pre_commit run --all-files)
-	@$(pytest) -m "not engine" $(ARGS)
+test-all: setup  ## the same with pre-commit's hooks and every test that needs no Docker engine
+	@$(call unless_unchanged,$(MAKE) lint && $(call timed,hooks,SKIP=lint $(run) pre_commit run --all-files) && \
+		$(pytest) -m "not engine" $(ARGS),$(team_tests))
 
 .PHONY: test-workflows
 test-workflows: setup workflow-tools  ## only the tests that run the workflow files
 	@$(pytest) tests/engine/workflows $(ARGS)
 
 .PHONY: test-release
-test-release: setup workflow-tools  ## the tests of service, release and rollback, with a Docker engine (ARGS="-m engine": only those)
-	@$(pytest) tests/engine/serving tests/engine/release tests/engine/rollback tests/engine/workflows/test_release.py $(ARGS)
+test-release: setup  ## the tests of service, release and rollback, with a Docker engine (ARGS="-m engine": only those)
+	@$(call unless_unchanged,$(MAKE) workflow-tools && \
+		$(pytest) tests/engine/serving tests/engine/release tests/engine/rollback tests/engine/workflows/test_release.py $(ARGS),\
+		echo "No image is tested: ENGINE=1 does.")
+
+.PHONY: template
+template: setup  ## in a copy: record the engine as taken from the template, so that `make test` tests the team's files only
+	@$(run) pipelines template --write
 
 .PHONY: workflow-tools
-workflow-tools: setup  ## bring what runs and lints the workflow files in tests
+workflow-tools: setup  ## install what runs and lints the workflow files in tests
 	@$(run) tests.engine.workflows.install
 
 .PHONY: data
-data: setup  ## bring the rows that params.yaml names into data/
+data: setup  ## fetch or simulate the rows that params.yaml names, into data/
 	@$(run) pipelines data
 
 .PHONY: repro
@@ -71,7 +80,7 @@ repro: setup  ## reproduce the pipeline, without a comparison
 	@$(run) pipelines repro
 
 .PHONY: update
-update: setup  ## merge main, throw the generated files away, reproduce, commit (BASE=revision)
+update: setup  ## merge main, discard the generated files, reproduce, commit (BASE=revision)
 	@$(run) pipelines update $(if $(BASE),--base "$(BASE)")
 
 .PHONY: push
@@ -91,7 +100,7 @@ serve: setup  ## serve the current model on http://127.0.0.1:3000 (PORT=number)
 	@$(if $(PORT),PORT="$(PORT)") $(run) pipelines serve
 
 .PHONY: release-image
-release-image: setup  ## the image of this commit's release, built if it is nowhere, pushed to IMAGE_REPOSITORY
+release-image: setup  ## build and push the image of this commit to IMAGE_REPOSITORY, unless it exists
 	@$(run) pipelines release image
 
 .PHONY: release
@@ -99,19 +108,19 @@ release: setup  ## put this commit of main into production: image, smoke test, d
 	@$(run) pipelines release run
 
 .PHONY: reconcile
-reconcile: setup  ## lead registry, MLflow and service back to what the tags say; rebuild what was lost
+reconcile: setup  ## make image registry, MLflow and service equal to the tags; rebuild missing images
 	@$(run) pipelines release reconcile
 
 .PHONY: rollback
-rollback: setup  ## revert to an earlier release on a branch, review it, open its pull request (TO=fraud@v1.2.0)
+rollback: setup  ## revert to an earlier version on a branch, review it, open its pull request (TO=fraud@v1.2.0)
 	@$(run) pipelines rollback
 
 .PHONY: audit
-audit: setup  ## look for advisories of the locks and faults of the workflows (ISSUE=1 keeps them in an issue)
+audit: setup  ## look for advisories of the locked packages and errors in the workflow files (ISSUE=1 reports them in an issue)
 	@$(run) pipelines audit $(if $(ISSUE),--issue)
 
 .PHONY: github-setup
-github-setup: setup  ## apply rulesets, labels, environment and settings to GitHub (DRY_RUN=1 only says what)
+github-setup: setup  ## apply rulesets, labels, environment and settings to GitHub (DRY_RUN=1 only prints them)
 	@$(run) pipelines github-setup $(if $(DRY_RUN),--dry-run)
 
 .PHONY: predict
@@ -130,14 +139,15 @@ bench: setup  ## measure the speed targets, write bench/results.json
 	@$(run) bench
 
 .PHONY: lint
-lint: setup  ## style, types, workflow files, and whether the JSON schema fits the code
-	$(call timed,lint,$(run) ruff check --quiet $(checked) && $(run) ruff format --quiet --check $(checked))
-	$(call timed,types,$(run) mypy --num-workers 2 $(checked))
-	$(call timed,schema,$(run) pipelines schema --check)
-	$(call timed,workflows,$(run) tests.engine.workflows.install && $(run) tests.engine.workflows.lint)
+lint: setup  ## style, imports, types, workflow files, and whether the JSON schema fits the code
+	@$(call timed,lint,$(run) ruff check --quiet $(checked) && $(run) ruff format --quiet --check $(checked))
+	@$(call timed,imports,imports=$$("$(bin)/lint-imports" --no-cache --no-logo) || { echo "$$imports"; false; })
+	@$(call timed,types,$(run) mypy --num-workers 2 $(checked))
+	@$(call timed,schema,$(run) pipelines schema --check)
+	@$(call timed,workflows,$(run) tests.engine.workflows.install && $(run) tests.engine.workflows.lint)
 
 .PHONY: fix
-fix: setup  ## mend what can be mended: format, import order, simple faults
+fix: setup  ## fix what ruff can fix: format, import order, simple errors
 	@$(run) ruff check --fix --quiet $(checked); status=$$?; $(run) ruff format $(checked) && exit $$status
 
 .PHONY: lock
@@ -149,7 +159,7 @@ lock:  ## compile requirements/*.in to hash-pinned locks (UPGRADE=1 for newer ve
 	} && compile pipelines && compile dev "--override requirements/overrides.in" && compile serving && compile uv "-c requirements/dev.txt"
 
 .PHONY: setup
-setup:  ## make the environment in VENV; the other targets do it where it is needed
+setup:  ## make the environment in VENV; other targets do it when needed
 	@{ [ -z "$(PYTHON)" ] && [ -x "$(bin)/python" ] && cmp -s requirements/dev.txt "$(bin)/../.mainline-stamp"; } \
 		|| { $(call install,env $(if $(PYTHON),--this-python)); }
 

@@ -14,7 +14,7 @@ from bench.problem import Problem
 from bench.results import Result
 from bench.timing import Says
 from pipelines.config.params import load
-from tests.engine.fixtures_repo import quiet
+from testing.repository import quiet
 
 NAME = "validation and split of 10 million rows"
 ROWS = 10_000_000

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.timing import THREADS, Says
-from tests.engine.fixtures_repo import SMALL, Done, Repo, copy_sources, merge, point_at_cache
+from testing.repository import SMALL, Done, Repo, copy_sources, merge, point_at_cache
 
 
 class Problem:

@@ -20,8 +20,8 @@ from bench.problem import Problem, must, threads
 from bench.results import Result
 from bench.timing import RUNS, Says
 from pipelines.release.container import running
-from tests.engine.fixtures_repo import Repo, merge
-from tests.engine.release.engine import docker, free_port, lacking, registry, stand_in
+from testing.docker import docker, free_port, missing_tools, registry, stand_in
+from testing.repository import Repo, merge
 
 NAMES = ("image on disk, without its base", "container start to ready", "revert on main until the old model answers")
 CYCLES = 3
@@ -30,7 +30,7 @@ _QUICKSTART = Path(__file__).parent / "subjects/bento_quickstart.py"
 
 def measure(problem: Problem, says: Says) -> list[Result]:
     """Release the default problem, a change of it, and the revert of that, several times; start two images in turns."""
-    if what := lacking():
+    if what := missing_tools():
         says(f"release: not measured, {what}")
         return []
     folder = problem.folder / "release"
@@ -71,7 +71,8 @@ def _repository(problem: Problem, base: str, folder: Path) -> Repo:
     repo.git("clone", "--quiet", "--bare", str(problem.default.path), str(origin))
     repo.git("remote", "set-url", "origin", str(origin))
     repo.git("checkout", "--quiet", "-B", "main")
-    repo.params(lambda document: merge(document, {"model_name": f"bench-{os.getpid()}", "serving": {"base_image": base}}))
+    changes = {"model_name": f"bench-{os.getpid()}", "serving": {"base_image": base}}
+    repo.params(lambda document: merge(document, changes))
     must(repo.verb("repro", **threads()))
     _push(repo, "A line of its own")
     return repo

@@ -32,7 +32,7 @@ from bench.timing import Says, threadpool_limits
 from pipelines.config import params
 from pipelines.model.encoding import encode
 from pipelines.model.scorer import Scorer
-from tests.engine.fixtures_repo import quiet
+from testing.repository import quiet
 
 ROOT = Path(__file__).parents[1]
 CONNECTIONS, ROUNDS, SECONDS = 32, 5, 1.2

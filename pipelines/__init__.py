@@ -1,9 +1,9 @@
-"""Mainline: main is the production of a model. Every verb is run as `python -m pipelines VERB`."""
+"""Mainline: merging to main deploys the model. `python -m pipelines VERB` runs a verb."""
 
 import os
 
-# Nothing reports its use to anybody, however a verb, a stage or the scorer is started. ONNX Runtime reads its variable
-# when it is imported; without it the model's file name and its hashes go to its maker.
+# Turn off usage reports of all libraries, however a verb, a stage or the scorer is started. ONNX Runtime reads its
+# variable at import; without it, it sends the model's file name and hashes to its vendor.
 QUIET = {
     "DVC_NO_ANALYTICS": "1",
     "ITERATIVE_DO_NOT_TRACK": "1",

@@ -1,4 +1,4 @@
-"""`python -m pipelines VERB`. A verb is imported only when it is called, so that the light ones start at once."""
+"""`python -m pipelines VERB`. Only the called verb is imported, so that a light verb starts quickly."""
 
 from __future__ import annotations
 
@@ -9,19 +9,23 @@ import sys
 from pipelines.cli.exit_codes import end_with_code
 
 VERBS = {
-    "data": ("pipelines.ingest", "bring or make the rows of data/"),
+    "data": ("pipelines.ingest", "fetch or simulate the rows of data/"),
     "repro": ("pipelines.reproduce", "reproduce the pipeline and check its outputs"),
     "review": ("pipelines.review", "reproduce, compare with the base, judge, report"),
-    "update": ("pipelines.commands.update", "merge main, throw generated files away, reproduce"),
+    "update": ("pipelines.commands.update", "merge main, discard generated files, reproduce"),
     "push": ("pipelines.commands.push", "push data and models to the DVC remote"),
     "publish": ("pipelines.publish", "publish a review in CI: commit, check, comment"),
     "github-setup": ("pipelines.commands.github_setup", "apply rulesets, labels, environment and settings to GitHub"),
-    "audit": ("pipelines.commands.audit", "look for advisories of the locks and faults of the workflows"),
+    "audit": (
+        "pipelines.commands.audit",
+        "look for advisories of the locked packages and errors in the workflow files",
+    ),
     "predict": ("pipelines.predict", "score a table with models/model.onnx"),
     "serve": ("pipelines.commands.serve", "serve the model of the work tree over HTTP"),
-    "release": ("pipelines.release", "put a commit into production, and tell what is there"),
-    "rollback": ("pipelines.rollback", "revert to an earlier release on a branch, review it, open its pull request"),
+    "release": ("pipelines.release", "put a commit into production, or print what is there"),
+    "rollback": ("pipelines.rollback", "revert to an earlier version on a branch, review it, open its pull request"),
     "schema": ("pipelines.commands.schema", "print or check the JSON schema of params.yaml"),
+    "template": ("pipelines.commands.template", "print which tests this copy of the template needs, and why"),
 }
 
 

@@ -1,4 +1,4 @@
-"""What every test can use, and which layer a test belongs to (tests/README.md)."""
+"""The fixtures of all tests, and the layer of each test (tests/README.md)."""
 
 import os
 import tempfile
@@ -8,16 +8,16 @@ import pytest
 pytest_plugins = (
     "pytester",
     "tests.engine.plugins.own_files",
+    "tests.engine.fixtures_repo",
     "tests.engine.fixtures_dvc",
     "tests.engine.fixtures_model",
-    "tests.engine.fixtures_repo",
     "tests.engine.fixtures_s3",
     "tests.engine.release.engine",
     "tests.engine.release.lines",
     "tests.engine.plugins.strict",
 )
 
-# A test is of the layer of the costliest fixture that it uses; a module that makes its own world sets `pytestmark`.
+# A test is of the layer of the costliest fixture that it uses; a module with a setup of its own sets `pytestmark`.
 LAYERS = {
     "workflow": {"shared_github"},
     "server": {"s3"},

@@ -1,4 +1,4 @@
-"""How a verb can fail: one clear message, what to do next, and a documented exit code."""
+"""The errors of verbs: each has a message, a remedy, and a documented exit code."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Unreachable(MainlineError):
 
 
 class AlreadyPrinted(MainlineError):
-    """Another verb that this one started has failed, and printed why."""
+    """A verb that this one started failed and has printed its error."""
 
     def __init__(self, code: int) -> None:
         super().__init__("", "")

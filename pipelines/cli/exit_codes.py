@@ -1,4 +1,4 @@
-"""What all entry points share: one clear end for every error, with the documented exit code."""
+"""Run an entry point: print one clear message for every error, and return the documented exit code."""
 
 from __future__ import annotations
 
@@ -19,39 +19,39 @@ def end_with_code(main: Callable[[], int | None]) -> int:
     """Run `main`; print what is wrong and, as the last line, what to do next.
 
     Returns:
-        0 fine, 1 a gate or check says no, 2 wrong input or configuration, 3 something outside cannot be reached,
-        70 a fault of Mainline itself.
+        0 success, 1 a gate or check failed, 2 invalid input or configuration, 3 something outside cannot be reached,
+        70 internal error.
     """
     try:
         return main() or 0
     except AlreadyPrinted as error:
         return error.code
     except MainlineError as error:
-        return _say(error)
+        return _print(error)
     except BrokenPipeError:
-        # Whoever read the output has seen enough; the interpreter must not complain while it flushes.
+        # The reader closed the pipe, as `head` does; without this the interpreter prints an error while it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
         print("Interrupted; run the same command again to go on.", file=sys.stderr)
         return 130
-    except Exception as error:  # the last resort; code 1 would say that a gate had judged
+    except Exception as error:  # otherwise Python ends with 1, which means that a gate failed
         if disk := disk_fault(error):
-            return _say(disk)
+            return _print(disk)
         traceback.print_exc()
-        print("This is a fault of Mainline, not of your input: please report it with the lines above.", file=sys.stderr)
+        print("Internal error of Mainline: please report it with the traceback above.", file=sys.stderr)
         return FAULT
 
 
-def _say(error: MainlineError) -> int:
+def _print(error: MainlineError) -> int:
     print(f"{error}\n{error.remedy}", file=sys.stderr)
     return error.code
 
 
 def disk_fault(error: BaseException) -> Unreachable | None:
-    """What to say of a full or unwritable disk, even if DVC's own database says it; None for any other error."""
+    """The error for a full or unwritable disk, also when DVC's own database raises it; None for any other error."""
     if isinstance(error, OSError) and error.errno not in _DISK:
         return None
     if not isinstance(error, OSError | sqlite3.OperationalError):
         return None
-    return Unreachable(f"the disk cannot be written: {error}", "Free the disk or mend its rights, and run again.")
+    return Unreachable(f"the disk cannot be written: {error}", "Free the disk or fix its permissions, and run again.")

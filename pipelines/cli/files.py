@@ -1,4 +1,4 @@
-"""Files that are either there whole or not at all, in the form that git likes: sorted keys, six digits, no times."""
+"""Write files whole or not at all, in a form with small diffs in git: sorted keys, six digits, no times."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def write_bytes(path: Path, content: bytes) -> None:
     except OSError as error:
         reason = error.strerror or str(error)
         raise Unreachable(
-            f"{path} cannot be written: {reason}", "Free the disk or mend its rights, and run again."
+            f"{path} cannot be written: {reason}", "Free the disk or fix its permissions, and run again."
         ) from error
     finally:
-        if temporary:  # an interruption, too, leaves nothing behind
+        if temporary:  # also after an interruption
             with suppress(FileNotFoundError):
                 Path(temporary).unlink()
 

@@ -1,4 +1,4 @@
-"""What a person sees while something takes longer than a second."""
+"""Print the steps of what takes longer than a second."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Progress:
             self.done(what, seconds)
 
     def done(self, what: str, seconds: float) -> None:
-        """One line for a step that has ended."""
+        """Print one line for a step that has ended."""
         self.console.print(f"  {what}  {seconds:.1f} s", markup=False)
 
     def say(self, what: str) -> None:
-        """One line."""
+        """Print one line."""
         self.console.print(what, markup=False, soft_wrap=True)

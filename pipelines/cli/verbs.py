@@ -29,8 +29,8 @@ def run_verb(
 def python_first() -> dict[str, str]:
     """This process's environment with this interpreter first on PATH, where DVC's stages find it as `python`.
 
-    Half the cores fit a model unless OMP_NUM_THREADS says otherwise: OpenMP's threads spin while they wait for each
-    other, and on a busy machine a fit on all cores took up to ten times as long.
+    Half the cores fit a model unless OMP_NUM_THREADS is set: OpenMP's threads spin while they wait for each
+    other, so on a busy machine a fit on all cores took up to ten times as long.
     """
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 2) // 2))

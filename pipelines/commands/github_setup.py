@@ -1,4 +1,4 @@
-"""Verb `github-setup`: the repository's settings on GitHub. It reads, compares, and changes only what differs."""
+"""Verb `github-setup`: the repository's settings on GitHub. It changes only what differs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REPOSITORY = {
     "allow_merge_commit": False,
     "allow_rebase_merge": False,
     "delete_branch_on_merge": True,
-    # One commit on main a change, with the pull request's words and not those of the commits behind it.
+    # Each pull request becomes one commit on main, with the title and text of the pull request.
     "squash_merge_commit_title": "PR_TITLE",
     "squash_merge_commit_message": "PR_BODY",
 }
@@ -48,7 +48,7 @@ _ORIGIN = re.compile(
 
 @dataclass(frozen=True)
 class Change:
-    """Something that differs: what will be said of it, and the call that mends it."""
+    """A setting that differs: its description, and the call that changes it."""
 
     what: str
     make: Callable[[], Any]
@@ -56,14 +56,14 @@ class Change:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the verb."""
-    parser.add_argument("--dry-run", action="store_true", help="say what would be changed, change nothing")
+    parser.add_argument("--dry-run", action="store_true", help="print what would change, and change nothing")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Apply what differs, one line each. Ended in the middle, it goes on where it is run again.
+    """Apply what differs, and print one line each. After an interruption, run it again.
 
     Raises:
-        InputError: if the repository or the token is not known, or a file of rulesets is none.
+        InputError: if the repository or the token is not known, or a ruleset file is invalid.
         Refused: if the token is not an administrator's, or the plan lacks rulesets.
     """
     github = GitHub.from_environment(_origin)
@@ -87,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def placeholder(repository: str, owners: Path) -> bool:
-    """Whether the owners are still the template's, whom GitHub passes over in silence."""
+    """Whether the owners are still the template's, which GitHub ignores without a warning."""
     return not repository.startswith("acme/") and owners.is_file() and "@acme/" in owners.read_text(encoding="utf-8")
 
 
@@ -103,9 +103,9 @@ def changes(github: GitHub) -> Iterator[Change]:
 def _repository(github: GitHub) -> Iterator[Change]:
     there = github.repository_settings()
     if differing := [name for name, value in REPOSITORY.items() if there.get(name) != value]:
-        told = ", ".join(f"{name} {there.get(name)} -> {REPOSITORY[name]}" for name in differing)
+        differences = ", ".join(f"{name} {there.get(name)} -> {REPOSITORY[name]}" for name in differing)
         # All of them at once: GitHub takes some only together.
-        yield Change(f"repository: {told}", partial(github.update_repository, **REPOSITORY))
+        yield Change(f"repository: {differences}", partial(github.update_repository, **REPOSITORY))
 
 
 def _labels(github: GitHub) -> Iterator[Change]:
@@ -128,7 +128,7 @@ def _variables(github: GitHub) -> Iterator[Change]:
 
 
 def _environment(github: GitHub) -> Iterator[Change]:
-    # The pull request is the approval. One that is there is left alone: a team may have put reviewers in front of it.
+    # The pull request is the approval. An existing environment is left alone: a team may have added reviewers to it.
     if ENVIRONMENT not in {environment["name"] for environment in github.environments()}:
         yield Change(f"environment {ENVIRONMENT}: new", partial(github.put_environment, ENVIRONMENT, {}))
 
@@ -142,8 +142,8 @@ def _rulesets(github: GitHub) -> Iterator[Change]:
             yield Change(f"ruleset {name}: new", partial(github.create_ruleset, wanted))
             continue
         number = there[name]
-        found = github.ruleset(number)
-        if differing := [key for key, value in wanted.items() if not covers(value, found.get(key))]:
+        current = github.ruleset(number)
+        if differing := [key for key, value in wanted.items() if not covers(value, current.get(key))]:
             yield Change(f"ruleset {name}: {', '.join(differing)}", partial(github.update_ruleset, number, wanted))
 
 
@@ -151,9 +151,9 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(f"{path} is not JSON: {error}", "Mend it; git has the one that was.") from error
+        raise InputError(f"{path} is not JSON: {error}", "Fix it, or restore it from git.") from error
     if not isinstance(document, dict) or not isinstance(document.get("name"), str):
-        raise InputError(f"{path} has no name", "Mend it; git has the one that was.")
+        raise InputError(f"{path} has no name", "Fix it, or restore it from git.")
     return document
 
 
@@ -162,8 +162,8 @@ def covers(wanted: Any, there: Any) -> bool:
     if isinstance(wanted, dict):
         return isinstance(there, dict) and all(covers(value, there.get(key)) for key, value in wanted.items())
     if isinstance(wanted, list):
-        found = list(there or [])
-        return len(wanted) == len(found) and all(any(covers(one, other) for other in found) for one in wanted)
+        items = list(there or [])
+        return len(wanted) == len(items) and all(any(covers(value, item) for item in items) for value in wanted)
     return bool(wanted == there or (wanted is False and there is None))
 
 
@@ -173,11 +173,11 @@ def _origin() -> str:
     Raises:
         InputError: if it is on another host than the API that would get the token.
     """
-    found = _ORIGIN.fullmatch(try_git("remote", "get-url", "origin") or "")
-    if found is None:
+    origin = _ORIGIN.fullmatch(try_git("remote", "get-url", "origin") or "")
+    if origin is None:
         return ""
-    if found["host"] not in ("github.com", "ssh.github.com") and not os.environ.get("GITHUB_API_URL"):
+    if origin["host"] not in ("github.com", "ssh.github.com") and not os.environ.get("GITHUB_API_URL"):
         raise InputError(
-            f"origin is on {found['host']}, not on github.com", f"Set GITHUB_API_URL=https://{found['host']}/api/v3."
+            f"origin is on {origin['host']}, not on github.com", f"Set GITHUB_API_URL=https://{origin['host']}/api/v3."
         )
-    return found["name"]
+    return origin["name"]

@@ -1,4 +1,4 @@
-"""Verb `push`: the outputs of dvc.lock and the rows of data.dvc to the DVC remote, so that others need not run them."""
+"""Verb `push`: push the outputs of dvc.lock and the rows of data.dvc to the DVC remote for others."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Push what is not there yet.
+    """Push what the remote does not hold yet.
 
     Raises:
         InputError: if no remote is set.
-        Unreachable: if the remote accepts nothing.
+        Unreachable: if the push fails.
     """
     set_remote_from_environment(Path())
     if not default_remote():

@@ -37,6 +37,6 @@ def run(arguments: argparse.Namespace) -> int:
         print(text(), end="")
     elif not PATH.is_file() or PATH.read_text(encoding="utf-8") != text():
         raise Refused(
-            f"{PATH} is not what pipelines/config/params.py says", "Write it: `python -m pipelines schema --write`."
+            f"{PATH} does not fit pipelines/config/params.py", "Write it: `python -m pipelines schema --write`."
         )
     return 0

@@ -1,4 +1,4 @@
-"""Verb `serve`: the service on the model of the work tree, as its image runs it."""
+"""Verb `serve`: serve the model of the work tree, with the same server as the image."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Become the service; Ctrl-C ends it.
+    """Replace this process by the service; Ctrl-C ends it.
 
     Raises:
-        InputError: if models/ has no model, or another one than dvc.lock names.
+        InputError: if models/ has no model, or one that differs from dvc.lock.
     """
     params, named = load(), dvc_lock.outputs(dvc_lock.read())
     if any(not Path(part).is_file() or file_md5(Path(part)) != named.get(part) for part in PARTS):
         raise InputError("models/ does not hold the model of dvc.lock", "Run `make repro`, then `make serve`.")
     write_text(FILE, params.serving.to_json(worktree_release_id()))
     host, port = os.environ.get("HOST") or "127.0.0.1", os.environ.get("PORT") or "3000"
-    print(f"http://{host}:{port} (Ctrl-C ends it); what it takes: http://{host}:{port}/openapi.json", flush=True)
+    print(f"http://{host}:{port} (Ctrl-C ends it); its API: http://{host}:{port}/openapi.json", flush=True)
     environment = {**os.environ, "HOST": host, "PORT": port, "SERVING_JSON": str(FILE)}
     os.execve(sys.executable, [sys.executable, "-m", "serving"], environment)  # noqa: S606 - no shell

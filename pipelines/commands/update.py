@@ -1,6 +1,6 @@
-"""Verb `update`: merge main into the branch, throw the generated files away, reproduce, and commit the merge.
+"""Verb `update`: merge main into the branch, discard the generated files, reproduce, and commit the merge.
 
-dvc.lock, metrics and plots of two branches conflict as soon as both change the model, and no hand can merge them.
+dvc.lock, metrics and plots conflict as soon as two branches change the model, and cannot be merged by hand.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     begun = _merging()
     if not begun:
         _merge(name, base)
-    _leave_to_people(name, begun)
+    _refuse_other_conflicts(name, begun)
     _settle(base)
     if code := run_verb("repro", "--exact-data").returncode:
         return code
@@ -61,12 +61,12 @@ def _merge(name: str, base: str) -> None:
     except subprocess.CalledProcessError as error:
         if not _conflicts():
             raise InputError(
-                f"{name} cannot be merged: {(error.stderr or error.stdout).strip()}", "Mend it and run again."
+                f"{name} cannot be merged: {(error.stderr or error.stdout).strip()}", "Fix it and run this again."
             ) from error
 
 
-def _leave_to_people(name: str, begun: bool) -> None:
-    """Refuse where anything but generated files conflicts; a merge that people had begun stays as they left it.
+def _refuse_other_conflicts(name: str, begun: bool) -> None:
+    """Refuse conflicts in files that are not generated; a merge that a person began stays as it is.
 
     Raises:
         Refused: naming the files.
@@ -77,7 +77,7 @@ def _leave_to_people(name: str, begun: bool) -> None:
     if not begun:
         git("merge", "--abort")
     raise Refused(
-        "these conflict, and only people can merge them:\n" + "\n".join(f"  {path}" for path in left),
+        "merge these conflicts by hand:\n" + "\n".join(f"  {path}" for path in left),
         f"{'Merge them' if begun else f'Run `git merge {name}`, merge them'} and `git add` them, "
         "dvc.lock and reports/ left aside; then run `make update` again.",
     )

@@ -34,7 +34,7 @@ class Derived(Strict):
     @model_validator(mode="after")
     def _operands(self) -> Derived:
         if (self.to is not None) != (self.op in ("ratio", "differs")):
-            raise ValueError("`to` belongs to ratio and differs, and both need it")
+            raise ValueError("`to` belongs to ratio and differs; both need it")
         return self
 
 
@@ -46,7 +46,7 @@ class Features(Strict):
 
 
 class FeatureParams(TableParams):
-    """The sections that say what the model reads."""
+    """The sections that define the inputs of the model."""
 
     features: Features
 
@@ -62,7 +62,7 @@ class FeatureParams(TableParams):
     def _features_are_named_once(self) -> FeatureParams:
         names = [*self.features.use, *self.features.derive]
         if not names:
-            raise ValueError("features: the model sees nothing; name a column in use, or derive a feature")
+            raise ValueError("features: the model has no input; name a column in use, or derive a feature")
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"features: {', '.join(twice)} is named twice")
         if reserved := [name for name in self.inputs if _RESERVED.fullmatch(name)]:

@@ -9,8 +9,8 @@ from pydantic import Field
 
 from pipelines.config.base import Count, Positive, Strict
 
-# What of `serving` is in the image, and therefore in the release id; `base_image` is, too. The rest says where and how
-# the image runs, not what it is.
+# The keys of `serving` that change the image, and therefore the release id. The others only decide where and how the
+# image runs.
 LIMITS = ("max_batch_rows", "max_body_mb", "timeout_seconds")
 IN_RELEASE_ID = ("base_image", *LIMITS)
 

@@ -71,7 +71,7 @@ class Table(Strict):
 
 
 class TableParams(Strict):
-    """The sections that say what the table holds and what is predicted."""
+    """The sections that define the table and the target."""
 
     task: Literal["classification", "regression"]
     table: Table = Field(alias="schema")

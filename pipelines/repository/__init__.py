@@ -1,1 +1,1 @@
-"""The repository as git and DVC keep it: commits, tags, the release id, dvc.lock, the remote, models of the past."""
+"""What git and DVC keep: commits, tags, the release id, dvc.lock, the remote, models of past commits."""

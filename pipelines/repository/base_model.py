@@ -1,4 +1,4 @@
-"""The model of a past commit: from the cache, else from the remote, else reproduced. Never none in silence."""
+"""Fetch the model of a past commit: from the cache, else from the remote, else by reproducing it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,13 @@ REBUILT = "rebuilt.json"  # beside files that were reproduced: their md5s, which
 
 @dataclass(frozen=True)
 class Base:
-    """The base's files on disk. `found` says how they came; `md5` is the model's, `named` the one of its dvc.lock."""
+    """The base's files on disk.
+
+    Attributes:
+        found: where they came from: `cache`, `remote` or `reproduced`.
+        md5: of the model's file.
+        named: the md5 of the model in dvc.lock of the commit.
+    """
 
     commit: str
     folder: Path
@@ -57,26 +63,26 @@ def named_outputs(commit: str) -> dict[str, str] | None:
 
 
 def fetch(commit: str, progress: Progress) -> Base | None:
-    """Bring the base's files under .mainline/base/MD5/.
+    """Fetch the base's files into .mainline/base/MD5/.
 
     Returns:
         None if the base's commit has no model at all.
 
     Raises:
-        InputError: if they are nowhere and cannot be reproduced.
+        InputError: if no source has them and they cannot be reproduced.
     """
     if named_outputs(commit) is None:
         return None
     try:
-        found = stored(commit, progress)
+        base = stored(commit, progress)
         why_not = ""
     except Unreachable as error:
-        found, why_not = None, f" (the remote: {error})"
-    return found or reproduced(commit, progress, why_not)
+        base, why_not = None, f" (the remote: {error})"
+    return base or reproduced(commit, progress, why_not)
 
 
 def stored(commit: str, progress: Progress) -> Base | None:
-    """The files as its dvc.lock names them, or None if they are neither in the cache nor in the remote.
+    """Fetch the files that the commit's dvc.lock names; None if neither the cache nor the remote has them.
 
     Raises:
         Unreachable: if the remote cannot be reached, or does not hold them.
@@ -88,28 +94,28 @@ def stored(commit: str, progress: Progress) -> Base | None:
     for source in ("cache", "remote"):
         if source == "remote" and not default_remote():
             continue
-        with progress.step(f"Bringing the model of {commit[:12]} from the {source}"):
+        with progress.step(f"Fetching the model of {commit[:12]} from the {source}"):
             if _copy_from_dvc(named, folder, pull=commit if source == "remote" else None):
                 return Base(commit, folder, source, md5, md5)
     return None
 
 
 def reproduced(commit: str, progress: Progress, why_not: str = "") -> Base:
-    """The files made anew by the commit's own code; their md5s may be others than its dvc.lock names.
+    """Reproduce the files with the commit's own code; their md5s may differ from its dvc.lock.
 
     Args:
-        why_not: why they could not be had otherwise, for the error.
+        why_not: why they could not be fetched, for the error message.
 
     Raises:
         InputError: if that fails.
     """
     named, folder = _named(commit)
-    found = "cache"
+    source = "cache"
     if not _whole(folder, _rebuilt_earlier(folder)):
-        found = "reproduced"
+        source = "reproduced"
         with progress.step(f"Reproducing the model of {commit[:12]}, which is in no cache and no remote"):
             _rebuild(commit, folder, why_not)
-    return Base(commit, folder, found, file_md5(folder / "model.onnx"), named[FILES[0]])
+    return Base(commit, folder, source, file_md5(folder / "model.onnx"), named[FILES[0]])
 
 
 def _named(commit: str) -> tuple[dict[str, str], Path]:
@@ -126,8 +132,8 @@ def _whole(folder: Path, named: dict[str, str]) -> bool:
 
 def _rebuilt_earlier(folder: Path) -> dict[str, str]:
     path = folder / REBUILT
-    found: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return found
+    md5s: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return md5s
 
 
 def _copy_from_dvc(named: dict[str, str], folder: Path, pull: str | None) -> bool:
@@ -139,7 +145,7 @@ def _copy_from_dvc(named: dict[str, str], folder: Path, pull: str | None) -> boo
         if pull:
             _fetch_revision(pull, named)
         paths = {name: Path(odb.oid_to_path(md5)) for name, md5 in named.items()}
-    # The cache is shared and may have been cut short: what does not have its md5 is not used.
+    # The cache is shared and may hold a truncated file: use only files with the right md5.
     if not all(path.is_file() and file_md5(path) == named[name] for name, path in paths.items()):
         return False
     _install({Path(name).name: path for name, path in paths.items()}, folder)
@@ -150,12 +156,12 @@ def _fetch_revision(commit: str, named: dict[str, str]) -> None:
     """`dvc fetch` of the base's outputs; in a worktree, since the stages of dvc.yaml may be others here.
 
     Raises:
-        Unreachable: with what DVC says, be it that the remote does not hold them.
+        Unreachable: with DVC's message, also if the remote does not hold them.
     """
     with _worktree(commit) as tree:
         done = run_dvc(tree, "fetch", *named)
     if done.returncode:
-        raise Unreachable(error_of(done), "Mend DVC_REMOTE_URL or the network.")
+        raise Unreachable(error_of(done), "Fix DVC_REMOTE_URL or the network.")
 
 
 def _install(sources: dict[str, Path], folder: Path) -> None:
@@ -176,12 +182,12 @@ def _rebuild(commit: str, folder: Path, why_not: str) -> None:
         InputError: if that fails, with the last of what it printed.
     """
     with _worktree(commit) as tree:
-        data = run_verb("repro", cwd=tree, capture=True)
-        if data.returncode:
-            error_of = "\n".join((data.stdout + data.stderr).strip().splitlines()[-8:])
+        repro = run_verb("repro", cwd=tree, capture=True)
+        if repro.returncode:
+            printed = "\n".join((repro.stdout + repro.stderr).strip().splitlines()[-8:])
             raise InputError(
                 f"the base's model ({commit[:12]}) is in no cache and no remote{why_not}, "
-                f"and cannot be reproduced:\n{error_of}",
+                f"and cannot be reproduced:\n{printed}",
                 "Set DVC_REMOTE_URL to where the base's model was pushed, or choose another BASE.",
             )
         sources = {Path(name).name: tree / name for name in FILES if (tree / name).is_file()}

@@ -1,4 +1,4 @@
-"""dvc.lock as it is needed here: which md5 an output has at a revision."""
+"""dvc.lock: the md5 of each output at a revision."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def read(root: Path = Path()) -> str | None:
     """The text of dvc.lock in the work tree, or None where there is none.
 
     Raises:
-        InputError: if it is no text.
+        InputError: if it is not text.
     """
     path = root / PATH
     try:
@@ -38,7 +38,7 @@ def outputs(text: str | None, where: str = str(PATH)) -> dict[str, str]:
         where: what to call the file in an error.
 
     Raises:
-        InputError: if the text is no dvc.lock.
+        InputError: if the text is not a dvc.lock.
     """
     stages = _stages(text, where)
     return {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", [])}

@@ -15,7 +15,7 @@ URL, ENDPOINT = "DVC_REMOTE_URL", "DVC_REMOTE_ENDPOINT_URL"
 
 
 def set_remote_from_environment(root: Path) -> None:
-    """Write what DVC_REMOTE_URL and DVC_REMOTE_ENDPOINT_URL say, if the former is set: DVC itself reads neither."""
+    """Configure the remote of DVC_REMOTE_URL and DVC_REMOTE_ENDPOINT_URL, if set: DVC itself reads neither."""
     if url := os.environ.get(URL):
         write_remote(root, url, os.environ.get(ENDPOINT) or None)
 
@@ -35,14 +35,14 @@ def default_remote(root: Path = Path()) -> str | None:
 
 
 def write_remote(root: Path, url: str, endpoint: str | None = None) -> None:
-    """Make `url` the default remote of this clone, named storage; once is enough, twice does no harm.
+    """Make `url` the default remote of this clone, named storage.
 
     Args:
         url: s3://bucket/prefix, another URL that DVC knows, or a path.
-        endpoint: address of a server that speaks S3's protocol, where it is not Amazon's.
+        endpoint: address of a server that speaks S3's protocol, if it is not Amazon's.
 
     Raises:
-        InputError: if that is no address, or one with a password in it; the message does not repeat it.
+        InputError: if that is not an address, or holds a password; the message does not repeat it.
     """
     url = _checked(url, URL)
     if endpoint is not None:
@@ -64,7 +64,7 @@ def write_remote(root: Path, url: str, endpoint: str | None = None) -> None:
             local["remote"][NAME] = wanted
             local["core"]["remote"] = NAME
     except ConfigError as error:
-        raise InputError(f"DVC refuses the remote: {error}", f"Mend {URL} and {ENDPOINT}, or unset them.") from error
+        raise InputError(f"DVC refuses the remote: {error}", f"Fix {URL} and {ENDPOINT}, or unset them.") from error
 
 
 def _checked(address: str, variable: str) -> str:
@@ -92,7 +92,7 @@ def _current(root: Path) -> dict[str, str] | None:
     section = f"'remote \"{NAME}\"'"
     if parser.get("core", "remote", fallback=None) != NAME or not parser.has_section(section):
         return None
-    found = dict(parser[section])
-    if "://" not in (url := found.get("url", "")):
-        found["url"] = os.path.normpath(root.absolute() / ".dvc" / url)  # DVC writes paths relative to its folder
-    return found
+    remote = dict(parser[section])
+    if "://" not in (url := remote.get("url", "")):
+        remote["url"] = os.path.normpath(root.absolute() / ".dvc" / url)  # DVC writes paths relative to its folder
+    return remote

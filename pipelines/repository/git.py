@@ -1,4 +1,4 @@
-"""What is read from git, by git itself."""
+"""Read from git, by running git."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ def git(*arguments: str, cwd: Path | None = None, env: dict[str, str] | None = N
     """Output of a git command, without the last line end.
 
     Args:
-        env: beside this process's environment.
-        stdin: what it reads; else it inherits this process's.
+        env: variables to add to the environment of this process.
+        stdin: text for its standard input; without it, git inherits that of this process.
 
     Raises:
-        subprocess.CalledProcessError: if git says no; its `stderr` holds no secret of a remote's address.
+        subprocess.CalledProcessError: if git fails; its `stderr` holds no secret of a remote's address.
     """
-    # A verb that switches branches reproduces by itself: pre-commit's hook for people is left out.
+    # A verb that switches branches reproduces by itself, so it skips the hook that runs `dvc checkout` for people.
     own = {"GIT_PAGER": "cat", "GIT_TERMINAL_PROMPT": "0", "SKIP": "dvc-checkout"}
     environment = {**os.environ, **own, **(env or {})}
     try:
@@ -41,17 +41,17 @@ def git(*arguments: str, cwd: Path | None = None, env: dict[str, str] | None = N
     return done.stdout.rstrip("\n")
 
 
-def _without_secrets(said: str) -> str:
-    """A text without what stands before the host of its addresses, and without their queries.
+def _without_secrets(text: str) -> str:
+    """Remove user names, passwords and queries from the addresses in a text.
 
-    Git itself leaves out the password of an address that it understands, and no token of a query.
+    Git itself removes only passwords, and only from addresses that it understands; it keeps tokens in queries.
     """
-    said = re.sub(r"://[^\s']*@", "://", said)
-    return re.sub(r"(://[^\s'?]*)\?[^\s']*", r"\1", said)
+    text = re.sub(r"://[^\s']*@", "://", text)
+    return re.sub(r"(://[^\s'?]*)\?[^\s']*", r"\1", text)
 
 
 def try_git(*arguments: str, cwd: Path | None = None) -> str | None:
-    """Output of a git command, or None where git says no."""
+    """Output of a git command, or None if git fails."""
     try:
         return git(*arguments, cwd=cwd)
     except (subprocess.CalledProcessError, FileNotFoundError):

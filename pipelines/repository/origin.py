@@ -1,4 +1,4 @@
-"""Git's origin, as a workflow talks to it: with the job's token, and in the bot's name."""
+"""Git's origin, reached with the token of the job and, in CI, under the name of the bot."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BOT = {
 
 
 def author() -> dict[str, str]:
-    """The environment of a git command that commits or tags: the bot's name where git knows nobody's."""
+    """The environment of a git command that commits or tags: the bot's name if git has no user name."""
     return BOT if try_git("var", "GIT_COMMITTER_IDENT") is None else {}
 
 
@@ -26,7 +26,7 @@ def tip(ref: str) -> str | None:
     """The commit of a branch on origin now, or None.
 
     Raises:
-        Unreachable: if it cannot be asked.
+        Unreachable: if origin cannot be reached.
     """
     for line in _ask("ls-remote", "origin", ref).splitlines():
         sha, _, name = line.partition("\t")
@@ -39,7 +39,7 @@ def main() -> str | None:
     """The commit of main on origin now, fetched; None without an origin.
 
     Raises:
-        Unreachable: if it cannot be asked, or has no main.
+        Unreachable: if origin cannot be reached, or has no main.
     """
     if try_git("remote", "get-url", "origin") is None:
         return None
@@ -48,19 +48,19 @@ def main() -> str | None:
 
 
 def fetch(commit: str) -> None:
-    """Bring a commit of origin by its hash, without tags.
+    """Fetch a commit of origin by its hash, without tags.
 
     Raises:
-        Unreachable: if it cannot be asked, or does not hand that commit out.
+        Unreachable: if origin cannot be reached, or does not serve that commit.
     """
     _ask("fetch", "--quiet", "--no-tags", "origin", commit)
 
 
 def call(*arguments: str) -> str:
-    """A git command that talks to origin, with GITHUB_TOKEN in the environment: not in an argument, not on disk.
+    """Run a git command that talks to origin, with GITHUB_TOKEN in the environment: not in an argument, not on disk.
 
     Raises:
-        subprocess.CalledProcessError: if git says no.
+        subprocess.CalledProcessError: if git fails.
     """
     return git(*arguments, env=_with_token())
 
@@ -70,8 +70,8 @@ def _ask(*arguments: str) -> str:
         return call(*arguments)
     except subprocess.CalledProcessError as error:
         raise Unreachable(
-            f"origin cannot be asked: {(error.stderr or '').strip()}",
-            "Mend the network or the rights to read origin, then run it again.",
+            f"origin cannot be reached: {(error.stderr or '').strip()}",
+            "Fix the network or the permission to read origin, then run this again.",
         ) from error
 
 

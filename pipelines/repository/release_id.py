@@ -1,4 +1,4 @@
-"""The identity of a release: a hash of all that goes into it, from the tree of a commit alone."""
+"""The release id: a hash of everything that goes into the image, from the tree of a commit alone."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ FILES = ["dvc.lock", "params.yaml", "serving", "requirements/serving.txt"]
 
 
 def release_id(revision: str) -> str:
-    """Twelve hexadecimal digits that name what a revision would put into production.
+    """The release id of a revision: twelve hexadecimal digits.
 
     Raises:
         InputError: if the revision has no model, or no readable params.yaml.
     """
     outputs = dvc_lock.outputs(text_at(revision, "dvc.lock"), f"dvc.lock of {revision}")
-    lacking = [part for part in PARTS if part not in outputs]
-    if lacking:
+    missing = [part for part in PARTS if part not in outputs]
+    if missing:
         raise InputError(
-            f"dvc.lock of {revision} has no {', '.join(lacking)}", "Reproduce the pipeline and commit dvc.lock."
+            f"dvc.lock of {revision} has no {', '.join(missing)}", "Reproduce the pipeline and commit dvc.lock."
         )
     pairs = {part: outputs[part] for part in PARTS}
     for path in ("serving", "requirements/serving.txt"):
@@ -37,7 +37,7 @@ def release_id(revision: str) -> str:
 
 
 def _serving(revision: str) -> dict[str, object]:
-    """What params.yaml's section `serving` puts into the image; a command or a port says where it runs, not what."""
+    """The keys of section `serving` in params.yaml that change the image."""
     try:
         serving = yaml.safe_load(text_at(revision, "params.yaml") or "")["serving"]
         return {key: serving[key] for key in IN_RELEASE_ID if key in serving}
@@ -46,5 +46,5 @@ def _serving(revision: str) -> dict[str, object]:
 
 
 def worktree_release_id() -> str:
-    """The identity that the work tree would have if it were committed now."""
+    """The release id that the work tree would have if it were committed now."""
     return release_id(tree_of_worktree(FILES))

@@ -1,4 +1,4 @@
-"""Have the rows that data.dvc names in data/: from DVC's cache, its remote, or made again by ingest."""
+"""Fetch the rows that data.dvc names into data/: from DVC's cache, its remote, or by running ingest again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Source = Literal["present", "checked out", "pulled", "made"]
 
 
 def check_ingest(params: Params, root: Path) -> None:
-    """Refuse ingest parameters that are not those by which data.dvc's rows were made.
+    """Refuse ingest parameters other than those that made the rows of data.dvc.
 
     A pointer without that record (made by `dvc add` alone) is accepted.
 
@@ -27,16 +27,16 @@ def check_ingest(params: Params, root: Path) -> None:
     recorded = ingest_id_of(read_pointer(root))
     if recorded is not None and recorded != params.ingest_id:
         raise InputError(
-            f"ingest parameters changed: {POINTER} names rows made by other ones",
+            f"ingest parameters changed: {POINTER} names rows made with other parameters",
             "Run `make data` and commit data.dvc, or undo the change to params.yaml (ingest, schema).",
         )
 
 
 def fetch_data(root: Path, report: Callable[[str], None]) -> Source:
-    """Fetch the rows that data.dvc names; what is in data/ already is never replaced.
+    """Fetch the rows that data.dvc names; rows that are in data/ already are never replaced.
 
     Args:
-        report: is told in one line what begins.
+        report: called with one line before a slow step.
 
     Returns:
         Where they came from. Rows that were present or made may differ from those that data.dvc names: see

@@ -46,7 +46,7 @@ class StageFailed(MainlineError):
 def run_stages(progress: Progress, root: Path) -> list[Stage]:
     """Run `dvc repro`, with --pull where a remote is set.
 
-    DVC points data.dvc to whatever rows it finds in data/; that is undone.
+    DVC rewrites data.dvc to name the rows in data/; this is undone.
 
     Raises:
         StageFailed: if a stage fails.
@@ -66,9 +66,9 @@ def run_stages(progress: Progress, root: Path) -> list[Stage]:
         text=True,
     )
     assert process.stdout is not None
-    said: list[str] = []
+    printed: list[str] = []
     try:
-        stages = list(_follow(process.stdout, said, progress))
+        stages = list(_follow(process.stdout, printed, progress))
         code = process.wait()
     finally:
         if process.poll() is None:
@@ -77,7 +77,7 @@ def run_stages(progress: Progress, root: Path) -> list[Stage]:
         if named is not None and pointer.read_bytes() != named:
             write_bytes(pointer, named)
     if code:
-        raise _failure(stages, said)
+        raise _failure(stages, printed)
     return stages
 
 
@@ -89,13 +89,13 @@ _ENDS = ("Updating lock file", "Data and pipelines are up to date")
 _NOT_PULLED = "Unable to pull data for stage"
 
 
-def _follow(lines: Iterable[str], said: list[str], progress: Progress) -> Iterator[Stage]:
+def _follow(lines: Iterable[str], printed: list[str], progress: Progress) -> Iterator[Stage]:
     """Turn what DVC prints into stages, with the seconds between its lines."""
     now, started = "", time.monotonic()  # the stage that runs or is pulled now
     state: State = "ran"
     with progress.console.status("Reproducing the pipeline") as status:
         for line in lines:
-            said.append(line.rstrip("\n"))
+            printed.append(line.rstrip("\n"))
             starts, pulls, cached, restored = (p.match(line) for p in (_STARTS, _PULLS, _CACHED, _RESTORED))
             if line.startswith(_NOT_PULLED):
                 now = ""
@@ -114,35 +114,35 @@ def _follow(lines: Iterable[str], said: list[str], progress: Progress) -> Iterat
                 yield Stage(restored.group(1), "pulled", seconds)
             if known:
                 started = time.monotonic()
-    failed = any(line.startswith("ERROR: ") for line in said)
+    failed = any(line.startswith("ERROR: ") for line in printed)
     if now and not (failed and state == "pulled"):
         yield Stage(now, "failed" if failed else state, time.monotonic() - started)
 
 
-def _failure(stages: list[Stage], said: list[str]) -> MainlineError:
-    """The clear error for a `dvc repro` that failed: what the stage itself printed, else what DVC says."""
-    errors = [line.removeprefix("ERROR: ") for line in said if line.startswith("ERROR: ")]
+def _failure(stages: list[Stage], printed: list[str]) -> MainlineError:
+    """The clear error for a `dvc repro` that failed: what the stage itself printed, else what DVC printed."""
+    errors = [line.removeprefix("ERROR: ") for line in printed if line.startswith("ERROR: ")]
     failed = next((stage for stage in stages if stage.state == "failed"), None)
     if failed:
-        start = max(i for i, line in enumerate(said) if _STARTS.match(line))
-        own = [line for line in said[start + 2 :] if line and not line.startswith("ERROR: failed to reproduce")]
+        start = max(i for i, line in enumerate(printed) if _STARTS.match(line))
+        own = [line for line in printed[start + 2 :] if line and not line.startswith("ERROR: failed to reproduce")]
         ended = re.search(r"exited with (\d+)$", errors[-1])
         code = int(ended.group(1)) if ended else 0
         if code not in (1, 2, 3) or any(line.startswith("Traceback (") for line in own):
-            # No end that the stage chose: it crashed, or somebody killed it.
-            own, code = [*own, errors[-1], "Run it again; if it ends like this again, mend the stage."], 2
+            # The stage did not choose this exit code: it crashed, or was killed.
+            own, code = [*own, errors[-1], "Run it again; if it ends like this again, fix the stage."], 2
         return StageFailed("\n".join([f"stage {failed.name} failed:", *own[-41:-1]]), own[-1], stages, code)
-    text = "\n".join(errors) or "\n".join(said[-5:])
+    text = "\n".join(errors) or "\n".join(printed[-5:])
     if re.search(r"disk I/O error|disk is full|No space left|File too large|Disk quota|Read-only file", text):
-        return Unreachable(f"the disk cannot be written: {text}", "Free the disk or mend its rights, and run again.")
+        return Unreachable(
+            f"the disk cannot be written: {text}", "Free the disk or fix its permissions, and run again."
+        )
     if re.search(
         r"connect|unable to access|credential|endpoint|AccessDenied|Forbidden|NoSuchBucket|timed out",
         text,
         re.IGNORECASE,
     ):
         return Unreachable(
-            f"the DVC remote cannot be reached: {text}", "Mend DVC_REMOTE_URL or the network, and run again."
+            f"the DVC remote cannot be reached: {text}", "Fix DVC_REMOTE_URL or the network, and run again."
         )
-    return InputError(
-        f"dvc repro failed: {text}", "Mend dvc.yaml or dvc.lock (`make update` throws generated files away)."
-    )
+    return InputError(f"dvc repro failed: {text}", "Fix dvc.yaml or dvc.lock (`make update` discards generated files).")

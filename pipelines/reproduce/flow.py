@@ -1,4 +1,4 @@
-"""A reproduction from beginning to end: data, candidates that are gone, `dvc repro`, outputs."""
+"""Reproduce the work tree: fetch the data, drop removed candidates, run `dvc repro`, check the outputs."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def check_outputs(root: Path = Path()) -> None:
         if not file.is_file():
             wrong.append(f"{name} is missing")
         elif (actual := file_md5(file)) != md5:
-            wrong.append(f"{name} is {actual}, dvc.lock says {md5}")
+            wrong.append(f"{name} has md5 {actual}, dvc.lock has {md5}")
     if wrong:
         raise Refused(
             "outputs do not fit dvc.lock:\n" + "\n".join(f"  {line}" for line in wrong),

@@ -26,6 +26,9 @@ def venv(tmp_path):
     python.parent.mkdir(parents=True)
     python.write_text(PYTHON)
     python.chmod(0o755)
+    lint_imports = python.with_name("lint-imports")
+    lint_imports.write_text('#!/bin/sh\necho "ran: lint-imports" >&2\n')
+    lint_imports.chmod(0o755)
     shutil.copy(ROOT / "requirements" / "dev.txt", tmp_path / "venv" / ".mainline-stamp")
     return tmp_path / "venv"
 
@@ -133,9 +136,11 @@ def test_lint_stops_test(venv):
 
 @pytest.mark.parametrize(("target", "tests"), [("test", ["pytest -n"]), ("test-all", ["pre_commit run", "pytest -n"])])
 def test_test_runs_style_types_schema_and_then_the_tests(venv, target, tests):
-    ran = re.findall(r"(?m)^ran: -m (\S+ ?\S*)", make(target, VENV=str(venv)).stdout)
+    done = make(target, VENV=str(venv))
+    ran = re.findall(r"(?m)^ran: -m (\S+ ?\S*)", done.stdout)
     lint = ["ruff check", "ruff format", "mypy --num-workers", "pipelines schema"]
     assert ran == [*lint, "tests.engine.workflows.install", "tests.engine.workflows.lint", *tests]
+    assert "ran: lint-imports" in done.stderr
 
 
 def test_nothing_is_reported_to_anybody_and_the_environment_is_first_on_the_path(venv):

@@ -36,7 +36,7 @@ def test_a_fault_of_ours_is_no_verdict_and_keeps_its_traceback(error, capsys):
     assert ending(error) == FAULT
     said = capsys.readouterr().err
     assert "Traceback" in said and type(error).__name__ in said
-    assert said.splitlines()[-1].startswith("This is a fault of Mainline")
+    assert said.splitlines()[-1].startswith("Internal error of Mainline")
 
 
 def test_an_interrupt_says_that_it_can_go_on(capsys):

@@ -87,7 +87,7 @@ def test_a_conflict_in_a_source_is_named_alone_and_leaves_no_half_merge(repo: Re
     head = repo.git("rev-parse", "HEAD")
     done = must(verb(repo, "update", "--base", "main"), 1)
     said = done.out.strip().splitlines()
-    assert said[:-1] == ["these conflict, and only people can merge them:", "  README.md"]
+    assert said[:-1] == ["merge these conflicts by hand:", "  README.md"]
     assert "`git merge main`" in done.last and "make update" in done.last
     is_untouched(repo, head)
 

@@ -190,7 +190,7 @@ def test_a_regression_refuses_the_metrics_and_the_target_of_a_classification():
         ({"use": ["payment_id"]}, "use names payment_id, which the model must not see"),
         ({"use": ["paid_at"]}, "paid_at is of type timestamp"),
         ({"use": ["customer_id"]}, "customer_id is of type identifier"),
-        ({"use": []}, "the model sees nothing"),
+        ({"use": []}, "the model has no input"),
         ({"use": ["amount", "amount"]}, "amount is named twice"),
         ({"use": ["amount"], "derive": {"amount": {"op": "log1p", "of": "amount"}}}, "amount is named twice"),
         ({"use": [], "derive": {"hour": {"op": "hour", "of": "amount"}}}, "hour takes timestamp"),

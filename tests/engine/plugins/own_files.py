@@ -14,15 +14,9 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
-FILES = {"params.yaml", "dvc.lock", "data.dvc", "mlflow.db"}
-FOLDERS = ("data/", "models/", "reports/", "tests/critical/")
+from testing.repository import ROOT, is_own
+
 _allowed = False
-
-
-def is_own(name: str) -> bool:
-    """Whether a path, relative to the repository, is the team's or made by its pipeline."""
-    return name in FILES or name.startswith(FOLDERS)
 
 
 def _refuse(event: str, arguments: tuple[Any, ...]) -> None:

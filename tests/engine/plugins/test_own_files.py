@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.plugins.own_files import ROOT, is_own
+from testing.repository import ROOT, is_own
 
 
 def test_a_test_that_reads_the_teams_own_file_fails(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,7 +62,7 @@ def test_an_origin_that_is_gone_is_unreachable_with_what_git_says_and_what_to_do
     shutil.rmtree(git("remote", "get-url", "origin"))
     with pytest.raises(Unreachable, match="does not appear to be a git repository") as caught:
         ask()
-    assert caught.value.remedy == "Mend the network or the rights to read origin, then run it again."
+    assert caught.value.remedy == "Fix the network or the permission to read origin, then run this again."
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,7 @@ def test_outputs_that_do_not_fit_the_lock_are_refused_by_their_names(tmp_path: P
     (tmp_path / "models/model.onnx").write_bytes(b"another")
     with pytest.raises(Refused) as error:
         check_outputs(tmp_path)
-    assert f"dvc.lock says {md5}" in str(error.value) and "models/signature.json is missing" in str(error.value)
+    assert f"dvc.lock has {md5}" in str(error.value) and "models/signature.json is missing" in str(error.value)
 
 
 def test_only_what_params_yaml_no_longer_names_is_pruned(tmp_path: Path) -> None:

@@ -1,14 +1,17 @@
-"""The stages' deps against what their modules really import, and their params against what they really read."""
+"""dvc.yaml lists, for each stage, exactly the files that its module imports and the sections that it reads."""
 
 from __future__ import annotations
 
 import ast
+import importlib
 from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
-ROOT = Path(__file__).parents[3]
+from testing.repository import ROOT
+
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 
 
@@ -20,18 +23,19 @@ def module_file(name: str) -> Path | None:
 
 def imports(path: Path) -> set[Path]:
     """Files of pipelines/ that a file imports anywhere, functions included."""
-    found: set[Path] = set()
+    files: set[Path] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         names = []
         if isinstance(node, ast.ImportFrom) and node.module:
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         elif isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        found |= {file for name in names if name.startswith("pipelines") and (file := module_file(name))}
-    return {file for file in found if file.name != "__init__.py"}
+        files |= {file for name in names if name.startswith("pipelines") and (file := module_file(name))}
+    return {file for file in files if file.name != "__init__.py"}
 
 
-def closure(path: Path) -> set[str]:
+def all_imports(path: Path) -> set[str]:
+    """A file and all files of pipelines/ that it imports, directly or through others."""
     seen: set[Path] = set()
     waiting = [path]
     while waiting:
@@ -42,12 +46,34 @@ def closure(path: Path) -> set[str]:
     return {str(file.relative_to(ROOT)) for file in seen}
 
 
+def sections_read(stage: str, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Sections of params.yaml in the class that the stage's `main` hands to `read_sections`."""
+    module = importlib.import_module(f"pipelines.training.{stage}")
+    classes: list[type[BaseModel]] = []
+
+    def record(cls: type[BaseModel]) -> None:
+        classes.append(cls)
+        raise InterruptedError
+
+    monkeypatch.setattr(module, "read_sections", record)
+    with pytest.raises(InterruptedError):
+        module.main()
+    return {field.alias or name for name, field in classes[0].model_fields.items()}
+
+
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_depends_on_its_module_what_it_imports_and_the_training_lock(stage: str) -> None:
+def test_a_stage_depends_on_its_module_its_imports_and_the_training_lock(stage: str) -> None:
     deps = set(STAGES[stage]["deps"])
     code = {dep for dep in deps if dep.endswith(".py")}
-    assert code == closure(ROOT / "pipelines" / "training" / f"{stage}.py")
+    assert code == all_imports(ROOT / "pipelines" / "training" / f"{stage}.py")
     assert "requirements/pipelines.txt" in deps
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_depends_on_the_sections_that_it_reads(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # `train` reads one entry of a section for each candidate: candidates.${key}.
+    listed = {section.partition(".")[0] for section in STAGES[stage]["params"]}
+    assert listed == sections_read(stage, monkeypatch)
 
 
 @pytest.mark.parametrize("stage", STAGES)
