@@ -155,7 +155,7 @@ def test_a_column_of_a_wrong_type_is_named_as_a_data_error_in_one_file_or_in_all
     for path in sorted((repo.path / "data").glob("*.parquet")):
         as_text(path, "")
     done = check_message(run_stage(repo, "validate"), 1)
-    assert "amount: is string, and the schema says number" in done.out
+    assert "amount: is string; schema.columns expects number" in done.out
 
 
 def test_an_unknown_column_is_named_as_a_data_error(repo: Repo) -> None:
@@ -168,7 +168,7 @@ def test_an_unknown_column_is_named_as_a_data_error(repo: Repo) -> None:
 def test_too_few_rows_are_a_data_error(repo: Repo) -> None:
     for path in sorted((repo.path / "data").glob("*.parquet")):
         rewrite(path, pq.read_table(path).slice(0, 5))
-    assert "validation.min_rows asks for 1,000" in check_message(run_stage(repo, "validate"), 1).out
+    assert "validation.min_rows is 1,000" in check_message(run_stage(repo, "validate"), 1).out
     for path in sorted((repo.path / "data").glob("*.parquet")):
         rewrite(path, pq.read_table(path).slice(0, 0))
     assert "0 rows" in check_message(run_stage(repo, "validate"), 1).out
