@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipelines.cli.errors import InputError, Unreachable
-from pipelines.github.client import GitHub, Json
+from pipelines.github.client import GitHub
 from pipelines.github.one_issue import OneIssue
+from pipelines.github.transport import Json
 
 LOCKS = ("serving", "pipelines", "dev")
 ISSUE = OneIssue("audit", "The weekly audit found something", "<!-- mainline-audit -->")

@@ -9,7 +9,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from pipelines.github.client import GitHub, Json
+from pipelines.github.client import GitHub
+from pipelines.github.transport import Json
 
 TITLE = "mainline-review"
 LIMIT = 65_536  # characters of a comment on GitHub

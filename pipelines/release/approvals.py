@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from pipelines.github.client import GitHub, Json
+from pipelines.github.client import GitHub
+from pipelines.github.transport import Json
 from pipelines.repository.git import text_at
 
 RULESET = ".github/rulesets/main.json"

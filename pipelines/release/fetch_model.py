@@ -12,7 +12,8 @@ from pathlib import Path
 from pipelines.cli.errors import InputError, MainlineError, Refused, Unreachable
 from pipelines.cli.files import write_bytes
 from pipelines.cli.progress import Progress
-from pipelines.github.client import GitHub, Json
+from pipelines.github.client import GitHub
+from pipelines.github.transport import Json
 from pipelines.release.target_commit import TargetCommit
 from pipelines.repository import base_model
 from pipelines.repository.dvc import file_md5
