@@ -13,7 +13,7 @@ pytest_plugins = (
     "tests.engine.fixtures_model",
     "tests.engine.fixtures_s3",
     "tests.engine.release.engine",
-    "tests.engine.release.lines",
+    "tests.engine.release.tag_repository",
     "tests.engine.plugins.strict",
 )
 

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipelines.cli.errors import InputError, Unreachable
-from pipelines.github.client import GitHub, Json
+from pipelines.github.client import GitHub
+from pipelines.github.one_issue import OneIssue
+from pipelines.github.transport import Json
 
 LOCKS = ("serving", "pipelines", "dev")
-LABEL, TITLE, MARK = "audit", "The weekly audit found something", "<!-- mainline-audit -->"
+ISSUE = OneIssue("audit", "The weekly audit found something", "<!-- mainline-audit -->")
 ROWS = 100  # of the table: GitHub takes 65,536 characters
 ZIZMOR_RULES = Path("tests/engine/workflows/zizmor.yml")
 _FOUND = (11, 12, 13, 14)  # what zizmor ends with, by the worst finding's severity
@@ -61,7 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"nothing is known of {len(found.unknown)} packages: {', '.join(found.unknown)}")
     print(f"{len(findings)} findings" if findings else "nothing was found")
     if github is not None:
-        print(keep(github, issue_text(findings, found.unknown) if findings else None))
+        body = issue_text(findings, found.unknown) if findings else None
+        print(ISSUE.update(github, body, closing_body="Nothing is found any more."))
         return 0
     if findings:
         print("Take newer versions (`make lock UPGRADE=1`) and mend the workflow files.", file=sys.stderr)
@@ -150,24 +153,6 @@ def _no_answer(tool: str, done: subprocess.CompletedProcess[str]) -> Unreachable
     return Unreachable(f"{tool} gave no answer: {said[:300]}", "Run it again later; the issue stays as it is.")
 
 
-def keep(github: GitHub, text: str | None) -> str:
-    """Have one open issue with this text, or none where there is no text; returns what was done."""
-    # Others may use the label too; ours bears the mark.
-    ours = sorted((i for i in github.issues(LABEL) if MARK in (i.get("body") or "")), key=lambda i: int(i["number"]))
-    if text is None:
-        body = f"Nothing is found any more.\n\n{MARK}\n"
-        for issue in ours:
-            github.update_issue(issue["number"], state="closed", state_reason="completed", body=body)
-        return f"closed issue {', '.join(str(i['number']) for i in ours)}" if ours else "no issue is open"
-    if not ours:
-        return f"opened issue {github.create_issue(TITLE, text, [LABEL])['number']}"
-    number = ours[0]["number"]
-    if ours[0]["body"].split() == text.split():
-        return f"issue {number} says it already"
-    github.update_issue(number, body=text)
-    return f"updated issue {number}"
-
-
 def issue_text(findings: list[Finding], unknown: list[str]) -> str:
     """The issue in Markdown. What others wrote stands in code, so that nothing of it is a link, a mention or HTML."""
     lines = [
@@ -182,7 +167,7 @@ def issue_text(findings: list[Finding], unknown: list[str]) -> str:
         lines += ["", f"And {len(findings) - ROWS} more: `make audit`."]
     if unknown:
         lines += ["", f"Nothing is known of {len(unknown)} packages, the first of them {_code(unknown[0])}."]
-    return "\n".join([*lines, "", MARK, ""])
+    return "\n".join(lines)
 
 
 def _code(text: Any) -> str:

@@ -1,1 +1,1 @@
-"""GitHub: its REST API, the review's check and comment."""
+"""GitHub: its REST API, and the checks, the comment and the issue that verbs maintain there."""

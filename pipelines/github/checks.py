@@ -1,4 +1,4 @@
-"""The required checks on a commit that a workflow pushed, for which GitHub starts no other workflow by itself."""
+"""The required checks of a commit that a workflow pushed: GitHub starts no workflow for such a push."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ REVIEW = "review"
 TESTS_WORKFLOW, TESTS = "test.yml", "test"
 
 
-def put(github: GitHub, branch: str, sha: str, verdict: Literal["pass", "fail"]) -> None:
-    """Put the check of a review on a commit, and start the tests for it; neither twice.
+def ensure_checks(github: GitHub, branch: str, sha: str, verdict: Literal["pass", "fail"]) -> None:
+    """Create the check of a review on a commit, and start the tests for it; neither twice.
 
     Args:
-        branch: where the commit is the tip.
+        branch: the branch whose tip the commit is.
 
     Raises:
-        Unreachable, Refused, InputError: as GitHub answers.
+        Unreachable, Refused, InputError: see `GitHub`.
     """
     conclusion = "success" if verdict == "pass" else "failure"
-    known = {(check["name"], check["conclusion"]) for check in github.checks(sha)}
-    if (REVIEW, conclusion) not in known:
-        title = "The review passes" if verdict == "pass" else "The review fails"
-        github.create_check(sha, REVIEW, conclusion, title, f"[What was run and found]({run_url()})")
+    existing = {(check["name"], check["conclusion"]) for check in github.checks(sha)}
+    if (REVIEW, conclusion) not in existing:
+        title = "The review passed" if verdict == "pass" else "The review failed"
+        github.create_check(sha, REVIEW, conclusion, title, f"[Log and report of the review]({run_url()})")
     print(f"check {REVIEW} on {sha[:12]}: {conclusion}")
-    if TESTS not in {name for name, _ in known}:
+    if TESTS not in {name for name, _ in existing}:
         github.dispatch(TESTS_WORKFLOW, branch)
         print(f"started {TESTS_WORKFLOW} on {branch!r}")

@@ -1,4 +1,4 @@
-"""The one sticky comment of a pull request: by CML where it is there and works, else over REST with its watermark."""
+"""The one sticky comment of a pull request: posted with CML if that is installed and works, else over REST."""
 
 from __future__ import annotations
 
@@ -9,72 +9,74 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from pipelines.github.client import GitHub, Json
+from pipelines.github.client import GitHub
+from pipelines.github.transport import Json
 
 TITLE = "mainline-review"
-LIMIT = 65_536  # characters of a comment, by GitHub
+LIMIT = 65_536  # characters of a comment on GitHub
+RESERVED = 2_000  # characters for what CML appends
 _WATERMARK = re.compile(rf'!\[\]\(https://cml\.dev/watermark\.png#[0-9a-fA-F]+ "CML watermark {TITLE}"\)')
 
 
 def watermark(sha: str) -> str:
-    """What CML appends to its comments (src/watermark.js of CML 0.20.6), by which either of us finds the comment."""
+    """Return what CML 0.20.6 appends to its comments (src/watermark.js), so that CML and REST find the same comment."""
     return f'![](https://cml.dev/watermark.png#{sha} "CML watermark {TITLE}")'
 
 
-def fitting(report: str, link: str, room: int = 2_000) -> str:
-    """A report that fits into a comment: cut before the section that would overflow, with a link."""
-    limit = LIMIT - room
+def shorten(report: str, link: str) -> str:
+    """Cut a report that is too long for a comment before the section that would overflow, and append a link."""
+    limit = LIMIT - RESERVED
     if len(report) <= limit:
         return report
     pointer = f"\n\n**The rest is in [the review's artifact]({link}).**\n"
     cut = report[: limit - len(pointer)]
-    starts = [match.start() for match in re.finditer(r"^(?:#{1,6} |<details>)", cut, re.MULTILINE)]
-    # Inside an open <details> a cut would swallow what follows.
-    whole = [at for at in starts if at and cut.count("<details", 0, at) == cut.count("</details>", 0, at)]
-    end = whole[-1] if whole else cut.rfind("\n") + 1 or len(cut)
+    sections = [match.start() for match in re.finditer(r"^(?:#{1,6} |<details>)", cut, re.MULTILINE)]
+    # A cut inside an open <details> would hide the link.
+    outside = [at for at in sections if at and cut.count("<details", 0, at) == cut.count("</details>", 0, at)]
+    end = outside[-1] if outside else cut.rfind("\n") + 1 or len(cut)
     return cut[:end].rstrip() + pointer
 
 
-def post(github: GitHub, number: int, sha: str, report: str, link: str) -> str:
-    """Make or update the comment; returns by which way.
+def post_comment(github: GitHub, number: int, sha: str, report: str, link: str) -> str:
+    """Create or update the comment, and return how: "CML" or "REST".
 
     Raises:
-        Unreachable, Refused, InputError: as GitHub answers.
+        Unreachable, Refused, InputError: see `GitHub`.
     """
-    text = fitting(report, link)
-    marked = _marked(github, number)
-    # CML updates the newest comment with its mark, whoever wrote it; in somebody else's name no report is posted.
-    if shutil.which("cml") and all(map(_by_bot, marked[-1:])) and _by_cml(number, text):
+    text = shorten(report, link)
+    marked = _list_marked_comments(github, number)
+    # CML updates the newest comment with the watermark, whoever wrote it; a report must not appear under another name.
+    if shutil.which("cml") and all(map(_is_by_bot, marked[-1:])) and _post_with_cml(number, text):
         return "CML"
     body = f"{text}\n\n{watermark(sha)}"
-    if not (known := _ours(github, number)):
+    if not (own := _list_own_comments(github, number)):
         github.create_comment(number, body)
-        # GitHub cannot make a comment only where there is none: of two runs at once the older comment stays.
-        known = _ours(github, number)
-    for comment in known[1:]:
+        # Two runs at once may both have created a comment: the older one stays.
+        own = _list_own_comments(github, number)
+    for comment in own[1:]:
         github.delete_comment(comment["id"])
-    if known and known[0]["body"] != body:
-        github.update_comment(known[0]["id"], body)
+    if own and own[0]["body"] != body:
+        github.update_comment(own[0]["id"], body)
     return "REST"
 
 
-def _ours(github: GitHub, number: int) -> list[Json]:
-    """Our comments, the oldest first: nobody else's is changed."""
-    return [comment for comment in _marked(github, number) if _by_bot(comment)]
+def _list_own_comments(github: GitHub, number: int) -> list[Json]:
+    """List the marked comments by a bot, the oldest first; comments by people are never changed."""
+    return [comment for comment in _list_marked_comments(github, number) if _is_by_bot(comment)]
 
 
-def _marked(github: GitHub, number: int) -> list[Json]:
-    """The comments with our mark, the oldest first; anybody may write one."""
-    found = (comment for comment in github.comments(number) if _WATERMARK.search(comment.get("body") or ""))
-    return sorted(found, key=lambda comment: int(comment["id"]))
+def _list_marked_comments(github: GitHub, number: int) -> list[Json]:
+    """List the comments with the watermark, the oldest first; anybody can write one."""
+    marked = (comment for comment in github.comments(number) if _WATERMARK.search(comment.get("body") or ""))
+    return sorted(marked, key=lambda comment: int(comment["id"]))
 
 
-def _by_bot(comment: dict[str, dict[str, str]]) -> bool:
+def _is_by_bot(comment: dict[str, dict[str, str]]) -> bool:
     return (comment.get("user") or {}).get("type") == "Bot"
 
 
-def _by_cml(number: int, text: str) -> bool:
-    """Post by CML; False where it fails, whatever the reason."""
+def _post_with_cml(number: int, text: str) -> bool:
+    """Post with CML; return False if that fails for any reason."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "report.md"
         path.write_text(text, encoding="utf-8")
@@ -83,7 +85,7 @@ def _by_cml(number: int, text: str) -> bool:
             **os.environ,
             "REPO_TOKEN": os.environ.get("GITHUB_TOKEN", ""),
             "ITERATIVE_DO_NOT_TRACK": "1",
-            "GIT_CONFIG_GLOBAL": str(Path(folder) / "gitconfig"),  # CML writes safe.directory = * into it
+            "GIT_CONFIG_GLOBAL": str(Path(folder) / "gitconfig"),  # CML adds safe.directory = * to it
         }
         try:
             done = subprocess.run([*command, str(path)], env=env, timeout=120, stdin=subprocess.DEVNULL, check=False)

@@ -1,6 +1,7 @@
-"""Verb `publish`: what a review in CI leaves on GitHub: the bot commit, the check on it, and one sticky comment.
+"""Verb `publish`: write a review in CI to GitHub: the bot commit, its check, and one sticky comment.
 
-It runs with rights, from the base's code; what the review's job (the pull request's code) handed over is data to it.
+It has write permissions and runs the base's code. The review's job runs the pull request's code, so that its artifact
+is read as data only.
 """
 
 from __future__ import annotations
@@ -10,16 +11,16 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the verb."""
+    """Add the options of the verb."""
     parser.add_argument("folder", nargs="?", type=Path, help="the review's artifact, unpacked")
-    parser.add_argument("--fork", action="store_true", help="post the report of a fork's run, by the API")
+    parser.add_argument("--fork", action="store_true", help="post the report of a fork's run, read from GitHub's API")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Publish, or say why there is nothing to publish any more."""
+    """Publish, or print why nothing is published."""
     from pipelines.cli.errors import InputError
-    from pipelines.publish import flow  # not named run, which is this function
+    from pipelines.publish.flow import publish, publish_fork
 
     if arguments.fork == (arguments.folder is not None):
-        raise InputError("give either the artifact's folder or --fork", "See .github/workflows/ for both.")
-    return flow.publish_fork() if arguments.fork else flow.publish(arguments.folder)
+        raise InputError("publish needs either the artifact's folder or --fork", "See .github/workflows/ for both.")
+    return publish_fork() if arguments.fork else publish(arguments.folder)

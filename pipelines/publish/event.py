@@ -1,4 +1,4 @@
-"""The event that started the run: the few fields in use, strictly read, everything else ignored."""
+"""The event that started a workflow's run: the fields in use are validated strictly, all others ignored."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ Sha = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 FullName = Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
 
 
-class _Read(BaseModel):
+class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
 
 
-class Repository(_Read):
-    """A repository by OWNER/NAME."""
+class Repository(_Model):
+    """A repository; `full_name` is OWNER/NAME."""
 
     full_name: FullName
 
 
-class Head(_Read):
+class Head(_Model):
     """The head of a pull request; `repo` is None once a fork was deleted."""
 
     ref: str
@@ -33,21 +33,21 @@ class Head(_Read):
     repo: Repository | None
 
 
-class PullRequest(_Read):
-    """A pull request as it was when the event happened."""
+class PullRequest(_Model):
+    """A pull request at the time of the event."""
 
     number: Annotated[int, Field(ge=1)]
     head: Head
 
 
-class PullRequestEvent(_Read):
-    """An event `pull_request`."""
+class PullRequestEvent(_Model):
+    """The event `pull_request`."""
 
     pull_request: PullRequest
     repository: Repository
 
 
-class WorkflowRun(_Read):
+class WorkflowRun(_Model):
     """A finished run of another workflow. `head_repository` and `head_sha` come from GitHub, not from the fork."""
 
     id: int
@@ -56,8 +56,8 @@ class WorkflowRun(_Read):
     head_repository: Repository
 
 
-class WorkflowRunEvent(_Read):
-    """An event `workflow_run`."""
+class WorkflowRunEvent(_Model):
+    """The event `workflow_run`."""
 
     workflow_run: WorkflowRun
     repository: Repository
@@ -66,11 +66,11 @@ class WorkflowRunEvent(_Read):
 Event = TypeVar("Event", PullRequestEvent, WorkflowRunEvent)
 
 
-def read(kind: type[Event]) -> Event:
-    """The event of GITHUB_EVENT_PATH.
+def read_event(kind: type[Event]) -> Event:
+    """Read the event from the file that GITHUB_EVENT_PATH names.
 
     Raises:
-        InputError: if there is none, or it lacks what is needed.
+        InputError: if there is no such file, or a needed field is missing or invalid.
     """
     path = os.environ.get("GITHUB_EVENT_PATH", "")
     remedy = "Run this in the workflow that docs/pull-request.md names."
@@ -78,6 +78,6 @@ def read(kind: type[Event]) -> Event:
         return kind.model_validate(json.loads(Path(path).read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         if isinstance(error, ValidationError):
-            places = ", ".join(".".join(map(str, fault["loc"])) for fault in error.errors())
-            raise InputError(f"the event is not one of a {kind.__name__}: {places}", remedy) from error
-        raise InputError(f"there is no event at GITHUB_EVENT_PATH ({path or 'not set'})", remedy) from error
+            fields = ", ".join(".".join(map(str, detail["loc"])) for detail in error.errors())
+            raise InputError(f"the event is not a valid {kind.__name__}: {fields}", remedy) from error
+        raise InputError(f"GITHUB_EVENT_PATH ({path or 'not set'}) is not a file with an event", remedy) from error

@@ -1,77 +1,85 @@
-"""Publish a review: of our branch (commit, check, comment), or of a fork or Dependabot (the comment alone)."""
+"""Publish a review: of a branch here (commit, check, comment), or of a fork or Dependabot (only the comment)."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from pipelines.cli.errors import Refused
-from pipelines.github import checks, comment
+from pipelines.github.checks import ensure_checks
 from pipelines.github.client import GitHub, run_url
-from pipelines.publish import commit, event, review_artifact
+from pipelines.github.comment import post_comment
+from pipelines.publish import review_artifact
+from pipelines.publish.bot_commit import Superseded, push_bot_commit
+from pipelines.publish.event import PullRequestEvent, WorkflowRunEvent, read_event
 
 ARTIFACT = "review"
-# On a branch of the repository, and yet reviewed without rights: review.yml.
+# Its branches are in this repository, but its reviews run without write permissions: review.yml.
 DEPENDABOT = "dependabot[bot]"
 
 
 def publish(folder: Path) -> int:
     """Publish the review of a branch of this repository.
 
-    Every step may be repeated: the commit is found again, the check is not put twice, the comment is updated.
+    Every step can be repeated: the commit is found again, the check is not created twice, the comment is updated.
     """
-    happened = event.read(event.PullRequestEvent)
-    pull, github = happened.pull_request, GitHub.from_environment()
-    found = review_artifact.from_folder(folder)
-    now = github.pull(pull.number)
-    if now["state"] != "open":
-        return _nothing(f"pull request {pull.number} is {now['state']} meanwhile")
-    if pull.head.repo is None or pull.head.repo.full_name != happened.repository.full_name:
+    event = read_event(PullRequestEvent)
+    pull, github = event.pull_request, GitHub.from_environment()
+    review = review_artifact.read_folder(folder)
+    current = github.pull(pull.number)
+    if current["state"] != "open":
+        return _skip(f"pull request {pull.number} is {current['state']} meanwhile")
+    if pull.head.repo is None or pull.head.repo.full_name != event.repository.full_name:
         raise Refused(f"pull request {pull.number} comes from a fork", "report-fork.yml posts its report.")
     try:
-        carried = commit.push(pull.head.ref, pull.head.sha, found.generated)
-    except commit.Superseded as gone:
-        return _nothing(str(gone))
-    if now["head"]["sha"] not in (pull.head.sha, carried):
-        return _nothing(f"pull request {pull.number} moved to {now['head']['sha'][:12]} meanwhile")
-    if carried != pull.head.sha:
-        print(f"committed {carried[:12]} to {pull.head.ref!r}")
-        checks.put(github, pull.head.ref, carried, found.verdict)
-    way = comment.post(github, pull.number, carried, found.report, run_url())
-    print(f"commented on pull request {pull.number} by {way}: {found.verdict}")
+        head = push_bot_commit(pull.head.ref, pull.head.sha, review.generated)
+    except Superseded as reason:
+        return _skip(str(reason))
+    if current["head"]["sha"] not in (pull.head.sha, head):
+        return _skip(f"pull request {pull.number} moved to {current['head']['sha'][:12]} meanwhile")
+    if head != pull.head.sha:
+        print(f"committed {head[:12]} to {pull.head.ref!r}")
+        ensure_checks(github, pull.head.ref, head, review.verdict)
+    route = post_comment(github, pull.number, head, review.report, run_url())
+    print(f"commented on pull request {pull.number} with {route}: {review.verdict}")
     return 0
 
 
 def publish_fork() -> int:
-    """Post the report of a fork's or Dependabot's review. The artifact is their word, who and what it is for GitHub's.
+    """Post the report of a fork's or Dependabot's review.
+
+    The artifact is untrusted. Which commit and repository it belongs to is taken from GitHub.
 
     Raises:
         Refused: if the artifact does not belong to a pull request of that commit and repository.
     """
-    happened = event.read(event.WorkflowRunEvent)
-    run, github = happened.workflow_run, GitHub.from_environment()
+    event = read_event(WorkflowRunEvent)
+    run, github = event.workflow_run, GitHub.from_environment()
     if run.event != "pull_request":
-        return _nothing("the run is not one of a pull request")
-    artifact = next((a for a in github.artifacts(run.id) if a["name"] == ARTIFACT), None)
+        return _skip("the run does not belong to a pull request")
+    artifact = next((artifact for artifact in github.artifacts(run.id) if artifact["name"] == ARTIFACT), None)
     if artifact is None:
-        raise Refused(f"run {run.id} has no artifact {ARTIFACT!r}", "Look into the review's job.")
+        raise Refused(f"run {run.id} has no artifact {ARTIFACT!r}", "See the log of the review's job.")
     if artifact["size_in_bytes"] > review_artifact.LARGEST_ZIP:
-        raise Refused(f"the artifact has {artifact['size_in_bytes']:,} bytes", "It is not posted; look into the run.")
-    found = review_artifact.from_zip(github.download_artifact(artifact["id"], review_artifact.LARGEST_ZIP))
-    if found.number is None:
-        raise Refused("the artifact names no pull request", "Look into the review's job.")
-    now = github.pull(found.number)
-    theirs = (now["head"]["repo"] or {}).get("full_name")
-    if theirs != run.head_repository.full_name:
-        raise Refused(f"pull request {found.number} is not of {run.head_repository.full_name}", "It is not posted.")
-    if theirs == happened.repository.full_name and now["user"]["login"] != DEPENDABOT:
-        return _nothing(f"review.yml publishes pull request {found.number} itself")
-    if now["state"] != "open" or now["head"]["sha"] != run.head_sha:
-        return _nothing(f"pull request {found.number} is closed or has moved on")
-    way = comment.post(github, found.number, run.head_sha, found.report, run_url(run.id))
-    print(f"commented on pull request {found.number} by {way}: {found.verdict}")
+        size = f"{artifact['size_in_bytes']:,} bytes"
+        raise Refused(f"the artifact has {size}, more than {review_artifact.LARGEST_ZIP:,}", "See the review's job.")
+    review = review_artifact.read_zip(github.download_artifact(artifact["id"], review_artifact.LARGEST_ZIP))
+    if review.pull_request is None:
+        raise Refused("the artifact names no pull request", "See the log of the review's job.")
+    pull = github.pull(review.pull_request)
+    head_repository = (pull["head"]["repo"] or {}).get("full_name")
+    if head_repository != run.head_repository.full_name:
+        raise Refused(
+            f"pull request {review.pull_request} is not of {run.head_repository.full_name}", "See the review's job."
+        )
+    if head_repository == event.repository.full_name and pull["user"]["login"] != DEPENDABOT:
+        return _skip(f"review.yml publishes pull request {review.pull_request} itself")
+    if pull["state"] != "open" or pull["head"]["sha"] != run.head_sha:
+        return _skip(f"pull request {review.pull_request} is closed or has a newer commit")
+    route = post_comment(github, review.pull_request, run.head_sha, review.report, run_url(run.id))
+    print(f"commented on pull request {review.pull_request} with {route}: {review.verdict}")
     return 0
 
 
-def _nothing(why: str) -> int:
-    print(f"Nothing to publish: {why}.")
+def _skip(reason: str) -> int:
+    print(f"Nothing to publish: {reason}.")
     return 0

@@ -1,4 +1,4 @@
-"""What the review's job hands over, read as data: few names, small sizes, nothing unpacked or run."""
+"""The artifact of the review's job, read as data: known names, small sizes, nothing unpacked to disk or run."""
 
 from __future__ import annotations
 
@@ -17,23 +17,30 @@ DOCUMENT = "reports/review/review.json"
 LARGEST_ZIP = 50_000_000
 LARGEST_FILE = 2_000_000
 LARGEST_SUM = 10_000_000
+_SEE_JOB = "See the log of the review's job."
 
 
 @dataclass(frozen=True)
-class Handover:
-    """A report with its verdict, and the generated files that belong into git (path -> content)."""
+class Review:
+    """A report with its verdict, and the generated files to commit.
+
+    Attributes:
+        report: the report, in Markdown.
+        pull_request: number of the pull request, as the artifact names it.
+        generated: path -> content.
+    """
 
     report: str
     verdict: Literal["pass", "fail"]
-    number: int | None
+    pull_request: int | None
     generated: dict[str, bytes]
 
 
-def from_folder(folder: Path) -> Handover:
-    """Read an artifact that was unpacked into a folder.
+def read_folder(folder: Path) -> Review:
+    """Read an unpacked artifact from a folder.
 
     Raises:
-        Refused: if it holds no report, or something too large.
+        Refused: if it has no report, or a file is too large.
     """
     contents: dict[str, bytes] = {}
     for path in sorted(folder.rglob("*")):
@@ -41,17 +48,17 @@ def from_folder(folder: Path) -> Handover:
         if not (is_generated(name) or name in (REPORT, DOCUMENT)) or path.is_dir():
             continue
         if path.is_symlink() or not path.is_file():
-            raise Refused(f"the artifact holds {name!r}, which is no plain file", "Look into the review's job.")
+            raise Refused(f"{name!r} in the artifact is not a regular file", _SEE_JOB)
         _check_size(name, path.stat().st_size)
         contents[name] = path.read_bytes()
-    return _handover(contents)
+    return _parse_review(contents)
 
 
-def from_zip(content: bytes) -> Handover:
-    """Read the report out of an artifact's zip; whatever else is in it is not looked at.
+def read_zip(content: bytes) -> Review:
+    """Read the report from an artifact's zip, and nothing else in it.
 
     Raises:
-        Refused: if it is no zip, holds no report, or one that is too large.
+        Refused: if it is not a zip, or its report is missing or too large.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -60,31 +67,30 @@ def from_zip(content: bytes) -> Handover:
                 if name in archive.namelist():
                     _check_size(name, archive.getinfo(name).file_size)
                     with archive.open(name) as file:
-                        # The size above is the sender's word; without a limit, zipfile unpacks all before it looks.
+                        # The sender wrote the size above: without this limit, zipfile would unpack everything.
                         contents[name] = file.read(LARGEST_FILE)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:
-        raise Refused(f"the artifact is no readable zip: {error}", "Look into the review's job.") from error
-    return _handover(contents)
+        raise Refused(f"the artifact is not a readable zip: {error}", _SEE_JOB) from error
+    return _parse_review(contents)
 
 
 def _check_size(name: str, size: int) -> None:
     if size > LARGEST_FILE:
-        raise Refused(
-            f"{name} of the artifact has {size:,} bytes, at most {LARGEST_FILE:,} are taken", "It is not posted."
-        )
+        raise Refused(f"{name} in the artifact has {size:,} bytes; at most {LARGEST_FILE:,} are allowed", _SEE_JOB)
 
 
-def _handover(contents: dict[str, bytes]) -> Handover:
+def _parse_review(contents: dict[str, bytes]) -> Review:
     if sum(map(len, contents.values())) > LARGEST_SUM:
-        raise Refused(f"the artifact's files have more than {LARGEST_SUM:,} bytes", "It is not posted.")
-    remedy = "Look into the review's job: it ended before there was a report."
+        raise Refused(f"the artifact's files have more than {LARGEST_SUM:,} bytes", _SEE_JOB)
     try:
         report = contents[REPORT].decode("utf-8")
         document = json.loads(contents[DOCUMENT])
         verdict = document["verdict"]
-        number = document.get("pull_request")
+        pull_request = document.get("pull_request")
     except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise Refused(f"the artifact holds no report: {error!r}", remedy) from error
-    if verdict not in ("pass", "fail") or not (number is None or (type(number) is int and number > 0)):
-        raise Refused("the artifact's review.json is not one of a review", remedy)
-    return Handover(report, verdict, number, {name: data for name, data in contents.items() if is_generated(name)})
+        raise Refused(f"the artifact has no report: {error!r}", f"The review ended early. {_SEE_JOB}") from error
+    is_number = type(pull_request) is int and pull_request > 0
+    if verdict not in ("pass", "fail") or not (pull_request is None or is_number):
+        raise Refused("review.json in the artifact is invalid", _SEE_JOB)
+    generated = {name: content for name, content in contents.items() if is_generated(name)}
+    return Review(report, verdict, pull_request, generated)

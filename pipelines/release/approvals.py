@@ -1,4 +1,4 @@
-"""Who let a commit onto main: its pull request, those who approved it, and whether the rules were kept."""
+"""Who approved the pull request of a commit of main, and whether the ruleset of main was bypassed."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from pipelines.github.client import GitHub, Json
+from pipelines.github.client import GitHub
+from pipelines.github.transport import Json
 from pipelines.repository.git import text_at
 
-RULES = ".github/rulesets/main.json"
-_PASSED = ("success", "neutral", "skipped")  # with which GitHub lets a required check pass
-_WORDS_ALONE = ("COMMENTED", "PENDING")  # states of a review that says neither yes nor no
+RULESET = ".github/rulesets/main.json"
+_PASSED = ("success", "neutral", "skipped")  # conclusions with which GitHub counts a required check as passed
+_NO_VERDICT = ("COMMENTED", "PENDING")  # states of a review that neither approves nor rejects
 
 
 @dataclass(frozen=True)
-class People:
-    """What an assignment's tag says about people.
+class Approval:
+    """How a commit came onto main, as its assignment's tag records it.
 
     Attributes:
-        pull_request: its number; None for a direct push, or where GitHub cannot be asked.
-        approved_by: logins, sorted.
-        bypassed: whether it came onto main past the rules; None where that is not known.
+        pull_request: number of the pull request; None for a direct push, or without access to GitHub.
+        approved_by: logins of the approvers, sorted.
+        bypassed: whether the ruleset of main was bypassed; None where that is unknown.
     """
 
     pull_request: int | None = None
@@ -31,82 +32,85 @@ class People:
     bypassed: bool | None = None
 
 
-def github() -> GitHub | None:
-    """The repository on GitHub, or None where the environment does not name it or has no token.
+def connect_to_github() -> GitHub | None:
+    """Return the repository on GitHub, or None where the environment has no repository name or no token.
 
     Raises:
-        InputError: if what the environment says cannot be right.
+        InputError: if a variable of the environment is invalid.
     """
     if os.environ.get("GITHUB_REPOSITORY") and os.environ.get("GITHUB_TOKEN"):
         return GitHub.from_environment()
     return None
 
 
-def of(commit: str) -> People:
-    """Those who let a commit onto main, by GitHub's word of now.
+def read_approval(commit: str) -> Approval:
+    """Read from GitHub how a commit came onto main.
 
-    `bypassed` is True for a direct push, with fewer approvals than rulesets/main.json asked for before the merge (one
-    at least), or where a required check had not passed on the pull request's head when it was merged. REST tells
-    neither whether a code owner was among those who approved nor whether all of them may write; both stay unseen here,
-    and are the ruleset's to enforce.
+    `bypassed` is True for a direct push, for fewer approvals than rulesets/main.json required before the merge (at
+    least one), and where a required check of the pull request's head had not passed at the merge. The REST API does
+    not tell whether a code owner was among the approvers, nor whether each of them may write: only the ruleset itself
+    enforces these two.
 
     Raises:
-        Unreachable, Refused, InputError: as GitHub answers.
+        Unreachable, Refused, InputError: see `pipelines.github.client`.
     """
-    asked = github()
-    if asked is None:
-        return People()
-    pull = _merged(commit, asked.commit_pulls(commit))
+    github = connect_to_github()
+    if github is None:
+        return Approval()
+    pull = _find_merged_pull(commit, github.commit_pulls(commit))
     if pull is None:
-        return People(None, (), True)
-    approved = _approved_by(pull, asked.reviews(pull["number"]))
-    return People(int(pull["number"]), approved, _bypassed(commit, pull, approved, asked))
+        return Approval(None, (), True)
+    approvers = _find_approvers(pull, github.reviews(pull["number"]))
+    return Approval(int(pull["number"]), approvers, _is_bypassed(commit, pull, approvers, github))
 
 
-def _merged(commit: str, pulls: Iterable[Json]) -> Json | None:
-    """The pull request into main whose merge made the commit, else the merged one that GitHub names first."""
+def _find_merged_pull(commit: str, pulls: Iterable[Json]) -> Json | None:
+    """Return the pull request into main whose merge commit this is, else the first merged one that GitHub lists."""
     merged = [pull for pull in pulls if pull.get("merged_at") and pull["base"]["ref"] == "main"]
-    made = [pull for pull in merged if pull.get("merge_commit_sha") == commit]
-    return next(iter(made + merged), None)
+    exact = [pull for pull in merged if pull.get("merge_commit_sha") == commit]
+    return next(iter(exact + merged), None)
 
 
-def _approved_by(pull: Json, reviews: Iterable[Json]) -> tuple[str, ...]:
-    """Logins whose last word before the merge is an approval. A deleted account has no login and counts for nothing."""
-    merged_at = _time(pull["merged_at"])
-    last = {
+def _find_approvers(pull: Json, reviews: Iterable[Json]) -> tuple[str, ...]:
+    """Return the logins whose last review before the merge approves. Deleted accounts have no login and are ignored."""
+    merged_at = _parse_time(pull["merged_at"])
+    last_state = {
         review["user"]["login"]: review["state"]
         for review in reviews
-        if review.get("user") and review["state"] not in _WORDS_ALONE and _time(review["submitted_at"]) <= merged_at
+        if review.get("user")
+        and review["state"] not in _NO_VERDICT
+        and _parse_time(review["submitted_at"]) <= merged_at
     }
-    last.pop((pull.get("user") or {}).get("login"), None)
-    return tuple(sorted(login for login, state in last.items() if state == "APPROVED"))
+    last_state.pop((pull.get("user") or {}).get("login"), None)
+    return tuple(sorted(login for login, state in last_state.items() if state == "APPROVED"))
 
 
-def _time(text: str) -> datetime:
+def _parse_time(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def _bypassed(commit: str, pull: Json, approved: tuple[str, ...], asked: GitHub) -> bool | None:
-    if not approved:
+def _is_bypassed(commit: str, pull: Json, approvers: tuple[str, ...], github: GitHub) -> bool | None:
+    if not approvers:
         return True
     try:
-        # Those of before the merge, which cannot have been made for it.
-        given = json.loads(text_at(f"{commit}^", RULES) or "")["rules"]
-        rules = {rule["type"]: rule.get("parameters", {}) for rule in given}
-        approvals = int(rules.get("pull_request", {}).get("required_approving_review_count", 1))
-        asked_for = rules.get("required_status_checks", {}).get("required_status_checks", [])
-        required = {check["context"]: check.get("integration_id") for check in asked_for}
+        # The ruleset before the merge: the pull request itself cannot have changed it.
+        ruleset = json.loads(text_at(f"{commit}^", RULESET) or "")["rules"]
+        rules = {rule["type"]: rule.get("parameters", {}) for rule in ruleset}
+        required_approvals = int(rules.get("pull_request", {}).get("required_approving_review_count", 1))
+        checks = rules.get("required_status_checks", {}).get("required_status_checks", [])
+        required_apps = {check["context"]: check.get("integration_id") for check in checks}
     except (ValueError, KeyError, TypeError, AttributeError):
-        return None  # a release is not held up by rules that cannot be read, and nobody is accused by them
-    if len(approved) < approvals:
+        return None  # an unreadable ruleset neither blocks a release nor proves a bypass
+    if len(approvers) < required_approvals:
         return True
-    merged_at, conclusions = _time(pull["merged_at"]), {}
-    # Of two runs of one name (two events of a workflow start two) the one that was made last counts.
-    for run in sorted(asked.checks(pull["head"]["sha"]), key=lambda run: int(run["id"])):
-        if run.get("started_at") and _time(run["started_at"]) > merged_at:
+    merged_at, conclusions = _parse_time(pull["merged_at"]), {}
+    # Two events of a workflow start two runs of one name: the newest run counts.
+    for run in sorted(github.checks(pull["head"]["sha"]), key=lambda run: int(run["id"])):
+        if run.get("started_at") and _parse_time(run["started_at"]) > merged_at:
             continue
-        app, wanted = (run.get("app") or {}).get("id"), required.get(run["name"])
-        if None in (app, wanted) or app == wanted:  # another app's run of the name is not the one asked for
-            ended = run.get("completed_at")
-            conclusions[run["name"]] = run["conclusion"] if ended and _time(ended) <= merged_at else None
-    return any(conclusions.get(name) not in _PASSED for name in required)
+        app, required_app = (run.get("app") or {}).get("id"), required_apps.get(run["name"])
+        if None in (app, required_app) or app == required_app:  # another app's check of this name does not count
+            completed_at = run.get("completed_at")
+            in_time = completed_at and _parse_time(completed_at) <= merged_at
+            conclusions[run["name"]] = run["conclusion"] if in_time else None
+    return any(conclusions.get(name) not in _PASSED for name in required_apps)

@@ -1,4 +1,4 @@
-"""What a model's signature promises its callers, and whether a new one keeps it."""
+"""The contract of the service (its signature without the example), and whether a new contract breaks clients."""
 
 from __future__ import annotations
 
@@ -7,51 +7,53 @@ import json
 from pipelines.model.signature import Input, Signature
 
 
-def text(signature: Signature) -> str:
-    """The contract as a version's tag holds it: the signature's JSON, without the example that nobody promised."""
+def format_contract(signature: Signature) -> str:
+    """Return the contract as a version's tag holds it: the signature's JSON without its example."""
     document = {key: value for key, value in signature.to_json().items() if key != "example"}
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def breaks(old: str | None, new: str | None) -> str | None:
-    """Why a client of the old contract would fail with the new one, or None.
+def find_breaking_change(old: str | None, new: str | None) -> str | None:
+    """Return why a client of the old contract fails with the new one, or None.
 
-    A client sends yesterday's requests, and reads yesterday's answers. So what breaks is: another task, output or
-    classes; a field that is gone (the service refuses fields it does not know); a new field that must be given; a field
-    that takes less than it did. So does a contract that cannot be read.
+    A client sends the same requests as before and reads the same responses. Breaking changes are: another task, output
+    or classes; a removed field (the service rejects unknown fields); a new required field; a field that accepts less
+    than before. A contract that cannot be read counts as breaking.
     """
     try:
-        return _breaks(*(Signature.from_json({"example": {}, **json.loads(each or "")}) for each in (old, new)))
+        signatures = (Signature.from_json({"example": {}, **json.loads(text or "")}) for text in (old, new))
+        return _compare_signatures(*signatures)
     except (ValueError, TypeError, KeyError):
-        return "it cannot be read"
+        return "the contract cannot be read"
 
 
-def _breaks(old: Signature, new: Signature) -> str | None:
+def _compare_signatures(old: Signature, new: Signature) -> str | None:
     if (old.task, old.output, old.classes) != (new.task, new.output, new.classes):
-        return "it answers something else"
-    known = {item.name: item for item in old.inputs}
-    taken = {item.name: item for item in new.inputs}
-    if gone := [name for name in known if name not in taken]:
-        return f"{', '.join(gone)} is refused now"
-    for item in new.inputs:
-        before = known.get(item.name)
+        return "task, output or classes changed"
+    old_inputs = {field.name: field for field in old.inputs}
+    new_names = {field.name for field in new.inputs}
+    if removed := [name for name in old_inputs if name not in new_names]:
+        return f"{', '.join(removed)} is rejected now"
+    for field in new.inputs:
+        before = old_inputs.get(field.name)
         if before is None:
-            if not item.nullable:
-                return f"{item.name} must be given now"
-        elif why := _narrower(before, item):
-            return f"{item.name} {why}"
+            if not field.nullable:
+                return f"{field.name} is required now"
+        elif reason := _find_narrowing(before, field):
+            return f"{field.name} {reason}"
     return None
 
 
-def _narrower(old: Input, new: Input) -> str | None:
+def _find_narrowing(old: Input, new: Input) -> str | None:
+    """Return why a field accepts less than before, or None."""
     if old.type != new.type and (old.type, new.type) != ("integer", "number"):
-        return f"was of type {old.type} and is of type {new.type}"
+        return f"changed its type from {old.type} to {new.type}"
     if old.nullable and not new.nullable:
-        return "must be given now"
+        return "is required now"
     if new.min is not None and (old.min is None or old.min < new.min):
         return f"must be at least {new.min:g} now"
     if new.max is not None and (old.max is None or old.max > new.max):
         return f"must be at most {new.max:g} now"
     if new.allowed is not None and (old.allowed is None or set(old.allowed) - set(new.allowed)):
-        return "takes fewer values now"
+        return "allows fewer values now"
     return None

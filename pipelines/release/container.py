@@ -1,4 +1,4 @@
-"""Containers of the service on this host, by the docker command line."""
+"""Containers of the service on this host, controlled with the docker command line."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from typing import Any
 from pipelines.cli.errors import Refused, Unreachable
 
 PORT = 3000  # in the container
-# What a prediction needs and no more: no root, no capability, nothing to write to but /tmp and the log's volume.
+# No root, no capabilities, and no writable path but /tmp and the log's volume.
 HARDENED = ("--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--pids-limit=256")
-_POLL = 0.02
+_POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -29,110 +29,110 @@ class Container:
 
     @staticmethod
     def run(reference: str, *options: str, environment: Mapping[str, str]) -> Container:
-        """Start a container of an image, hardened.
+        """Start a hardened container of an image.
 
         Args:
-            options: of `docker run`, such as a published port.
+            options: options of `docker run`, such as a published port.
 
         Raises:
-            Refused: if the engine does not start it.
+            Refused: if the Docker engine does not start it.
         """
-        given = [word for name, value in environment.items() for word in ("--env", f"{name}={value}")]
-        return Container(docker("run", "--detach", *HARDENED, *options, *given, reference).strip())
+        variables = [word for name, value in environment.items() for word in ("--env", f"{name}={value}")]
+        return Container(docker("run", "--detach", *HARDENED, *options, *variables, reference).strip())
 
     def address(self) -> str:
-        """The address on this host where its port is published; an empty one once it has ended."""
+        """Return the URL of its published port on this host, or an empty text once it has ended."""
         published = docker("port", self.name, check=False).splitlines()
         return f"http://{published[0].rpartition(' ')[2]}" if published else ""
 
     def is_running(self) -> bool:
-        """Whether its process runs, and is the first one: a service that ends at once is started again and again."""
+        """Return whether its first process still runs. A service that crashes is restarted: that does not count."""
         return self.inspect("{{.State.Running}} {{.RestartCount}}") == "true 0"
 
-    def inspect(self, form: str) -> str | None:
-        """A value of `docker inspect`, or None if there is no such container."""
+    def inspect(self, template: str) -> str | None:
+        """Return a value of `docker inspect`, or None if there is no such container."""
         try:
-            return docker("container", "inspect", "--format", form, self.name).strip()
+            return docker("container", "inspect", "--format", template, self.name).strip()
         except Refused:
             return None
 
     def copy_out(self, source: str, target: Path) -> None:
-        """Copy a file out of it."""
+        """Copy a file of the container to this host."""
         docker("cp", f"{self.name}:{source}", str(target))
 
     def logs(self) -> str:
-        """The last of what it printed."""
-        return docker("logs", "--tail", "5", self.name, both=True).strip()
+        """Return the last lines that it printed."""
+        return docker("logs", "--tail", "5", self.name, with_stderr=True).strip()
 
     def remove(self) -> None:
-        """Remove it, whatever it does; one that is gone already does no harm."""
+        """Stop and remove it; do nothing if it is already gone."""
         docker("rm", "--force", "--volumes", self.name, check=False)
 
 
-def docker(*arguments: str, check: bool = True, both: bool = False) -> str:
-    """Output of a docker command.
+def docker(*arguments: str, check: bool = True, with_stderr: bool = False) -> str:
+    """Run a docker command and return its output.
 
     Raises:
-        Unreachable: if there is no engine.
-        Refused: if it says no, with its words.
+        Unreachable: if no Docker engine responds.
+        Refused: if the command fails.
     """
     if shutil.which("docker") is None:
-        raise Unreachable("docker is not installed", "Install it (Debian: apt-get install docker.io), run it again.")
+        raise Unreachable("docker is not installed", "Install it (Debian: apt-get install docker.io), then run again.")
     done = subprocess.run(
         ["docker", *arguments], capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, check=False
     )
     if done.returncode and check:
         reason = " ".join(done.stderr.split())[-400:]
         if "Cannot connect to the Docker daemon" in reason or "permission denied while trying to connect" in reason:
-            raise Unreachable(f"no Docker engine answers: {reason}", "Start it (`systemctl start docker`).")
-        raise Refused(f"docker {arguments[0]} says: {reason}", "Mend what it says, and run it again.")
-    return done.stdout + (done.stderr if both else "")
+            raise Unreachable(f"no Docker engine responds: {reason}", "Start it (`systemctl start docker`).")
+        raise Refused(f"docker {arguments[0]} failed: {reason}", "Fix this error, then run again.")
+    return done.stdout + (done.stderr if with_stderr else "")
 
 
-def get(url: str, seconds: float = 5.0) -> Any:
-    """The JSON at an address of a service, or None where none answers."""
+def get_json(url: str, seconds: float = 5.0) -> Any:
+    """Return the JSON document at a URL of the service, or None without a response."""
     try:
-        with urllib.request.urlopen(url, timeout=seconds) as answer:  # noqa: S310 - http(s) alone, by SERVICE_URL
-            return json.load(answer)
+        with urllib.request.urlopen(url, timeout=seconds) as response:  # noqa: S310 - SERVICE_URL is http(s)
+            return json.load(response)
     except (OSError, ValueError, urllib.error.URLError):
         return None
 
 
-def post(url: str, document: Any, seconds: float = 30.0) -> Any:
-    """What a service answers to a JSON document.
+def post_json(url: str, document: Any, seconds: float = 30.0) -> Any:
+    """Post a JSON document to the service and return its response.
 
     Raises:
-        Refused: if it refuses the document, or does not answer.
+        Refused: if the service rejects the document or does not respond.
     """
-    request = urllib.request.Request(  # noqa: S310 - as above
+    request = urllib.request.Request(  # noqa: S310 - SERVICE_URL is http(s)
         url, json.dumps(document, default=str).encode(), {"content-type": "application/json"}
     )
     try:
-        with urllib.request.urlopen(request, timeout=seconds) as answer:  # noqa: S310
-            return json.load(answer)
+        with urllib.request.urlopen(request, timeout=seconds) as response:  # noqa: S310
+            return json.load(response)
     except urllib.error.HTTPError as error:
-        said = error.read().decode(errors="replace")[:300]
-        raise Refused(f"{url} answers {error.code}: {said}", "Look at what the case sends.") from error
+        body = error.read().decode(errors="replace")[:300]
+        raise Refused(f"{url} responds with {error.code}: {body}", "Fix the row of the critical case.") from error
     except (OSError, ValueError) as error:
-        raise Refused(f"{url} does not answer: {error}", "Run it again.") from error
+        raise Refused(f"{url} does not respond: {error}", "Run it again.") from error
 
 
-def wait(url: str, release: str, seconds: float, alive: Sequence[Container] = ()) -> bool:
-    """Wait until /info of a service answers a release id; False when the time is over or a container has ended."""
-    until = time.monotonic() + seconds
-    turn = 0
-    while time.monotonic() < until:
-        if running(url) == release:
+def wait_for_release(url: str, release_id: str, seconds: float, containers: Sequence[Container] = ()) -> bool:
+    """Wait until a service's /info responds with a release id; return False after a time-out or a container's end."""
+    deadline = time.monotonic() + seconds
+    attempt = 0
+    while time.monotonic() < deadline:
+        if running(url) == release_id:
             return True
-        turn += 1
-        # Not each time: asking the engine takes longer than asking the service.
-        if turn % 10 == 0 and not all(container.is_running() for container in alive):
+        attempt += 1
+        # Only every tenth time: asking the Docker engine takes longer than asking the service.
+        if attempt % 10 == 0 and not all(container.is_running() for container in containers):
             return False
-        time.sleep(_POLL)
+        time.sleep(_POLL_SECONDS)
     return False
 
 
 def running(url: str) -> str | None:
-    """The release id that a service answers, or None."""
-    info = get(f"{url.rstrip('/')}/info")
+    """Return the release id that a service's /info responds with, or None."""
+    info = get_json(f"{url.rstrip('/')}/info")
     return str(info.get("release")) if isinstance(info, dict) else None

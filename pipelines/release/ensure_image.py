@@ -1,4 +1,4 @@
-"""The image of a release in the registry: the one that is there, or one that is built from what was reviewed."""
+"""Ensure that the image registry holds the image of a release: reuse it, or build it from the reviewed model."""
 
 from __future__ import annotations
 
@@ -7,41 +7,40 @@ from pathlib import Path
 
 from pipelines.cli.errors import Unreachable
 from pipelines.cli.progress import Progress
-from pipelines.release import approvals, fetch_model, signatures, steps
-from pipelines.release.image import build, push
-from pipelines.release.image_registry import Registry
-from pipelines.release.target_commit import Candidate
+from pipelines.release import approvals, fetch_model, signatures
+from pipelines.release.image import build_image, push_image
+from pipelines.release.image_registry import ImageRegistry
+from pipelines.release.target_commit import TargetCommit
 from pipelines.repository import tags
 
 
-def image(found: Candidate, registry: Registry, progress: Progress) -> tuple[str, bool]:
-    """The digest of the release's image in the registry, and whether it had to be built.
+def ensure_image(target: TargetCommit, image_registry: ImageRegistry, progress: Progress) -> tuple[str, bool]:
+    """Return the digest of the release's image in the image registry, and whether it had to be built.
 
-    A version that is registered names its image by digest; that one is taken as long as it exists, else the one that
-    bears the release's name. Where images are signed, one that is not, because a run was killed before it signed or
-    images were not signed then, is built again: nobody signs what he has not built.
+    A registered version names its image by digest, and that image is reused while it exists; else the image tagged
+    with the release id. Where images are signed, an unsigned image (because a run was killed before it signed, or
+    images were not signed then) is built again: nobody signs an image that he did not build.
 
     Raises:
-        Refused: if the reviewed model cannot be had, or the image cannot be built.
+        Refused: if the reviewed model cannot be fetched, or the image cannot be built.
     """
-    known = tags.version_of(found.name, found.release)
-    if known and registry.exists(known.said.digest) and signatures.is_trusted(registry.at(known.said.digest)):
-        return known.said.digest, False
-    digest = registry.digest(found.release)
-    if digest and signatures.is_trusted(registry.at(digest)):
-        return digest, False
+    version = tags.find_version(target.model_name, target.release_id)
+    if version and image_registry.has_image(version.annotation.digest):
+        digest = version.annotation.digest
+        if signatures.is_trusted(image_registry.reference(digest)):
+            return digest, False
+    tagged = image_registry.find_digest(target.release_id)
+    if tagged and signatures.is_trusted(image_registry.reference(tagged)):
+        return tagged, False
     with tempfile.TemporaryDirectory(prefix="release-") as scratch:
         models = Path(scratch) / "models"
-        how = fetch_model.models(found, models, approvals.github(), progress)
-        progress.say(f"  the model comes from {how}")
-        steps.passed("bring")
+        source = fetch_model.fetch_model(target, models, approvals.connect_to_github(), progress)
+        progress.say(f"  the model comes from {source}")
         with progress.step("Building the image"):
-            local = build(found, models, Path(scratch) / "build")
-        steps.passed("build")
+            local_name = build_image(target, models, Path(scratch) / "build")
     with progress.step("Pushing the image"):
-        push(local, f"{registry.repository}:{found.release}")
-    steps.passed("push")
-    digest = registry.digest(found.release)
-    if digest is None:
-        raise Unreachable("the registry does not hold what was pushed to it", "Look into the registry, run it again.")
-    return digest, True
+        push_image(local_name, f"{image_registry.repository}:{target.release_id}")
+    pushed = image_registry.find_digest(target.release_id)
+    if pushed is None:
+        raise Unreachable("the image registry lacks the pushed image", "Check the image registry, then run again.")
+    return pushed, True

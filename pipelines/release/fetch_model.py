@@ -1,4 +1,4 @@
-"""The reviewed model's files, byte for byte: from DVC, else from the review's artifact, else reproduced."""
+"""Fetch the reviewed model's files, byte for byte: from DVC, else from the review's artifact, else by reproducing."""
 
 from __future__ import annotations
 
@@ -12,83 +12,83 @@ from pathlib import Path
 from pipelines.cli.errors import InputError, MainlineError, Refused, Unreachable
 from pipelines.cli.files import write_bytes
 from pipelines.cli.progress import Progress
-from pipelines.github.client import GitHub, Json
-from pipelines.release.target_commit import Candidate
+from pipelines.github.client import GitHub
+from pipelines.github.transport import Json
+from pipelines.release.target_commit import TargetCommit
 from pipelines.repository import base_model
 from pipelines.repository.dvc import file_md5
 
 ARTIFACT = "review"
 LARGEST_ZIP = 500_000_000
-TRIES = 10  # artifacts of a branch that are looked into, the newest first
+MAX_ARTIFACTS = 10  # of a branch that are read, the newest first
 
 
-def models(found: Candidate, into: Path, github: GitHub | None, progress: Progress) -> str:
-    """Put the files of the model into a folder.
+def fetch_model(target: TargetCommit, into: Path, github: GitHub | None, progress: Progress) -> str:
+    """Write the files of the reviewed model into a folder.
 
     Args:
-        github: where the review's artifact is looked for; None where no token allows it.
+        github: where the review's artifact is; None without a token.
 
     Returns:
-        Where they come from, in words.
+        The source of the files, in words.
 
     Raises:
-        Refused: if they are nowhere, and reproducing gives others than were reviewed.
+        Refused: if no source has them, and reproducing gives other files than the reviewed ones.
     """
     into.mkdir(parents=True, exist_ok=True)
-    lacking = []
+    failures = []
     try:
-        if kept := base_model.stored(found.commit, progress):
-            _install(found, {name: kept.folder / Path(name).name for name in found.files}, into)
-            return f"DVC's {kept.found}"
-        lacking.append("it is in no cache and no remote of DVC")
+        if stored := base_model.stored(target.commit, progress):
+            _install(target, stored.folder, into)
+            return f"DVC's {stored.found}"
+        failures.append("neither DVC's cache nor its remote has it")
     except Unreachable as error:
-        lacking.append(f"DVC's remote: {error}")
+        failures.append(f"DVC's remote: {error}")
     if github is not None:
         try:
-            if number := _from_artifact(found, into, github, progress):
+            if number := _fetch_from_artifact(target, into, github, progress):
                 return f"the review of pull request {number}"
-            lacking.append("no artifact of its review holds it (they expire)")
+            failures.append("no artifact of its review has it (artifacts expire)")
         except MainlineError as error:
-            lacking.append(f"the review's artifact: {error}")
-    why = "; ".join(lacking)
-    progress.say(f"  {why}")
+            failures.append(f"the review's artifact: {error}")
+    reasons = "; ".join(failures)
+    progress.say(f"  {reasons}")
     try:
-        made = base_model.reproduced(found.commit, progress)
+        reproduced = base_model.reproduced(target.commit, progress)
     except InputError as error:
-        raise Refused(f"the reviewed model cannot be had: {why}; {error}", error.remedy) from error
-    _install(found, {name: made.folder / Path(name).name for name in found.files}, into)
+        raise Refused(f"the reviewed model cannot be fetched: {reasons}; {error}", error.remedy) from error
+    _install(target, reproduced.folder, into)
     return "reproducing it, with the same md5"
 
 
-def _install(found: Candidate, sources: dict[str, Path], into: Path) -> None:
+def _install(target: TargetCommit, folder: Path, into: Path) -> None:
+    """Copy the model's files after all of them were compared with the reviewed md5s."""
+    sources = {name: folder / Path(name).name for name in target.model_files}
     for name, path in sources.items():
-        _check(found, name, file_md5(path))
-    for name, path in sources.items():
-        write_bytes(into / Path(name).name, path.read_bytes())
+        md5, reviewed_md5 = file_md5(path), target.model_files[name]
+        if md5 != reviewed_md5:
+            raise Refused(
+                f"{name} has md5 {md5}, and the reviewed one has {reviewed_md5}",
+                "Nothing was released. Set a DVC remote (DVC_REMOTE_URL) and `dvc push` from the machine that trained "
+                "the model, or reproduce it in a new pull request.",
+            )
+    for path in sources.values():
+        write_bytes(into / path.name, path.read_bytes())
 
 
-def _check(found: Candidate, name: str, md5: str) -> None:
-    if md5 != found.files[name]:
-        raise Refused(
-            f"{name} has md5 {md5}, and the reviewed one has {found.files[name]}",
-            "Nothing was released. Set a DVC remote (DVC_REMOTE_URL), `dvc push` from where it was trained, or "
-            "reproduce it in a new pull request.",
-        )
+def _fetch_from_artifact(target: TargetCommit, into: Path, github: GitHub, progress: Progress) -> int | None:
+    """Write the files from a review's artifact and return the number of its pull request, or None.
 
-
-def _from_artifact(found: Candidate, into: Path, github: GitHub, progress: Progress) -> int | None:
-    """The number of the pull request whose review holds the files, which are in `into` then.
-
-    Only runs of branches of this repository are looked into: what a fork's run uploaded is anybody's word, and md5
-    holds back mistakes, not somebody who makes two files of one md5.
+    Artifacts of forks are not read: anybody can upload them, and md5 detects mistakes, not an attacker who makes two
+    files with one md5.
     """
     with progress.step("Looking for the review's artifact"):
-        for pull in github.commit_pulls(found.commit):
+        for pull in github.commit_pulls(target.commit):
             head = pull["head"]
             if not pull.get("merged_at") or (head.get("repo") or {}).get("full_name") != github.repository:
                 continue
-            for artifact in _artifacts(github, head["ref"], head["repo"]["id"]):
-                files = _unzip(github.download_artifact(artifact["id"], LARGEST_ZIP), found)
+            for artifact in _list_artifacts(github, head["ref"], head["repo"]["id"]):
+                files = _unzip_model(github.download_artifact(artifact["id"], LARGEST_ZIP), target)
                 if files is not None:
                     for name, content in files.items():
                         write_bytes(into / Path(name).name, content)
@@ -96,23 +96,23 @@ def _from_artifact(found: Candidate, into: Path, github: GitHub, progress: Progr
     return None
 
 
-def _artifacts(github: GitHub, branch: str, repository: int) -> Iterator[Json]:
-    """The newest artifacts of a branch of this repository that can be had."""
+def _list_artifacts(github: GitHub, branch: str, repository_id: int) -> Iterator[Json]:
+    """List the newest downloadable artifacts of a branch of this repository."""
 
-    def is_ours(artifact: Json) -> bool:
+    def is_usable(artifact: Json) -> bool:
         run = artifact.get("workflow_run") or {}
-        ours = (run.get("head_branch"), run.get("head_repository_id")) == (branch, repository)
-        return ours and not artifact.get("expired") and artifact["size_in_bytes"] <= LARGEST_ZIP
+        same_branch = (run.get("head_branch"), run.get("head_repository_id")) == (branch, repository_id)
+        return same_branch and not artifact.get("expired") and artifact["size_in_bytes"] <= LARGEST_ZIP
 
-    return islice((artifact for artifact in github.artifacts_named(ARTIFACT) if is_ours(artifact)), TRIES)
+    return islice(filter(is_usable, github.artifacts_named(ARTIFACT)), MAX_ARTIFACTS)
 
 
-def _unzip(content: bytes, found: Candidate) -> dict[str, bytes] | None:
-    """The files by name, if the zip holds all of them with the reviewed md5s; nothing else in it is looked at."""
+def _unzip_model(content: bytes, target: TargetCommit) -> dict[str, bytes] | None:
+    """Return the model's files by name, or None unless the zip has all of them with the reviewed md5s."""
     files = {}
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            for name, md5 in found.files.items():
+            for name, md5 in target.model_files.items():
                 info = archive.getinfo(name)
                 if info.file_size > LARGEST_ZIP:
                     return None

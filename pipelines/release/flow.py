@@ -1,6 +1,6 @@
-"""A release, step by step. Each step finds what an earlier run left, so that it may die anywhere and be run again.
+"""A release, step by step. Each step detects what an earlier run did, so a killed release can be run again.
 
-Pushing the assignment's tag is the commit point: before it nothing counts, after it the rest follows from git.
+Pushing the assignment's tag is the commit point: before it nothing has changed, after it the rest follows from git.
 """
 
 from __future__ import annotations
@@ -18,157 +18,151 @@ from pipelines.release import (
     reconcile,
     signatures,
     smoke_test,
-    steps,
     tag_annotations,
     tagging,
-    target_commit,
 )
-from pipelines.release.image_registry import Registry
-from pipelines.release.tagging import RETRIES, Taken
-from pipelines.release.target_commit import Candidate
+from pipelines.release.image_registry import ImageRegistry
+from pipelines.release.tagging import RETRIES, TagTaken
+from pipelines.release.target_commit import TargetCommit, read_model_name, read_target_commit
 from pipelines.repository import origin, tags
 from pipelines.repository.dvc_remote import set_remote_from_environment
 from pipelines.repository.tags import Annotation, Assignment, Version
 
 
 class Superseded(Exception):
-    """What is in production comes from a newer commit: this one's release is over."""
+    """The model in production comes from a newer commit: the release of this commit ends."""
 
 
-class Renamed(Superseded):
-    """Main releases another line by now, and this one must not take its place."""
+class ModelRenamed(Superseded):
+    """Main has another model name by now: this commit must not replace its model in production."""
 
 
 def release(revision: str) -> int:
     """Put a commit of main into production.
 
     Returns:
-        0, also where it puts nothing new into production, a newer commit is there already, or the service has no host.
+        0; also where production already has this release or a newer commit, or where the service has no host.
 
     Raises:
         InputError: if the commit is not on origin's main.
-        Refused: if the model's bytes, the image or its answers are not those that were reviewed, or the service does
-            not come up; production is as it was.
-        Unreachable: if the engine, the registry, origin or a server cannot be asked.
+        Refused: if the model's bytes, the image or its responses differ from the reviewed ones, or the service does
+            not start; production stays as it was.
+        Unreachable: if the Docker engine, the image registry, origin or a server does not respond.
     """
-    found = target_commit.of(revision)
-    if deploy.report_missing_host(found.params):
+    target = read_target_commit(revision)
+    if deploy.report_missing_host(target.params):
         return 0
-    progress, registry = Progress(), Registry.from_environment()
+    progress, image_registry = Progress(), ImageRegistry.from_environment()
     set_remote_from_environment(Path())
-    tags.fetch(found.name)
-    main_history.must_be_on_main(found.commit)
-    progress.say(f"Release {found.release} of {found.name}, commit {found.commit[:12]}")
-    before = tags.newest(found.name)
+    tags.fetch_tags(target.model_name)
+    main_history.require_on_main(target.commit)
+    progress.say(f"Release {target.release_id} of {target.model_name}, commit {target.commit[:12]}")
+    before = tags.find_newest_assignment(target.model_name)
     assignment = None
     try:
-        assignment = _released(found, registry, progress)
-    except Superseded as newer:
-        print(f"Superseded: {newer}. Nothing of this commit goes into production.")
-        if isinstance(newer, Renamed):
+        assignment = _release_target(target, image_registry, progress)
+    except Superseded as reason:
+        print(f"Superseded: {reason}. Nothing of this commit goes into production.")
+        if isinstance(reason, ModelRenamed):
             return 0
-        # Whatever this run put there before it noticed, git says what must be there.
+        # This run may have deployed before it noticed: `apply_assignment` below deploys the newest assignment.
     except MainlineError:
-        _lead_back(found, progress)
+        _restore_service(target, progress)
         raise
-    reconcile.settle(found.params, registry, progress)
-    steps.passed("settle")
+    reconcile.apply_assignment(target.params, image_registry, progress)
     if assignment:
         print(f"{assignment.version} is in production as {assignment.tag}.")
-        # Its own run may have found nothing to release, just before this one pushed its tag.
-        if (
-            before
-            and before.release != assignment.release
-            and (back := main_history.went_back_to(before.release, found.commit))
-        ):
-            print(f"But main went back to {before.version} meanwhile, with {back[:12]}.")
-            return release(back)
+        # A revert's own run finds nothing to release if it ends just before this run pushes its tag.
+        if before is None or before.release_id == assignment.release_id:
+            return 0
+        if revert := main_history.find_later_commit(before.release_id, target.commit):
+            print(f"But main went back to {before.version} meanwhile, with {revert[:12]}.")
+            return release(revert)
     return 0
 
 
-def _released(found: Candidate, registry: Registry, progress: Progress) -> Assignment | None:
-    """Bring a commit from where it is to its assignment; None where production has its release already."""
-    _not_superseded(found)
-    now = tags.newest(found.name)
-    if now and now.release == found.release:
-        print(f"Nothing to release: {now.version} ({now.release}) is in production since {now.at:%Y-%m-%d %H:%M} UTC.")
+def _release_target(target: TargetCommit, image_registry: ImageRegistry, progress: Progress) -> Assignment | None:
+    """Run all steps up to the assignment; return None where production already has this release."""
+    _require_not_superseded(target)
+    newest = tags.find_newest_assignment(target.model_name)
+    if newest and newest.release_id == target.release_id:
+        since = f"{newest.assigned_at:%Y-%m-%d %H:%M} UTC"
+        print(f"Nothing to release: {newest.version} ({newest.release_id}) is in production since {since}.")
         return None
-    digest, _ = ensure_image.image(found, registry, progress)
-    reference = registry.at(digest)
-    progress.say(signatures.verify(reference))
-    with progress.step("Asking the image the critical cases"):
-        signature = smoke_test.smoke(reference, found)
-    steps.passed("smoke")
-    version = _registered(found, reference, signature)
+    digest, _ = ensure_image.ensure_image(target, image_registry, progress)
+    reference = image_registry.reference(digest)
+    progress.say(signatures.verify_signature(reference))
+    with progress.step("Testing the image with the critical cases"):
+        signature = smoke_test.run_smoke_test(reference, target)
+    version = _ensure_version(target, reference, signature)
     progress.say(f"Version {version.tag}")
-    steps.passed("register")
-    # Asked before anything is deployed: a service that runs is to be assigned at once.
-    said = tag_annotations.of_assignment(found, version, reference, approvals.of(main_history.brought_by(found.commit)))
-    _not_superseded(found)
+    # Read before the deployment, so that nothing can fail between the deployment and the assignment.
+    approval = approvals.read_approval(main_history.find_introducing_commit(target.commit))
+    annotation = tag_annotations.annotate_assignment(target, version, reference, approval)
+    _require_not_superseded(target)
     with progress.step("Deploying"):
-        deploy.deploy(found.params, found.release, reference, version.tag)
-    steps.passed("deploy")
-    assignment = _assigned(found, version, said)
-    steps.passed("assign")
-    return assignment
+        deploy.deploy(target.params, target.release_id, reference, version.tag)
+    return _ensure_assignment(target, version, annotation)
 
 
-def _lead_back(found: Candidate, progress: Progress) -> None:
-    """Let production be what it is by git, where this run, or one that was killed before it, left something else."""
-    now = tags.newest(found.name)
-    if now is None or deploy.is_running(found.params, now.release, now.said.image):
+def _restore_service(target: TargetCommit, progress: Progress) -> None:
+    """Deploy the newest assignment where this run, or a killed run before it, left another release in the service."""
+    newest = tags.find_newest_assignment(target.model_name)
+    if newest is None or deploy.is_running(target.params, newest.release_id, newest.annotation.image):
         return
     try:
-        with progress.step(f"Leading the service back to {now.version}"):
-            deploy.deploy(found.params, now.release, now.said.image, now.version)
+        with progress.step(f"Restoring the service to {newest.version}"):
+            deploy.deploy(target.params, newest.release_id, newest.annotation.image, newest.version)
     except MainlineError as error:
-        progress.say(f"The service is not led back to {now.version}: {error}. Run `make reconcile`.")
+        progress.say(f"The service could not be restored to {newest.version}: {error}. Run `make reconcile`.")
 
 
-def _not_superseded(found: Candidate) -> None:
-    """Stop where production's commit is a later one, or main went on to another line or back to what production has.
+def _require_not_superseded(target: TargetCommit) -> None:
+    """Stop where production has a later commit, or main has another model name or went back to production's release.
 
     Raises:
-        Superseded: if it is so.
+        Superseded: if so.
     """
-    tags.fetch(found.name)
-    if (main := origin.main()) and (line := target_commit.line(main)) not in (found.name, None):
-        raise Renamed(f"main releases {line} now, not {found.name}")
-    now = tags.newest(found.name)
-    if now is None or now.main_commit == found.commit:
+    tags.fetch_tags(target.model_name)
+    if (main := origin.main()) and (model_name := read_model_name(main)) not in (target.model_name, None):
+        raise ModelRenamed(f"main releases {model_name} now, not {target.model_name}")
+    newest = tags.find_newest_assignment(target.model_name)
+    if newest is None or newest.main_commit == target.commit:
         return
-    if main_history.is_ancestor(found.commit, now.main_commit):
-        raise Superseded(f"{now.tag} comes from the later commit {now.main_commit[:12]}")
-    if now.release != found.release and (back := main_history.went_back_to(now.release, found.commit)):
-        raise Superseded(f"main went back to {now.version}, which is in production, with {back[:12]}")
+    if main_history.is_ancestor(target.commit, newest.main_commit):
+        raise Superseded(f"{newest.tag} comes from the later commit {newest.main_commit[:12]}")
+    if newest.release_id == target.release_id:
+        return
+    if revert := main_history.find_later_commit(newest.release_id, target.commit):
+        raise Superseded(f"main went back to {newest.version}, which is in production, with {revert[:12]}")
 
 
-def _registered(found: Candidate, reference: str, signature: Signature) -> Version:
-    """The version of the release: the registered one, else a new one on this commit."""
+def _ensure_version(target: TargetCommit, reference: str, signature: Signature) -> Version:
+    """Return the registered version of the release, or register a new one on the target commit."""
     for _ in range(RETRIES):
-        # The numbers are read first, and the versions once: what another run makes in between takes its number.
-        taken, known = tags.numbers(found.name), tags.versions(found.name)
-        if version := next((each for each in known if each.release == found.release), None):
+        # Numbers before versions: a number that another run takes in between makes the push fail, and this loop repeat.
+        taken, versions = tags.list_numbers(target.model_name), tags.list_versions(target.model_name)
+        if version := next((version for version in versions if version.release_id == target.release_id), None):
             return version
-        said = tag_annotations.of_version(found, reference, signature)
+        annotation = tag_annotations.annotate_version(target, reference, signature)
+        number = tagging.choose_next_number(versions, taken, annotation)
         try:
-            number = tagging.next_number(known, taken, said)
-            return tagging.register(found.name, number, found.commit, said)
-        except Taken:
+            return tagging.register_version(target.model_name, number, target.commit, annotation)
+        except TagTaken:
             continue
-    raise tagging.busy()
+    raise tagging.retries_exhausted()
 
 
-def _assigned(found: Candidate, version: Version, said: Annotation) -> Assignment:
-    """Put the assignment's tag on origin; whoever pushes first has won."""
+def _ensure_assignment(target: TargetCommit, version: Version, annotation: Annotation) -> Assignment:
+    """Push the assignment's tag. Of several runs, the first push wins."""
     for _ in range(RETRIES):
-        counter = tagging.next_counter(found.name)
-        _not_superseded(found)
-        now = tags.newest(found.name)
-        if now and (now.release, now.main_commit) == (found.release, found.commit):
-            return now  # another run of the same commit was faster
+        counter = tagging.choose_next_counter(target.model_name)
+        _require_not_superseded(target)
+        newest = tags.find_newest_assignment(target.model_name)
+        if newest and (newest.release_id, newest.main_commit) == (target.release_id, target.commit):
+            return newest  # another run of this commit was faster
         try:
-            return tagging.assign(found.name, counter, version, said)
-        except Taken:
+            return tagging.assign_version(target.model_name, counter, version, annotation)
+        except TagTaken:
             continue
-    raise tagging.busy()
+    raise tagging.retries_exhausted()

@@ -1,4 +1,4 @@
-"""Where a commit stands in the history of main, and what its commits brought."""
+"""The history of main: whether a commit is on it, and which of its commits changed the release id."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pipelines.repository.git import git, try_git
 from pipelines.repository.release_id import FILES, release_id
 
 
-def must_be_on_main(commit: str) -> None:
-    """Refuse a commit that is not on origin's main, where there is an origin.
+def require_on_main(commit: str) -> None:
+    """Refuse a commit that is not on origin's main. Without an origin, every commit is accepted.
 
     Raises:
-        InputError: if it is not.
-        Unreachable: if origin cannot be asked.
+        InputError: if it is not on main.
+        Unreachable: if origin does not respond.
     """
     main = origin.main()
     if main and not is_ancestor(commit, main):
@@ -21,33 +21,37 @@ def must_be_on_main(commit: str) -> None:
 
 
 def is_ancestor(commit: str, later: str) -> bool:
-    """Whether a commit is another one's ancestor, or the same; False where one of them is not here."""
+    """Return whether a commit is an ancestor of another, or the same; False where one of them is not fetched."""
     return try_git("merge-base", "--is-ancestor", commit, later) is not None
 
 
-def brought_by(commit: str) -> str:
-    """The commit of main that brought the release that a commit bears: later ones may have changed documents alone."""
-    release = release_of(commit)
-    for change in _changes(commit):
-        if release_of(f"{change}^") != release:
+def find_introducing_commit(commit: str) -> str:
+    """Return the commit of main that introduced a commit's release id: later ones may have changed only documents."""
+    current = _read_release_id(commit)
+    for change in _list_changes(commit):
+        if _read_release_id(f"{change}^") != current:
             return change
     return commit
 
 
-def went_back_to(release: str, after: str) -> str | None:
-    """The last commit of main behind another one that bears a release; None without an origin, or if none does."""
+def find_later_commit(release_id: str, after: str) -> str | None:
+    """Return the newest commit of main after `after` that has a release id; None if none has, or without an origin."""
     main = origin.main()
-    return next((each for each in _changes(f"{after}..{main}") if release_of(each) == release), None) if main else None
+    if main is None:
+        return None
+    return next(
+        (commit for commit in _list_changes(f"{after}..{main}") if _read_release_id(commit) == release_id), None
+    )
 
 
-def release_of(commit: str) -> str | None:
-    """The release that a commit bears, or None where it bears none."""
+def _read_release_id(commit: str) -> str | None:
+    """Return the release id of a commit, or None where it has nothing to release."""
     try:
         return release_id(commit)
     except InputError:
         return None
 
 
-def _changes(revisions: str) -> list[str]:
-    """The commits of main, the newest first, that changed a file of which a release's identity is made."""
+def _list_changes(revisions: str) -> list[str]:
+    """List the commits of main, newest first, that changed a file that the release id is made from."""
     return git("log", "--first-parent", "--format=%H", revisions, "--", *FILES).splitlines()

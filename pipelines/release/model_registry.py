@@ -1,7 +1,7 @@
-"""MLflow's model registry as a projection of git: each registered release a version, production's the champion.
+"""MLflow's model registry as a projection of git: a model version for each version, the champion in production.
 
-It is rebuilt by registering all versions again. A version's tag `release` says which release it is, and comes into
-being with it, so that whoever is killed in between makes no second one.
+It is rebuilt by registering all versions again. A model version gets its tag `release` (the release id) when it is
+created, so that a run after a kill finds it and creates no second one.
 """
 
 from __future__ import annotations
@@ -19,143 +19,149 @@ from pipelines.repository.tags import Assignment, Version
 
 CHAMPION = "champion"
 SKIPPED = "MLflow: skipped, MLFLOW_TRACKING_URI is not set."
-_KIND = "release"  # of the runs that hold released models; those of reviews have other kinds
-_READ_ONLY = "readonly database"  # SQLite's words, which MLflow takes for a server that is down
+_KIND = "release"  # tag `kind` of the runs with released models; runs of reviews have other kinds
+_READ_ONLY = "readonly database"  # SQLite's message, which MLflow reports as an internal error
 
 
-def put(name: str, version: Version, models: Path, assignment: Assignment | None) -> str:
-    """Register a release's model as a version of the registered model, once.
+def register_model(model_name: str, version: Version, models: Path, assignment: Assignment | None) -> str:
+    """Register a version's model as a model version of MLflow, once.
 
     Args:
-        name: the line of releases, which the registered model is called after.
         models: the folder with model.onnx and signature.json.
-        assignment: what put the version into production; its image and commit are the ones to show.
+        assignment: what put the version into production; its image and commit are recorded.
 
     Returns:
         What was done, in words.
 
     Raises:
-        Unreachable: if the server, its database or its store of artifacts cannot be reached.
-        Refused: if one of them refuses.
-        InputError: if what MLFLOW_TRACKING_URI names needs a module that is not installed.
+        Unreachable: if the server, its database or its artifact store does not respond.
+        Refused: if one of them rejects the request.
+        InputError: if MLFLOW_TRACKING_URI needs a module that is not installed.
     """
     if not os.environ.get("MLFLOW_TRACKING_URI"):
         return SKIPPED
-    wanted = _tags(version, assignment)
-    with _registry() as client:
-        found = _by_release(client, name).get(version.release)
-        if found is None:
-            run, model = _logged(client, name, wanted, models)
-            source = f"models:/{model}"
-            found = next((each for each in _versions(client, name) if each.source == source), None)
-            if found is None:
-                _make_model(client, name)
-                made = client.create_model_version(name, source, run, tags=wanted, model_id=model)
-                return f"MLflow: {version.tag} is version {made.version} of {name}."
-        # What was put without an assignment names the version's commit, which is right until there is one.
-        lacking = {key: value for key, value in wanted.items() if key not in found.tags}
-        changed = {key: value for key, value in wanted.items() if found.tags.get(key) != value} if assignment else {}
-        for key, value in (lacking | changed).items():
-            client.set_model_version_tag(name, found.version, key, value)
-    return f"MLflow: {version.tag} is version {found.version} of {name} already."
+    tags = _build_tags(version, assignment)
+    with _connect() as client:
+        model_version = _versions_by_release_id(client, model_name).get(version.release_id)
+        if model_version is None:
+            run_id, model_id = _log_model(client, model_name, tags, models)
+            source = f"models:/{model_id}"
+            versions = _list_model_versions(client, model_name)
+            model_version = next((listed for listed in versions if listed.source == source), None)
+            if model_version is None:
+                _create_registered_model(client, model_name)
+                created = client.create_model_version(model_name, source, run_id, tags=tags, model_id=model_id)
+                return f"MLflow: {version.tag} is version {created.version} of {model_name}."
+        # Without an assignment the tags name the version's commit: right until the version is assigned.
+        outdated = {
+            key: value
+            for key, value in tags.items()
+            if key not in model_version.tags or (assignment and model_version.tags[key] != value)
+        }
+        for key, value in outdated.items():
+            client.set_model_version_tag(model_name, model_version.version, key, value)
+    return f"MLflow: {version.tag} is version {model_version.version} of {model_name} already."
 
 
-def champion(name: str, release: str) -> str:
-    """Let the alias `champion` name a release's version.
+def set_champion(model_name: str, release_id: str) -> str:
+    """Point the alias `champion` to the model version of a release id.
 
     Returns:
         What was done, in words.
 
     Raises:
-        InputError: if the registry does not hold it.
-        Unreachable, Refused: as `put`.
+        InputError: if MLflow has no such model version.
+        Unreachable, Refused: as `register_model`.
     """
     if not os.environ.get("MLFLOW_TRACKING_URI"):
         return SKIPPED
-    with _registry() as client:
-        found = _by_release(client, name).get(release)
-        if found is None:
+    with _connect() as client:
+        model_version = _versions_by_release_id(client, model_name).get(release_id)
+        if model_version is None:
             raise InputError(
-                f"MLflow's {name} has no version of release {release}",
+                f"MLflow's {model_name} has no version with release id {release_id}",
                 "Register it: `python -m pipelines release reconcile`.",
             )
-        if str(client.get_registered_model(name).aliases.get(CHAMPION)) == str(found.version):
-            return f"MLflow: {CHAMPION} is version {found.version} of {name} already."
-        client.set_registered_model_alias(name, CHAMPION, found.version)
-    return f"MLflow: {CHAMPION} is version {found.version} of {name}."
+        number = model_version.version
+        if str(client.get_registered_model(model_name).aliases.get(CHAMPION)) == str(number):
+            return f"MLflow: {CHAMPION} is version {number} of {model_name} already."
+        client.set_registered_model_alias(model_name, CHAMPION, number)
+    return f"MLflow: {CHAMPION} is version {number} of {model_name}."
 
 
-def known(name: str) -> dict[str, str]:
-    """Release id -> version number of what the registry holds; empty without a registry.
+def list_registered_versions(model_name: str) -> dict[str, str]:
+    """Return release id -> number of all model versions; empty where MLFLOW_TRACKING_URI is not set.
 
     Raises:
-        Unreachable, Refused, InputError: as `put`.
+        Unreachable, Refused, InputError: as `register_model`.
     """
     if not os.environ.get("MLFLOW_TRACKING_URI"):
         return {}
-    with _registry() as client:
-        return {release: str(found.version) for release, found in _by_release(client, name).items()}
+    with _connect() as client:
+        versions = _versions_by_release_id(client, model_name)
+        return {release_id: str(version.version) for release_id, version in versions.items()}
 
 
-def _tags(version: Version, assignment: Assignment | None) -> dict[str, str]:
+def _build_tags(version: Version, assignment: Assignment | None) -> dict[str, str]:
     return {
-        "release": version.release,
+        "release": version.release_id,
         "version": version.tag,
-        "image": assignment.said.image if assignment else version.said.image,
+        "image": (assignment or version).annotation.image,
         "main_commit": assignment.main_commit if assignment else version.commit,
-        "model_md5": version.said.model,
+        "model_md5": version.annotation.model,
     }
 
 
-def _versions(client: Any, name: str) -> list[Any]:
-    """All versions of the registered model, the oldest first."""
-    found, page = [], None
+def _list_model_versions(client: Any, model_name: str) -> list[Any]:
+    """List all model versions, the oldest first."""
+    versions, token = [], None
     while True:
-        answer = client.search_model_versions(f"name = '{name}'", page_token=page)
-        found += answer
-        page = answer.token
-        if not page:
-            return sorted(found, key=lambda version: int(version.version))
+        page = client.search_model_versions(f"name = '{model_name}'", page_token=token)
+        versions += page
+        token = page.token
+        if not token:
+            return sorted(versions, key=lambda version: int(version.version))
 
 
-def _by_release(client: Any, name: str) -> dict[str, Any]:
-    """Release id -> version; of two, the older."""
-    return {v.tags["release"]: v for v in reversed(_versions(client, name)) if "release" in v.tags}
+def _versions_by_release_id(client: Any, model_name: str) -> dict[str, Any]:
+    """Return release id -> model version; of two with one release id, the older."""
+    versions = reversed(_list_model_versions(client, model_name))
+    return {version.tags["release"]: version for version in versions if "release" in version.tags}
 
 
-def _make_model(client: Any, name: str) -> None:
+def _create_registered_model(client: Any, model_name: str) -> None:
     from mlflow.exceptions import MlflowException
 
     try:
-        client.create_registered_model(name)
+        client.create_registered_model(model_name)
     except MlflowException as error:
         if error.error_code not in ("RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS"):
             raise
 
 
-def _logged(client: Any, name: str, tags: dict[str, str], models: Path) -> tuple[str, str]:
-    """Run and id of the release's logged model: an earlier call's where one is whole, else a new one."""
+def _log_model(client: Any, model_name: str, tags: dict[str, str], models: Path) -> tuple[str, str]:
+    """Return run id and id of the logged model: of an earlier call if it is complete, else of a new one."""
     import mlflow
 
-    experiment = mlflow.set_experiment(name)
-    asked = f"tags.kind = '{_KIND}' and tags.release = '{tags['release']}'"
-    run = next(iter(client.search_runs([experiment.experiment_id], asked, max_results=1)), None)
+    experiment = mlflow.set_experiment(model_name)
+    run_filter = f"tags.kind = '{_KIND}' and tags.release = '{tags['release']}'"
+    run = next(iter(client.search_runs([experiment.experiment_id], run_filter, max_results=1)), None)
     if run is not None:
-        begun = f"source_run_id = '{run.info.run_id}'"
-        for model in client.search_logged_models([experiment.experiment_id], begun):
+        model_filter = f"source_run_id = '{run.info.run_id}'"
+        for model in client.search_logged_models([experiment.experiment_id], model_filter):
             if str(model.status) == "READY":
-                client.set_terminated(run.info.run_id)  # it may have been killed just before its end
+                client.set_terminated(run.info.run_id)  # the earlier call may have been killed just before its end
                 return run.info.run_id, model.model_id
             client.delete_logged_model(model.model_id)
-    # A run that was killed before its model was whole goes on.
-    which = {"run_id": run.info.run_id} if run else {"run_name": tags["version"]}
-    with mlflow.start_run(**which, tags=tags | {"kind": _KIND}) as active:
+    # A run that was killed before its model was complete is continued.
+    run_options = {"run_id": run.info.run_id} if run else {"run_name": tags["version"]}
+    with mlflow.start_run(**run_options, tags=tags | {"kind": _KIND}) as active:
         return active.info.run_id, mlflow_model.log(models / "model.onnx", models / "signature.json")
 
 
 @contextmanager
-def _registry() -> Iterator[Any]:
-    """MLflow's client; what goes wrong with it ends as documented for `put`."""
+def _connect() -> Iterator[Any]:
+    """Yield MLflow's client, and turn its errors into those of `register_model`."""
     mlflow_model.prepare()
 
     import mlflow
@@ -167,25 +173,26 @@ def _registry() -> Iterator[Any]:
         mlflow.set_tracking_uri(os.environ["MLFLOW_TRACKING_URI"])
         yield mlflow.MlflowClient()
     except ImportError as error:
-        # Of a database's driver, or of a store that is reached past the server.
+        # The driver of a database, or of an artifact store that is reached without the server.
         raise InputError(
             f"MLflow needs a module that is not installed: {error}",
-            "Name a server (http://...) in MLFLOW_TRACKING_URI that passes artifacts on: `mlflow server`.",
+            "Set MLFLOW_TRACKING_URI to a server (http://...) that proxies artifacts: `mlflow server`.",
         ) from error
     except (MlflowException, SQLAlchemyError, OSError) as error:
-        said = re.sub(r"//[^/@\s]+@", "//***@", str(error).strip() or type(error).__name__).splitlines()[0][:300]
-        if _refuses(error):
+        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = re.sub(r"//[^/@\s]+@", "//***@", first_line)[:300]
+        if _is_rejection(error):
             raise Refused(
-                f"MLflow refuses: {said}",
-                "Mend what it names, run it again; rights come by MLFLOW_TRACKING_USERNAME and _PASSWORD, or _TOKEN.",
+                f"MLflow rejects the request: {reason}",
+                "Fix it and run again. MLFLOW_TRACKING_USERNAME and _PASSWORD, or _TOKEN, give access.",
             ) from error
         raise Unreachable(
-            f"MLflow cannot be reached: {said}", "Look at MLFLOW_TRACKING_URI and its server, run it again."
+            f"MLflow cannot be reached: {reason}", "Check MLFLOW_TRACKING_URI and its server, then run again."
         ) from error
 
 
-def _refuses(error: Exception) -> bool:
-    """Whether somebody said no, rather than nothing."""
+def _is_rejection(error: Exception) -> bool:
+    """Return whether the server responded and rejected the request."""
     from mlflow.exceptions import MlflowException
 
     if isinstance(error, PermissionError) or _READ_ONLY in str(error):

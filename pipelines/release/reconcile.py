@@ -1,4 +1,4 @@
-"""Everything that follows from git: the registry's tag, MLflow's alias, the service, the release note."""
+"""Reconciling with git: the image registry's tag, MLflow's alias, the service and the release note on GitHub."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from pipelines.cli.errors import InputError, MainlineError, Refused
+from pipelines.cli.errors import MainlineError, Refused
 from pipelines.cli.progress import Progress
 from pipelines.config.params import Params
 from pipelines.release import (
@@ -19,141 +19,142 @@ from pipelines.release import (
     signatures,
     smoke_test,
     tagging,
-    target_commit,
 )
-from pipelines.release.image_registry import PRODUCTION, Registry
-from pipelines.release.tagging import Taken
+from pipelines.release.image_registry import PRODUCTION, ImageRegistry
+from pipelines.release.tagging import TagTaken
+from pipelines.release.target_commit import read_target_commit
 from pipelines.repository import tags
 from pipelines.repository.dvc_remote import set_remote_from_environment
 from pipelines.repository.tags import Assignment, Version
 
 
-def reconcile(params: Params, registry: Registry, progress: Progress) -> int:
+def reconcile(params: Params, image_registry: ImageRegistry, progress: Progress) -> int:
     """Make everything equal to the newest assignment, and rebuild what was lost.
+
+    Args:
+        params: params.yaml of the checkout; its `serving.deploy` is used.
 
     Returns:
         0; also where nothing was ever in production, or the service has no host.
     """
-    tags.fetch(params.model_name)
-    now = tags.newest(params.model_name)
-    if deploy.report_missing_host(_settings(now, params) if now else params):
+    if deploy.report_missing_host(params):
         return 0
     set_remote_from_environment(Path())
-    settle(params, registry, progress, all_versions=True)
-    if now := tags.newest(params.model_name):
-        print(f"{now.version} is in production as {now.tag}; all that follows from it fits.")
+    apply_assignment(params, image_registry, progress, all_versions=True)
+    if newest := tags.find_newest_assignment(params.model_name):
+        print(f"{newest.version} is in production as {newest.tag}; service and registries agree with it.")
     else:
         print("Nothing was ever in production: there is nothing to reconcile.")
     return 0
 
 
-def settle(params: Params, registry: Registry, progress: Progress, all_versions: bool = False) -> None:
-    """Let registry, service, MLflow and GitHub's note follow the newest assignment; what already does is left alone.
+def apply_assignment(
+    params: Params, image_registry: ImageRegistry, progress: Progress, all_versions: bool = False
+) -> None:
+    """Make image registry, service, MLflow and GitHub's release note equal to the newest assignment.
 
     Args:
-        params: of the commit at hand; the settings of the deployment are those of the commit in production.
-        all_versions: whether MLflow gets every version that it lacks, not only the one in production.
+        params: settings whose `serving.deploy` is used, whichever commit is in production.
+        all_versions: whether to register all missing versions in MLflow, not only the one in production.
 
     Raises:
-        Refused: if the service does not come up, or the image of production is lost and cannot be had again.
-        Unreachable: if one of them cannot be asked.
+        Refused: if the service does not start, or the image of production is lost and cannot be built again.
+        Unreachable: if one of them does not respond.
     """
-    tags.fetch(params.model_name)
-    now = tags.newest(params.model_name)
-    if now is None:
+    tags.fetch_tags(params.model_name)
+    newest = tags.find_newest_assignment(params.model_name)
+    if newest is None:
         return
-    now = _with_image(now, registry, progress)
-    version = _version_of(now)
-    params = _settings(now, params)
-    with progress.step("Leading service and registries to it"):
-        if not deploy.is_running(params, now.release, now.said.image):
-            deploy.deploy(params, now.release, now.said.image, now.version)
-        if registry.digest(PRODUCTION) != now.said.digest:
-            registry.move(PRODUCTION, now.said.digest)
-    _follow_in_mlflow(version, now, progress, tags.versions(params.model_name) if all_versions else [version])
-    if github := approvals.github():
-        address = release_notes.publish(github, version, now)
-        progress.say(f"Release note: {address}")
-    release_notes.summary(release_notes.note(version, now))
+    newest = _ensure_assigned_image(newest, image_registry, progress)
+    version, annotation = _require_version(newest), newest.annotation
+    with progress.step("Reconciling the service and the image registry"):
+        if not deploy.is_running(params, newest.release_id, annotation.image):
+            deploy.deploy(params, newest.release_id, annotation.image, newest.version)
+        if image_registry.find_digest(PRODUCTION) != annotation.digest:
+            image_registry.move_tag(PRODUCTION, annotation.digest)
+    _update_mlflow(version, newest, progress, tags.list_versions(params.model_name) if all_versions else [version])
+    if github := approvals.connect_to_github():
+        url = release_notes.publish_note(github, version, newest)
+        progress.say(f"Release note: {url}")
+    release_notes.append_job_summary(release_notes.format_note(version, newest))
 
 
-def _version_of(now: Assignment) -> Version:
-    """The version that an assignment puts into production.
+def _require_version(assignment: Assignment) -> Version:
+    """Return the version that an assignment puts into production.
 
     Raises:
         Refused: if no tag registers it, which no release leaves behind.
     """
-    name = now.tag.partition("#")[0]
-    version = tags.version_of(name, now.release)
+    model_name = assignment.tag.partition("#")[0]
+    version = tags.find_version(model_name, assignment.release_id)
     if version is None:
         raise Refused(
-            f"{now.tag} puts release {now.release} into production, which no version's tag registers",
-            f"Somebody made it by hand: look at `git tag --list -n20 '{name}*'`, and put its version's tag back.",
+            f"{assignment.tag} assigns release id {assignment.release_id}, but no version's tag registers it",
+            f"The tag was created by hand: see `git tag --list -n20 '{model_name}*'`, and restore the version's tag.",
         )
     return version
 
 
-def _settings(now: Assignment, params: Params) -> Params:
-    """Those of the commit in production, where this code can read them; else the given ones."""
-    try:
-        return target_commit.of(now.main_commit).params
-    except InputError:
-        return params
+def _ensure_assigned_image(assignment: Assignment, image_registry: ImageRegistry, progress: Progress) -> Assignment:
+    """Return an assignment whose image exists.
 
-
-def _with_image(now: Assignment, registry: Registry, progress: Progress) -> Assignment:
-    """An assignment whose image is there. One that was deleted is built again; its other digest needs a new assignment.
+    A deleted image is built again. If the new image has another digest, a new assignment records it.
 
     Raises:
-        Refused: if it is not signed, where images are, or answers otherwise than it did.
+        Refused: if the new image fails the smoke test, or is not signed where images are signed.
     """
-    if registry.exists(now.said.digest):
-        return now
-    version = _version_of(now)
-    found = target_commit.of(version.commit)
-    progress.say(f"The image of {now.version} is gone.")
-    digest, _ = ensure_image.image(found, registry, progress)
-    if digest == now.said.digest:
-        return now
-    reference = registry.at(digest)
-    progress.say(signatures.verify(reference))
-    smoke_test.smoke(reference, found)
-    said = now.said.model_copy(update={"image": reference})
+    if image_registry.has_image(assignment.annotation.digest):
+        return assignment
+    version = _require_version(assignment)
+    target = read_target_commit(version.commit)
+    progress.say(f"The image of {assignment.version} is gone.")
+    digest, _ = ensure_image.ensure_image(target, image_registry, progress)
+    if digest == assignment.annotation.digest:
+        return assignment
+    reference = image_registry.reference(digest)
+    progress.say(signatures.verify_signature(reference))
+    smoke_test.run_smoke_test(reference, target)
+    annotation = assignment.annotation.model_copy(update={"image": reference})
     for _ in range(tagging.RETRIES):
-        counter = tagging.next_counter(found.name)
-        tags.fetch(found.name)
-        newest = tags.newest(found.name)
-        if newest is None or newest.release != now.release or registry.exists(newest.said.digest):
-            return newest or now  # another run was faster
+        counter = tagging.choose_next_counter(target.model_name)
+        tags.fetch_tags(target.model_name)
+        newest = tags.find_newest_assignment(target.model_name)
+        if newest is None:
+            return assignment
+        if newest.release_id != assignment.release_id or image_registry.has_image(newest.annotation.digest):
+            return newest  # another run was faster
         try:
-            made = tagging.assign(found.name, counter, version, said)
-        except Taken:
+            recorded = tagging.assign_version(target.model_name, counter, version, annotation)
+        except TagTaken:
             continue
-        progress.say(f"Built again as {digest[:19]}, recorded by {made.tag}.")
-        return made
-    raise tagging.busy()
+        progress.say(f"Built again as {digest[:19]}, recorded by {recorded.tag}.")
+        return recorded
+    raise tagging.retries_exhausted()
 
 
-def _follow_in_mlflow(version: Version, now: Assignment, progress: Progress, wanted: list[Version]) -> None:
-    name = now.tag.partition("#")[0]
+def _update_mlflow(production: Version, assignment: Assignment, progress: Progress, versions: list[Version]) -> None:
+    """Register the versions that MLflow lacks, and point the alias to the version in production."""
+    model_name = assignment.tag.partition("#")[0]
     if not os.environ.get("MLFLOW_TRACKING_URI"):
         progress.say(model_registry.SKIPPED)
         return
-    known = model_registry.known(name)
-    for each in wanted:
-        if each.release in known:
-            if each.tag == version.tag:
-                model_registry.put(name, each, Path(), now)  # its commit and image may be others than the last time
+    registered = model_registry.list_registered_versions(model_name)
+    for version in versions:
+        in_production = version.tag == production.tag
+        if version.release_id in registered:
+            if in_production:  # a new assignment may have another commit and image
+                model_registry.register_model(model_name, version, Path(), assignment)
             continue
-        found = target_commit.of(each.commit)
         with tempfile.TemporaryDirectory(prefix="models-") as scratch:
             models = Path(scratch)
+            target = read_target_commit(version.commit)
             try:
-                fetch_model.models(found, models, approvals.github(), progress)
+                fetch_model.fetch_model(target, models, approvals.connect_to_github(), progress)
             except MainlineError as error:
-                if each.tag == version.tag:
+                if in_production:
                     raise
-                progress.say(f"MLflow: {each.tag} stays out, {error}")
+                progress.say(f"MLflow: {version.tag} is not registered: {error}")
                 continue
-            progress.say(model_registry.put(name, each, models, now if each.tag == version.tag else None))
-    progress.say(model_registry.champion(name, version.release))
+            recorded = assignment if in_production else None
+            progress.say(model_registry.register_model(model_name, version, models, recorded))
+    progress.say(model_registry.set_champion(model_name, production.release_id))

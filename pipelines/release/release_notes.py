@@ -1,4 +1,4 @@
-"""What people read of a release: the job's summary, and GitHub's release note of a version."""
+"""The release note of a version: in the job's summary, and as a release on GitHub."""
 
 from __future__ import annotations
 
@@ -12,43 +12,46 @@ from pipelines.github.client import GitHub
 from pipelines.repository.tags import Assignment, Version
 
 
-def note(version: Version, assignment: Assignment) -> str:
-    """A version and its way into production, as Markdown. It holds no text that a pull request's author wrote."""
-    pull = f"#{assignment.said.pull_request}" if assignment.said.pull_request else "a direct push"
-    approved = ", ".join(f"`{login}`" for login in assignment.said.approved_by) or "nobody"
+def format_note(version: Version, assignment: Assignment) -> str:
+    """Return a version and its assignment as Markdown, without any text by the author of a pull request."""
+    annotation = assignment.annotation
+    pull = f"#{annotation.pull_request}" if annotation.pull_request else "a direct push"
+    approvers = ", ".join(f"`{login}`" for login in annotation.approved_by) or "nobody"
     rows = {
         "in production as": f"`{assignment.tag}`",
-        "release": f"`{assignment.release}`",
-        "image": f"`{assignment.said.image}`",
-        "model": f"md5 `{assignment.said.model}`",
+        "release id": f"`{assignment.release_id}`",
+        "image": f"`{annotation.image}`",
+        "model": f"md5 `{annotation.model}`",
         "commit": assignment.main_commit,
-        "merged by": f"{pull}, approved by {approved}" + (", **rules bypassed**" if assignment.said.bypassed else ""),
-        **{name.replace("_", " "): f"{value:.4g}" for name, value in assignment.said.metrics.items()},
+        "merged by": f"{pull}, approved by {approvers}" + (", **ruleset bypassed**" if annotation.bypassed else ""),
+        **{name.replace("_", " "): f"{value:.4g}" for name, value in annotation.metrics.items()},
     }
     table = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
-    back = f"`make rollback` brings the release before it back, `make rollback TO={version.tag}` this one."
-    return f"| {version.tag} | |\n|---|---|\n{table}\n\n{back}\n"
+    rollback = (
+        f"To roll back to the version before: `make rollback`. To return to this one: `make rollback TO={version.tag}`."
+    )
+    return f"| {version.tag} | |\n|---|---|\n{table}\n\n{rollback}\n"
 
 
-def summary(text: str, environment: Mapping[str, str] = os.environ) -> None:
-    """Add Markdown to the job's summary, where there is a job."""
+def append_job_summary(text: str, environment: Mapping[str, str] = os.environ) -> None:
+    """Append Markdown to the job's summary; outside of GitHub Actions, do nothing."""
     if path := environment.get("GITHUB_STEP_SUMMARY"):
         with Path(path).open("a", encoding="utf-8") as file:
             file.write(text + "\n")
 
 
-def publish(github: GitHub, version: Version, assignment: Assignment) -> str:
-    """Make GitHub's release of a version, once; it says how the version came into production first.
+def publish_note(github: GitHub, version: Version, assignment: Assignment) -> str:
+    """Create the release of a version on GitHub once; it describes the version's first assignment.
 
     Returns:
-        Its address, or an empty text.
+        Its URL, or an empty text.
     """
-    known: Any = github.release(version.tag)
-    if known is None:
+    note: Any = github.release(version.tag)
+    if note is None:
         try:
-            known = github.create_release(version.tag, version.tag, note(version, assignment))
+            note = github.create_release(version.tag, version.tag, format_note(version, assignment))
         except InputError:
-            known = github.release(version.tag)
-            if known is None:  # else another run made it meanwhile
+            note = github.release(version.tag)
+            if note is None:  # else another run created it meanwhile
                 raise
-    return str((known or {}).get("html_url", ""))
+    return str((note or {}).get("html_url", ""))

@@ -1,4 +1,4 @@
-"""What must be kept, so that every release that was in production can come back: images and DVC's objects."""
+"""Which images and DVC objects must be kept, so that every release that was in production can be restored."""
 
 from __future__ import annotations
 
@@ -15,63 +15,63 @@ from pipelines.repository.dvc_remote import default_remote, set_remote_from_envi
 from pipelines.repository.git import commit_of, object_at, text_at
 
 
-def show(params: Params) -> int:
-    """Print, as JSON, the images and DVC objects of all that ever was in production and of the last versions.
+def print_retention(params: Params) -> int:
+    """Print, as JSON, the images and DVC objects of everything that was in production and of the newest versions.
 
-    `images` are REPOSITORY@DIGEST; `objects` are md5s, each with the paths of files that had it; `unread` are those of
-    them that are folders whose list of files is at hand nowhere, so that what is in them is not listed.
+    `images` are REPOSITORY@DIGEST. `objects` maps each md5 to the paths of the files that had it. `unread` lists the
+    objects that are folders and whose list of files was not found: the files in them are not listed.
     """
-    found = kept(params)
-    print(json.dumps(found, indent=2))
-    for md5 in found["unread"]:
-        print(f"{md5} is a folder whose list cannot be read: it stands for all that is in it.", file=sys.stderr)
+    retained = list_retained(params)
+    print(json.dumps(retained, indent=2))
+    for md5 in retained["unread"]:
+        print(f"{md5} is a folder whose list cannot be read: keep every file in it.", file=sys.stderr)
     return 0
 
 
-def kept(params: Params) -> dict[str, Any]:
-    """What `show` prints.
+def list_retained(params: Params) -> dict[str, Any]:
+    """Return what `print_retention` prints.
 
     Raises:
-        InputError: if a commit that was released is not here: what it needs would be left out in silence.
+        InputError: if a released commit is not fetched: its objects would be left out silently.
         Unreachable: if origin's tags cannot be fetched, for the same reason.
     """
     set_remote_from_environment(Path())
-    tags.fetch(params.model_name)
-    assigned = tags.assignments(params.model_name)
-    releases = {assignment.release for assignment in assigned}
-    versions = tags.versions(params.model_name)
-    last = versions[-params.retention.keep_last :]
-    wanted = [version for version in versions if version in last or version.release in releases]
-    images = {version.said.image for version in wanted} | {assignment.said.image for assignment in assigned}
+    tags.fetch_tags(params.model_name)
+    assignments = tags.list_assignments(params.model_name)
+    assigned_ids = {assignment.release_id for assignment in assignments}
+    all_versions = tags.list_versions(params.model_name)
+    newest = all_versions[-params.retention.keep_last :]
+    versions = [version for version in all_versions if version in newest or version.release_id in assigned_ids]
+    annotations = [version.annotation for version in versions] + [assignment.annotation for assignment in assignments]
     objects: dict[str, set[str]] = {}
-    commits = {version.commit for version in wanted} | {assignment.main_commit for assignment in assigned}
+    commits = {version.commit for version in versions} | {assignment.main_commit for assignment in assignments}
     for commit in sorted(commits):
-        for path, md5 in _named(commit).items():
+        for path, md5 in _list_dvc_outputs(commit).items():
             objects.setdefault(md5, set()).add(path)
-    unread = _unfold(objects)
+    unread = _add_folder_contents(objects)
     return {
-        "versions": [version.tag for version in wanted],
-        "images": sorted(images),
+        "versions": [version.tag for version in versions],
+        "images": sorted({annotation.image for annotation in annotations}),
         "objects": {md5: sorted(paths) for md5, paths in sorted(objects.items())},
         "unread": unread,
     }
 
 
-def _named(commit: str) -> dict[str, str]:
-    """Path -> md5 of what the dvc.lock of a commit names and git does not hold itself, as it does metrics and plots."""
+def _list_dvc_outputs(commit: str) -> dict[str, str]:
+    """Return path -> md5 of the outputs in a commit's dvc.lock that git does not hold (git holds metrics and plots)."""
     if commit_of(commit) is None:
         raise InputError(
-            f"commit {commit}, which was released, is not here",
-            "Fetch the whole history (`git fetch --unshallow` in a shallow clone), run it again.",
+            f"the released commit {commit} is not fetched",
+            "Fetch the whole history (`git fetch --unshallow` in a shallow clone), then run again.",
         )
     text = text_at(commit, "dvc.lock")
     data = dvc_lock.data_md5(text)
-    named = {**dvc_lock.outputs(text, f"dvc.lock of {commit[:12]}"), **({"data": data} if data else {})}
-    return {path: md5 for path, md5 in named.items() if object_at(commit, path) is None}
+    outputs = {**dvc_lock.outputs(text, f"dvc.lock of {commit[:12]}"), **({"data": data} if data else {})}
+    return {path: md5 for path, md5 in outputs.items() if object_at(commit, path) is None}
 
 
-def _unfold(objects: dict[str, set[str]]) -> list[str]:
-    """Add the files that are in the folders among the objects; the folders for which that cannot be done."""
+def _add_folder_contents(objects: dict[str, set[str]]) -> list[str]:
+    """Add the files of all folders among the objects; return the folders whose list of files was not found."""
     folders = sorted(md5 for md5 in objects if md5.endswith(".dir"))
     if not folders:
         return []
@@ -80,7 +80,7 @@ def _unfold(objects: dict[str, set[str]]) -> list[str]:
     unread = []
     with Repo() as repo:
         for folder in folders:
-            files = _listed(repo, folder)
+            files = _read_folder_list(repo, folder)
             if files is None:
                 unread.append(folder)
             for name, md5 in (files or {}).items():
@@ -88,15 +88,15 @@ def _unfold(objects: dict[str, set[str]]) -> list[str]:
     return unread
 
 
-def _listed(repo: Any, folder: str) -> dict[str, str] | None:
-    """Path in the folder -> md5, by DVC's list of it in the cache, else the remote; None if neither has it whole."""
+def _read_folder_list(repo: Any, folder: str) -> dict[str, str] | None:
+    """Return path in the folder -> md5, from DVC's cache or else its remote; None if neither has the complete list."""
     stores = [lambda: repo.cache.local, *([repo.cloud.get_remote_odb] if default_remote() else [])]
-    for store in stores:
+    for open_store in stores:
         try:
-            odb = store()
-            content = odb.fs.cat_file(odb.oid_to_path(folder))
+            store = open_store()
+            content = store.fs.cat_file(store.oid_to_path(folder))
             if hashlib.md5(content, usedforsecurity=False).hexdigest() == folder.removesuffix(".dir"):
                 return {str(entry["relpath"]): str(entry["md5"]) for entry in json.loads(content)}
-        except Exception:  # noqa: S112 - each kind of store has errors of its own, and all mean the same here
+        except Exception:  # noqa: S112 - each kind of store has its own errors, and all mean an unreadable list
             continue
     return None

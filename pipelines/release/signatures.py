@@ -1,4 +1,4 @@
-"""Whether an image is signed by whom it must be: cosign's keyless signature, made by the workflow release."""
+"""Verifying cosign's keyless signature of an image, which the workflow `release` makes."""
 
 from __future__ import annotations
 
@@ -11,63 +11,63 @@ from pipelines.cli.errors import Refused, Unreachable
 
 SIGNER = "IMAGE_SIGNER"
 ISSUER = "https://token.actions.githubusercontent.com"
-# What cosign 2 and 3 say where they looked and found none that holds; in a bundle it is an attestation. Its exit codes
-# do not tell that from an outage. With `searching log query` it was Rekor, the log, that did not answer.
+# What cosign 2 and 3 print if no signature is valid; they call a signature in a bundle an attestation. Their exit codes
+# do not tell this from an outage. `searching log query` means that Rekor, the transparency log, did not respond.
 _NOT_SIGNED = re.compile(
     r"^(?:Error: |.*error during command execution: )no (?:matching signatures|signatures found|matching attestations)",
     re.MULTILINE,
 )
-_NO_ANSWER = "searching log query"
+_LOG_OUTAGE = "searching log query"
 
 
-def verify(reference: str) -> str:
-    """Check the signature of an image where IMAGE_SIGNER names who must have made it.
+def verify_signature(reference: str) -> str:
+    """Verify the signature of an image where IMAGE_SIGNER names its signer.
 
     Args:
         reference: REPOSITORY@DIGEST.
 
     Returns:
-        What to say of it.
+        The result, as a sentence to print.
 
     Raises:
-        Refused: if it is not signed, or by somebody else.
-        Unreachable: if cosign is not installed, or cannot ask the registry or the log.
+        Refused: if the image is not signed, or has another signer.
+        Unreachable: if cosign is not installed, or image registry or log do not respond.
     """
     signer = os.environ.get(SIGNER, "")
     if not signer:
-        return f"Not verified: {SIGNER} names nobody who signs images."
-    reason = _fault(reference, signer)
-    if reason:
+        return f"Not verified: {SIGNER} is not set."
+    if reason := _find_signature_error(reference, signer):
         raise Refused(
             f"{reference} is not signed by {signer}: {reason}",
-            "Nothing was deployed. Run the workflow `release`: it builds and signs anew. Find out who pushed this one.",
+            "Nothing was deployed. Find out who pushed this image. Then run the workflow `release`: it builds and "
+            "signs a new one.",
         )
     return f"Signed by {signer}."
 
 
 def is_trusted(reference: str) -> bool:
-    """Whether an image is signed, or nobody signs images.
+    """Return whether an image is signed, or images are not signed at all.
 
     Raises:
-        Unreachable: if cosign is not installed, or cannot ask the registry or the log.
+        Unreachable: if cosign is not installed, or image registry or log do not respond.
     """
     signer = os.environ.get(SIGNER, "")
-    return not signer or not _fault(reference, signer)
+    return not signer or not _find_signature_error(reference, signer)
 
 
-def _fault(reference: str, signer: str) -> str:
-    """Why the signature does not hold, in cosign's words; empty if it does."""
+def _find_signature_error(reference: str, signer: str) -> str:
+    """Return cosign's reason why there is no valid signature; empty if there is one."""
     if shutil.which("cosign") is None:
-        raise Unreachable(f"{SIGNER} is set, and cosign is not installed", "Install cosign, then run it again.")
+        raise Unreachable(f"{SIGNER} is set, but cosign is not installed", "Install cosign, then run again.")
     command = ["cosign", "verify", "--certificate-identity", signer, "--certificate-oidc-issuer", ISSUER, reference]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     if not done.returncode:
         return ""
-    said = done.stderr or done.stdout
-    words = " ".join(said.split())[-300:] or f"nothing, and ended with {done.returncode}"
-    if _NOT_SIGNED.search(said) and _NO_ANSWER not in said:
-        return words
+    output = done.stderr or done.stdout
+    reason = " ".join(output.split())[-300:] or f"no output, exit code {done.returncode}"
+    if _NOT_SIGNED.search(output) and _LOG_OUTAGE not in output:
+        return reason
     raise Unreachable(
-        f"whether {reference} is signed cannot be told; cosign says: {words}",
-        "Log in (`docker login`), or wait for the registry or sigstore's log, and run it again.",
+        f"the signature of {reference} could not be verified; cosign printed: {reason}",
+        "Log in (`docker login`), or wait until the image registry and sigstore's log respond, then run again.",
     )

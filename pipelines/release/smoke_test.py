@@ -1,4 +1,4 @@
-"""The image, run and asked before anybody relies on it: the reviewed bytes, the reviewed answers."""
+"""Smoke test: run the image before its deployment; it must hold the reviewed files and give the reviewed responses."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from pipelines.model import critical_cases
 from pipelines.model.critical_cases import Case, CriticalResult
 from pipelines.model.scorer import Scorer
 from pipelines.model.signature import Signature
-from pipelines.release.container import PORT, Container, docker, get, post, wait
-from pipelines.release.image import export
-from pipelines.release.target_commit import Candidate
+from pipelines.release.container import PORT, Container, docker, get_json, post_json, wait_for_release
+from pipelines.release.image import export_files
+from pipelines.release.target_commit import TargetCommit
 from pipelines.repository.dvc import file_md5
 from pipelines.repository.git import object_at
 
 READY_SECONDS = 60.0
-TOLERANCE = 1e-6  # relative; the same file in the same runtime, on another processor perhaps
-_LABEL = "mainline.smoke"  # its value is the process that started the container
+TOLERANCE = 1e-6  # relative; the same file in the same runtime, possibly on another processor
+_LABEL = "mainline.smoke"  # its value is the id of the process that started the container
 _ROOT = "/app"  # in the image, by serving/Dockerfile.j2
 
 
-def smoke(reference: str, found: Candidate) -> Signature:
-    """Run an image and ask it over HTTP whatever the review asked the file.
+def run_smoke_test(reference: str, target: TargetCommit) -> Signature:
+    """Run an image, compare its model files with the reviewed ones, and send it the critical cases over HTTP.
 
     Args:
         reference: REPOSITORY@DIGEST.
@@ -35,9 +35,9 @@ def smoke(reference: str, found: Candidate) -> Signature:
         The signature of the model in the image.
 
     Raises:
-        Refused: if it does not come up, holds other files than the reviewed ones, or answers otherwise.
+        Refused: if the service does not start, or files or responses differ from the reviewed ones.
     """
-    _remove_forgotten()
+    _remove_leftover_containers()
     container = Container.run(
         reference,
         f"--publish=127.0.0.1::{PORT}",
@@ -47,56 +47,58 @@ def smoke(reference: str, found: Candidate) -> Signature:
     try:
         with tempfile.TemporaryDirectory(prefix="smoke-") as scratch:
             folder = Path(scratch)
-            scorer = _same_files(container, found, folder)  # while it starts
+            scorer = _load_shipped_model(container, target, folder)  # while the service starts
             url = container.address()
-            if not url or not wait(url, found.release, READY_SECONDS, alive=[container]):
-                said = container.logs() or "it says nothing"
-                raise _refused(f"{reference} does not answer as {found.release}: {said}")
-            if (said := get(f"{url}/info")["model"]) != found.files["models/model.onnx"]:
-                raise _refused(f"the service says that its model has md5 {said}")
-            if object_at(found.commit, str(critical_cases.FOLDER)):
-                export(found.commit, [str(critical_cases.FOLDER)], folder)
+            if not url or not wait_for_release(url, target.release_id, READY_SECONDS, containers=[container]):
+                output = container.logs() or "it printed nothing"
+                raise _smoke_test_error(f"{reference} does not respond as {target.release_id}: {output}")
+            if (md5 := get_json(f"{url}/info")["model"]) != target.model_files["models/model.onnx"]:
+                raise _smoke_test_error(f"/info of the service has another md5 of the model: {md5}")
+            if object_at(target.commit, str(critical_cases.FOLDER)):
+                export_files(target.commit, [str(critical_cases.FOLDER)], folder)
             for case in critical_cases.load(folder / critical_cases.FOLDER):
-                _ask(url, scorer, case)
+                _check_case(url, scorer, case)
             return scorer.signature
     finally:
-        Thread(target=container.remove).start()  # the deployment need not wait for it; the end of the process does
+        # In a thread: the deployment need not wait for it, only the end of the process does.
+        Thread(target=container.remove).start()
 
 
-def _remove_forgotten() -> None:
-    """Remove containers of runs that were killed."""
-    for line in docker(
-        "ps", "--all", "--filter", f"label={_LABEL}", f'--format={{{{.ID}}}} {{{{.Label "{_LABEL}"}}}}'
-    ).splitlines():
-        name, _, process = line.partition(" ")
-        if not Path(f"/proc/{process}").exists():
-            Container(name).remove()
+def _remove_leftover_containers() -> None:
+    """Remove the containers of killed runs."""
+    template = f'{{{{.ID}}}} {{{{.Label "{_LABEL}"}}}}'
+    for line in docker("ps", "--all", "--filter", f"label={_LABEL}", f"--format={template}").splitlines():
+        container_id, _, process_id = line.partition(" ")
+        if not Path(f"/proc/{process_id}").exists():
+            Container(container_id).remove()
 
 
-def _same_files(container: Container, found: Candidate, folder: Path) -> Scorer:
-    """Copy the model out of the running container, compare it with dvc.lock, and load it."""
-    for name, md5 in found.files.items():
+def _load_shipped_model(container: Container, target: TargetCommit, folder: Path) -> Scorer:
+    """Copy the model out of the container, compare it with dvc.lock, and load it."""
+    for name, reviewed_md5 in target.model_files.items():
         copy = folder / Path(name).name
         container.copy_out(f"{_ROOT}/{name}", copy)
-        if (there := file_md5(copy)) != md5:
-            raise _refused(f"{name} in the image has md5 {there}, and the reviewed one has {md5}")
+        if (md5 := file_md5(copy)) != reviewed_md5:
+            raise _smoke_test_error(f"{name} in the image has md5 {md5}, and the reviewed one has {reviewed_md5}")
     return Scorer(folder / "model.onnx", folder / "signature.json", threads=1)
 
 
-def _ask(url: str, scorer: Scorer, case: Case) -> None:
-    """Compare the service's answers with the file's, and the file's with what the case expects."""
-    judged: CriticalResult = critical_cases.judge(scorer, case)
-    if not judged.passed and judged.level == "must":
-        raise _refused(f"critical case {case.name!r} fails: expected {judged.expected}, got {judged.probability}")
-    if judged.probability is None:
-        return  # a row that the signature refuses, which only a `should` may hold
+def _check_case(url: str, scorer: Scorer, case: Case) -> None:
+    """Compare the model's scores with the case's expectation, and the service's responses with the model's scores."""
+    result: CriticalResult = critical_cases.judge(scorer, case)
+    if not result.passed and result.level == "must":
+        expectation = f"expected {result.expected}, got {result.probability}"
+        raise _smoke_test_error(f"critical case {case.name!r} failed: {expectation}")
+    if result.probability is None:
+        return  # the signature rejects the row, which only a `should` case may contain
     field = "value" if scorer.signature.threshold is None else "probability"
     for row in critical_cases.requests(case):
-        expected = scorer.score_row(row)
-        answer = post(f"{url}/predict", row)
-        if not math.isclose(answer[field], expected, rel_tol=TOLERANCE, abs_tol=1e-9):
-            raise _refused(f"critical case {case.name!r}: the service answers {answer[field]}, the file {expected}")
+        score = scorer.score_row(row)
+        response = post_json(f"{url}/predict", row)[field]
+        if not math.isclose(response, score, rel_tol=TOLERANCE, abs_tol=1e-9):
+            difference = f"the service responds with {response}, the model's score is {score}"
+            raise _smoke_test_error(f"critical case {case.name!r}: {difference}")
 
 
-def _refused(what: str) -> Refused:
-    return Refused(f"smoke test: {what}", "Nothing was deployed; production is as it was.")
+def _smoke_test_error(message: str) -> Refused:
+    return Refused(f"smoke test: {message}", "Nothing was deployed; production is as it was.")

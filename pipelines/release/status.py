@@ -1,4 +1,4 @@
-"""What is in production, and what was: from git's tags alone, fetched where origin answers."""
+"""Print what is or was in production, from git's tags alone, fetched if origin responds."""
 
 from __future__ import annotations
 
@@ -16,96 +16,96 @@ from pipelines.repository import tags
 from pipelines.repository.tags import Assignment
 
 
-def show(name: str, at: str | None, as_json: bool) -> int:
-    """Print the history up to a moment, the newest first.
+def print_status(model_name: str, at: str | None, as_json: bool) -> int:
+    """Print the assignments up to a time, newest first.
 
     Args:
-        at: a date (its end is meant) or a time, ISO 8601, UTC where no zone is given; None for now.
-        as_json: for programs instead of people.
+        at: a date (until its end) or a time, ISO 8601, in UTC without a zone; None for now.
+        as_json: print JSON.
 
     Returns:
-        0, also where nothing was in production yet, or origin cannot be asked: then what was fetched last is told.
+        0; also where nothing was in production, or origin does not respond and the last fetch is printed.
     """
-    stale = "" if _fetched(name) else ", as of the last fetch"
-    history = tags.assignments(name)
+    stale = "" if _fetch_tags(model_name) else ", as of the last fetch"
+    history = tags.list_assignments(model_name)
     if at is not None:
-        until = moment(at)
-        history = [assignment for assignment in history if assignment.at <= until]
-    rows = [_row(assignment) for assignment in reversed(history)]
+        until = parse_time(at)
+        history = [assignment for assignment in history if assignment.assigned_at <= until]
+    rows = [_build_row(assignment) for assignment in reversed(history)]
     if as_json:
         print(json.dumps(rows, indent=2))
     elif not rows:
-        print(f"Nothing of {name} was in production{f' at {at}' if at else ' yet'}{stale}.")
+        print(f"Nothing of {model_name} was in production{f' at {at}' if at else ' yet'}{stale}.")
     else:
-        _print(name, rows, f"At {at}{stale}" if at else f"Now{stale}")
+        _print_history(model_name, rows, f"At {at}{stale}" if at else f"Now{stale}")
     return 0
 
 
-def _fetched(name: str) -> bool:
-    """Bring origin's tags of a line; whether it could be asked."""
+def _fetch_tags(model_name: str) -> bool:
+    """Fetch origin's tags of a model; return whether origin responded."""
     try:
-        tags.fetch(name)
+        tags.fetch_tags(model_name)
     except Unreachable as error:
         print(error, file=sys.stderr)
         return False
     return True
 
 
-def moment(text: str) -> datetime:
-    """The moment that a text means.
+def parse_time(text: str) -> datetime:
+    """Return the time of a text; of a date, its last microsecond.
 
     Raises:
         InputError: if it is neither a date nor a time.
     """
     try:
-        found = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise InputError(f"{text!r} is no date", "Give one such as 2026-11-01 or 2026-11-01T12:00.") from error
+        raise InputError(f"{text!r} is not a date", "Use a date such as 2026-11-01 or 2026-11-01T12:00.") from error
     if len(text) <= len("2026-11-01"):
-        found = datetime.combine(found.date(), time.min) + timedelta(days=1, microseconds=-1)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+        moment = datetime.combine(moment.date(), time.min) + timedelta(days=1, microseconds=-1)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _row(assignment: Assignment) -> dict[str, Any]:
-    said = assignment.said
+def _build_row(assignment: Assignment) -> dict[str, Any]:
+    annotation = assignment.annotation
     return {
         "assignment": assignment.tag,
         "version": assignment.version,
-        "since": assignment.at.isoformat(),
-        "release": assignment.release,
-        "image": said.image,
-        "model": said.model,
+        "since": assignment.assigned_at.isoformat(),
+        "release": assignment.release_id,
+        "image": annotation.image,
+        "model": annotation.model,
         "main_commit": assignment.main_commit,
-        "pull_request": said.pull_request,
-        "approved_by": list(said.approved_by),
-        "bypassed": said.bypassed,
-        "metrics": said.metrics,
+        "pull_request": annotation.pull_request,
+        "approved_by": list(annotation.approved_by),
+        "bypassed": annotation.bypassed,
+        "metrics": annotation.metrics,
     }
 
 
-def _print(name: str, rows: list[dict[str, Any]], when: str) -> None:
-    now = rows[0]
-    print(f"{when}, {now['version']} of {name} is in production, since {_time(now)}.")
-    print(f"  release {now['release']}, image {now['image']}")
-    print(f"  from {now['main_commit']}, {_origin(now)}")
+def _print_history(model_name: str, rows: list[dict[str, Any]], when: str) -> None:
+    newest = rows[0]
+    print(f"{when}, {newest['version']} of {model_name} is in production, since {_format_time(newest)}.")
+    print(f"  release id {newest['release']}, image {newest['image']}")
+    print(f"  from {newest['main_commit']}, {_describe_merge(newest)}")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("assignment", "version", "since (UTC)", "release", "commit", "merged by"):
+    for column in ("assignment", "version", "since (UTC)", "release id", "commit", "merged by"):
         table.add_column(column, no_wrap=column != "merged by")
     for row in rows:
-        cells = (row["assignment"], row["version"], _time(row), row["release"], row["main_commit"][:10], _origin(row))
-        table.add_row(*cells)
+        columns = (row["assignment"], row["version"], _format_time(row), row["release"], row["main_commit"][:10])
+        table.add_row(*columns, _describe_merge(row))
     Console(width=None if Console().is_terminal else 140).print(table)
 
 
-def _time(row: dict[str, Any]) -> str:
+def _format_time(row: dict[str, Any]) -> str:
     return datetime.fromisoformat(row["since"]).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _origin(row: dict[str, Any]) -> str:
-    """Which pull request it was, and who approved it."""
+def _describe_merge(row: dict[str, Any]) -> str:
+    """Return pull request and approvers in words."""
     if row["bypassed"] is None and row["pull_request"] is None:
-        return "not asked of GitHub"
+        return "pull request not known"
     pull = f"#{row['pull_request']}" if row["pull_request"] else "no pull request"
-    approved = f"approved by {', '.join(row['approved_by'])}" if row["approved_by"] else "approved by nobody"
-    kept = {None: ", rules not readable", True: ", rules bypassed", False: ""}[row["bypassed"]]
-    return f"{pull}, {approved}{kept}"
+    approval = f"approved by {', '.join(row['approved_by'])}" if row["approved_by"] else "approved by nobody"
+    bypass = {None: ", rules not readable", True: ", rules bypassed", False: ""}[row["bypassed"]]
+    return f"{pull}, {approval}{bypass}"

@@ -1,4 +1,4 @@
-"""What the tags of a release say, from the tree of its commit."""
+"""The annotations of a release's tags, from the target commit."""
 
 from __future__ import annotations
 
@@ -7,48 +7,53 @@ import math
 
 from pipelines.model.signature import Signature
 from pipelines.release import compatibility
-from pipelines.release.approvals import People
-from pipelines.release.target_commit import Candidate
+from pipelines.release.approvals import Approval
+from pipelines.release.target_commit import TargetCommit
 from pipelines.repository.git import text_at
 from pipelines.repository.release_id import PARTS
 from pipelines.repository.tags import Annotation, Version
 
 
-def of_version(found: Candidate, reference: str, signature: Signature) -> Annotation:
-    """What a new version's tag says."""
-    model, described = (found.files[part] for part in PARTS)
+def annotate_version(target: TargetCommit, reference: str, signature: Signature) -> Annotation:
+    """Return the annotation of a new version's tag."""
+    model_md5, signature_md5 = (target.model_files[part] for part in PARTS)
     return Annotation(
-        release=found.release, image=reference, model=model, signature=described, contract=compatibility.text(signature)
+        release=target.release_id,
+        image=reference,
+        model=model_md5,
+        signature=signature_md5,
+        contract=compatibility.format_contract(signature),
     )
 
 
-def of_assignment(found: Candidate, version: Version, reference: str, by: People) -> Annotation:
-    """What the tag says that puts a version into production.
+def annotate_assignment(target: TargetCommit, version: Version, reference: str, approval: Approval) -> Annotation:
+    """Return the annotation of an assignment's tag.
 
     Args:
-        by: who let the commit onto main that brought the release; documents may have been merged since.
+        approval: of the commit that introduced the release id; the target commit may be a later one that changed only
+            documents.
     """
     return Annotation(
-        release=found.release,
+        release=target.release_id,
         image=reference,
-        model=version.said.model,
-        signature=version.said.signature,
+        model=version.annotation.model,
+        signature=version.annotation.signature,
         version=version.tag,
-        main_commit=found.commit,
-        pull_request=by.pull_request,
-        approved_by=by.approved_by,
-        bypassed=by.bypassed,
-        metrics=_metrics(found),
+        main_commit=target.commit,
+        pull_request=approval.pull_request,
+        approved_by=approval.approved_by,
+        bypassed=approval.bypassed,
+        metrics=_read_gated_metrics(target),
     )
 
 
-def _metrics(found: Candidate) -> dict[str, float]:
-    """The metrics on the test rows that a gate of params.yaml names, by reports/metrics.json of the commit."""
-    gates = found.params.gates
+def _read_gated_metrics(target: TargetCommit) -> dict[str, float]:
+    """Return the metrics on the test rows that a gate uses, from the commit's reports/metrics.json."""
+    gates = target.params.gates
     try:
-        measured = json.loads(text_at(found.commit, "reports/metrics.json") or "{}")["test"]
-        names = sorted({gates.headline, *gates.floors, *gates.regression} & set(measured))
-        values = {name: float(measured[name]) for name in names}
+        metrics = json.loads(text_at(target.commit, "reports/metrics.json") or "{}")["test"]
+        names = sorted({gates.headline, *gates.floors, *gates.regression} & set(metrics))
+        values = {name: float(metrics[name]) for name in names}
         return {name: value for name, value in values.items() if math.isfinite(value)}
     except (ValueError, KeyError, TypeError):
-        return {}  # a release is not held up by a report that somebody edited
+        return {}  # a report that was edited by hand must not block a release

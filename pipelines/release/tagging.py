@@ -1,4 +1,4 @@
-"""The tags of releases, made: by git itself, annotated, and pushed one by one. Origin decides who was first."""
+"""Creating and pushing the tags of versions and assignments. Of several runs, the first push wins."""
 
 from __future__ import annotations
 
@@ -12,132 +12,134 @@ from pipelines.repository import origin, tags
 from pipelines.repository.git import git, try_git
 from pipelines.repository.tags import STAGE, Annotation, Assignment, Number, Version
 
-FIRST: Number = (1, 0, 0)
+FIRST_NUMBER: Number = (1, 0, 0)
 RETRIES = 5  # of a tag whose number another run took meanwhile
 
 
-class Taken(Exception):
-    """Another run pushed a tag of that name first; it has been fetched."""
+class TagTaken(Exception):
+    """Another run pushed a tag of this name first; it has been fetched."""
 
 
-def next_number(known: list[Version], taken: set[Number], said: Annotation) -> Number:
-    """The number of a new version, by semantic versioning seen from a client of the service.
+def choose_next_number(versions: list[Version], taken: set[Number], annotation: Annotation) -> Number:
+    """Return the number of a new version, by semantic versioning as a client of the service sees it.
 
-    Major where yesterday's client breaks (`contract.breaks`) or nobody can tell, minor for another model, patch for the
-    same model in another image.
+    Major if the contract breaks clients or cannot be read, minor for another model, patch for the same model in
+    another image.
 
     Args:
-        known: all versions of the line, the lowest first.
-        taken: all numbers that a tag has, also one that says nothing about a release.
-        said: what the new version's tag will say.
+        versions: all versions of the model, the lowest first.
+        taken: the numbers of all tags, including tags that are not versions of a release.
+        annotation: the new version's annotation.
     """
-    number, step = _next(known, said)
+    increase = _choose_increase(versions, annotation)
+    number = increase(versions[-1].number) if versions else FIRST_NUMBER
     while number in taken:
-        number = step(number)
+        number = increase(number)
     return number
 
 
-def _next(known: list[Version], said: Annotation) -> tuple[Number, Callable[[Number], Number]]:
-    """The number after the last one, and what leads from it to the next of its kind."""
-    if not known:
-        return FIRST, _minor
-    last = known[-1]
-    if last.said.signature != said.signature and compatibility.breaks(last.said.contract, said.contract):
-        step = _major
-    elif last.said.model != said.model:
-        step = _minor
-    else:
-        step = _patch
-    return step(last.number), step
+def _choose_increase(versions: list[Version], annotation: Annotation) -> Callable[[Number], Number]:
+    """Return the function from one number to the next: major, minor or patch."""
+    if not versions:
+        return _increase_minor
+    last = versions[-1].annotation
+    if last.signature != annotation.signature and compatibility.find_breaking_change(
+        last.contract, annotation.contract
+    ):
+        return _increase_major
+    return _increase_minor if last.model != annotation.model else _increase_patch
 
 
-def _major(number: Number) -> Number:
+def _increase_major(number: Number) -> Number:
     return number[0] + 1, 0, 0
 
 
-def _minor(number: Number) -> Number:
+def _increase_minor(number: Number) -> Number:
     return number[0], number[1] + 1, 0
 
 
-def _patch(number: Number) -> Number:
+def _increase_patch(number: Number) -> Number:
     return number[0], number[1], number[2] + 1
 
 
-def register(name: str, number: Number, commit: str, said: Annotation) -> Version:
+def register_version(model_name: str, number: Number, commit: str, annotation: Annotation) -> Version:
     """Tag a version on the commit of main that was released first.
 
     Raises:
-        Taken: if that number is another's already.
-        Refused: if the tag could not be read again.
-        Unreachable: if origin cannot be asked.
+        TagTaken: if another version has this number.
+        Refused: if the annotation is invalid.
+        Unreachable: if origin does not respond.
     """
-    tag = f"{name}@v{'.'.join(map(str, number))}"
-    _make(tag, name, commit, said)
-    return Version(tag, number, commit, said)
+    tag = f"{model_name}@v{'.'.join(map(str, number))}"
+    _create_tag(tag, model_name, commit, annotation)
+    return Version(tag, number, commit, annotation)
 
 
-def next_counter(name: str) -> int:
-    """The number of the next assignment. Read it before whatever decides to assign: what comes between takes it."""
-    return tags.highest_counter(name) + 1
+def choose_next_counter(model_name: str) -> int:
+    """Return the counter of the next assignment.
+
+    Read it before you decide to assign: an assignment that another run makes in between then takes the counter, and the
+    push fails.
+    """
+    return tags.find_highest_counter(model_name) + 1
 
 
-def assign(name: str, counter: int, version: Version, said: Annotation) -> Assignment:
+def assign_version(model_name: str, counter: int, version: Version, annotation: Annotation) -> Assignment:
     """Put a version into production: the commit point of a release.
 
-    The tag lies on the version's commit, because GTO shows a bare commit as production otherwise; which commit of main
-    was released stands in the annotation.
+    The tag is on the version's commit, because GTO would otherwise show a bare commit in production. The annotation
+    names the commit of main that was released.
 
     Raises:
-        Taken: if another run made an assignment meanwhile.
-        Refused: if the tag could not be read again.
-        Unreachable: if origin cannot be asked.
+        TagTaken: if another run made an assignment meanwhile.
+        Refused: if the annotation is invalid.
+        Unreachable: if origin does not respond.
     """
-    tag = f"{name}#{STAGE}#{counter}"
-    _make(tag, name, version.commit, said)
-    return next(each for each in tags.assignments(name) if each.tag == tag)
+    tag = f"{model_name}#{STAGE}#{counter}"
+    _create_tag(tag, model_name, version.commit, annotation)
+    return next(assignment for assignment in tags.list_assignments(model_name) if assignment.tag == tag)
 
 
-def busy() -> Unreachable:
-    """What to raise when the retries are over."""
-    return Unreachable("others pushed tags all the while", "Run it again when no other release runs.")
+def retries_exhausted() -> Unreachable:
+    """Return the error to raise after the last retry."""
+    return Unreachable(f"other runs took the tag's number {RETRIES} times", "Run again when no other release runs.")
 
 
-def _make(tag: str, name: str, commit: str, said: Annotation) -> None:
-    """Make a tag that nobody has seen before origin has it, so that a kill leaves no half of one here."""
-    text = said.to_yaml()
-    if tags.read(text) is None:
-        raise Refused(f"what {tag} would say could not be read again", "Look at reports/metrics.json of the commit.")
-    # GTO orders by whole seconds of the tagger's clock, which may be behind the last tag's.
-    at = max(int(time.time()), tags.latest_time(name) + 1)
-    by = git("var", "GIT_COMMITTER_IDENT", env={"GIT_COMMITTER_DATE": f"{at} +0000", **origin.author()})
-    made = git("mktag", stdin=f"object {commit}\ntype commit\ntag {tag}\ntagger {by}\n\n{text}")
+def _create_tag(tag: str, model_name: str, commit: str, annotation: Annotation) -> None:
+    """Create a tag at origin first and here second, so that a kill leaves no tag here that origin lacks."""
+    text = annotation.to_yaml()
+    if tags.parse_annotation(text) is None:
+        raise Refused(f"the annotation of {tag} could not be read again", "Fix reports/metrics.json of the commit.")
+    # GTO orders tags by the tagger's time in whole seconds, and this clock may be behind that of the last tag.
+    timestamp = max(int(time.time()), tags.find_latest_time(model_name) + 1)
+    tagger = git("var", "GIT_COMMITTER_IDENT", env={"GIT_COMMITTER_DATE": f"{timestamp} +0000", **origin.author()})
+    tag_object = git("mktag", stdin=f"object {commit}\ntype commit\ntag {tag}\ntagger {tagger}\n\n{text}")
     ref = f"refs/tags/{tag}"
     if try_git("remote", "get-url", "origin") is None:
-        if try_git("update-ref", ref, made, "") is None:
-            raise Taken(tag)
+        if try_git("update-ref", ref, tag_object, "") is None:
+            raise TagTaken(tag)
         return
-    _push(tag, name, ref, made)
-    git("update-ref", ref, made)
+    _push_tag(tag, model_name, ref, tag_object)
+    git("update-ref", ref, tag_object)
 
 
-def _push(tag: str, name: str, ref: str, made: str) -> None:
-    """Push a tag's object, never over another one."""
+def _push_tag(tag: str, model_name: str, ref: str, tag_object: str) -> None:
+    """Push a tag's object, without overwriting another one."""
     try:
-        origin.call("push", "--quiet", "origin", f"{made}:{ref}")
+        origin.call("push", "--quiet", "origin", f"{tag_object}:{ref}")
         return
     except subprocess.CalledProcessError as error:
         reason = (error.stderr or "").strip()
     try:
-        theirs = origin.tip(ref)
+        pushed = origin.tip(ref)
     except Unreachable:
-        # Whether it arrived is not known: the next run finds it at origin, or makes it again.
-        raise Unreachable(f"{tag} cannot be pushed: {reason}", "Mend the network, run it again.") from None
-    if theirs == made:
+        # Whether the push arrived is unknown: the next run finds the tag at origin, or creates it again.
+        raise Unreachable(f"{tag} cannot be pushed: {reason}", "Fix the network, then run again.") from None
+    if pushed == tag_object:
         return
-    if theirs is None:
+    if pushed is None:
         raise Unreachable(
-            f"{tag} cannot be pushed: {reason}",
-            "Mend the rights of the token (contents: write), run it again.",
+            f"{tag} cannot be pushed: {reason}", "Give the token the permission `contents: write`, then run again."
         )
-    tags.fetch(name)
-    raise Taken(tag)
+    tags.fetch_tags(model_name)
+    raise TagTaken(tag)

@@ -1,7 +1,7 @@
-"""The tags of releases, read: `fraud@v1.4.0` registers a version, `fraud#production#7` puts one into production.
+"""Reading the tags of releases: `fraud@v1.4.0` registers a version, `fraud#production#7` assigns one to production.
 
-They follow GTO's grammar and order, so that `gto show` and `gto history` say the same; what GTO does not know stands in
-their annotations, as YAML. Tags that people wrote by hand may hold anything, and say nothing about a release.
+They follow GTO's grammar and order, so that `gto show` and `gto history` print the same. Their annotations hold, as
+YAML, what GTO does not record. Tags created by hand are ignored: their annotations can hold anything.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ STAGE = "production"
 Number = tuple[int, int, int]
 _NUMBER = re.compile(r"v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 _COUNTER = re.compile(r"[1-9]\d*")
-_FORM = "%(refname:strip=2)%00%(*objectname)%00%(taggerdate:unix)%00%(contents)%01"
-# Every scalar is read as text, so that a release id of digits alone stays one; an empty one is null.
-Nothing = BeforeValidator(lambda value: None if value in ("", "null") else value)
+_REF_FORMAT = "%(refname:strip=2)%00%(*objectname)%00%(taggerdate:unix)%00%(contents)%01"
+# The YAML loader reads every scalar as text, so that a release id of digits alone stays a text; empty means null.
+_EmptyAsNone = BeforeValidator(lambda value: None if value in ("", "null") else value)
 
 
 class Annotation(BaseModel):
-    """What a tag's annotation says. `contract` belongs to versions alone, the fields from `version` on to assignments.
+    """The annotation of a tag. Only versions have `contract`, only assignments the fields from `version` on.
 
     Attributes:
-        release: twelve hexadecimal digits.
+        release: the release id.
         image: REPOSITORY@DIGEST.
         model: md5 of models/model.onnx.
         signature: md5 of models/signature.json.
-        contract: the signature's JSON without its example, so that git alone can tell whether the next one breaks it.
+        contract: the signature's JSON without its example, to see from git alone whether a later one breaks clients.
         version: the version's tag.
-        main_commit: the commit of main that was released; not the tagged one where an old version came back.
-        pull_request: its number.
-        approved_by: logins of those who approved it.
-        bypassed: whether it was merged past the rules; None where that is not known.
+        main_commit: the commit of main that was released; differs from the tagged commit after a rollback.
+        pull_request: number of the pull request.
+        approved_by: logins of its approvers.
+        bypassed: whether the ruleset of main was bypassed; None where that is unknown.
         metrics: headline metrics on the test rows.
     """
 
@@ -54,9 +54,9 @@ class Annotation(BaseModel):
     contract: str | None = None
     version: str | None = None
     main_commit: str | None = None
-    pull_request: Annotated[int | None, Nothing] = None
+    pull_request: Annotated[int | None, _EmptyAsNone] = None
     approved_by: tuple[str, ...] = ()
-    bypassed: Annotated[bool | None, Nothing] = None
+    bypassed: Annotated[bool | None, _EmptyAsNone] = None
     metrics: dict[str, float] = Field(default_factory=dict)
 
     @property
@@ -65,157 +65,164 @@ class Annotation(BaseModel):
         return self.image.partition("@")[2]
 
     def to_yaml(self) -> str:
-        """The text of the annotation."""
+        """Return the text of the annotation."""
         return yaml.safe_dump(self.model_dump(mode="json", exclude_unset=True), sort_keys=False, allow_unicode=True)
 
 
 @dataclass(frozen=True)
 class Version:
-    """A registered version: its tag, the commit that carries it, and what it holds."""
+    """A registered version: its tag, its number, the tagged commit, and its annotation."""
 
     tag: str
     number: Number
     commit: str
-    said: Annotation
+    annotation: Annotation
 
     @property
-    def release(self) -> str:
+    def release_id(self) -> str:
         """The release id."""
-        return self.said.release
+        return self.annotation.release
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """A version's way into production: its tag and counter, the tagged commit, the time (UTC), and what it says."""
+    """An assignment of a version to production: its tag, counter, tagged commit, time (UTC) and annotation."""
 
     tag: str
     counter: int
     commit: str
-    at: datetime
-    said: Annotation
+    assigned_at: datetime
+    annotation: Annotation
 
     @property
-    def release(self) -> str:
+    def release_id(self) -> str:
         """The release id."""
-        return self.said.release
+        return self.annotation.release
 
     @property
     def version(self) -> str:
         """The version's tag."""
-        return str(self.said.version)
+        return str(self.annotation.version)
 
     @property
     def main_commit(self) -> str:
         """The commit of main that was released."""
-        return str(self.said.main_commit)
+        return str(self.annotation.main_commit)
 
 
 @dataclass(frozen=True)
 class _Tag:
     name: str
     commit: str
-    at: int
+    timestamp: int
     text: str
 
 
-def fetch(name: str) -> None:
-    """Make a line's tags equal to origin's, where there is an origin, and bring its branches.
+def fetch_tags(model_name: str) -> None:
+    """Make the tags of a model equal to origin's, and fetch origin's branches. Without an origin, do nothing.
 
-    A tag that origin lacks, or has otherwise, says nothing about production, and would hide what does: it goes.
+    Tags of the model that origin does not have are deleted: they would hide what is in production.
 
     Raises:
-        Unreachable: if it cannot be asked.
+        Unreachable: if origin does not respond.
     """
     if try_git("remote", "get-url", "origin") is None:
         return
-    ours = (f"+refs/tags/{pattern}:refs/tags/{pattern}" for pattern in (f"{name}@v*", f"{name}#*"))
+    refspecs = [f"+refs/tags/{pattern}:refs/tags/{pattern}" for pattern in _patterns(model_name)]
     try:
         origin.call("fetch", "--quiet", "--no-tags", "origin")
-        origin.call("fetch", "--quiet", "--no-tags", "--prune", "origin", *ours)
+        origin.call("fetch", "--quiet", "--no-tags", "--prune", "origin", *refspecs)
     except subprocess.CalledProcessError as error:
-        said = (error.stderr or "").strip()
-        raise Unreachable(f"origin's tags cannot be fetched: {said}", "Mend the network, run it again.") from error
+        reason = (error.stderr or "").strip()
+        raise Unreachable(f"origin's tags cannot be fetched: {reason}", "Fix the network, then run again.") from error
 
 
-def versions(name: str) -> list[Version]:
-    """All registered versions of a line, the lowest first."""
-    found = []
-    for tag in _tags(f"{name}@v*"):
-        number = _NUMBER.fullmatch(tag.name.removeprefix(f"{name}@"))
-        said = read(tag.text)
-        if number and said:
-            found.append(Version(tag.name, _number(number), tag.commit, said))
-    return sorted(found, key=lambda version: version.number)
+def list_versions(model_name: str) -> list[Version]:
+    """List all registered versions of a model, the lowest first."""
+    versions = []
+    for tag in _list_annotated_tags(f"{model_name}@v*"):
+        match = _NUMBER.fullmatch(tag.name.removeprefix(f"{model_name}@"))
+        annotation = parse_annotation(tag.text)
+        if match and annotation:
+            versions.append(Version(tag.name, _parse_number(match), tag.commit, annotation))
+    return sorted(versions, key=lambda version: version.number)
 
 
-def registered(name: str) -> dict[str, str]:
-    """Release id -> version tag (`fraud@v1.4.0`) of what was ever registered; of two tags, the lower."""
-    return {version.release: version.tag for version in reversed(versions(name))}
+def registered(model_name: str) -> dict[str, str]:
+    """Return release id -> tag (`fraud@v1.4.0`) of all registered versions; of two with one release id, the lower."""
+    return {version.release_id: version.tag for version in reversed(list_versions(model_name))}
 
 
-def version_of(name: str, release: str) -> Version | None:
-    """The version under which a release is registered; of two, the lower."""
-    return next((version for version in versions(name) if version.release == release), None)
+def find_version(model_name: str, release_id: str) -> Version | None:
+    """Return the version of a release id, or None; of two, the lower."""
+    return next((version for version in list_versions(model_name) if version.release_id == release_id), None)
 
 
-def assignments(name: str) -> list[Assignment]:
-    """All assignments to production of a line, in GTO's order: by the tagger's time."""
-    found = []
-    for tag in _tags(f"{name}#{STAGE}#*"):
+def list_assignments(model_name: str) -> list[Assignment]:
+    """List all assignments to production, in GTO's order: by the tagger's time."""
+    assignments = []
+    for tag in _list_annotated_tags(f"{model_name}#{STAGE}#*"):
         counter = tag.name.rpartition("#")[2]
-        said = read(tag.text)
-        if _COUNTER.fullmatch(counter) and said and said.version and said.main_commit:
-            at = datetime.fromtimestamp(tag.at, UTC)
-            found.append(Assignment(tag.name, int(counter), tag.commit, at, said))
-    return sorted(found, key=lambda assignment: (assignment.at, assignment.counter))
+        annotation = parse_annotation(tag.text)
+        if _COUNTER.fullmatch(counter) and annotation and annotation.version and annotation.main_commit:
+            assigned_at = datetime.fromtimestamp(tag.timestamp, UTC)
+            assignments.append(Assignment(tag.name, int(counter), tag.commit, assigned_at, annotation))
+    return sorted(assignments, key=lambda assignment: (assignment.assigned_at, assignment.counter))
 
 
-def newest(name: str) -> Assignment | None:
-    """What is in production, or None before the first release."""
-    return next(iter(reversed(assignments(name))), None)
+def find_newest_assignment(model_name: str) -> Assignment | None:
+    """Return the assignment in production, or None before the first release."""
+    return next(iter(reversed(list_assignments(model_name))), None)
 
 
-def highest_counter(name: str) -> int:
-    """The highest number of all assignments, those that people wrote by hand included; 0 without any."""
-    counters = [each.rpartition("#")[2] for each in _names(f"{name}#{STAGE}#*")]
+def find_highest_counter(model_name: str) -> int:
+    """Return the highest counter of all assignment tags, including those created by hand; 0 without any."""
+    counters = [name.rpartition("#")[2] for name in _list_tag_names(f"{model_name}#{STAGE}#*")]
     return max((int(counter) for counter in counters if _COUNTER.fullmatch(counter)), default=0)
 
 
-def numbers(name: str) -> set[Number]:
-    """The numbers of all versions, those that people wrote by hand included."""
-    found = (_NUMBER.fullmatch(each.removeprefix(f"{name}@")) for each in _names(f"{name}@v*"))
-    return {_number(match) for match in found if match}
+def list_numbers(model_name: str) -> set[Number]:
+    """Return the numbers of all version tags, including those created by hand."""
+    names = _list_tag_names(f"{model_name}@v*")
+    matches = (_NUMBER.fullmatch(name.removeprefix(f"{model_name}@")) for name in names)
+    return {_parse_number(match) for match in matches if match}
 
 
-def latest_time(name: str) -> int:
-    """The latest tagger's time (seconds since 1970) of all tags of a line, 0 without any."""
-    return max((tag.at for pattern in (f"{name}@v*", f"{name}#*") for tag in _tags(pattern)), default=0)
+def find_latest_time(model_name: str) -> int:
+    """Return the latest tagger's time (seconds since 1970) of all tags of a model, 0 without any."""
+    tags = (tag for pattern in _patterns(model_name) for tag in _list_annotated_tags(pattern))
+    return max((tag.timestamp for tag in tags), default=0)
 
 
-def _names(pattern: str) -> list[str]:
-    """The tags that match, annotated or not."""
-    return git("for-each-ref", "--format=%(refname:strip=2)", f"refs/tags/{pattern}").splitlines()
-
-
-def _tags(pattern: str) -> list[_Tag]:
-    """The annotated tags that match."""
-    found = []
-    for entry in git("for-each-ref", f"--format={_FORM}", f"refs/tags/{pattern}").split("\x01"):
-        parts = entry.lstrip("\n").split("\0", 3)
-        if len(parts) == 4 and parts[1] and parts[2].isdecimal():
-            found.append(_Tag(parts[0], parts[1], int(parts[2]), parts[3]))
-    return found
-
-
-def _number(match: re.Match[str]) -> Number:
-    major, minor, patch = (int(part) for part in match.groups())
-    return major, minor, patch
-
-
-def read(text: str) -> Annotation | None:
-    """What a tag's text says, or None where it says nothing about a release."""
+def parse_annotation(text: str) -> Annotation | None:
+    """Return a tag's annotation, or None where the text is not the annotation of a release."""
     try:
-        document: Any = yaml.load(text, yaml.BaseLoader)  # noqa: S506 - makes no objects
+        document: Any = yaml.load(text, yaml.BaseLoader)  # noqa: S506 - BaseLoader creates no objects
         return Annotation.model_validate(document)
     except (yaml.YAMLError, ValidationError, ValueError):
         return None
+
+
+def _patterns(model_name: str) -> tuple[str, str]:
+    """Return the patterns of a model's version tags and assignment tags."""
+    return f"{model_name}@v*", f"{model_name}#*"
+
+
+def _list_tag_names(pattern: str) -> list[str]:
+    """List the names of all matching tags, annotated or not."""
+    return git("for-each-ref", "--format=%(refname:strip=2)", f"refs/tags/{pattern}").splitlines()
+
+
+def _list_annotated_tags(pattern: str) -> list[_Tag]:
+    """List the matching tags that are annotated."""
+    tags = []
+    for entry in git("for-each-ref", f"--format={_REF_FORMAT}", f"refs/tags/{pattern}").split("\x01"):
+        parts = entry.lstrip("\n").split("\0", 3)
+        if len(parts) == 4 and parts[1] and parts[2].isdecimal():
+            tags.append(_Tag(parts[0], parts[1], int(parts[2]), parts[3]))
+    return tags
+
+
+def _parse_number(match: re.Match[str]) -> Number:
+    major, minor, patch = (int(part) for part in match.groups())
+    return major, minor, patch

@@ -1,4 +1,4 @@
-"""Verb `rollback`: revert what was merged since an earlier release, review it, and open the pull request."""
+"""Verb `rollback`: revert what was merged since an earlier version, review it, and open the pull request."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import os
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the verb."""
+    """Add the options of the verb."""
     parser.add_argument(
         "--to",
         metavar="TAG",
-        # From the environment too: a workflow's input must pass through no shell and no make.
+        # Also from the environment: the input of a workflow must not pass through a shell or make.
         default=os.environ.get("TO") or None,
-        help="a version (fraud@v1.2.0) or an assignment (fraud#production#4); by default the release before this one",
+        help="a version (fraud@v1.2.0) or an assignment (fraud#production#4); default: the version before this one",
     )
 
 

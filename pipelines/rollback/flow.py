@@ -10,78 +10,81 @@ from pathlib import Path
 from pipelines.cli.errors import InputError, Refused, Unreachable
 from pipelines.cli.progress import Progress
 from pipelines.config.params import load
-from pipelines.github import checks, comment
+from pipelines.github.checks import ensure_checks
 from pipelines.github.client import GitHub, run_url
+from pipelines.github.comment import post_comment
 from pipelines.repository import origin, tags
 from pipelines.repository.dvc_lock import is_generated
 from pipelines.repository.git import branch, commit_of, git, try_git
 from pipelines.repository.release_id import release_id
-from pipelines.rollback.revert import Merged, revert, since
-from pipelines.rollback.target import choose
+from pipelines.repository.tags import Assignment
+from pipelines.rollback.revert import MainCommit, list_commits_to_revert, revert_commits
+from pipelines.rollback.target import choose_assignment
 
 REPORT = Path("reports/review")
 
 
-def rollback(asked: str | None) -> int:
-    """Make the branch, the review and the pull request that bring an earlier release back.
+def rollback(tag: str | None) -> int:
+    """Make the branch, the review and the pull request that restore an earlier version.
 
-    Run again after a kill, it begins anew from main and ends with the one same branch and pull request. It leaves the
-    user on that branch; where reverts or review are refused, on the one it began on.
+    After a kill, the next run starts again from main and ends with the same branch and pull request. It leaves the user
+    on that branch; where the reverts or the review fail, on the branch where it started.
+
+    Args:
+        tag: the version or assignment to restore; None for the version before the one in production.
 
     Returns:
-        0 if the review passes, 1 if a gate says no; the pull request is there in both cases.
+        0 if the review passes, 1 if a gate fails; the pull request exists in both cases.
 
     Raises:
-        InputError: if there is nothing to go back to, or the work tree has changes.
-        Refused: if a revert conflicts, the review makes no report, or reverts or review do not give that release.
-        Unreachable: if origin or GitHub cannot be asked.
+        InputError: if there is no earlier version, or the work tree has changes.
+        Refused: if a revert conflicts, the review makes no report, or the branch has another release id than expected.
+        Unreachable: if origin or GitHub does not respond.
     """
     progress = Progress()
-    _resume()
-    _clean()
-    name = load().model_name
+    _discard_half_work()
+    _require_clean_work_tree()
+    model_name = load().model_name
     with progress.step("Fetching main and the tags"):
-        tags.fetch(name)
+        tags.fetch_tags(model_name)
         main = origin.main() or git("rev-parse", "main")
-    target = choose(tags.assignments(name), asked)
-    commits = since(target.main_commit, main)
+    target = choose_assignment(tags.list_assignments(model_name), tag)
+    commits = list_commits_to_revert(target.main_commit, main)
     if not commits:
-        raise InputError(
-            f"main already is at {target.version}, and only waits for its release", "Run the workflow release."
-        )
-    before, made = _stand(), f"rollback/{target.version.replace('@', '-')}-{main[:8]}"
-    progress.say(f"Rolling back to {target.version} ({target.release}), by reverting:")
+        raise InputError(f"main is at {target.version} already, but it is not released", "Run the workflow release.")
+    start, rollback_branch = _current_checkout(), f"rollback/{target.version.replace('@', '-')}-{main[:8]}"
+    progress.say(f"Rolling back to {target.version} ({target.release_id}), by reverting:")
     for commit in commits:
         progress.say(f"  {commit}")
-    git("checkout", "--quiet", "-B", made, main)
+    git("checkout", "--quiet", "-B", rollback_branch, main)
     try:
-        revert(commits)
-        _require(target, "the reverts give")
+        revert_commits(commits)
+        _require_release_id(target, "the reverts give")
         passed = _review(main)
-        # The review commits what it reproduced, and so may have made another model of it.
-        _require(target, "the review reproduces")
+        # The review commits what it reproduced, which may be another model.
+        _require_release_id(target, "the review reproduces")
     except Exception:
-        _undo(made, before, main)
+        _delete_branch(rollback_branch, start, main)
         raise
-    if _origin():
-        _publish(made, main, target, commits, passed)
+    if try_git("remote", "get-url", "origin") is None:
+        print(f"Branch {rollback_branch} is ready; there is no origin to push it to.")
     else:
-        print(f"Branch {made} is ready; there is no origin to push it to.")
+        _publish(rollback_branch, target, commits, passed)
     return 0 if passed else 1
 
 
-def _resume() -> None:
-    """Undo the half revert or review of a run that was killed: on its branch nobody else writes those files."""
+def _discard_half_work() -> None:
+    """Undo the half revert or review of a killed run. Only rollbacks write those files on a rollback's branch."""
     if not branch().startswith("rollback/"):
         return
     if Path(git("rev-parse", "--git-path", "REVERT_HEAD")).exists():
         git("revert", "--abort")
     changed = git("diff", "--name-only", "HEAD").splitlines()
-    if half := [path for path in changed if is_generated(path)]:
-        git("checkout", "--quiet", "HEAD", "--", *half)
+    if generated := [path for path in changed if is_generated(path)]:
+        git("checkout", "--quiet", "HEAD", "--", *generated)
 
 
-def _clean() -> None:
+def _require_clean_work_tree() -> None:
     if changed := git("status", "--porcelain", "--untracked-files=no"):
         shown = ", ".join(line[3:] for line in changed.splitlines()[:5])
         raise InputError(
@@ -89,42 +92,38 @@ def _clean() -> None:
         )
 
 
-def _stand() -> str:
-    """The current branch, or the commit of a detached HEAD."""
+def _current_checkout() -> str:
+    """Return the current branch, or the commit of a detached HEAD."""
     return try_git("symbolic-ref", "--short", "--quiet", "HEAD") or git("rev-parse", "HEAD")
 
 
-def _undo(made: str, before: str, main: str) -> None:
-    """Delete the rollback's branch, and go back to where it began; begun on that branch itself, to main."""
-    back = before if before != made else "main"
-    if try_git("checkout", "--quiet", "--force", "--no-guess", back, "--") is None:
-        # There is no main here, or another work tree has it.
+def _delete_branch(rollback_branch: str, start: str, main: str) -> None:
+    """Check out where the rollback started, and delete its branch; if it started on that branch, check out main."""
+    destination = start if start != rollback_branch else "main"
+    if try_git("checkout", "--quiet", "--force", "--no-guess", destination, "--") is None:
+        # There is no branch main here, or another work tree has it checked out.
         git("checkout", "--quiet", "--force", "--detach", main)
-    git("branch", "--quiet", "-D", made)
+    git("branch", "--quiet", "-D", rollback_branch)
 
 
-def _require(target: tags.Assignment, found: str) -> None:
-    if (got := release_id("HEAD")) != target.release:
+def _require_release_id(target: Assignment, step: str) -> None:
+    if (actual := release_id("HEAD")) != target.release_id:
         raise Refused(
-            f"{found} release {got}, not {target.release} of {target.version}",
-            "Something else of the release changed on main; roll back to an earlier version, or revert by hand.",
+            f"{step} release id {actual}, not {target.release_id} of {target.version}",
+            "Another change on main is part of the release; roll back to an earlier version, or revert by hand.",
         )
 
 
-def _origin() -> bool:
-    return try_git("remote", "get-url", "origin") is not None
-
-
 def _review(main: str) -> bool:
-    """Review the branch with its own code and environment, as anybody would; whether it passes."""
-    # Of an earlier review nothing may be taken for this one's.
+    """Review the branch with its own code and environment, which make creates; return whether it passed."""
+    # The report of an earlier review must not count as this one's.
     (REPORT / "review.json").unlink(missing_ok=True)
-    ended = subprocess.run(["make", "review", f"BASE={main}"], check=False).returncode
+    code = subprocess.run(["make", "review", f"BASE={main}"], check=False).returncode
     try:
         verdict = json.loads((REPORT / "review.json").read_text(encoding="utf-8"))["verdict"]
     except (OSError, ValueError, KeyError) as error:
         raise Refused(
-            f"the review ended with {ended} and without a report", "Mend what it says above, then roll back again."
+            f"the review ended with {code} and made no report", "Fix the error above, then roll back again."
         ) from error
     git("add", "--all", "--", "dvc.lock", "reports")
     if git("diff", "--cached", "--name-only"):
@@ -132,46 +131,48 @@ def _review(main: str) -> bool:
     return bool(verdict == "pass")
 
 
-def _publish(made: str, main: str, target: tags.Assignment, commits: list[Merged], passed: bool) -> None:
-    head = _push(made)
+def _publish(rollback_branch: str, target: Assignment, commits: list[MainCommit], passed: bool) -> None:
+    """Push the branch, and open its pull request with check and comment; without a token, only push."""
+    head = _push_branch(rollback_branch)
     title = f"Roll back to {target.version}"
     if not os.environ.get("GITHUB_TOKEN"):
-        print(f"Pushed {made}. Open its pull request, {title!r}: without GITHUB_TOKEN that is left to you.")
+        print(f"Pushed {rollback_branch}. GITHUB_TOKEN is not set: open the pull request {title!r} yourself.")
         return
     github = GitHub.from_environment()
     report = (REPORT / "review.md").read_text(encoding="utf-8")
-    pull = next(iter(github.open_pulls(made)), None)
+    pull = next(iter(github.open_pulls(rollback_branch)), None)
     if pull is None:
-        listed = "\n".join(f"- {commit.sha}" for commit in commits)
+        reverted = "\n".join(f"- {commit.sha}" for commit in commits)
         body = (
-            f"Brings release `{target.release}` ({target.version}) back, which was in production as {target.tag}. "
-            f"Reverts, the newest first:\n\n{listed}\n\nMerging it deploys the image that still exists: "
-            "nothing is trained and nothing is built."
+            f"Restores release id `{target.release_id}` ({target.version}), which was in production as {target.tag}. "
+            f"Reverted commits, newest first:\n\n{reverted}\n\nMerging deploys the image that still exists: "
+            "nothing is trained or built."
         )
-        pull = github.create_pull(title, made, "main", body)
-    # What a bot's token pushes starts no workflow by itself.
-    checks.put(github, made, head, "pass" if passed else "fail")
-    comment.post(github, pull["number"], head, report, run_url())
+        pull = github.create_pull(title, rollback_branch, "main", body)
+    # A push with a bot's token starts no workflow.
+    ensure_checks(github, rollback_branch, head, "pass" if passed else "fail")
+    post_comment(github, pull["number"], head, report, run_url())
     print(f"{title}: pull request {pull['number']} ({pull.get('html_url', '')})")
 
 
-def _push(made: str) -> str:
-    """Push the branch; one that an earlier run pushed with the same tree stays, and its commit is returned.
+def _push_branch(rollback_branch: str) -> str:
+    """Push the branch and return its commit; if an earlier run pushed the same tree, keep and return that commit.
 
     Raises:
-        Unreachable: if origin cannot be asked, or does not take it.
+        Unreachable: if origin does not respond, or does not accept the branch.
     """
-    ref = f"refs/heads/{made}"
-    there = origin.tip(ref)
-    if there is not None:
-        origin.fetch(there)
-        if git("rev-parse", f"{there}^{{tree}}") == git("rev-parse", "HEAD^{tree}"):
-            return there
+    ref = f"refs/heads/{rollback_branch}"
+    pushed = origin.tip(ref)
+    if pushed is not None:
+        origin.fetch(pushed)
+        if git("rev-parse", f"{pushed}^{{tree}}") == git("rev-parse", "HEAD^{tree}"):
+            return pushed
     try:
-        lease = f"--force-with-lease={ref}:{there or ''}"
+        lease = f"--force-with-lease={ref}:{pushed or ''}"
         origin.call("push", "--quiet", lease, "origin", f"HEAD:{ref}")
     except subprocess.CalledProcessError as error:
         raise Unreachable(
-            f"{made} cannot be pushed: {(error.stderr or '').strip()}", "Mend the rights of the token, run again."
+            f"{rollback_branch} cannot be pushed: {(error.stderr or '').strip()}",
+            "Give the token the permission to push it, then run again.",
         ) from error
     return str(commit_of("HEAD"))

@@ -1,4 +1,4 @@
-"""The revert commits of a rollback: which merges go, and in which order."""
+"""The revert commits of a rollback: which commits of main are reverted, and in which order."""
 
 from __future__ import annotations
 
@@ -10,54 +10,55 @@ from pipelines.repository import origin
 from pipelines.repository.git import git, object_at, try_git
 from pipelines.repository.release_id import release_id
 
-# What a release is made of or from. Code comes along: where it changes the model, it changes dvc.lock.
+# Inputs of a release. Other code needs no entry: code that changes the model changes dvc.lock.
 PATHS = ("dvc.lock", "data.dvc", "serving", "requirements/serving.txt")
 
 
 @dataclass(frozen=True)
-class Merged:
-    """A commit on main's first-parent line, by hash and title."""
+class MainCommit:
+    """A commit on main's first-parent line: its hash, its title, and the number of its parents."""
 
     sha: str
     title: str
     parents: int
 
     def __str__(self) -> str:
-        """As in `git log --oneline`."""
+        """Return the line of `git log --oneline`."""
         return f"{self.sha[:10]} {self.title}"
 
 
-def since(target: str, main: str) -> list[Merged]:
-    """What was merged after `target` and changed the release, the newest first; documentation stays.
+def list_commits_to_revert(target: str, main: str) -> list[MainCommit]:
+    """List the commits of main after `target` that changed the release, newest first; documents are not reverted.
 
     Raises:
         InputError: if `target` is not in main's history.
     """
     if try_git("merge-base", "--is-ancestor", target, main) is None:
         raise InputError(
-            f"commit {target[:12]} of that release is not in the history of main",
-            "Fetch all of it (`git fetch --unshallow origin main`), or name another release.",
+            f"the released commit {target[:12]} is not in the history of main",
+            "Fetch the whole history (`git fetch --unshallow origin main`), or name another version.",
         )
-    lines = git("log", "--first-parent", "--format=%H%x00%P%x00%s", f"{target}..{main}").splitlines()
-    merged = [Merged(sha, title, len(parents.split())) for sha, parents, title in (x.split("\0", 2) for x in lines)]
-    return [commit for commit in merged if _changes_the_release(commit.sha)]
+    log = git("log", "--first-parent", "--format=%H%x00%P%x00%s", f"{target}..{main}").splitlines()
+    fields = (line.split("\0", 2) for line in log)
+    commits = [MainCommit(sha, title, len(parents.split())) for sha, parents, title in fields]
+    return [commit for commit in commits if _changes_release(commit.sha)]
 
 
-def _changes_the_release(sha: str) -> bool:
+def _changes_release(sha: str) -> bool:
     before = f"{sha}^1"
     if any(object_at(sha, path) != object_at(before, path) for path in PATHS):
         return True
     try:
         return release_id(sha) != release_id(before)
     except InputError:
-        return True  # one of the two has nothing to release, and that is a change too
+        return True  # only one of the two commits has a model
 
 
-def revert(commits: list[Merged]) -> None:
+def revert_commits(commits: list[MainCommit]) -> None:
     """Revert each commit on the current branch, in this order.
 
     Raises:
-        Refused: at a conflict, with all the commits; the branch is left without a half revert.
+        Refused: at a conflict; the message lists all commits, and no half revert is left.
     """
     for commit in commits:
         mainline = ["--mainline", "1"] if commit.parents > 1 else []
@@ -68,10 +69,9 @@ def revert(commits: list[Merged]) -> None:
             try_git("revert", "--abort")
             if not conflicts:
                 raise
-            said = ", ".join(conflicts)
-            listed = "\n".join(f"  {each}{'  <- here' if each is commit else ''}" for each in commits)
+            marked = "\n".join(f"  {other}{'  <- here' if other is commit else ''}" for other in commits)
             raise Refused(
-                f"reverting {commit} conflicts in {said}. To be reverted, in this order:\n{listed}",
-                "Revert them by hand on a branch (`git revert`, settle the conflict, `make review`), or go further "
+                f"reverting {commit} conflicts in {', '.join(conflicts)}. To be reverted, in this order:\n{marked}",
+                "Revert them by hand on a branch (`git revert`, resolve the conflict, `make review`), or go further "
                 "back: `make rollback TO=TAG`.",
             ) from error

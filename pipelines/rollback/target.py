@@ -1,4 +1,4 @@
-"""Where a rollback goes: an assignment of the past, by the tags alone."""
+"""The target of a rollback: an earlier assignment, chosen from the tags alone."""
 
 from __future__ import annotations
 
@@ -6,31 +6,34 @@ from pipelines.cli.errors import InputError
 from pipelines.repository.tags import Assignment
 
 
-def choose(history: list[Assignment], asked: str | None) -> Assignment:
-    """The assignment to go back to.
+def choose_assignment(history: list[Assignment], tag: str | None) -> Assignment:
+    """Return the assignment to roll back to.
 
     Args:
         history: all assignments, the oldest first.
-        asked: a version's tag (its last time in production is meant) or an assignment's; None for the newest one of
-            another release than the one in production.
+        tag: a version (its last assignment is chosen) or an assignment; None for the newest assignment whose release
+            id differs from the one in production.
 
     Raises:
-        InputError: if there is no such assignment, or it is what production has.
+        InputError: if there is no such assignment, or it is in production.
     """
     if not history:
-        raise InputError("nothing was ever in production", "There is nothing to go back to: merge a model first.")
-    now = history[-1]
-    if asked is None:
-        found = next((past for past in reversed(history) if past.release != now.release), None)
-        if found is None:
+        raise InputError("nothing was ever in production, so nothing can be rolled back", "Merge a model first.")
+    current = history[-1]
+    newest_first = list(reversed(history))
+    if tag is None:
+        target = next((past for past in newest_first if past.release_id != current.release_id), None)
+        if target is None:
             raise InputError(
-                f"{now.version} is the only release that was ever in production", "There is nothing to go back to."
+                f"{current.version} is the only version that was ever in production", "Merge another model first."
             )
-        return found
-    found = next((past for past in reversed(history) if asked in (past.tag, past.version)), None)
-    if found is None:
-        known = ", ".join(dict.fromkeys(past.version for past in reversed(history)))
-        raise InputError(f"{asked} was never in production", f"Name one of these: {known}.")
-    if found.release == now.release:
-        raise InputError(f"{asked} is what production has now", "There is nothing to roll back.")
-    return found
+        return target
+    target = next((past for past in newest_first if tag in (past.tag, past.version)), None)
+    if target is None:
+        versions = ", ".join(dict.fromkeys(past.version for past in newest_first))
+        raise InputError(f"{tag} was never in production", f"Name one of these: {versions}.")
+    if target.release_id == current.release_id:
+        raise InputError(
+            f"{tag} is already in production", "Name another version, see `python -m pipelines release status`."
+        )
+    return target

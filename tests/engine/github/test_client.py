@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from pipelines.cli.errors import InputError, Refused, Unreachable
-from pipelines.github.client import PATIENCE, TRIES, GitHub
+from pipelines.github.client import GitHub
+from pipelines.github.transport import PATIENCE, TRIES
 from tests.engine.workflows.github_fake import BOB, REPOSITORY, GitHubFake, permissions, running
 from tests.engine.workflows.github_fake import TOKEN as FAKE_TOKEN
 
@@ -165,7 +166,7 @@ def test_an_empty_answer_is_none(github: GitHub, server: Server) -> None:
 # Retries
 
 
-def test_a_broken_server_is_asked_again_after_longer_and_longer_waits(
+def test_a_5xx_response_is_retried_after_longer_and_longer_waits(
     github: GitHub, server: Server, slept: list[float]
 ) -> None:
     server.script = [Answer(500), Answer(502), Answer(503), Answer(body={"number": 1})]
@@ -227,7 +228,7 @@ def test_a_reset_that_is_past_by_this_machines_clock_is_waited_for_a_second(
         {"Retry-After": "3600"},
     ],
 )
-def test_a_limit_that_lasts_longer_than_anybody_waits_is_said_at_once(
+def test_a_limit_that_lasts_longer_than_the_patience_is_an_error_at_once(
     github: GitHub, server: Server, slept: list[float], headers: dict[str, str]
 ) -> None:
     server.script = [Answer(403, {"message": "API rate limit exceeded"}, headers)]
@@ -254,7 +255,7 @@ def test_all_waits_of_a_call_together_have_an_end(github: GitHub, server: Server
     assert len(server.asked) == 3
 
 
-def test_a_wait_is_told(github: GitHub, server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wait_is_printed(github: GitHub, server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     server.script = [Answer(429, headers={"Retry-After": "30"}), Answer(body={})]
     github.pull(1)
     assert "429; trying again in 30 s" in capsys.readouterr().err
@@ -272,7 +273,7 @@ def test_what_another_try_cannot_change_is_an_error_at_once_in_githubs_words(
     assert slept == []
 
 
-def test_what_github_finds_wrong_with_each_field_is_said(github: GitHub, server: Server) -> None:
+def test_what_github_finds_wrong_with_each_field_is_reported(github: GitHub, server: Server) -> None:
     faults = [
         {"resource": "Label", "field": "color", "code": "invalid"},
         {"resource": "Label", "code": "custom", "message": "name is\ntoo long"},
@@ -361,7 +362,7 @@ def test_a_server_that_stays_silent_is_unreachable(github: GitHub, server: Serve
     assert len(slept) == TRIES - 1
 
 
-def test_half_an_answer_is_asked_for_again(github: GitHub, server: Server) -> None:
+def test_a_half_response_is_retried(github: GitHub, server: Server) -> None:
     server.script = [Answer(body={"number": 1}, fault="half"), Answer(body={"number": 1})]
     assert github.pull(1) == {"number": 1}
 
@@ -455,7 +456,7 @@ def test_an_artifact_of_just_the_limit_is_taken_and_one_byte_more_is_not(github:
         github.download_artifact(9, 1000)
 
 
-def test_the_limit_of_an_artifact_holds_while_it_is_read_whatever_its_length_is_said_to_be(
+def test_the_limit_of_an_artifact_holds_while_it_is_read_whatever_its_header_claims(
     github: GitHub, server: Server
 ) -> None:
     # Chunked and without an end: whoever reads to the end waits for ever.
@@ -517,7 +518,7 @@ def test_a_repository_is_owner_and_name(repository: str) -> None:
 
 
 @pytest.mark.parametrize("api", ["api.github.com", "ftp://x", "http://", "http://[::1"])
-def test_an_address_that_is_none_is_said_to_be_none(api: str, slept: list[float]) -> None:
+def test_an_invalid_api_url_is_an_error(api: str, slept: list[float]) -> None:
     with pytest.raises(InputError, match="GITHUB_API_URL"):
         GitHub("acme/fraud", TOKEN, api, sleep=slept.append).pull(1)
     assert slept == []
@@ -572,9 +573,7 @@ def test_the_pull_requests_of_a_commit_and_their_reviews_come_in_pages(github: G
         assert [asked.path for asked in server.asked] == [f"{path}?per_page=100", f"{path}?page=2"]
 
 
-def test_artifacts_of_a_name_are_asked_for_by_name_and_come_as_github_orders_them(
-    github: GitHub, server: Server
-) -> None:
+def test_artifacts_are_requested_by_name_and_come_as_github_orders_them(github: GitHub, server: Server) -> None:
     server.script = [Answer(body={"total_count": 2, "artifacts": [{"id": 9}, {"id": 3}]})]
     assert [artifact["id"] for artifact in github.artifacts_named("a review")] == [9, 3]
     assert server.asked[0].path == "/repos/acme/fraud/actions/artifacts?per_page=100&name=a+review"
@@ -633,7 +632,7 @@ def test_a_release_is_made_once_for_a_tag_and_found_again(fake: GitHubFake) -> N
     assert permissions(fake.requests) == {"contents": "write"}
 
 
-def test_pull_requests_reviews_and_artifacts_are_asked_for_as_github_describes_it(fake: GitHubFake) -> None:
+def test_requests_for_pull_requests_reviews_and_artifacts_follow_githubs_description(fake: GitHubFake) -> None:
     github = GitHub(REPOSITORY, FAKE_TOKEN, fake.url)
     number = fake.pull("change")
     fake.approve(number, BOB)

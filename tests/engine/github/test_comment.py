@@ -15,13 +15,13 @@ LINK = "https://github.com/acme/fraud/actions/runs/1"
 
 
 def test_a_short_report_is_left_as_it_is() -> None:
-    assert comment.fitting("# fine\n", LINK) == "# fine\n"
+    assert comment.shorten("# fine\n", LINK) == "# fine\n"
 
 
 def test_a_long_report_is_cut_before_a_section_with_a_link_to_the_rest() -> None:
     row = "| a | b |\n"
     report = "# verdict\n\nwhy\n\n## one\n\n" + row * 100 + "\n## two\n\n" + row * 10_000
-    cut = comment.fitting(report, LINK)
+    cut = comment.shorten(report, LINK)
     assert len(cut) <= comment.LIMIT
     assert "## one" in cut
     assert "## two" not in cut
@@ -30,7 +30,7 @@ def test_a_long_report_is_cut_before_a_section_with_a_link_to_the_rest() -> None
 
 def test_no_cut_falls_into_an_open_details() -> None:
     report = "# verdict\n\nwhy\n\n" + "<details><summary>x</summary>\n\n## inner\n" + "row\n" * 30_000 + "</details>\n"
-    cut = comment.fitting(report, LINK)
+    cut = comment.shorten(report, LINK)
     assert cut.count("<details") == cut.count("</details>")
     assert "verdict" in cut
 
@@ -38,7 +38,7 @@ def test_no_cut_falls_into_an_open_details() -> None:
 @given(st.lists(st.text(max_size=3_000), max_size=60))
 def test_whatever_the_report_it_fits(parts: list[str]) -> None:
     report = "\n## s\n".join(parts)
-    cut = comment.fitting(report, LINK)
+    cut = comment.shorten(report, LINK)
     assert len(cut) <= comment.LIMIT - 2_000 or cut == report
     assert len(cut) <= comment.LIMIT
 
@@ -88,7 +88,7 @@ def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def post(github: MemoryGitHub, report: str = "ours") -> str:
-    return comment.post(cast(GitHub, github), 7, "a" * 40, report, LINK)
+    return comment.post_comment(cast(GitHub, github), 7, "a" * 40, report, LINK)
 
 
 def test_cml_posts_by_its_documented_command_line(record: Path) -> None:

@@ -25,14 +25,14 @@ def given_event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, document: Any) 
 
 def test_what_is_not_in_use_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given_event(tmp_path, monkeypatch, GOOD)
-    assert event.read(event.PullRequestEvent).pull_request.number == 7
+    assert event.read_event(event.PullRequestEvent).pull_request.number == 7
 
 
 def test_a_deleted_fork_has_no_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     document = json.loads(json.dumps(GOOD))
     document["pull_request"]["head"]["repo"] = None
     given_event(tmp_path, monkeypatch, document)
-    assert event.read(event.PullRequestEvent).pull_request.head.repo is None
+    assert event.read_event(event.PullRequestEvent).pull_request.head.repo is None
 
 
 @pytest.mark.parametrize(
@@ -49,17 +49,17 @@ def test_an_event_that_lacks_fields_names_them(
 ) -> None:
     given_event(tmp_path, monkeypatch, GOOD | change)
     with pytest.raises(InputError, match=names):
-        event.read(event.PullRequestEvent)
+        event.read_event(event.PullRequestEvent)
 
 
 @pytest.mark.parametrize("text", ["", "[", "[]", "null"])
 def test_what_is_no_event_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     given_event(tmp_path, monkeypatch, text)
     with pytest.raises(InputError):
-        event.read(event.PullRequestEvent)
+        event.read_event(event.PullRequestEvent)
 
 
-def test_no_event_at_all_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_event_at_all_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GITHUB_EVENT_PATH", raising=False)
     with pytest.raises(InputError, match="not set"):
-        event.read(event.PullRequestEvent)
+        event.read_event(event.PullRequestEvent)

@@ -150,7 +150,7 @@ def test_a_review_that_ended_without_a_report_changes_nothing(github: MemoryGitH
     before = tip()
     folder = reviewed()
     (folder / review_artifact.REPORT).unlink()
-    with pytest.raises(Refused, match="holds no report"):
+    with pytest.raises(Refused, match="has no report"):
         flow.publish(folder)
     assert (tip(), github.untouched) == (before, True)
 
@@ -231,9 +231,9 @@ def test_a_forks_pull_request_that_was_closed_or_moved_on_is_left_alone(
         (artifact(number=None), Refused, "names no pull request"),
         (artifact(number=8), Refused, "8 is not of mallory/fraud"),
         (artifact(number=10**30), InputError, "404"),
-        (artifact(number=True), Refused, "not one of a review"),
-        (artifact(number=0), Refused, "not one of a review"),
-        ((RUN, "review", 6, b"no zip"), Refused, "no readable zip"),
+        (artifact(number=True), Refused, "review.json in the artifact is invalid"),
+        (artifact(number=0), Refused, "review.json in the artifact is invalid"),
+        ((RUN, "review", 6, b"no zip"), Refused, "not a readable zip"),
     ],
 )
 def test_what_a_fork_must_not_hand_over_is_refused(

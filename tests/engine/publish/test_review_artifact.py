@@ -30,13 +30,13 @@ def zipped(files: dict[str, bytes]) -> bytes:
 
 
 def test_a_report_is_read_out_of_a_zip() -> None:
-    found = review_artifact.from_zip(zipped(GOOD))
-    assert (found.report, found.verdict, found.number, found.generated) == ("# fine", "pass", 7, {})
+    found = review_artifact.read_zip(zipped(GOOD))
+    assert (found.report, found.verdict, found.pull_request, found.generated) == ("# fine", "pass", 7, {})
 
 
 def test_paths_that_climb_out_are_never_looked_at(tmp_path: Path) -> None:
     evil = {"../../evil.sh": b"boo", "/etc/evil": b"boo", "dvc.lock": b"boo", "reports/metrics.json": b"{}"}
-    assert review_artifact.from_zip(zipped(GOOD | evil)).generated == {}
+    assert review_artifact.read_zip(zipped(GOOD | evil)).generated == {}
     assert not (tmp_path.parent.parent / "evil.sh").exists()
 
 
@@ -44,7 +44,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked() -> None:
     bomb = zipped(GOOD | {"reports/review/review.md": b"0" * 200_000_000})
     assert len(bomb) < review_artifact.LARGEST_ZIP
     with pytest.raises(Refused, match="200,000,000 bytes"):
-        review_artifact.from_zip(bomb)
+        review_artifact.read_zip(bomb)
 
 
 def test_a_directory_that_lies_about_a_size_is_found_out_before_everything_is_unpacked() -> None:
@@ -53,8 +53,8 @@ def test_a_directory_that_lies_about_a_size_is_found_out_before_everything_is_un
     assert lying != content
     tracemalloc.start()
     try:
-        with pytest.raises(Refused, match="no readable zip: Bad CRC-32"):
-            review_artifact.from_zip(lying)
+        with pytest.raises(Refused, match="not a readable zip: Bad CRC-32"):
+            review_artifact.read_zip(lying)
         assert tracemalloc.get_traced_memory()[1] < 20_000_000
     finally:
         tracemalloc.stop()
@@ -76,18 +76,18 @@ def test_a_directory_that_lies_about_a_size_is_found_out_before_everything_is_un
 )
 def test_a_document_that_is_not_a_reviews_is_refused(document: bytes) -> None:
     with pytest.raises(Refused):
-        review_artifact.from_zip(zipped(GOOD | {"reports/review/review.json": document}))
+        review_artifact.read_zip(zipped(GOOD | {"reports/review/review.json": document}))
 
 
 def test_a_report_that_is_no_text_is_refused() -> None:
     with pytest.raises(Refused):
-        review_artifact.from_zip(zipped(GOOD | {"reports/review/review.md": b"\xff\xfe\x00"}))
+        review_artifact.read_zip(zipped(GOOD | {"reports/review/review.md": b"\xff\xfe\x00"}))
 
 
 @given(st.binary(max_size=400))
 def test_no_bytes_end_in_anything_but_a_report_or_a_refusal(content: bytes) -> None:
     with pytest.raises(Refused):
-        review_artifact.from_zip(content)
+        review_artifact.read_zip(content)
 
 
 def write(folder: Path, files: dict[str, bytes]) -> Path:
@@ -107,24 +107,24 @@ def test_only_generated_files_are_taken_from_a_folder(tmp_path: Path) -> None:
         "params.yaml": b"p",
         ".github/workflows/evil.yml": b"e",
     }
-    found = review_artifact.from_folder(write(tmp_path, GOOD | more))
+    found = review_artifact.read_folder(write(tmp_path, GOOD | more))
     assert set(found.generated) == {"dvc.lock", "reports/metrics.json"}
 
 
 def test_a_link_in_the_folder_is_refused(tmp_path: Path) -> None:
     write(tmp_path, GOOD)
     (tmp_path / "dvc.lock").symlink_to("/etc/passwd")
-    with pytest.raises(Refused, match="no plain file"):
-        review_artifact.from_folder(tmp_path)
+    with pytest.raises(Refused, match="not a regular file"):
+        review_artifact.read_folder(tmp_path)
 
 
 def test_a_folder_without_a_report_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="no report"):
-        review_artifact.from_folder(write(tmp_path, {"dvc.lock": b"l"}))
+        review_artifact.read_folder(write(tmp_path, {"dvc.lock": b"l"}))
 
 
 def test_files_that_are_small_and_together_too_large_are_refused(tmp_path: Path) -> None:
     many = {f"reports/{number}.json": b"0" * review_artifact.LARGEST_FILE for number in range(5)}
-    assert len(review_artifact.from_folder(write(tmp_path, GOOD | dict(list(many.items())[:4]))).generated) == 4
+    assert len(review_artifact.read_folder(write(tmp_path, GOOD | dict(list(many.items())[:4]))).generated) == 4
     with pytest.raises(Refused, match="more than 10,000,000 bytes"):
-        review_artifact.from_folder(write(tmp_path, many))
+        review_artifact.read_folder(write(tmp_path, many))

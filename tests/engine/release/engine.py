@@ -48,15 +48,15 @@ class Shop:
     repo: Repo
     origin: Path
     hub: Hub
-    name: str
-    line: str
+    image_name: str
+    model_name: str
     url: str
 
     @property
     def environment(self) -> dict[str, str]:
         """What a release reads."""
         return {
-            "IMAGE_REPOSITORY": f"{self.hub.host}/{self.name}",
+            "IMAGE_REPOSITORY": f"{self.hub.host}/{self.image_name}",
             "SERVICE_URL": self.url,
             "GITHUB_REPOSITORY": "",
             "GITHUB_TOKEN": "",
@@ -87,13 +87,13 @@ def base_shop(small_problem: Path, base_image: str, tmp_path_factory: pytest.Tem
     subprocess.run(["git", "clone", "--quiet", str(small_problem / "origin"), str(path)], check=True)
     clone = Repo(path, small_problem / "cache")
     point_at_cache(clone)
-    # A line of its own, so that no container of somebody's real service has its name.
-    line = f"shop-{os.getpid()}"
-    clone.params(lambda document: merge(document, {"model_name": line, "serving": {"base_image": base_image}}))
+    # A model name of its own, so that no container of a real service has its name.
+    model_name = f"shop-{os.getpid()}"
+    clone.params(lambda document: merge(document, {"model_name": model_name, "serving": {"base_image": base_image}}))
     for step in (("data",), ("repro",)):
         done = clone.verb(*step)
         assert done.code == 0, done.out
-    clone.commit("A line of its own, with the stand-in as base image")
+    clone.commit("Give the model a name of its own, and the stand-in as base image")
     return path
 
 
@@ -105,16 +105,16 @@ def shop(base_shop: Path, small_problem: Path, hub: Hub, tmp_path: Path) -> Iter
     subprocess.run(["git", "clone", "--quiet", str(origin), str(path)], check=True)
     repo = Repo(path, small_problem / "cache")
     point_at_cache(repo)
-    line = f"shop-{os.getpid()}"
+    model_name = f"shop-{os.getpid()}"
     # What other tests left in the registry under this name is gone with the name.
     yield Shop(
         repo,
         origin,
         hub,
         f"{tmp_path.parent.name}-{tmp_path.name}".lower().replace("_", "-"),
-        line,
+        model_name,
         f"http://127.0.0.1:{free_port()}",
     )
-    for name in (f"{line}-production", f"{line}-before"):
+    for name in (f"{model_name}-production", f"{model_name}-before"):
         subprocess.run(["docker", "rm", "--force", "--volumes", name], capture_output=True)
-    subprocess.run(["docker", "volume", "rm", "--force", f"{line}-predictions"], capture_output=True)
+    subprocess.run(["docker", "volume", "rm", "--force", f"{model_name}-predictions"], capture_output=True)

@@ -1,4 +1,4 @@
-"""Who let a commit onto main, asked of emulate behind GitHub's own description. Needs `make workflow-tools`."""
+"""Who approved a commit of main, read from emulate behind GitHub's own description. Needs `make workflow-tools`."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import pytest
 
 from pipelines.cli.errors import InputError, Unreachable
 from pipelines.github import client as github_module
-from pipelines.github.client import TRIES
+from pipelines.github.transport import API, TRIES
 from pipelines.release import approvals
-from pipelines.release.approvals import People
+from pipelines.release.approvals import Approval
 from pipelines.repository.git import git
 from tests.engine.fixtures_repo import ROOT
-from tests.engine.release.lines import commit
+from tests.engine.release.tag_repository import push_commit
 from tests.engine.workflows.github_fake import ALICE, BOB, MALLORY, REPOSITORY, TOKEN, GitHubFake, permissions, running
 
-RULES = json.loads((ROOT / approvals.RULES).read_text())
+RULES = json.loads((ROOT / approvals.RULESET).read_text())
 EARLY, LATE = "2026-01-01T00:00:00Z", "2126-01-01T00:00:00Z"
 ACTIONS = 15368  # GitHub's number of its Actions, which rulesets/main.json asks the checks of
 
@@ -30,9 +30,9 @@ def shared_fake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitHubFake
 
 
 @pytest.fixture
-def fake(shared_fake: GitHubFake, line: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHubFake]:
-    """GitHub with the repository of `line`, whose main has the rules; the environment names it."""
-    shared_fake.reset(line.parent / "origin.git")
+def fake(shared_fake: GitHubFake, tag_repository: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHubFake]:
+    """GitHub with the repository of `tag_repository`, whose main has the rules; the environment names it."""
+    shared_fake.reset(tag_repository.parent / "origin.git")
     for name, value in {"REPOSITORY": REPOSITORY, "TOKEN": TOKEN, "API_URL": shared_fake.url}.items():
         monkeypatch.setenv(f"GITHUB_{name}", value)
     rule(RULES)
@@ -42,11 +42,11 @@ def fake(shared_fake: GitHubFake, line: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def rule(document: Any) -> None:
     """Put a ruleset (text as it is) onto main."""
-    path = Path(approvals.RULES)
+    path = Path(approvals.RULESET)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(document if isinstance(document, str) else json.dumps(document))
     git("add", "--all")
-    commit("rules")
+    push_commit("rules")
 
 
 def opened(fake: GitHubFake, branch: str = "change") -> tuple[int, str]:
@@ -72,7 +72,7 @@ def review(fake: GitHubFake, number: int, event: str, token: str = BOB) -> int:
 
 def merged(fake: GitHubFake, number: int) -> str:
     """Its commit on main."""
-    sha = commit(f"Change (#{number})")
+    sha = push_commit(f"Change (#{number})")
     fake.merge(number, sha)
     return sha
 
@@ -88,20 +88,20 @@ def good(fake: GitHubFake, branch: str = "change") -> tuple[int, str]:
 def test_a_pull_request_by_the_rules_is_named_with_those_who_approved_it(fake: GitHubFake) -> None:
     number, _ = good(fake)
     fake.approve(number, TOKEN)
-    assert approvals.of(merged(fake, number)) == People(number, ("bob", "github-actions[bot]"), False)
+    assert approvals.read_approval(merged(fake, number)) == Approval(number, ("bob", "github-actions[bot]"), False)
     assert permissions(fake.requests) == {"pull-requests": "read", "checks": "read"}
 
 
 def test_a_direct_push_has_no_pull_request_and_bypassed_the_rules(fake: GitHubFake) -> None:
     good(fake)  # of another commit
-    assert approvals.of(commit("pushed")) == People(None, (), True)
+    assert approvals.read_approval(push_commit("pushed")) == Approval(None, (), True)
 
 
 def test_a_pull_request_that_is_only_open_or_was_closed_did_not_bring_the_commit(
     fake: GitHubFake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers([{"number": 1, "merged_at": None, "merge_commit_sha": "a" * 40}], monkeypatch)
-    assert approvals.of("a" * 40) == People(None, (), True)
+    assert approvals.read_approval("a" * 40) == Approval(None, (), True)
 
 
 def test_of_several_the_one_whose_merge_made_the_commit_is_taken(
@@ -112,9 +112,9 @@ def test_of_several_the_one_whose_merge_made_the_commit_is_taken(
     pull = fake.ask("GET", f"/pulls/{number}")
     other = {**pull, "number": 99, "merge_commit_sha": "c" * 40}
     answers([{**other, "merged_at": None}, other, pull], monkeypatch)
-    assert approvals.of(sha).pull_request == number
+    assert approvals.read_approval(sha).pull_request == number
     answers([{**pull, "merge_commit_sha": "c" * 40}], monkeypatch)
-    assert approvals.of(sha).pull_request == number  # a rebase: GitHub names it all the same
+    assert approvals.read_approval(sha).pull_request == number  # a rebase: GitHub names it all the same
 
 
 def answers(pulls: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,14 +132,14 @@ def answers(pulls: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
         ([], False),
     ],
 )
-def test_the_last_word_of_a_reviewer_counts_and_a_comment_is_none(
+def test_the_last_review_of_a_reviewer_counts_and_comments_do_not(
     fake: GitHubFake, events: list[str], approved: bool
 ) -> None:
     number, head = opened(fake)
     check(fake, head, review="success", test="success")
     for event in events:
         review(fake, number, event)
-    assert approvals.of(merged(fake, number)) == People(number, ("bob",) if approved else (), not approved)
+    assert approvals.read_approval(merged(fake, number)) == Approval(number, ("bob",) if approved else (), not approved)
 
 
 def test_an_approval_that_was_dismissed_does_not_count(fake: GitHubFake) -> None:
@@ -147,17 +147,17 @@ def test_an_approval_that_was_dismissed_does_not_count(fake: GitHubFake) -> None
     check(fake, head, review="success", test="success")
     approval = review(fake, number, "APPROVE")
     fake.ask("PUT", f"/pulls/{number}/reviews/{approval}/dismissals", {"message": "stale", "event": "DISMISS"})
-    assert approvals.of(merged(fake, number)) == People(number, (), True)
+    assert approvals.read_approval(merged(fake, number)) == Approval(number, (), True)
 
 
 def test_an_author_does_not_approve_their_own_pull_request(fake: GitHubFake) -> None:
     number, head = opened(fake)
     check(fake, head, review="success", test="success")
     review(fake, number, "APPROVE", ALICE)
-    assert approvals.of(merged(fake, number)) == People(number, (), True)
+    assert approvals.read_approval(merged(fake, number)) == Approval(number, (), True)
 
 
-def test_who_has_no_account_any_more_counts_for_nothing(fake: GitHubFake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reviews_of_deleted_accounts_do_not_count(fake: GitHubFake, monkeypatch: pytest.MonkeyPatch) -> None:
     number, _ = good(fake)
     sha = merged(fake, number)
     pull = fake.ask("GET", f"/pulls/{number}")
@@ -166,7 +166,7 @@ def test_who_has_no_account_any_more_counts_for_nothing(fake: GitHubFake, monkey
         {"user": user, "state": "APPROVED", "submitted_at": "2026-01-01T00:00:00Z"} for user in (None, {"login": "bob"})
     ]
     monkeypatch.setattr(github_module.GitHub, "reviews", lambda _, number: iter(ghosts))
-    assert approvals.of(sha) == People(number, ("bob",), False)
+    assert approvals.read_approval(sha) == Approval(number, ("bob",), False)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_a_merge_without_each_required_check_bypassed_the_rules(fake: GitHubFake
     number, head = opened(fake)
     fake.approve(number, BOB)
     check(fake, head, **conclusions)
-    assert approvals.of(merged(fake, number)) == People(number, ("bob",), True)
+    assert approvals.read_approval(merged(fake, number)) == Approval(number, ("bob",), True)
 
 
 @pytest.mark.parametrize("conclusion", ["skipped", "neutral"])
@@ -190,21 +190,21 @@ def test_what_github_lets_pass_as_a_required_check_is_no_bypass(fake: GitHubFake
     number, head = opened(fake)
     fake.approve(number, BOB)
     check(fake, head, review="success", test=conclusion)
-    assert approvals.of(merged(fake, number)).bypassed is False
+    assert approvals.read_approval(merged(fake, number)).bypassed is False
 
 
-def test_a_pull_request_into_another_branch_lets_nothing_onto_main(fake: GitHubFake) -> None:
+def test_a_pull_request_into_another_branch_brings_nothing_onto_main(fake: GitHubFake) -> None:
     number, _ = good(fake)
     sha = merged(fake, number)
     fake.ask("PATCH", f"/pulls/{number}", {"base": "dev"}, token=TOKEN)
-    assert approvals.of(sha) == People(None, (), True)
+    assert approvals.read_approval(sha) == Approval(None, (), True)
 
 
 def test_an_approval_after_the_merge_came_too_late(fake: GitHubFake) -> None:
     number, _ = good(fake)
-    sha = commit(f"Change (#{number})")
+    sha = push_commit(f"Change (#{number})")
     fake.merge(number, sha, at="2026-01-01T00:00:00Z")
-    assert approvals.of(sha) == People(number, (), True)
+    assert approvals.read_approval(sha) == Approval(number, (), True)
 
 
 def test_of_two_runs_of_a_check_the_later_counts_and_others_may_fail(fake: GitHubFake) -> None:
@@ -212,7 +212,7 @@ def test_of_two_runs_of_a_check_the_later_counts_and_others_may_fail(fake: GitHu
     fake.approve(number, BOB)
     check(fake, head, review="failure", test="success", lint="failure")
     check(fake, head, review="success")
-    assert approvals.of(merged(fake, number)).bypassed is False
+    assert approvals.read_approval(merged(fake, number)).bypassed is False
 
 
 def test_runs_of_one_name_count_by_their_number_whatever_order_they_come_in_and_other_apps_do_not(
@@ -230,7 +230,7 @@ def test_runs_of_one_name_count_by_their_number_whatever_order_they_come_in_and_
     def bypassed(*runs: dict[str, Any]) -> bool | None:
         found = [*runs, run(1, "success", name="test")]
         monkeypatch.setattr(github_module.GitHub, "checks", lambda _, sha: iter(found))
-        return approvals.of(sha).bypassed
+        return approvals.read_approval(sha).bypassed
 
     assert bypassed(run(3, "success"), run(2, "failure")) is False
     assert bypassed(run(3, None), run(2, "success")) is True  # it still runs
@@ -270,18 +270,18 @@ def test_the_rules_are_those_before_the_merge(fake: GitHubFake, rules: Any, bypa
     rule(rules)
     number, _ = opened(fake)  # without a check
     fake.approve(number, BOB)
-    Path(approvals.RULES).write_text(json.dumps(without("required_status_checks")))  # by the pull request itself
+    Path(approvals.RULESET).write_text(json.dumps(without("required_status_checks")))  # by the pull request itself
     git("add", "--all")
     sha = merged(fake, number)
     rule(RULES)
-    assert approvals.of(sha) == People(number, ("bob",), bypassed)
+    assert approvals.read_approval(sha) == Approval(number, ("bob",), bypassed)
 
 
-def test_without_rules_nobody_is_accused(fake: GitHubFake) -> None:
+def test_without_rules_no_bypass_is_recorded(fake: GitHubFake) -> None:
     number, _ = good(fake)
-    git("rm", "--quiet", approvals.RULES)
-    commit("no rules")
-    assert approvals.of(merged(fake, number)).bypassed is None
+    git("rm", "--quiet", approvals.RULESET)
+    push_commit("no rules")
+    assert approvals.read_approval(merged(fake, number)).bypassed is None
 
 
 def test_a_fork_is_asked_for_its_own_head(fake: GitHubFake) -> None:
@@ -292,7 +292,7 @@ def test_a_fork_is_asked_for_its_own_head(fake: GitHubFake) -> None:
     git("reset", "--quiet", "--hard", "HEAD~1")
     check(fake, head, review="success", test="success")
     fake.approve(number, BOB)
-    assert approvals.of(merged(fake, number)) == People(number, ("bob",), False)
+    assert approvals.read_approval(merged(fake, number)) == Approval(number, ("bob",), False)
     assert f"GET /commits/{head}/check-runs" in fake.asked
     assert MALLORY not in str(fake.requests)
 
@@ -303,24 +303,24 @@ def test_without_settings_nothing_is_known_and_nothing_is_asked(
     fake: GitHubFake, monkeypatch: pytest.MonkeyPatch, lacking: str, change: Callable[[pytest.MonkeyPatch, str], None]
 ) -> None:
     change(monkeypatch, lacking)
-    assert approvals.github() is None
-    assert approvals.of("a" * 40) == People(None, (), None)
+    assert approvals.connect_to_github() is None
+    assert approvals.read_approval("a" * 40) == Approval(None, (), None)
     assert fake.requests == []
 
 
-def test_settings_that_cannot_be_right_are_said(fake: GitHubFake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_that_cannot_be_right_are_reported(fake: GitHubFake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_REPOSITORY", "acme")
     with pytest.raises(InputError, match="OWNER/NAME"):
-        approvals.of("a" * 40)
+        approvals.read_approval("a" * 40)
 
 
 def test_a_github_that_is_down_is_unreachable_rather_than_a_bypass(
     fake: GitHubFake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waited: list[float] = []
-    monkeypatch.setattr(github_module.GitHub.__init__, "__defaults__", (github_module.API, waited.append, (1.0, 1.0)))
+    monkeypatch.setattr(github_module.GitHub.__init__, "__defaults__", (API, waited.append, (1.0, 1.0)))
     fake.down()
     with pytest.raises(Unreachable):
-        approvals.of("a" * 40)
+        approvals.read_approval("a" * 40)
     assert len(waited) == TRIES - 1
     fake.up()

@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.model.signature import Signature
 from pipelines.release import compatibility
-from tests.engine.release.lines import CONTRACT
+from tests.engine.release.tag_repository import CONTRACT
 
 
 def changed(change: Callable[[dict[str, Any]], Any]) -> str:
@@ -38,42 +38,42 @@ def field(name: str, **more: Any) -> dict[str, Any]:
     ],
 )
 def test_what_takes_more_than_before_breaks_nobody(change: Callable[[dict[str, Any]], Any]) -> None:
-    assert compatibility.breaks(json.dumps(CONTRACT), changed(change)) is None
+    assert compatibility.find_breaking_change(json.dumps(CONTRACT), changed(change)) is None
 
 
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (lambda d: d["inputs"].pop(), "channel is refused now"),
-        (lambda d: d["inputs"].append(field("more", nullable=False)), "more must be given now"),
-        (lambda d: d["inputs"][0].update(type="integer"), "was of type number and is of type integer"),
-        (lambda d: d["inputs"][1].update(nullable=False), "must be given now"),
+        (lambda d: d["inputs"].pop(), "channel is rejected now"),
+        (lambda d: d["inputs"].append(field("more", nullable=False)), "more is required now"),
+        (lambda d: d["inputs"][0].update(type="integer"), "changed its type from number to integer"),
+        (lambda d: d["inputs"][1].update(nullable=False), "is required now"),
         (lambda d: d["inputs"][0].update(min=1.0), "must be at least 1 now"),
         (lambda d: d["inputs"][0].update(max=10.0), "must be at most 10 now"),
-        (lambda d: d["inputs"][1].update(allowed=["chip"]), "takes fewer values now"),
-        (lambda d: d.update(classes=["no", "yes"]), "answers something else"),
-        (lambda d: d.update(output="score"), "answers something else"),
+        (lambda d: d["inputs"][1].update(allowed=["chip"]), "allows fewer values now"),
+        (lambda d: d.update(classes=["no", "yes"]), "task, output or classes changed"),
+        (lambda d: d.update(output="score"), "task, output or classes changed"),
         (lambda d: d.clear(), "cannot be read"),
     ],
 )
 def test_what_refuses_yesterdays_request_or_answers_otherwise_breaks(
     change: Callable[[dict[str, Any]], Any], why: str
 ) -> None:
-    assert why in str(compatibility.breaks(json.dumps(CONTRACT), changed(change)))
+    assert why in str(compatibility.find_breaking_change(json.dumps(CONTRACT), changed(change)))
 
 
 @pytest.mark.parametrize("old", [None, "", "no json"])
 def test_a_contract_that_cannot_be_read_is_taken_for_broken(old: str | None) -> None:
-    assert compatibility.breaks(old, json.dumps(CONTRACT)) == "it cannot be read"
+    assert compatibility.find_breaking_change(old, json.dumps(CONTRACT)) == "the contract cannot be read"
 
 
 def test_an_integer_that_may_be_any_number_now_breaks_nobody() -> None:
     old = changed(lambda d: d["inputs"][0].update(type="integer"))
-    assert compatibility.breaks(old, json.dumps(CONTRACT)) is None
+    assert compatibility.find_breaking_change(old, json.dumps(CONTRACT)) is None
 
 
 def test_the_contract_of_a_signature_leaves_the_example_out_and_can_be_read() -> None:
     signature = Signature.from_json({"example": {"amount": 1.0}, **CONTRACT})
-    text = compatibility.text(signature)
+    text = compatibility.format_contract(signature)
     assert "example" not in json.loads(text)
-    assert compatibility.breaks(text, text) is None
+    assert compatibility.find_breaking_change(text, text) is None

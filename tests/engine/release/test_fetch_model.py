@@ -16,7 +16,8 @@ import pytest
 
 from pipelines.cli.errors import InputError, Refused
 from pipelines.cli.progress import Progress
-from pipelines.release import fetch_model, target_commit
+from pipelines.release import fetch_model
+from pipelines.release.target_commit import read_target_commit
 from pipelines.repository import base_model
 from tests.engine.fixtures_repo import Repo
 
@@ -67,25 +68,25 @@ def lost(repo: Repo, reviewed: dict[str, bytes], tmp_path: Path) -> Repo:
     return repo
 
 
-def brought(repo: Repo, into: Path, github: GitHub | None = None) -> tuple[str, dict[str, str]]:
+def fetch(repo: Repo, into: Path, github: GitHub | None = None) -> tuple[str, dict[str, str]]:
     """Where the files of HEAD came from, and their md5s."""
     with chdir(repo.path):
-        found = target_commit.of("HEAD")
-        how = fetch_model.models(found, into, github, Progress())
+        target = read_target_commit("HEAD")
+        how = fetch_model.fetch_model(target, into, github, Progress())
     md5s = {f"models/{path.name}": hashlib.md5(path.read_bytes()).hexdigest() for path in into.iterdir()}
-    assert md5s == found.files
+    assert md5s == target.model_files
     return how, md5s
 
 
 def test_they_come_from_the_cache(repo: Repo, tmp_path: Path) -> None:
-    assert brought(repo, tmp_path / "into")[0] == "DVC's cache"
+    assert fetch(repo, tmp_path / "into")[0] == "DVC's cache"
 
 
 def test_they_come_from_the_remote(repo: Repo, lost: Repo, tmp_path: Path) -> None:
     shutil.copytree(repo.cache / "files", tmp_path / "remote/files")
     with (lost.path / ".dvc/config.local").open("a") as file:
         file.write(f"[core]\n    remote = storage\n['remote \"storage\"']\n    url = {tmp_path / 'remote'}\n")
-    assert brought(lost, tmp_path / "into")[0] == "DVC's remote"
+    assert fetch(lost, tmp_path / "into")[0] == "DVC's remote"
 
 
 def test_they_come_from_the_reviews_artifact_by_md5_whatever_newer_ones_hold(
@@ -95,7 +96,7 @@ def test_they_come_from_the_reviews_artifact_by_md5_whatever_newer_ones_hold(
     one = {"models/model.onnx": reviewed["models/model.onnx"]}
     climbing = {f"../{name}": content for name, content in reviewed.items()}
     github = GitHub({5: zipped(other), 4: zipped(one), 3: b"no zip", 2: zipped(climbing), 1: zipped(reviewed)})
-    assert brought(lost, tmp_path / "into", github)[0] == "the review of pull request 3"
+    assert fetch(lost, tmp_path / "into", github)[0] == "the review of pull request 3"
     assert github.asked == [5, 4, 3, 2, 1]
     assert not (tmp_path / "models").exists()
 
@@ -105,17 +106,17 @@ def test_artifacts_of_forks_and_other_branches_are_not_even_fetched(
     lost: Repo, reviewed: dict[str, bytes], tmp_path: Path, run: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def cannot(*_: object) -> None:
-        raise InputError("the rows are gone", "Bring them.")
+        raise InputError("the rows are gone", "Fetch them.")
 
     monkeypatch.setattr(base_model, "reproduced", cannot)
     github = GitHub({1: zipped(reviewed)}, **run)
-    with pytest.raises(Refused, match="no artifact of its review holds it .* the rows are gone"):
-        brought(lost, tmp_path / "into", github)
+    with pytest.raises(Refused, match="no artifact of its review has it .* the rows are gone"):
+        fetch(lost, tmp_path / "into", github)
     assert github.asked == []
 
 
 def test_what_is_nowhere_is_reproduced_with_the_same_md5(lost: Repo, tmp_path: Path) -> None:
-    assert brought(lost, tmp_path / "into")[0] == "reproducing it, with the same md5"
+    assert fetch(lost, tmp_path / "into")[0] == "reproducing it, with the same md5"
 
 
 def test_a_reproduced_model_of_another_md5_is_refused(lost: Repo, tmp_path: Path) -> None:
@@ -126,5 +127,5 @@ def test_a_reproduced_model_of_another_md5_is_refused(lost: Repo, tmp_path: Path
     path.write_text(text.replace(found[1], "f" * 32))
     lost.commit("A lock that nobody reproduced")
     with chdir(lost.path), pytest.raises(Refused, match=f"has md5 {found[1]}, and the reviewed one has {'f' * 32}"):
-        fetch_model.models(target_commit.of("HEAD"), tmp_path / "into", None, Progress())
+        fetch_model.fetch_model(read_target_commit("HEAD"), tmp_path / "into", None, Progress())
     assert list((tmp_path / "into").iterdir()) == []

@@ -1,4 +1,4 @@
-"""What a release decides, in a real repository with an origin; engine and registry are a few lines here.
+"""What a release decides, in a real repository with an origin; Docker engine and image registry are fakes.
 
 tests/engine/release/test_release.py runs the same with a Docker engine and a registry.
 """
@@ -17,20 +17,20 @@ import yaml
 
 from pipelines.cli.errors import Refused
 from pipelines.model.signature import Signature
-from pipelines.release import approvals, deploy, ensure_image, fetch_model, flow, signatures, smoke_test, steps, tagging
-from pipelines.release.image_registry import Registry
+from pipelines.release import approvals, deploy, ensure_image, fetch_model, flow, signatures, smoke_test, tagging
+from pipelines.release.image_registry import ImageRegistry
 from pipelines.repository import tags
 from pipelines.repository.dvc_remote import default_remote
 from pipelines.repository.git import git
 from pipelines.repository.release_id import release_id
 from tests.engine.fixtures_repo import PARAMS
 from tests.engine.in_process import must, verb
-from tests.engine.release.lines import CONTRACT
-from tests.engine.release.lines import line as line
+from tests.engine.release.tag_repository import CONTRACT
+from tests.engine.release.tag_repository import tag_repository as tag_repository
 
 pytestmark = pytest.mark.repository
 SIGNATURE = Signature.from_json({"example": {}, **CONTRACT})
-IMAGE = ensure_image.image
+ENSURE_IMAGE = ensure_image.ensure_image
 
 
 @dataclass
@@ -51,8 +51,8 @@ class World:
     broken: str | None = None
     production: str | None = None
 
-    def put(self, model: str, push: bool = True, **params: Any) -> str:
-        """Commit a model (its md5) to main; the commit."""
+    def commit_model(self, model: str, push: bool = True, **params: Any) -> str:
+        """Commit a model (its md5) to main; return the commit."""
         files = {"model.onnx": model, "signature.json": "s"}
         outputs = [{"path": f"models/{name}", "md5": md5} for name, md5 in files.items()]
         (self.clone / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": {"export": {"outs": outputs}}}))
@@ -99,57 +99,46 @@ def digest(release: str) -> str:
 
 
 @pytest.fixture
-def world(line: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+def world(tag_repository: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """A world whose main has the settings of this repository and no model yet."""
-    shutil.copy(PARAMS, line)
+    shutil.copy(PARAMS, tag_repository)
     for name, text in {"serving/service.py": "1", "requirements/serving.txt": "x", ".dvc/config": ""}.items():
-        (line / name).parent.mkdir(exist_ok=True)
-        (line / name).write_text(text)
+        (tag_repository / name).parent.mkdir(exist_ok=True)
+        (tag_repository / name).write_text(text)
     monkeypatch.setenv("IMAGE_REPOSITORY", "127.0.0.1:5000/fraud")
     monkeypatch.setenv("GITHUB_TOKEN", "")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    made = World(line)
+    made = World(tag_repository)
 
     def exchange(params: Any, release: str, reference: str, version: str) -> None:
         made.service = release
         made.deployed.append(release)
         if made.broken == release:
-            raise Refused("the deployment fails late", "Mend it.")
+            raise Refused("the deployment fails late", "Fix it.")
 
-    def move(registry: Registry, tag: str, to: str) -> None:
+    def move_tag(image_registry: ImageRegistry, tag: str, to: str) -> None:
         made.production = to
 
-    monkeypatch.setattr(ensure_image, "image", lambda found, registry, progress: (digest(found.release), True))
-    monkeypatch.setattr(smoke_test, "smoke", lambda reference, found: SIGNATURE)
+    monkeypatch.setattr(ensure_image, "ensure_image", lambda target, *_: (digest(target.release_id), True))
+    monkeypatch.setattr(smoke_test, "run_smoke_test", lambda reference, target: SIGNATURE)
     monkeypatch.setattr(deploy, "deploy", exchange)
     monkeypatch.setattr(deploy, "is_running", lambda params, release, reference: made.service == release)
-    monkeypatch.setattr(Registry, "exists", lambda registry, which: which not in made.lost)
-    monkeypatch.setattr(Registry, "digest", lambda registry, tag: made.production)
-    monkeypatch.setattr(Registry, "move", move)
+    monkeypatch.setattr(ImageRegistry, "has_image", lambda _, image_digest: image_digest not in made.lost)
+    monkeypatch.setattr(ImageRegistry, "find_digest", lambda _, tag: made.production)
+    monkeypatch.setattr(ImageRegistry, "move_tag", move_tag)
     return made
 
 
 @pytest.fixture
 def live(world: World) -> World:
     """A world whose model `m1` is in production, as fraud@v1.0.0 by fraud#production#1."""
-    world.put("m1")
+    world.commit_model("m1")
     world.release()
     return world
 
 
-def act_after_step(monkeypatch: pytest.MonkeyPatch, step: str, action: Callable[[], object]) -> None:
-    """Do something once, when the first release to get there has passed a step."""
-
-    def passed(name: str) -> None:
-        if name == step:
-            monkeypatch.setattr(steps, "passed", lambda name: None)
-            action()
-
-    monkeypatch.setattr(steps, "passed", passed)
-
-
 def act_after_call(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, action: Callable[[], object]) -> None:
-    """Do something once, behind the first call of a function."""
+    """Run an action once, after the first call of a function."""
     real = getattr(module, name)
 
     def call(*arguments: Any) -> Any:
@@ -166,41 +155,41 @@ def refuse(reference: str, *_: Any) -> Any:
     raise Refused(f"{reference} is refused", "Look at it.")
 
 
-def pushes_die(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    """A process that is killed just before it pushes a tag of a kind."""
-    real = tagging._push
+def kill_before_push(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """Let the process end just before it pushes a tag of a kind."""
+    real = tagging._push_tag
 
     def push(tag: str, *rest: str) -> None:
         if kind in tag:
             raise KeyboardInterrupt
         real(tag, *rest)
 
-    monkeypatch.setattr(tagging, "_push", push)
+    monkeypatch.setattr(tagging, "_push_tag", push)
 
 
 @pytest.mark.parametrize("kind", ["fraud@v", "fraud#production#"])
 def test_killed_before_a_tag_is_pushed_nothing_counts_and_the_next_run_makes_it(
     world: World, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    world.put("m1")
+    world.commit_model("m1")
     with monkeypatch.context() as killed:
-        pushes_die(killed, kind)
+        kill_before_push(killed, kind)
         world.release(code=130)
     assert not [tag for tag in git("tag").split() if kind in tag]
     world.release()
     world.check("m1", "fraud@v1.0.0", 1)
 
 
-def test_a_tag_that_was_never_pushed_says_nothing_about_production(live: World) -> None:
-    said = tags.assignments("fraud")[0].said.model_copy(update={"release": "b" * 12})
-    git("tag", "--annotate", "--cleanup=verbatim", "-m", said.to_yaml(), "fraud#production#2")
+def test_a_tag_that_was_never_pushed_does_not_count(live: World) -> None:
+    annotation = tags.list_assignments("fraud")[0].annotation.model_copy(update={"release": "b" * 12})
+    git("tag", "--annotate", "--cleanup=verbatim", "-m", annotation.to_yaml(), "fraud#production#2")
     live.release("reconcile")
     assert git("tag").split() == ["fraud#production#1", "fraud@v1.0.0"]
     live.check("m1", "fraud@v1.0.0", 1)
 
 
 def test_a_tag_that_another_clone_pushed_by_the_same_name_takes_the_place_of_ours(world: World) -> None:
-    world.put("m1")
+    world.commit_model("m1")
     git("tag", "--annotate", "-m", "ours alone", "fraud@v1.0.0")
     other = world.other()
     world.release(where=other.clone)
@@ -208,8 +197,8 @@ def test_a_tag_that_another_clone_pushed_by_the_same_name_takes_the_place_of_our
     world.check("m1", "fraud@v1.0.0", 1)
 
 
-def test_tags_of_other_lines_and_of_people_stay(world: World) -> None:
-    world.put("m1")
+def test_tags_of_other_models_and_of_people_are_kept(world: World) -> None:
+    world.commit_model("m1")
     for mine in ("before-the-rewrite", "churn@v1.0.0"):
         git("tag", mine)
     world.release()
@@ -219,27 +208,27 @@ def test_tags_of_other_lines_and_of_people_stay(world: World) -> None:
 @pytest.mark.parametrize("action", ["run", "image"])
 def test_only_what_is_on_main_is_released(live: World, action: str) -> None:
     git("checkout", "--quiet", "-b", "feature")
-    live.put("m2", push=False)
+    live.commit_model("m2", push=False)
     assert "is not on origin's main" in live.release(action, code=2)
     live.check("m1", "fraud@v1.0.0", 1)
 
 
-def test_who_let_a_model_onto_main_is_told_also_where_a_document_is_released_after_it(
+def test_approvers_of_a_model_are_recorded_also_where_a_document_is_released_after_it(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
 
-    def of(commit: str) -> approvals.People:
+    def read_approval(commit: str) -> approvals.Approval:
         asked.append(commit)
-        return approvals.People(7, ("bob",), False)
+        return approvals.Approval(7, ("bob",), False)
 
-    monkeypatch.setattr(approvals, "of", of)
-    brought = world.put("m1", model_name="fraud")
-    world.put("m1", retention={"keep_last": 7})
+    monkeypatch.setattr(approvals, "read_approval", read_approval)
+    brought = world.commit_model("m1", model_name="fraud")
+    world.commit_model("m1", retention={"keep_last": 7})
     docs = world.commit("document it")
     world.release()
     assert asked == [brought]
-    assert tags.assignments("fraud")[0].main_commit == docs
+    assert tags.list_assignments("fraud")[0].main_commit == docs
 
 
 def test_a_merge_commit_is_asked_for_and_not_the_branch_it_merged(
@@ -247,14 +236,14 @@ def test_a_merge_commit_is_asked_for_and_not_the_branch_it_merged(
 ) -> None:
     asked: list[str] = []
 
-    def of(commit: str) -> approvals.People:
+    def read_approval(commit: str) -> approvals.Approval:
         asked.append(commit)
-        return approvals.People()
+        return approvals.Approval()
 
-    monkeypatch.setattr(approvals, "of", of)
-    world.put("m1")
+    monkeypatch.setattr(approvals, "read_approval", read_approval)
+    world.commit_model("m1")
     git("checkout", "--quiet", "-b", "feature")
-    world.put("m2", push=False)
+    world.commit_model("m2", push=False)
     git("checkout", "--quiet", "main")
     git("merge", "--quiet", "--no-ff", "-m", "Merge it", "feature")
     merge = world.commit("and a document")
@@ -264,25 +253,25 @@ def test_a_merge_commit_is_asked_for_and_not_the_branch_it_merged(
 
 def test_where_github_does_not_answer_nothing_is_deployed(live: World, monkeypatch: pytest.MonkeyPatch) -> None:
 
-    def of(commit: str) -> approvals.People:
-        raise Refused("GitHub answers 403", "Mend the token.")
+    def read_approval(commit: str) -> approvals.Approval:
+        raise Refused("GitHub answers 403", "Fix the token.")
 
-    monkeypatch.setattr(approvals, "of", of)
-    live.put("m2")
+    monkeypatch.setattr(approvals, "read_approval", read_approval)
+    live.commit_model("m2")
     live.release(code=1)
     assert len(live.deployed) == 1
     live.check("m1", "fraud@v1.0.0", 1)
 
 
-def test_a_deployment_that_fails_late_is_led_back_to_what_production_is(live: World) -> None:
-    live.put("m2")
+def test_a_deployment_that_fails_late_is_restored(live: World) -> None:
+    live.commit_model("m2")
     live.broken = release_id("HEAD")
     assert "fails late" in live.release(code=1)
     live.check("m1", "fraud@v1.0.0", 1)
 
 
-def test_where_the_assignment_cannot_be_pushed_the_service_is_led_back(live: World, tmp_path: Path) -> None:
-    live.put("m2")
+def test_where_the_assignment_cannot_be_pushed_the_service_is_restored(live: World, tmp_path: Path) -> None:
+    live.commit_model("m2")
     hook = tmp_path / "origin.git/hooks/update"
     hook.write_text('#!/bin/sh\ncase "$1" in *"#"*) echo "protected tag" >&2; exit 1;; esac\n')
     hook.chmod(0o755)
@@ -294,36 +283,36 @@ def test_where_the_assignment_cannot_be_pushed_the_service_is_led_back(live: Wor
 
 
 @pytest.mark.parametrize("by_hand", [("--annotate", "-m", "by a person"), ()])
-def test_a_version_that_somebody_tagged_by_hand_is_stepped_over(live: World, by_hand: tuple[str, ...]) -> None:
+def test_a_version_that_somebody_tagged_by_hand_is_skipped(live: World, by_hand: tuple[str, ...]) -> None:
     git("tag", *by_hand, "fraud@v1.1.0")
     git("push", "--quiet", "origin", "fraud@v1.1.0")
-    live.put("m2")
+    live.commit_model("m2")
     live.release()
     live.check("m2", "fraud@v1.2.0", 2)
 
 
-def test_an_assignment_that_somebody_tagged_by_hand_is_stepped_over(live: World) -> None:
+def test_an_assignment_that_somebody_tagged_by_hand_is_skipped(live: World) -> None:
     git("tag", "fraud#production#2")
     git("push", "--quiet", "origin", "fraud#production#2")
-    live.put("m2")
+    live.commit_model("m2")
     live.release()
     live.check("m2", "fraud@v1.1.0", 3)
 
 
-def test_a_metric_that_is_no_number_holds_no_release_up(world: World) -> None:
+def test_a_metric_that_is_no_number_does_not_block_a_release(world: World) -> None:
     (world.clone / "reports").mkdir()
     metrics = '{"test": {"average_precision": NaN, "roc_auc": 0.9}}'
     (world.clone / "reports/metrics.json").write_text(metrics)
-    world.put("m1")
+    world.commit_model("m1")
     world.release()
     world.check("m1", "fraud@v1.0.0", 1)
-    assert "average_precision" not in tags.assignments("fraud")[0].said.metrics
+    assert "average_precision" not in tags.list_assignments("fraud")[0].annotation.metrics
 
 
 def test_what_main_reverted_stays_out_also_when_main_went_on(live: World) -> None:
-    reverted = live.put("m2")
-    live.put("m1")
-    live.put("m3")  # not released yet
+    reverted = live.commit_model("m2")
+    live.commit_model("m1")
+    live.commit_model("m3")  # not released yet
     git("checkout", "--quiet", reverted)
     assert "Superseded: main went back to fraud@v1.0.0" in live.release()
     live.check("m1", "fraud@v1.0.0", 1)
@@ -332,25 +321,25 @@ def test_what_main_reverted_stays_out_also_when_main_went_on(live: World) -> Non
 def test_a_revert_that_finds_nothing_to_release_while_the_reverted_is_assigned_wins(
     live: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    live.put("m2")
-    other, real = live.other(), tagging.assign
+    live.commit_model("m2")
+    other, real = live.other(), tagging.assign_version
 
     def assign(*given: Any) -> tags.Assignment:
-        monkeypatch.setattr(tagging, "assign", real)
-        other.put("m1")
+        monkeypatch.setattr(tagging, "assign_version", real)
+        other.commit_model("m1")
         assert "Nothing to release" in live.release(where=other.clone)
         return real(*given)
 
-    monkeypatch.setattr(tagging, "assign", assign)
+    monkeypatch.setattr(tagging, "assign_version", assign)
     assert "main went back to fraud@v1.0.0 meanwhile" in live.release()
     live.check("m1", "fraud@v1.0.0", 3)
 
 
-@pytest.mark.parametrize("step", ["register", "assign"])
+@pytest.mark.parametrize("step", ["register_version", "assign_version"])
 def test_of_two_runs_in_one_clone_the_second_finds_what_the_first_has_made(
     live: World, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    live.put("m2")
+    live.commit_model("m2")
     real = getattr(tagging, step)
 
     def meanwhile(*given: Any) -> Any:
@@ -364,39 +353,44 @@ def test_of_two_runs_in_one_clone_the_second_finds_what_the_first_has_made(
     live.check("m2", "fraud@v1.1.0", 2)
 
 
-@pytest.mark.parametrize("step", ["register", "deploy"])
+@pytest.mark.parametrize("step", [(flow, "_ensure_version"), (deploy, "deploy")])
 def test_a_commit_that_a_later_one_supersedes_on_its_way_is_not_deployed_any_more_nor_assigned(
-    live: World, monkeypatch: pytest.MonkeyPatch, step: str
+    live: World, monkeypatch: pytest.MonkeyPatch, step: tuple[Any, str]
 ) -> None:
-    live.put("m2")
+    live.commit_model("m2")
     other, superseded = live.other(), release_id("HEAD")
 
     def release_later_commit() -> None:
-        other.put("m3")
+        other.commit_model("m3")
         live.release(where=other.clone)
 
-    act_after_step(monkeypatch, step, release_later_commit)
+    act_after_call(monkeypatch, *step, release_later_commit)
     live.release()
-    assert (superseded in live.deployed) == (step == "deploy")
+    assert (superseded in live.deployed) == (step == (deploy, "deploy"))
     live.check("m3", "fraud@v1.2.0", 2)
 
 
 def test_an_older_commit_of_the_same_release_does_not_overtake_the_one_in_production(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.put("m1")
+    world.commit_model("m1")
     other = world.other()
     later = other.commit("document it")
-    act_after_step(monkeypatch, "register", lambda: world.release(where=other.clone))
+    act_after_call(monkeypatch, flow, "_ensure_version", lambda: world.release(where=other.clone))
     world.release()
-    assert [each.main_commit for each in tags.assignments("fraud")] == [later]
+    assert [each.main_commit for each in tags.list_assignments("fraud")] == [later]
 
 
 def test_a_version_that_is_registered_after_the_versions_were_read_is_not_registered_twice(
     live: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    live.put("m2")
-    act_after_step(monkeypatch, "smoke", lambda: act_after_call(monkeypatch, tags, "versions", live.release))
+    live.commit_model("m2")
+    act_after_call(
+        monkeypatch,
+        smoke_test,
+        "run_smoke_test",
+        lambda: act_after_call(monkeypatch, tags, "list_versions", live.release),
+    )
     live.release()
     assert live.at_origin() == ["fraud#production#1", "fraud#production#2", "fraud@v1.0.0", "fraud@v1.1.0"]
 
@@ -404,25 +398,28 @@ def test_a_version_that_is_registered_after_the_versions_were_read_is_not_regist
 def test_a_later_commit_that_is_assigned_after_production_was_read_stays_in_production(
     live: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    live.put("m2")
+    live.commit_model("m2")
     other = live.other()
 
     def release_later_commit() -> None:
-        other.put("m3")
+        other.commit_model("m3")
         live.release(where=other.clone)
-        tags.fetch("fraud")
+        tags.fetch_tags("fraud")
 
-    act_after_step(
-        monkeypatch, "deploy", lambda: act_after_call(monkeypatch, flow, "_not_superseded", release_later_commit)
+    act_after_call(
+        monkeypatch,
+        deploy,
+        "deploy",
+        lambda: act_after_call(monkeypatch, flow, "_require_not_superseded", release_later_commit),
     )
     live.release()
     live.check("m3", "fraud@v1.2.0", 2)
 
 
-def test_a_commit_of_a_line_that_main_has_renamed_takes_nobodys_place(world: World) -> None:
-    old = world.put("m1")
+def test_a_commit_with_a_model_name_that_main_has_changed_is_not_released(world: World) -> None:
+    old = world.commit_model("m1")
     world.release()
-    world.put("m2", model_name="churn")
+    world.commit_model("m2", model_name="churn")
     world.release()
     now = world.service
     git("checkout", "--quiet", old)
@@ -430,25 +427,31 @@ def test_a_commit_of_a_line_that_main_has_renamed_takes_nobodys_place(world: Wor
     assert world.service == now != release_id(old)
 
 
-def test_the_deployment_is_that_of_the_commit_in_production(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    old = world.put("m1")
+def test_the_deploy_command_is_the_one_of_the_checkout_not_of_the_commit_in_production(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = world.commit_model("m1")
     world.release()
     serving = yaml.safe_load((world.clone / "params.yaml").read_text())["serving"]
-    world.put("m2", serving={**serving, "deploy": ["./deploy.sh"]})
+    world.commit_model("m2", serving={**serving, "deploy": ["./deploy.sh"]})
     world.release()
     world.service, seen = "something else", []
     monkeypatch.setattr(deploy, "deploy", lambda params, *rest: seen.append((params.serving.deploy, rest[0])))
     newest = release_id("HEAD")
     git("checkout", "--quiet", old)
     world.release()
-    assert seen == [(("./deploy.sh",), newest)]
+    assert seen == [(None, newest)]
+    world.service = "something else"
+    git("checkout", "--quiet", "main")
+    world.release("reconcile")
+    assert seen[1:] == [(("./deploy.sh",), newest)]
 
 
 def test_an_image_that_is_gone_is_built_again_by_whatever_release_comes_next(
     live: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     live.lost.add(digest(release_id("HEAD")))
-    monkeypatch.setattr(ensure_image, "image", lambda found, registry, progress: (digest("c" * 12), True))
+    monkeypatch.setattr(ensure_image, "ensure_image", lambda *_: (digest("c" * 12), True))
     live.commit("document it")
     out = live.release()
     assert "Nothing to release" in out and "recorded by fraud#production#2" in out
@@ -461,22 +464,22 @@ def test_an_image_that_is_built_again_byte_for_byte_needs_no_record(live: World)
     live.check("m1", "fraud@v1.0.0", 1)
 
 
-@pytest.mark.parametrize("check", [(signatures, "verify"), (smoke_test, "smoke")])
+@pytest.mark.parametrize("check", [(signatures, "verify_signature"), (smoke_test, "run_smoke_test")])
 def test_an_image_that_is_built_again_must_be_signed_and_pass_the_smoke_test(
     live: World, monkeypatch: pytest.MonkeyPatch, check: tuple[Any, str]
 ) -> None:
     live.lost.add(digest(release_id("HEAD")))
-    monkeypatch.setattr(ensure_image, "image", lambda found, registry, progress: (digest("c" * 12), True))
+    monkeypatch.setattr(ensure_image, "ensure_image", lambda *_: (digest("c" * 12), True))
     monkeypatch.setattr(*check, refuse)
     live.release("reconcile", code=1)
     live.check("m1", "fraud@v1.0.0", 1)
 
 
-@pytest.mark.parametrize("check", [(signatures, "verify"), (smoke_test, "smoke")])
+@pytest.mark.parametrize("check", [(signatures, "verify_signature"), (smoke_test, "run_smoke_test")])
 def test_an_image_that_is_not_signed_or_fails_the_smoke_test_is_neither_registered_nor_deployed(
     live: World, monkeypatch: pytest.MonkeyPatch, check: tuple[Any, str]
 ) -> None:
-    live.put("m2")
+    live.commit_model("m2")
     monkeypatch.setattr(*check, refuse)
     live.release(code=1)
     assert len(live.deployed) == 1
@@ -488,9 +491,9 @@ def test_an_image_that_is_not_signed_or_fails_the_smoke_test_is_neither_register
 def test_without_a_deploy_command_nothing_is_released_from_a_runner_that_github_deletes(
     live: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, action: str
 ) -> None:
-    live.put("m2")
+    live.commit_model("m2")
     live.service = None
-    monkeypatch.setattr(ensure_image, "image", None)  # whoever calls it fails
+    monkeypatch.setattr(ensure_image, "ensure_image", None)  # whoever calls it fails
     before = live.at_origin()
     out = live.release(action, RUNNER_ENVIRONMENT="github-hosted", GITHUB_OUTPUT=str(tmp_path / "output"))
     (notice,) = out.splitlines()
@@ -505,10 +508,8 @@ def test_with_a_deploy_command_or_a_runner_that_stays_it_is_released_and_reconci
     world: World, runner: str, command: list[str] | None
 ) -> None:
     serving = yaml.safe_load((world.clone / "params.yaml").read_text())["serving"]
-    world.put("m1", serving={**serving, "deploy": command})
+    world.commit_model("m1", serving={**serving, "deploy": command})
     world.release(RUNNER_ENVIRONMENT=runner)
-    # To reconcile, the settings of the commit in production count.
-    world.put("m2", serving={**serving, "deploy": None})
     world.service = None
     world.release("reconcile", RUNNER_ENVIRONMENT=runner)
     world.check("m1", "fraud@v1.0.0", 1)
@@ -519,12 +520,12 @@ def test_an_image_is_reused_only_if_it_is_signed(
     live: World, monkeypatch: pytest.MonkeyPatch, registered: bool
 ) -> None:
     built: list[str] = []
-    monkeypatch.setattr(ensure_image, "image", IMAGE)
-    monkeypatch.setattr(fetch_model, "models", lambda *_: "DVC's cache")
-    monkeypatch.setattr(ensure_image, "build", lambda found, *_: built.append(found.release))
-    monkeypatch.setattr(ensure_image, "push", lambda *_: None)
+    monkeypatch.setattr(ensure_image, "ensure_image", ENSURE_IMAGE)
+    monkeypatch.setattr(fetch_model, "fetch_model", lambda *_: "DVC's cache")
+    monkeypatch.setattr(ensure_image, "build_image", lambda target, *_: built.append(target.release_id))
+    monkeypatch.setattr(ensure_image, "push_image", lambda *_: None)
     if not registered:
-        live.put("m2")
+        live.commit_model("m2")
     for is_signed in (True, False):
         monkeypatch.setattr(signatures, "is_trusted", lambda _, is_signed=is_signed: is_signed)
         live.release("image")
@@ -535,15 +536,15 @@ def test_a_release_that_ends_while_a_lost_image_is_built_again_wins(
     live: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     live.lost.add(digest(release_id("HEAD")))
-    other, real = live.other(), ensure_image.image
+    other, real = live.other(), ensure_image.ensure_image
 
-    def image(*given: Any) -> tuple[str, bool]:
-        monkeypatch.setattr(ensure_image, "image", real)
-        other.put("m2")
+    def build_again(*given: Any) -> tuple[str, bool]:
+        monkeypatch.setattr(ensure_image, "ensure_image", real)
+        other.commit_model("m2")
         live.release(where=other.clone)
         return digest("c" * 12), True
 
-    monkeypatch.setattr(ensure_image, "image", image)
+    monkeypatch.setattr(ensure_image, "ensure_image", build_again)
     assert "fraud@v1.1.0 is in production as fraud#production#2" in live.release("reconcile")
     live.check("m2", "fraud@v1.1.0", 2)
 
@@ -554,9 +555,11 @@ def test_reconciling_knows_the_remote_of_the_environment(live: World, tmp_path: 
 
 
 def test_an_assignment_without_a_version_is_named_and_nothing_is_touched(live: World) -> None:
-    said = tags.assignments("fraud")[0].said.model_copy(update={"release": "b" * 12, "version": "fraud@v9.0.0"})
-    git("tag", "--annotate", "--cleanup=verbatim", "-m", said.to_yaml(), "fraud#production#2",
+    annotation = tags.list_assignments("fraud")[0].annotation.model_copy(
+        update={"release": "b" * 12, "version": "fraud@v9.0.0"}
+    )
+    git("tag", "--annotate", "--cleanup=verbatim", "-m", annotation.to_yaml(), "fraud#production#2",
         env={"GIT_COMMITTER_DATE": "4000000000 +0000"})  # fmt: skip
     git("push", "--quiet", "origin", "fraud#production#2")
-    assert "which no version's tag registers" in live.release("reconcile", code=1)
+    assert "no version's tag registers it" in live.release("reconcile", code=1)
     assert len(live.deployed) == 1

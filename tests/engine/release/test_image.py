@@ -6,18 +6,18 @@ from pathlib import Path
 
 from pipelines.release import image
 from pipelines.repository.git import git
-from tests.engine.release.lines import commit
-from tests.engine.release.lines import line as line
+from tests.engine.release.tag_repository import push_commit
+from tests.engine.release.tag_repository import tag_repository as tag_repository
 
 
-def test_the_files_of_a_commit_are_exported_as_they_are_in_git(line: Path, tmp_path: Path) -> None:
+def test_the_files_of_a_commit_are_exported_as_they_are_in_git(tag_repository: Path, tmp_path: Path) -> None:
     content = b"first\r\nsecond\n"
-    (line / "serving/inner").mkdir(parents=True)
-    (line / "serving/inner/one.py").write_bytes(content)
-    (line / "other.txt").write_text("not asked for")
+    (tag_repository / "serving/inner").mkdir(parents=True)
+    (tag_repository / "serving/inner/one.py").write_bytes(content)
+    (tag_repository / "other.txt").write_text("not asked for")
     git("add", "--all")
-    made = commit()
-    (line / "serving/inner/one.py").write_text("changed since")
-    image.export(made, ["serving"], tmp_path / "out")
+    made = push_commit()
+    (tag_repository / "serving/inner/one.py").write_text("changed since")
+    image.export_files(made, ["serving"], tmp_path / "out")
     files = {path.relative_to(tmp_path / "out"): path for path in (tmp_path / "out").rglob("*") if path.is_file()}
     assert {str(name): path.read_bytes() for name, path in files.items()} == {"serving/inner/one.py": content}

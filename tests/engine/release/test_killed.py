@@ -1,4 +1,4 @@
-"""A release that ends behind each of its steps and is run again: the state is that of one clean run.
+"""A release that is killed after each of its steps and run again: the state is that of one clean run.
 
 Needs a Docker engine and a registry. The release runs in this process; test_release.py kills real ones with SIGKILL.
 """
@@ -12,18 +12,47 @@ from typing import Any
 
 import pytest
 
-from pipelines.release import steps
+from pipelines.release import deploy, ensure_image, fetch_model, flow, reconcile, smoke_test
 from tests.engine.fixtures_repo import Done
 from tests.engine.in_process import must, verb
 from tests.engine.release.engine import Shop, docker
-from tests.engine.release.test_release import another, check, digest_of, told
+from tests.engine.release.test_release import another, check, digest_of, read_status
 
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("docker-killed")]
-STEPS = ("bring", "build", "push", "smoke", "register", "deploy", "assign", "settle")
+# The function of each step of docs/releases.md, in order.
+STEPS = (
+    (fetch_model, "fetch_model"),
+    (ensure_image, "build_image"),
+    (ensure_image, "push_image"),
+    (smoke_test, "run_smoke_test"),
+    (flow, "_ensure_version"),
+    (deploy, "deploy"),
+    (flow, "_ensure_assignment"),
+    (reconcile, "apply_assignment"),
+)
 
 
 class Killed(BaseException):
-    """Nothing of ours catches it."""
+    """An exception that the release does not catch."""
+
+
+def kill_after(step: tuple[Any, str], done: list[tuple[Any, str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a release record its steps in `done`, and end after one of them."""
+
+    def patch(module: Any, name: str) -> None:
+        function = getattr(module, name)
+
+        def run_step(*arguments: Any, **options: Any) -> Any:
+            result = function(*arguments, **options)
+            done.append((module, name))
+            if (module, name) == step:
+                raise Killed
+            return result
+
+        monkeypatch.setattr(module, name, run_step)
+
+    for module, name in STEPS:
+        patch(module, name)
 
 
 def run(shop: Shop) -> Done:
@@ -33,7 +62,7 @@ def run(shop: Shop) -> Done:
 
 def state(shop: Shop) -> dict[str, Any]:
     """What a release leaves behind, without what differs by the hour."""
-    rows = [{**row, "since": None} for row in told(shop)]
+    rows = [{**row, "since": None} for row in read_status(shop)]
     remote = shop.repo.git("ls-remote", "--tags", "origin").splitlines()
     return {
         "history": rows,
@@ -50,26 +79,19 @@ def test_killed_behind_any_step_and_run_again_it_ends_as_a_clean_run_does(
     must(run(shop))
     for number, step in enumerate(STEPS, 1):
         commit = another(shop, 10_000 - number)
-        seen: list[str] = []
-
-        def passed(name: str, last: str = step, seen: list[str] = seen) -> None:
-            seen.append(name)
-            if name == last:
-                raise Killed
-
-        monkeypatch.setattr(steps, "passed", passed)
-        with pytest.raises(Killed):
+        done_steps: list[tuple[Any, str]] = []
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            kill_after(step, done_steps, patch)
             run(shop)
-        assert tuple(seen) == STEPS[: STEPS.index(step) + 1]
-        monkeypatch.undo()
+        assert tuple(done_steps) == STEPS[:number]
         done = must(run(shop))
-        assert ("Building the image" in done.out) == (step in ("bring", "build")), done.out
-        version = f"{shop.line}@v1.0.{number}"
+        assert ("Building the image" in done.out) == (number <= 2), done.out
+        version = f"{shop.model_name}@v1.0.{number}"
         check(shop, version, number + 1)
         found = state(shop)
         assert found["history"][0]["main_commit"] == commit
-        versions = [f"{shop.line}@v1.0.{i}" for i in range(number + 1)]
-        assigned = [f"{shop.line}#production#{i}" for i in range(1, number + 2)]
+        versions = [f"{shop.model_name}@v1.0.{i}" for i in range(number + 1)]
+        assigned = [f"{shop.model_name}#production#{i}" for i in range(1, number + 2)]
         assert found["tags"] == found["local"] == sorted(versions + assigned)
         assert found["smoking"] == ""
         # And once more there is nothing to do.
@@ -81,7 +103,7 @@ def test_a_container_of_a_smoke_test_that_was_killed_is_removed_by_the_next(shop
     must(run(shop))
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    image = told(shop)[0]["image"]
+    image = read_status(shop)[0]["image"]
     left = docker("create", f"--label=mainline.smoke={ended.pid}", image)
     another(shop)
     must(run(shop))

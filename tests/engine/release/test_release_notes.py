@@ -1,4 +1,4 @@
-"""The release note on GitHub, asked of emulate behind GitHub's own description. Needs `make workflow-tools` and git."""
+"""The release note on GitHub, on emulate behind GitHub's own description. Needs `make workflow-tools` and git."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipelines.cli.errors import InputError
 from pipelines.github.client import GitHub
 from pipelines.release import release_notes
 from pipelines.repository.tags import Assignment, Version
-from tests.engine.release.lines import assign, register, said
+from tests.engine.release.tag_repository import annotation, assign_version, register_version
 from tests.engine.workflows.github_fake import REPOSITORY, TOKEN, GitHubFake, running
 
 
@@ -23,17 +23,17 @@ def shared_fake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitHubFake
 
 
 @pytest.fixture
-def fake(shared_fake: GitHubFake, line: Path) -> Iterator[GitHubFake]:
-    """GitHub with the repository of `line`."""
-    shared_fake.reset(line.parent / "origin.git")
+def fake(shared_fake: GitHubFake, tag_repository: Path) -> Iterator[GitHubFake]:
+    """GitHub with the repository of `tag_repository`."""
+    shared_fake.reset(tag_repository.parent / "origin.git")
     yield shared_fake
     assert shared_fake.invalid == []
 
 
 @pytest.fixture
 def released(fake: GitHubFake) -> tuple[Version, Assignment]:
-    version = register("a", (1, 0, 0))
-    return version, assign(version, pull_request=3, approved_by=("bob",))
+    version = register_version("a", (1, 0, 0))
+    return version, assign_version(version, pull_request=3, approved_by=("bob",))
 
 
 @pytest.fixture
@@ -46,16 +46,16 @@ def notes(fake: GitHubFake) -> list[str]:
 
 
 @pytest.mark.parametrize("bypassed", [True, False, None])
-def test_a_note_tells_of_a_merge_past_the_rules(bypassed: bool | None) -> None:
-    content = said("a", version="fraud@v1.0.0", main_commit="c" * 40, pull_request=3, bypassed=bypassed)
+def test_a_note_reports_a_bypassed_ruleset(bypassed: bool | None) -> None:
+    content = annotation("a", version="fraud@v1.0.0", main_commit="c" * 40, pull_request=3, bypassed=bypassed)
     version = Version("fraud@v1.0.0", (1, 0, 0), "c" * 40, content)
-    note = release_notes.note(version, Assignment("fraud#production#1", 1, "c" * 40, datetime.now(UTC), content))
+    note = release_notes.format_note(version, Assignment("fraud#production#1", 1, "c" * 40, datetime.now(UTC), content))
     assert ("bypassed" in note) == bool(bypassed)
 
 
-def test_a_note_is_made_once(fake: GitHubFake, github: GitHub, released: tuple[Version, Assignment]) -> None:
-    address = release_notes.publish(github, *released)
-    assert address and release_notes.publish(github, *released) == address
+def test_a_note_is_created_once(fake: GitHubFake, github: GitHub, released: tuple[Version, Assignment]) -> None:
+    address = release_notes.publish_note(github, *released)
+    assert address and release_notes.publish_note(github, *released) == address
     assert notes(fake) == ["fraud@v1.0.0"]
     assert "`bob`" in fake.ask("GET", "/releases/tags/fraud@v1.0.0")["body"]
 
@@ -73,11 +73,11 @@ def test_of_two_runs_at_once_the_second_finds_the_note_of_the_first(
         return create(tag, title, body)
 
     monkeypatch.setattr(github, "create_release", second)
-    assert release_notes.publish(github, *released).endswith("fraud@v1.0.0")
+    assert release_notes.publish_note(github, *released).endswith("fraud@v1.0.0")
     assert notes(fake) == ["fraud@v1.0.0"]
 
 
-def test_a_note_that_github_does_not_take_is_said(
+def test_a_note_that_github_rejects_is_an_error(
     fake: GitHubFake, github: GitHub, released: tuple[Version, Assignment], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(tag: str, title: str, body: str) -> None:
@@ -85,4 +85,4 @@ def test_a_note_that_github_does_not_take_is_said(
 
     monkeypatch.setattr(github, "create_release", refused)
     with pytest.raises(InputError, match="too long"):
-        release_notes.publish(github, *released)
+        release_notes.publish_note(github, *released)

@@ -15,7 +15,7 @@ from pipelines.release import retention
 from pipelines.repository.dvc_remote import write_remote
 from pipelines.repository.git import git
 from tests.engine.fixtures_repo import PARAMS
-from tests.engine.release.lines import assign, register
+from tests.engine.release.tag_repository import assign_version, register_version
 
 MODELS = ("models/model.onnx", "models/signature.json")
 
@@ -51,12 +51,12 @@ def lock(data: str, release: str, plots: str | None = None) -> None:
 
 
 @pytest.fixture
-def cache(line: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def cache(tag_repository: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The cache of the repository, which DVC knows now."""
     git("config", "commit.gpgsign", "false")
-    (line / ".dvc").mkdir()
-    (line / ".dvc/config").write_text("[core]\n    analytics = false\n")
-    return line / ".dvc/cache"
+    (tag_repository / ".dvc").mkdir()
+    (tag_repository / ".dvc/config").write_text("[core]\n    analytics = false\n")
+    return tag_repository / ".dvc/cache"
 
 
 @pytest.fixture
@@ -83,13 +83,13 @@ def test_all_that_was_in_production_and_the_last_versions_are_kept_down_to_the_f
 ) -> None:
     first, second, third = (folder(cache, month) for month in ("01", "02", "03"))
     lock(first, "a")
-    assign(register("a", (1, 0, 0)))
+    assign_version(register_version("a", (1, 0, 0)))
     lock(second, "b")
-    register("b", (1, 1, 0), digest="b")  # neither in production nor the last one
+    register_version("b", (1, 1, 0), digest="b")  # neither in production nor the last one
     lock(third, "c")
-    register("c", (1, 2, 0), digest="c")
+    register_version("c", (1, 2, 0), digest="c")
     wanted = objects(first, "01", "a") | objects(third, "03", "c")
-    assert retention.kept(params) == {
+    assert retention.list_retained(params) == {
         "versions": ["fraud@v1.0.0", "fraud@v1.2.0"],
         "images": [image("a"), image("c")],
         "objects": dict(sorted(wanted.items())),
@@ -103,8 +103,8 @@ def test_what_git_holds_needs_no_object_of_dvc(cache: Path, params: Params) -> N
     Path("reports/plots").mkdir(parents=True)
     Path("reports/plots/bars.json").write_text("{}")
     git("add", "reports")
-    assign(register("a", (1, 0, 0)))
-    kept = retention.kept(params)
+    assign_version(register_version("a", (1, 0, 0)))
+    kept = retention.list_retained(params)
     assert (kept["objects"], kept["unread"]) == (dict(sorted(objects(data, "01", "a").items())), [])
 
 
@@ -114,52 +114,52 @@ def test_the_list_of_a_folder_comes_from_the_remote_where_the_cache_lacks_it(
     data = folder(tmp_path / "remote", "01")
     write_remote(Path(), str(tmp_path / "remote"))
     lock(data, "a")
-    assign(register("a", (1, 0, 0)))
-    assert retention.kept(params)["objects"] == dict(sorted(objects(data, "01", "a").items()))
+    assign_version(register_version("a", (1, 0, 0)))
+    assert retention.list_retained(params)["objects"] == dict(sorted(objects(data, "01", "a").items()))
 
 
 @pytest.mark.parametrize(
     ("content", "cut"),
     [(b"[]", 0), (b'[{"md5": "1", "relpath": "a"}]', 9), (b"[1]", None), (b'[{"md5": "1"}]', None), (b"{", None)],
 )
-def test_a_folder_whose_list_cannot_be_read_stands_for_its_content_and_that_is_said(
+def test_a_folder_whose_list_cannot_be_read_is_reported(
     cache: Path, params: Params, content: bytes, cut: int | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = stored(cache, content, cut)
     lock(data, "a")
-    assign(register("a", (1, 0, 0)))
-    assert retention.show(params) == 0
+    assign_version(register_version("a", (1, 0, 0)))
+    assert retention.print_retention(params) == 0
     out, err = capsys.readouterr()
     kept = json.loads(out)
     assert kept["unread"] == [data] and kept["objects"][data] == ["data"]
     assert len(kept["objects"]) == 1 + len(MODELS)
-    assert data in err and "stands for all that is in it" in err
+    assert data in err and "list cannot be read" in err
 
 
 def test_a_list_that_is_nowhere_or_whose_remote_is_out_of_reach_is_one_that_cannot_be_read(
     cache: Path, params: Params, tmp_path: Path
 ) -> None:
     lock("e" * 32 + ".dir", "a")
-    assign(register("a", (1, 0, 0)))
-    assert retention.kept(params)["unread"] == ["e" * 32 + ".dir"]
+    assign_version(register_version("a", (1, 0, 0)))
+    assert retention.list_retained(params)["unread"] == ["e" * 32 + ".dir"]
     for remote in (str(tmp_path / "nowhere"), "http://127.0.0.1:9/data"):
         write_remote(Path(), remote)
-        assert retention.kept(params)["unread"] == ["e" * 32 + ".dir"]
+        assert retention.list_retained(params)["unread"] == ["e" * 32 + ".dir"]
 
 
 def test_a_commit_that_is_not_here_is_named_rather_than_passed_over(cache: Path, params: Params) -> None:
     lock(folder(cache, "01"), "a")
-    version = register("a", (1, 0, 0))
+    version = register_version("a", (1, 0, 0))
     missing = "d" * 40
-    assign(version, main_commit=missing)
+    assign_version(version, main_commit=missing)
     with pytest.raises(InputError, match=missing) as error:
-        retention.kept(params)
+        retention.list_retained(params)
     assert "git fetch" in error.value.remedy
 
 
 def test_what_another_clone_released_is_kept_too(cache: Path, params: Params) -> None:
     lock(folder(cache, "01"), "a")
-    assign(register("a", (1, 0, 0)))
+    assign_version(register_version("a", (1, 0, 0)))
     for tag in git("tag").splitlines():
         git("tag", "--delete", tag)
-    assert retention.kept(params)["versions"] == ["fraud@v1.0.0"]
+    assert retention.list_retained(params)["versions"] == ["fraud@v1.0.0"]

@@ -46,19 +46,19 @@ def cosign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_image_that_the_workflow_signed_passes(cosign: None) -> None:
-    assert signatures.verify(IMAGE) == f"Signed by {SIGNER}."
+    assert signatures.verify_signature(IMAGE) == f"Signed by {SIGNER}."
 
 
 def test_another_image_is_refused_with_what_cosign_says(cosign: None) -> None:
     with pytest.raises(Refused, match="no matching signatures") as error:
-        signatures.verify(IMAGE.replace("a" * 64, "b" * 64))
+        signatures.verify_signature(IMAGE.replace("a" * 64, "b" * 64))
     assert "workflow `release`" in error.value.remedy  # nobody else can sign in its name
 
 
 def test_another_signer_is_refused(cosign: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IMAGE_SIGNER", "somebody")
     with pytest.raises(Refused, match="not signed by somebody"):
-        signatures.verify(IMAGE)
+        signatures.verify_signature(IMAGE)
 
 
 @pytest.mark.parametrize("says", NO)
@@ -67,7 +67,7 @@ def test_no_signature_that_holds_is_a_fault(cosign: None, monkeypatch: pytest.Mo
     other = IMAGE.replace("a" * 64, "b" * 64)
     assert not signatures.is_trusted(other)
     with pytest.raises(Refused):
-        signatures.verify(other)
+        signatures.verify_signature(other)
 
 
 @pytest.mark.parametrize("says", OUTAGES)
@@ -76,19 +76,19 @@ def test_a_registry_or_a_log_that_does_not_answer_is_not_an_image_without_a_sign
 ) -> None:
     monkeypatch.setenv("COSIGN_SAYS", says)
     other = IMAGE.replace("a" * 64, "b" * 64)
-    for ask in (signatures.is_trusted, signatures.verify):
+    for ask in (signatures.is_trusted, signatures.verify_signature):
         with pytest.raises(Unreachable) as error:
             ask(other)
         assert says.splitlines()[0] in str(error.value)
 
 
-def test_no_verification_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_verification_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("IMAGE_SIGNER", raising=False)
-    assert signatures.verify(IMAGE).startswith("Not verified")
+    assert signatures.verify_signature(IMAGE).startswith("Not verified")
 
 
 def test_a_demand_without_cosign_is_never_passed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("IMAGE_SIGNER", SIGNER)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(Unreachable, match="cosign is not installed"):
-        signatures.verify(IMAGE)
+        signatures.verify_signature(IMAGE)

@@ -13,12 +13,12 @@ from pipelines.cli.errors import Refused
 from pipelines.config.params import parse
 from pipelines.release import smoke_test
 from pipelines.release.container import Container
-from pipelines.release.target_commit import Candidate
+from pipelines.release.target_commit import TargetCommit
 from pipelines.repository.dvc import file_md5
 from pipelines.repository.git import git
 from tests.engine.fixtures_model import SMALL
-from tests.engine.release.lines import commit
-from tests.engine.release.lines import line as line
+from tests.engine.release.tag_repository import push_commit
+from tests.engine.release.tag_repository import tag_repository as tag_repository
 from tests.engine.serving.asgi import tiny
 
 CASE = {"name": "half", "why": "a test", "row": {"a": 0.5}, "expect": {"at_most": 0.6}}
@@ -47,7 +47,7 @@ class Reviewed:
     """A commit with a model and one critical case, and its image."""
 
     image: Image
-    found: Candidate
+    target: TargetCommit
 
     def ask(self, **case: Any) -> None:
         """Commit a critical case in place of the one that is there."""
@@ -55,14 +55,14 @@ class Reviewed:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(yaml.safe_dump([CASE | case]))
         git("add", "--all")
-        self.found = replace(self.found, commit=commit())
+        self.target = replace(self.target, commit=push_commit())
 
     def smoke(self) -> None:
-        smoke_test.smoke("fraud@sha256:1", self.found)
+        smoke_test.run_smoke_test("fraud@sha256:1", self.target)
 
 
 @pytest.fixture
-def reviewed(line: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reviewed:
+def reviewed(tag_repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reviewed:
     """A model that answers with what it is asked, whose image is as it was reviewed."""
     held = tmp_path / "image"
     held.mkdir()
@@ -71,10 +71,10 @@ def reviewed(line: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rev
     image = Image(held, files["models/model.onnx"])
     monkeypatch.setattr(smoke_test, "docker", lambda *_: "")
     monkeypatch.setattr(Container, "run", lambda *_, **__: image)
-    monkeypatch.setattr(smoke_test, "wait", lambda *_, **__: True)
-    monkeypatch.setattr(smoke_test, "get", lambda _: {"model": image.model})
-    monkeypatch.setattr(smoke_test, "post", lambda *_: {"probability": image.answer})
-    made = Reviewed(image, Candidate("", "a" * 12, parse(SMALL, "params.yaml"), files))
+    monkeypatch.setattr(smoke_test, "wait_for_release", lambda *_, **__: True)
+    monkeypatch.setattr(smoke_test, "get_json", lambda _: {"model": image.model})
+    monkeypatch.setattr(smoke_test, "post_json", lambda *_: {"probability": image.answer})
+    made = Reviewed(image, TargetCommit("", "a" * 12, parse(SMALL, "params.yaml"), files))
     made.ask()
     return made
 

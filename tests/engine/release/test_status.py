@@ -1,4 +1,4 @@
-"""What `release status` tells, from tags alone. Needs git."""
+"""What `release status` prints, from tags alone. Needs git."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ import pytest
 from pipelines.cli.errors import InputError
 from pipelines.release import status
 from pipelines.repository.git import git
-from tests.engine.release.lines import assign, register
+from tests.engine.release.tag_repository import assign_version, register_version
 
 DAY = 86_400
 
 
 @pytest.fixture
-def history(line: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def history(tag_repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """a on 2 March 2026, b on the 5th, a again on the 9th, each at noon UTC."""
     second_of_march = int(datetime(2026, 3, 2, 12, tzinfo=UTC).timestamp())
     clock = [float(second_of_march - DAY)]
     monkeypatch.setattr("time.time", lambda: clock[0])
-    first, second = register("a", (1, 0, 0)), register("b", (1, 1, 0), digest="b")
+    first, second = register_version("a", (1, 0, 0)), register_version("b", (1, 1, 0), digest="b")
     for day, version, more in (
         (0, first, {"pull_request": 1, "approved_by": ("ann",), "bypassed": False}),
         (3, second, {"pull_request": None, "bypassed": True}),
         (7, first, {}),
     ):
         clock[0] = float(second_of_march + day * DAY)
-        assign(version, **more)
+        assign_version(version, **more)
 
 
 def shown(capsys: pytest.CaptureFixture[str], at: str | None = None, as_json: bool = False) -> str:
-    assert status.show("fraud", at, as_json) == 0
+    assert status.print_status("fraud", at, as_json) == 0
     return capsys.readouterr().out
 
 
-def test_it_says_what_is_in_production_since_when_and_by_whom(
+def test_it_prints_what_is_in_production_since_when_and_by_whom(
     history: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = shown(capsys)
     assert out.startswith("Now, fraud@v1.0.0 of fraud is in production, since 2026-03-09 12:00:00.")
-    assert "not asked of GitHub" in out and git("rev-parse", "HEAD") in out
+    assert "pull request not known" in out and git("rev-parse", "HEAD") in out
     lines = [line.split() for line in out.splitlines() if "fraud#production#" in line]
     assert [(line[0], line[1]) for line in lines] == [
         ("fraud#production#3", "fraud@v1.0.0"),
@@ -63,32 +63,32 @@ def test_it_says_what_is_in_production_since_when_and_by_whom(
         ("2026-03-05T13:30:00+02:00", "fraud@v1.0.0"),
     ],
 )
-def test_it_says_what_was_there_at_a_moment(
+def test_it_prints_what_was_in_production_at_a_time(
     history: None, capsys: pytest.CaptureFixture[str], at: str, version: str
 ) -> None:
     assert json.loads(shown(capsys, at, as_json=True))[0]["version"] == version
     assert f"At {at}, {version} of fraud" in shown(capsys, at)
 
 
-def test_before_the_first_release_there_was_nothing(history: None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_before_the_first_release_nothing_is_in_production(history: None, capsys: pytest.CaptureFixture[str]) -> None:
     assert shown(capsys, "2026-03-01") == "Nothing of fraud was in production at 2026-03-01.\n"
     assert json.loads(shown(capsys, "2026-03-01", as_json=True)) == []
 
 
-def test_a_release_from_elsewhere_is_seen_and_without_origin_the_last_fetch_is_told_as_such(
-    history: None, line: Path, capsys: pytest.CaptureFixture[str]
+def test_a_release_from_elsewhere_is_seen_and_without_origin_the_last_fetch_is_printed(
+    history: None, tag_repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     git("tag", "--delete", "fraud#production#3")
     assert shown(capsys).startswith("Now, fraud@v1.0.0 of fraud is in production")  # fetched again
 
-    (line.parent / "origin.git").rename(line.parent / "gone")
+    (tag_repository.parent / "origin.git").rename(tag_repository.parent / "gone")
     assert shown(capsys).startswith(
         "Now, as of the last fetch, fraud@v1.0.0 of fraud is in production, since 2026-03-09"
     )
     assert shown(capsys, "2026-03-05").startswith("At 2026-03-05, as of the last fetch, fraud@v1.1.0 of fraud")
     before = "Nothing of fraud was in production at 2026-03-01, as of the last fetch.\n"
     assert shown(capsys, "2026-03-01") == before
-    assert status.show("fraud", None, True) == 0
+    assert status.print_status("fraud", None, True) == 0
     out, err = capsys.readouterr()
     assert json.loads(out)[0]["assignment"] == "fraud#production#3"
     assert "cannot be fetched" in err
@@ -99,18 +99,18 @@ def test_a_release_from_elsewhere_is_seen_and_without_origin_the_last_fetch_is_t
     [
         ({"pull_request": 7, "approved_by": ("ann", "bob")}, "#7, approved by ann, bob, rules not readable"),
         ({"pull_request": 7, "approved_by": ("ann",), "bypassed": False}, "#7, approved by ann"),
-        ({"pull_request": None, "bypassed": None}, "not asked of GitHub"),
+        ({"pull_request": None, "bypassed": None}, "pull request not known"),
     ],
 )
-def test_who_approved_it_is_told_also_where_the_rules_could_not_be_read(
-    line: Path, capsys: pytest.CaptureFixture[str], known: dict[str, Any], text: str
+def test_approvers_are_printed_also_where_the_rules_could_not_be_read(
+    tag_repository: Path, capsys: pytest.CaptureFixture[str], known: dict[str, Any], text: str
 ) -> None:
-    assign(register("a", (1, 0, 0)), **known)
+    assign_version(register_version("a", (1, 0, 0)), **known)
     first = shown(capsys).splitlines()[2]
     assert first.endswith(f", {text}")
 
 
 @pytest.mark.parametrize("text", ["yesterday", "2026-13-01", ""])
-def test_what_is_no_date_is_said(text: str) -> None:
-    with pytest.raises(InputError, match="is no date"):
-        status.moment(text)
+def test_an_invalid_date_is_an_error(text: str) -> None:
+    with pytest.raises(InputError, match="is not a date"):
+        status.parse_time(text)

@@ -10,10 +10,10 @@ import pytest
 
 from pipelines.cli.errors import Refused, Unreachable
 from pipelines.release import tagging
-from pipelines.release.tagging import Taken
+from pipelines.release.tagging import TagTaken
 from pipelines.repository import origin, tags
 from pipelines.repository.git import git, try_git
-from tests.engine.release.lines import CONTRACT, assign, commit, register, said
+from tests.engine.release.tag_repository import CONTRACT, annotation, assign_version, push_commit, register_version
 
 
 def gto(*arguments: str) -> str:
@@ -24,120 +24,126 @@ def gto(*arguments: str) -> str:
     return done.stdout
 
 
-def test_a_version_and_its_assignment_are_what_gto_shows(line: Path) -> None:
-    version = register("a", (1, 0, 0))
-    made = assign(version)
-    assert (made.tag, made.version, made.release) == ("fraud#production#1", "fraud@v1.0.0", "a" * 12)
+def test_a_version_and_its_assignment_are_what_gto_shows(tag_repository: Path) -> None:
+    version = register_version("a", (1, 0, 0))
+    made = assign_version(version)
+    assert (made.tag, made.version, made.release_id) == ("fraud#production#1", "fraud@v1.0.0", "a" * 12)
     assert gto("show", "fraud#production", "--ref").strip() == "fraud@v1.0.0"
     assert try_git("ls-remote", "--exit-code", "origin", "refs/tags/fraud#production#1")
 
 
-def test_what_a_tag_says_comes_back_as_it_was(line: Path) -> None:
-    version = register("1", (1, 0, 0))  # digits alone
-    made = assign(version, pull_request=7, approved_by=("ann", "bob"), bypassed=False, metrics={"roc_auc": 0.5})
-    (read,) = tags.assignments("fraud")
-    assert read.said == made.said
-    assert read.release == "1" * 12
-    assert (read.said.pull_request, read.said.approved_by, read.said.bypassed) == (7, ("ann", "bob"), False)
-    assert tags.versions("fraud") == [version]
+def test_what_a_tag_says_comes_back_as_it_was(tag_repository: Path) -> None:
+    version = register_version("1", (1, 0, 0))  # digits alone
+    made = assign_version(version, pull_request=7, approved_by=("ann", "bob"), bypassed=False, metrics={"roc_auc": 0.5})
+    (read,) = tags.list_assignments("fraud")
+    assert read.annotation == made.annotation
+    assert read.release_id == "1" * 12
+    assert (read.annotation.pull_request, read.annotation.approved_by, read.annotation.bypassed) == (
+        7,
+        ("ann", "bob"),
+        False,
+    )
+    assert tags.list_versions("fraud") == [version]
 
 
-def test_two_assignments_within_a_second_keep_their_order_for_gto(line: Path) -> None:
-    first, second = register("a", (1, 0, 0)), register("b", (1, 1, 0))
+def test_two_assignments_within_a_second_keep_their_order_for_gto(tag_repository: Path) -> None:
+    first, second = register_version("a", (1, 0, 0)), register_version("b", (1, 1, 0))
     for version in (first, second, first, second):
-        assign(version)
-    history = tags.assignments("fraud")
+        assign_version(version)
+    history = tags.list_assignments("fraud")
     assert [each.counter for each in history] == [1, 2, 3, 4]
-    assert len({each.at for each in history}) == 4
+    assert len({each.assigned_at for each in history}) == 4
     assert gto("show", "fraud#production", "--ref").strip() == "fraud@v1.1.0"
 
 
 def test_a_clock_behind_the_last_tag_does_not_hide_the_new_assignment(
-    line: Path, monkeypatch: pytest.MonkeyPatch
+    tag_repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second = register("a", (1, 0, 0)), register("b", (1, 1, 0))
+    first, second = register_version("a", (1, 0, 0)), register_version("b", (1, 1, 0))
     monkeypatch.setattr("time.time", lambda: 4_000_000_000.0)
-    assign(first)
+    assign_version(first)
     monkeypatch.setattr("time.time", lambda: 1_000_000_000.0)
-    assign(second)
-    newest = tags.newest("fraud")
-    assert newest and newest.release == "b" * 12
+    assign_version(second)
+    newest = tags.find_newest_assignment("fraud")
+    assert newest and newest.release_id == "b" * 12
     assert gto("show", "fraud#production", "--ref").strip() == "fraud@v1.1.0"
 
 
 def test_the_assignment_that_was_made_last_is_in_production_whatever_its_number(
-    line: Path, monkeypatch: pytest.MonkeyPatch
+    tag_repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counters = iter([7, 3])
-    monkeypatch.setattr(tagging, "next_counter", lambda _: next(counters))
+    monkeypatch.setattr(tagging, "choose_next_counter", lambda _: next(counters))
     for release, number in (("a", (1, 0, 0)), ("b", (1, 1, 0))):
-        assign(register(release, number))
-    assert [each.counter for each in tags.assignments("fraud")] == [7, 3]
+        assign_version(register_version(release, number))
+    assert [each.counter for each in tags.list_assignments("fraud")] == [7, 3]
     assert gto("show", "fraud#production", "--ref").strip() == "fraud@v1.1.0"
 
 
-def test_the_counter_never_goes_back_even_over_tags_that_say_nothing(line: Path) -> None:
-    version = register("a", (1, 0, 0))
+def test_the_counter_never_goes_back_even_over_tags_created_by_hand(tag_repository: Path) -> None:
+    version = register_version("a", (1, 0, 0))
     git("tag", "--annotate", "-m", "by hand: [", "fraud#production#41", "HEAD")
     git("push", "--quiet", "origin", "fraud#production#41")
-    assert assign(version).tag == "fraud#production#42"
+    assert assign_version(version).tag == "fraud#production#42"
     git("tag", "fraud#production#50")  # no annotation: GTO does not read it, and yet the name is taken
-    assert assign(version).tag == "fraud#production#51"
+    assert assign_version(version).tag == "fraud#production#51"
 
 
-def test_an_old_version_comes_back_by_another_assignment_of_the_same_tag(line: Path) -> None:
-    first, second = register("a", (1, 0, 0)), register("b", (1, 1, 0))
-    assign(first)
-    assign(second)
-    back = assign(first)
+def test_an_old_version_comes_back_by_another_assignment_of_the_same_tag(tag_repository: Path) -> None:
+    first, second = register_version("a", (1, 0, 0)), register_version("b", (1, 1, 0))
+    assign_version(first)
+    assign_version(second)
+    back = assign_version(first)
     assert (back.tag, back.version, back.commit) == ("fraud#production#3", "fraud@v1.0.0", first.commit)
     assert back.main_commit != first.commit
     assert gto("show", "fraud#production", "--ref").strip() == "fraud@v1.0.0"
 
 
-def test_the_number_that_another_clone_pushed_first_is_taken(line: Path, tmp_path: Path) -> None:
-    version = register("a", (1, 0, 0))
+def test_the_number_that_another_clone_pushed_first_is_taken(tag_repository: Path, tmp_path: Path) -> None:
+    version = register_version("a", (1, 0, 0))
     subprocess.run(["git", "clone", "--quiet", str(tmp_path / "origin.git"), str(tmp_path / "other")], check=True)
-    git("tag", "--annotate", "-m", said("b").to_yaml(), "fraud#production#1", cwd=tmp_path / "other")
+    git("tag", "--annotate", "-m", annotation("b").to_yaml(), "fraud#production#1", cwd=tmp_path / "other")
     git("push", "--quiet", "origin", "refs/tags/fraud#production#1", cwd=tmp_path / "other")
-    with pytest.raises(Taken):
-        assign(version)
+    with pytest.raises(TagTaken):
+        assign_version(version)
     # It has been fetched; the next number is free.
     assert git("cat-file", "-p", "fraud#production#1").count("b" * 12) == 1
-    assert assign(version).tag == "fraud#production#2"
+    assert assign_version(version).tag == "fraud#production#2"
 
 
-def test_a_tag_that_origin_has_not_yields_to_the_one_that_is_pushed(line: Path) -> None:
-    version = register("a", (1, 0, 0))
+def test_a_tag_that_origin_has_not_yields_to_the_one_that_is_pushed(tag_repository: Path) -> None:
+    version = register_version("a", (1, 0, 0))
     git("tag", "--annotate", "-m", "half", "fraud@v1.0.1", "HEAD")
-    again = register("c", (1, 0, 1))
-    assert [each.tag for each in tags.versions("fraud")] == [version.tag, again.tag]
+    again = register_version("c", (1, 0, 1))
+    assert [each.tag for each in tags.list_versions("fraud")] == [version.tag, again.tag]
 
 
-def test_a_number_that_is_taken_is_stepped_over_in_its_kind(line: Path) -> None:
-    known = [register("a", (1, 4, 2))]
+def test_a_number_that_is_taken_is_skipped(tag_repository: Path) -> None:
+    known = [register_version("a", (1, 4, 2))]
     taken: set[tags.Number] = {(1, 4, 2), (1, 4, 3), (1, 5, 0), (1, 6, 0)}
-    assert tagging.next_number(known, taken, said("b")) == (1, 4, 4)
-    assert tagging.next_number(known, taken, said("b", model="m2")) == (1, 7, 0)
-    assert tagging.next_number([], {(1, 0, 0)}, said("b")) == (1, 1, 0)
+    assert tagging.choose_next_number(known, taken, annotation("b")) == (1, 4, 4)
+    assert tagging.choose_next_number(known, taken, annotation("b", model="m2")) == (1, 7, 0)
+    assert tagging.choose_next_number([], {(1, 0, 0)}, annotation("b")) == (1, 1, 0)
 
 
-def test_what_could_not_be_read_again_is_not_tagged(line: Path) -> None:
+def test_what_could_not_be_read_again_is_not_tagged(tag_repository: Path) -> None:
     with pytest.raises(Refused, match="could not be read"):
-        register("a", (1, 0, 0), metrics={"roc_auc": float("nan")})
+        register_version("a", (1, 0, 0), metrics={"roc_auc": float("nan")})
     assert git("ls-remote", "--tags", "origin") == ""
 
 
-def test_without_the_right_to_push_no_tag_stays_here(line: Path, tmp_path: Path) -> None:
+def test_without_the_right_to_push_no_tag_stays_here(tag_repository: Path, tmp_path: Path) -> None:
     hook = tmp_path / "origin.git/hooks/pre-receive"
     hook.write_text("#!/bin/sh\necho 'protected tag' >&2; exit 1\n")
     hook.chmod(0o755)
     with pytest.raises(Unreachable, match="protected tag"):
-        tagging.register("fraud", (1, 0, 0), git("rev-parse", "HEAD"), said("a"))
+        tagging.register_version("fraud", (1, 0, 0), git("rev-parse", "HEAD"), annotation("a"))
     assert git("tag") == ""
 
 
-def test_a_push_that_arrived_and_whose_answer_was_lost_counts(line: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_push_that_arrived_and_whose_answer_was_lost_counts(
+    tag_repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     call = origin.call
 
     def lose_answer(*arguments: str) -> str:
@@ -147,76 +153,81 @@ def test_a_push_that_arrived_and_whose_answer_was_lost_counts(line: Path, monkey
         return answer
 
     monkeypatch.setattr(origin, "call", lose_answer)
-    version = tagging.register("fraud", (1, 0, 0), git("rev-parse", "HEAD"), said("a"))
-    assert tags.versions("fraud") == [version]
+    version = tagging.register_version("fraud", (1, 0, 0), git("rev-parse", "HEAD"), annotation("a"))
+    assert tags.list_versions("fraud") == [version]
 
 
-def test_without_an_origin_tags_stay_here(line: Path) -> None:
+def test_without_an_origin_tags_stay_here(tag_repository: Path) -> None:
     git("remote", "remove", "origin")
-    tags.fetch("fraud")
-    version = tagging.register("fraud", (1, 0, 0), git("rev-parse", "HEAD"), said("a"))
-    assert assign(version).tag == "fraud#production#1"
+    tags.fetch_tags("fraud")
+    version = tagging.register_version("fraud", (1, 0, 0), git("rev-parse", "HEAD"), annotation("a"))
+    assert assign_version(version).tag == "fraud#production#1"
 
 
-def test_an_origin_that_is_gone_is_said(line: Path, tmp_path: Path) -> None:
+def test_an_origin_that_is_gone_is_reported(tag_repository: Path, tmp_path: Path) -> None:
     (tmp_path / "origin.git").rename(tmp_path / "gone.git")
     with pytest.raises(Unreachable, match="cannot be fetched"):
-        tags.fetch("fraud")
+        tags.fetch_tags("fraud")
 
 
-def test_tags_that_people_wrote_say_nothing_about_a_release(line: Path) -> None:
-    version = register("a", (1, 0, 0))
+def test_tags_that_people_created_by_hand_are_ignored(tag_repository: Path) -> None:
+    version = register_version("a", (1, 0, 0))
     for tag, text in (
         ("fraud@v2.0.0", "a word by a person: ["),
         ("fraud@v2.0.1", "only words"),
         ("fraud@v2.0.2", "release: 0123456789ab\n"),
-        ("fraud@vtwo", said("b").to_yaml()),
-        ("fraud@v01.0.0", said("b").to_yaml()),
-        ("churn@v1.0.0", said("c").to_yaml()),
+        ("fraud@vtwo", annotation("b").to_yaml()),
+        ("fraud@v01.0.0", annotation("b").to_yaml()),
+        ("churn@v1.0.0", annotation("c").to_yaml()),
     ):
         git("tag", "--annotate", "--cleanup=verbatim", "-m", text, tag)
     git("tag", "fraud@v3.0.0")
-    assert tags.versions("fraud") == [version]
+    assert tags.list_versions("fraud") == [version]
     assert tags.registered("fraud") == {"a" * 12: "fraud@v1.0.0"}
 
 
-def test_of_two_versions_of_one_release_the_lower_counts(line: Path) -> None:
-    register("a", (1, 2, 0))
-    register("a", (1, 10, 0))
-    found = tags.version_of("fraud", "a" * 12)
+def test_of_two_versions_of_one_release_the_lower_counts(tag_repository: Path) -> None:
+    register_version("a", (1, 2, 0))
+    register_version("a", (1, 10, 0))
+    found = tags.find_version("fraud", "a" * 12)
     assert found and found.tag == "fraud@v1.2.0"
     assert tags.registered("fraud") == {"a" * 12: "fraud@v1.2.0"}
-    assert [each.number for each in tags.versions("fraud")] == [(1, 2, 0), (1, 10, 0)]
+    assert [each.number for each in tags.list_versions("fraud")] == [(1, 2, 0), (1, 10, 0)]
 
 
 @pytest.mark.parametrize(
     ("next_one", "number"),
     [
-        (said("b"), (1, 4, 3)),
-        (said("b", model="m2"), (1, 5, 0)),
-        (said("b", model="m2", signature="s2"), (1, 5, 0)),  # another threshold breaks no client
-        (said("b", model="m2", signature="s2", contract={**CONTRACT, "inputs": CONTRACT["inputs"][:1]}), (2, 0, 0)),  # type: ignore[index]
+        (annotation("b"), (1, 4, 3)),
+        (annotation("b", model="m2"), (1, 5, 0)),
+        (annotation("b", model="m2", signature="s2"), (1, 5, 0)),  # another threshold breaks no client
+        (
+            annotation("b", model="m2", signature="s2", contract={**CONTRACT, "inputs": CONTRACT["inputs"][:1]}),
+            (2, 0, 0),
+        ),  # type: ignore[index]
     ],
 )
-def test_the_number_says_what_changed(line: Path, next_one: tags.Annotation, number: tags.Number) -> None:
-    assert tagging.next_number([], set(), next_one) == (1, 0, 0)
-    known = [register("a", (1, 4, 2))]
-    assert tagging.next_number(known, {(1, 4, 2)}, next_one) == number
+def test_the_number_says_what_changed(tag_repository: Path, next_one: tags.Annotation, number: tags.Number) -> None:
+    assert tagging.choose_next_number([], set(), next_one) == (1, 0, 0)
+    known = [register_version("a", (1, 4, 2))]
+    assert tagging.choose_next_number(known, {(1, 4, 2)}, next_one) == number
 
 
-def test_a_commit_without_a_committer_in_git_is_tagged_by_the_bot(line: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_commit_without_a_committer_in_git_is_tagged_by_the_bot(
+    tag_repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for role in ("AUTHOR", "COMMITTER"):
         monkeypatch.delenv(f"GIT_{role}_NAME")
         monkeypatch.delenv(f"GIT_{role}_EMAIL")
     monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
     monkeypatch.setenv("GIT_CONFIG_KEY_0", "user.useConfigOnly")
     monkeypatch.setenv("GIT_CONFIG_VALUE_0", "true")
-    tagging.register("fraud", (1, 0, 0), git("rev-parse", "HEAD"), said("a"))
+    tagging.register_version("fraud", (1, 0, 0), git("rev-parse", "HEAD"), annotation("a"))
     assert "github-actions[bot]" in git("cat-file", "-p", "fraud@v1.0.0")
 
 
-def test_main_goes_on_while_tags_are_made(line: Path) -> None:
-    version = register("a", (1, 0, 0))
-    assign(version)
-    head = commit("documentation")
+def test_main_goes_on_while_tags_are_made(tag_repository: Path) -> None:
+    version = register_version("a", (1, 0, 0))
+    assign_version(version)
+    head = push_commit("documentation")
     assert git("rev-parse", "fraud#production#1^{commit}") == version.commit != head

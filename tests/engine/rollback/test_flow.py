@@ -40,13 +40,13 @@ def released(repo: Repo) -> str:
     with chdir(repo.path):
         name, commit = "fraud", repo.git("rev-parse", "HEAD")
         release = release_id(commit)
-        said = Annotation(release=release, image=f"127.0.0.1:5000/fraud@{DIGEST}", model="m", signature="s")
-        version = tags.version_of(name, release)
+        annotation = Annotation(release=release, image=f"127.0.0.1:5000/fraud@{DIGEST}", model="m", signature="s")
+        version = tags.find_version(name, release)
         if version is None:
-            number = tagging.next_number(tags.versions(name), tags.numbers(name), said)
-            version = tagging.register(name, number, commit, said)
-        assigned = said.model_copy(update={"version": version.tag, "main_commit": commit})
-        tagging.assign(name, tagging.next_counter(name), version, assigned)
+            number = tagging.choose_next_number(tags.list_versions(name), tags.list_numbers(name), annotation)
+            version = tagging.register_version(name, number, commit, annotation)
+        assigned = annotation.model_copy(update={"version": version.tag, "main_commit": commit})
+        tagging.assign_version(name, tagging.choose_next_counter(name), version, assigned)
         return version.tag
 
 
@@ -88,7 +88,7 @@ def pushed(repo: Repo) -> str:
 
 
 def merge_what_conflicts(repo: Repo) -> None:
-    """A release, and the same line again in a commit that keeps the release and so stays: a comment beside it."""
+    """Release a setting, then change its line in a commit that keeps the release id: that commit is not reverted."""
     merge(repo, 9_000)
     path = repo.path / "params.yaml"
     path.write_text(path.read_text().replace("max_batch_rows: 9000", "max_batch_rows: 9000 # a limit"))
@@ -192,7 +192,7 @@ def test_a_conflict_in_a_run_after_a_killed_one_lists_the_commits_and_ends_on_ma
 ) -> None:
     merge_what_conflicts(main)
     tip = main.git("rev-parse", "main")
-    kill_at("revert", main, tmp_path, monkeypatch)
+    kill_at("revert_commits", main, tmp_path, monkeypatch)
     assert where(main)[0].startswith("rollback/fraud-v1.0.0-")
     assert main.run("git", "revert", "--no-edit", "HEAD^").code == 1  # the half revert of a kill a moment later
     if not has_main:
@@ -252,18 +252,18 @@ def test_an_origin_that_fails_during_the_review_is_unreachable_and_run_again_it_
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("--to", "fraud@v9.9.9"), "fraud@v9.9.9 was never in production"),
-        ((), "fraud@v1.0.0 is the only release that was ever in production"),
+        ((), "fraud@v1.0.0 is the only version that was ever in production"),
     ],
 )
-def test_what_cannot_be_is_said_and_nothing_is_made(
-    main: Repo, tmp_path: Path, arguments: tuple[str, ...], said: str
+def test_an_impossible_target_is_an_error_and_nothing_is_created(
+    main: Repo, tmp_path: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     before = where(main)
     done = must(rollback(main, *arguments, tmp_path=tmp_path), 2)
-    assert said in done.out
+    assert message in done.out
     is_undone(main)
     assert where(main) == before
 

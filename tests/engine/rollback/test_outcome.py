@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from pipelines.github import comment
 from pipelines.github.client import GitHub
 from pipelines.repository import origin
 from pipelines.repository.git import git
@@ -18,7 +17,7 @@ from pipelines.repository.release_id import release_id
 from pipelines.rollback import flow
 from tests.engine.fixtures_repo import Done
 from tests.engine.in_process import verb
-from tests.engine.release.lines import line as line
+from tests.engine.release.tag_repository import tag_repository as tag_repository
 from tests.engine.release.test_flow import World
 from tests.engine.release.test_flow import live as live
 from tests.engine.release.test_flow import world as world
@@ -55,7 +54,7 @@ def two(live: World) -> World:
     (live.clone / "Makefile").write_text(REVIEW)
     (live.clone / ".gitignore").write_text("/reports/review/\n")
     live.commit("Review without a pipeline")
-    live.put("m2")
+    live.commit_model("m2")
     live.release()
     return live
 
@@ -76,7 +75,7 @@ def test_exit_code_and_check_are_those_of_the_review(
 ) -> None:
     github, posted = FakeGitHub(), []
     monkeypatch.setattr(GitHub, "from_environment", lambda: github)
-    monkeypatch.setattr(comment, "post", lambda *given: posted.append(given[1:4]))
+    monkeypatch.setattr(flow, "post_comment", lambda *given: posted.append(given[1:4]))
     done = rollback(two, verdict, GITHUB_TOKEN="secret")
     assert done.code == code, done.out
     (head,) = pushed(two)
@@ -86,7 +85,7 @@ def test_exit_code_and_check_are_those_of_the_review(
 
 
 def test_reverts_that_give_another_release_are_not_reviewed(two: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flow, "revert", lambda commits: None)
+    monkeypatch.setattr(flow, "revert_commits", lambda commits: None)
     done = rollback(two)
     assert done.code == 1, done.out
     assert not (two.clone / "reports/review").exists()

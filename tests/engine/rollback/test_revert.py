@@ -10,9 +10,9 @@ import pytest
 from pipelines.cli.errors import InputError, Refused
 from pipelines.repository.git import git
 from pipelines.repository.release_id import release_id
-from pipelines.rollback.revert import revert, since
+from pipelines.rollback.revert import list_commits_to_revert, revert_commits
 
-PARAMS = "release: fraud\ngates: {headline: roc_auc}\nserving: {max_batch_rows: 100}\n"
+PARAMS = "model_name: fraud\ngates: {headline: roc_auc}\nserving: {max_batch_rows: 100}\n"
 
 
 def lock(model: str, code: str = "c0") -> str:
@@ -61,7 +61,7 @@ def merge(changes: dict[str, str], title: str = "a merge") -> str:
 def roll_back(to: str) -> str:
     """Revert on a branch; the release it ends with."""
     git("checkout", "--quiet", "-B", "rollback", "main")
-    revert(since(to, "main"))
+    revert_commits(list_commits_to_revert(to, "main"))
     return release_id("HEAD")
 
 
@@ -98,7 +98,7 @@ def test_code_that_changed_the_lock_alone_is_reverted_too(first: str) -> None:
 
 def test_other_data_is_reverted_although_no_model_of_it_was_committed_yet(first: str) -> None:
     changed = squash({"data.dvc": "outs: []\n"})
-    assert [commit.sha for commit in since(first, "main")] == [changed]
+    assert [commit.sha for commit in list_commits_to_revert(first, "main")] == [changed]
 
 
 def test_a_change_of_the_gates_stays(first: str) -> None:
@@ -132,8 +132,8 @@ def test_a_release_of_another_history_is_named(first: str) -> None:
     git("checkout", "--quiet", "--orphan", "elsewhere")
     elsewhere = squash({"README.md": "else\n"})
     with pytest.raises(InputError, match="not in the history of main"):
-        since(elsewhere, "main")
+        list_commits_to_revert(elsewhere, "main")
 
 
 def test_nothing_was_merged_since_the_newest(first: str) -> None:
-    assert since(first, "main") == []
+    assert list_commits_to_revert(first, "main") == []

@@ -1,4 +1,4 @@
-"""The bot commit: generated files onto the reviewed commit, by git's plumbing; never over somebody's newer push."""
+"""The bot commit: push generated files on top of the reviewed commit, and never overwrite a newer push."""
 
 from __future__ import annotations
 
@@ -15,40 +15,40 @@ MESSAGE = "Reproduce the pipeline\n\ndvc.lock and reports/ as the review of {sha
 
 
 class Superseded(Exception):
-    """Somebody pushed meanwhile, or the branch is gone: this run's results belong to nothing any more."""
+    """Somebody pushed meanwhile, or the branch was deleted: the results of this run are outdated."""
 
 
-def push(branch: str, sha: str, files: dict[str, bytes]) -> str:
-    """Put generated files onto a reviewed commit and push it to its branch.
+def push_bot_commit(branch: str, sha: str, files: dict[str, bytes]) -> str:
+    """Commit generated files on top of a reviewed commit, and push it to its branch.
 
-    Run again after a kill, it finds the commit that the first run pushed.
+    A run after a kill finds the commit that the first run pushed.
 
     Args:
-        branch: name of the branch; an untrusted text, and only ever part of a full ref name.
+        branch: name of the branch; untrusted text, used only as part of a full ref name.
         sha: the reviewed commit.
-        files: path -> content; of the generated files exactly these will be there.
+        files: path -> content of all generated files of the new commit.
 
     Returns:
-        The commit that carries them: `sha` itself where nothing differs.
+        The commit with the files: `sha` itself where nothing differs.
 
     Raises:
-        Superseded: if the branch is neither at `sha` nor at such a commit on it.
-        Unreachable: if origin cannot be asked, or does not take the commit.
+        Superseded: if the branch is neither at `sha` nor at the bot commit of an earlier run.
+        Unreachable: if origin does not respond, or does not accept the commit.
     """
     ref = f"refs/heads/{branch}"
     origin.fetch(sha)
-    tree = _tree(sha, files)
+    tree = _write_tree(sha, files)
     if tree == git("rev-parse", f"{sha}^{{tree}}"):
         return sha
     tip = origin.tip(ref)
-    if tip not in (None, sha):
-        origin.fetch(str(tip))
-        if git("rev-parse", f"{tip}^{{tree}}") == tree and try_git("rev-parse", f"{tip}^") == sha:
-            return str(tip)
-        raise Superseded(f"{branch!r} moved to {str(tip)[:12]} meanwhile")
     if tip is None:
-        raise Superseded(f"{branch!r} is gone")
-    # The date of the reviewed commit: pushed twice at once, both are the same commit.
+        raise Superseded(f"branch {branch!r} was deleted")
+    if tip != sha:
+        origin.fetch(tip)
+        if git("rev-parse", f"{tip}^{{tree}}") == tree and try_git("rev-parse", f"{tip}^") == sha:
+            return tip
+        raise Superseded(f"branch {branch!r} moved to {tip[:12]} meanwhile")
+    # With the date of the reviewed commit, two runs at once make the same commit.
     dates = {name: git("show", "--no-patch", "--format=%cI", sha) for name in ("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE")}
     commit = git("commit-tree", tree, "-p", sha, "-m", MESSAGE.format(sha=sha), env=origin.BOT | dates)
     try:
@@ -57,16 +57,16 @@ def push(branch: str, sha: str, files: dict[str, bytes]) -> str:
         if origin.tip(ref) == commit:
             return commit
         if origin.tip(ref) != sha:
-            raise Superseded(f"{branch!r} moved meanwhile") from error
-        reason = (error.stderr or "").strip().splitlines()[-1:]
+            raise Superseded(f"branch {branch!r} moved meanwhile") from error
+        reason = " ".join((error.stderr or "").strip().splitlines()[-1:])
         raise Unreachable(
-            f"the bot commit cannot be pushed: {' '.join(reason)}", "Mend the branch's rules and run the job again."
+            f"the bot commit cannot be pushed: {reason}", "Fix the branch's rules, then run the job again."
         ) from error
     return commit
 
 
-def _tree(sha: str, files: dict[str, bytes]) -> str:
-    """The tree of a commit with its generated files replaced by these."""
+def _write_tree(sha: str, files: dict[str, bytes]) -> str:
+    """Write a commit's tree with its generated files replaced by these; return its hash."""
     with tempfile.TemporaryDirectory() as folder:
         env = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
         git("read-tree", sha, env=env)

@@ -1,4 +1,4 @@
-"""A repository of a few small files with a bare origin, in which tags of releases are made. Needs git."""
+"""A repository of empty commits with a bare origin, and helpers that create the tags of releases in it. Needs git."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ CONTRACT = {
 }
 
 
-def said(release: str, model: str = "m1", signature: str = "s1", digest: str = "a", **more: object) -> Annotation:
-    """What a tag may say; `digest` is repeated to its length."""
+def annotation(release: str, model: str = "m1", signature: str = "s1", digest: str = "a", **more: object) -> Annotation:
+    """The annotation of a tag; release id and image digest repeat `release` and `digest` to their length."""
     image = f"127.0.0.1:5000/fraud@sha256:{digest * 64}"
     contract = json.dumps(more.pop("contract", CONTRACT))
     return Annotation(
@@ -43,27 +43,29 @@ def said(release: str, model: str = "m1", signature: str = "s1", digest: str = "
     )
 
 
-def commit(name: str = "change") -> str:
-    """An empty commit on main, pushed."""
+def push_commit(name: str = "change") -> str:
+    """Push an empty commit to main; return its hash."""
     git("commit", "--quiet", "--allow-empty", "-m", name)
     git("push", "--quiet", "origin", "main")
     return git("rev-parse", "HEAD")
 
 
-def assign(version: Version, **more: object) -> Assignment:
-    """Put a version into production."""
+def assign_version(version: Version, **more: object) -> Assignment:
+    """Assign a version to production."""
     update = {"contract": None, "version": version.tag, "main_commit": git("rev-parse", "HEAD"), **more}
-    return tagging.assign("fraud", tagging.next_counter("fraud"), version, version.said.model_copy(update=update))
+    return tagging.assign_version(
+        "fraud", tagging.choose_next_counter("fraud"), version, version.annotation.model_copy(update=update)
+    )
 
 
-def register(release: str, number: Number, **more: object) -> Version:
+def register_version(release: str, number: Number, **more: object) -> Version:
     """Register a version on a commit of its own."""
-    return tagging.register("fraud", number, commit(), said(release, **more))
+    return tagging.register_version("fraud", number, push_commit(), annotation(release, **more))
 
 
 @pytest.fixture
-def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The repository, which is the current folder; `origin.git` lies beside it."""
+def tag_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The repository, which is the current folder; its origin is `../origin.git`."""
     for role in ("AUTHOR", "COMMITTER"):
         monkeypatch.setenv(f"GIT_{role}_NAME", "tests")
         monkeypatch.setenv(f"GIT_{role}_EMAIL", "tests@example.invalid")
@@ -72,5 +74,5 @@ def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     git("clone", "--quiet", str(tmp_path / "origin.git"), str(tmp_path / "main"))
     monkeypatch.chdir(tmp_path / "main")
     git("checkout", "--quiet", "-b", "main")
-    commit("first")
+    push_commit("first")
     return tmp_path / "main"

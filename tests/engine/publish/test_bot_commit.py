@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.cli.errors import Unreachable
-from pipelines.publish import commit
+from pipelines.publish.bot_commit import Superseded, push_bot_commit
 from pipelines.repository import origin
 from pipelines.repository.git import git
 from tests.engine.publish.conftest import BRANCH, tip, write
@@ -18,7 +18,7 @@ FILES = {"dvc.lock": b"new\n", "reports/metrics.json": b"{}\n"}
 
 def test_the_commit_holds_the_generated_files_and_nothing_else(clone: Path) -> None:
     sha = tip()
-    made = commit.push(BRANCH, sha, FILES)
+    made = push_bot_commit(BRANCH, sha, FILES)
     assert tip() == made
     assert git("rev-parse", f"{made}^") == sha
     changed = git("diff", "--no-renames", "--name-status", sha, made).splitlines()
@@ -29,20 +29,20 @@ def test_the_commit_holds_the_generated_files_and_nothing_else(clone: Path) -> N
 
 
 def test_the_work_tree_and_the_index_are_left_alone(clone: Path) -> None:
-    commit.push(BRANCH, tip(), FILES)
+    push_bot_commit(BRANCH, tip(), FILES)
     assert git("status", "--porcelain") == ""
     assert Path("dvc.lock").read_text() == "old\n"
 
 
 def test_run_again_it_finds_its_commit(clone: Path) -> None:
     sha = tip()
-    assert commit.push(BRANCH, sha, FILES) == commit.push(BRANCH, sha, FILES) == tip()
+    assert push_bot_commit(BRANCH, sha, FILES) == push_bot_commit(BRANCH, sha, FILES) == tip()
 
 
 def test_equal_files_make_no_commit(clone: Path) -> None:
     sha = tip()
     same = {"dvc.lock": b"old\n", "reports/gone.json": b"{}\n"}
-    assert commit.push(BRANCH, sha, same) == sha == tip()
+    assert push_bot_commit(BRANCH, sha, same) == sha == tip()
 
 
 def test_a_newer_push_is_never_overwritten(clone: Path) -> None:
@@ -50,18 +50,18 @@ def test_a_newer_push_is_never_overwritten(clone: Path) -> None:
     git("checkout", "--quiet", BRANCH)
     newer = write({"params.yaml": "a: 3\n"})
     git("push", "--quiet", "origin", BRANCH)
-    with pytest.raises(commit.Superseded, match="moved"):
-        commit.push(BRANCH, sha, FILES)
+    with pytest.raises(Superseded, match="moved"):
+        push_bot_commit(BRANCH, sha, FILES)
     assert tip() == newer
 
 
 def test_a_commit_with_the_same_files_on_another_one_is_somebody_elses(clone: Path) -> None:
     sha = tip()
-    made = commit.push(BRANCH, sha, FILES)
+    made = push_bot_commit(BRANCH, sha, FILES)
     other = git("commit-tree", f"{made}^{{tree}}", "-p", "main", "-m", "rebased")
     git("push", "--quiet", "--force", "origin", f"{other}:refs/heads/{BRANCH}")
-    with pytest.raises(commit.Superseded, match="moved"):
-        commit.push(BRANCH, sha, FILES)
+    with pytest.raises(Superseded, match="moved"):
+        push_bot_commit(BRANCH, sha, FILES)
     assert tip() == other
 
 
@@ -75,7 +75,7 @@ def test_a_push_that_arrived_without_an_answer_is_a_push(clone: Path, monkeypatc
         return answer
 
     monkeypatch.setattr(origin, "call", call_and_hang_up)
-    assert commit.push(BRANCH, sha, FILES) == tip() != sha
+    assert push_bot_commit(BRANCH, sha, FILES) == tip() != sha
 
 
 def test_a_push_between_look_and_push_is_never_overwritten(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,8 +90,8 @@ def test_a_push_between_look_and_push_is_never_overwritten(clone: Path, monkeypa
         return found
 
     monkeypatch.setattr(origin, "tip", look_then_somebody_pushes)
-    with pytest.raises(commit.Superseded, match="moved"):
-        commit.push(BRANCH, sha, FILES)
+    with pytest.raises(Superseded, match="moved"):
+        push_bot_commit(BRANCH, sha, FILES)
     assert tip() == newer
 
 
@@ -103,8 +103,8 @@ def test_a_deleted_branch_stays_deleted(clone: Path) -> None:
     subprocess.run(
         ["git", "-C", git("remote", "get-url", "origin"), "config", "uploadpack.allowAnySHA1InWant", "true"], check=True
     )
-    with pytest.raises(commit.Superseded, match="gone"):
-        commit.push(BRANCH, sha, FILES)
+    with pytest.raises(Superseded, match="deleted"):
+        push_bot_commit(BRANCH, sha, FILES)
     assert git("ls-remote", "origin", f"refs/heads/{BRANCH}") == ""
 
 
@@ -113,7 +113,7 @@ def test_an_origin_that_is_gone_is_unreachable(clone: Path) -> None:
     origin_path = Path(git("remote", "get-url", "origin"))
     origin_path.rename(origin_path.with_name("gone.git"))
     with pytest.raises(Unreachable, match="origin cannot be asked"):
-        commit.push(BRANCH, sha, FILES)
+        push_bot_commit(BRANCH, sha, FILES)
 
 
 def test_the_token_is_in_no_argument_and_no_file(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +127,7 @@ def test_the_token_is_in_no_argument_and_no_file(clone: Path, monkeypatch: pytes
         return real(arguments, **options)  # type: ignore[call-overload]
 
     monkeypatch.setattr(subprocess, "run", watch)
-    commit.push(BRANCH, tip(), FILES)
+    push_bot_commit(BRANCH, tip(), FILES)
     assert seen
     assert not any(token in word for words in seen for word in words)
     assert token not in (clone / ".git/config").read_text()
