@@ -18,7 +18,7 @@ def payments():
 
 
 def read(folder, table, *paths, rename=None):
-    printed = []
+    printed: list[str] = []
     spec = Files(kind="files", paths=paths, rename=rename or {})
     rows = read_rows(spec, table, folder, printed.append)
     assert printed == [f"reading {', '.join(paths)}"]
