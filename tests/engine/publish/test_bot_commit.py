@@ -112,7 +112,7 @@ def test_an_origin_that_is_gone_is_unreachable(clone: Path) -> None:
     sha = tip()
     origin_path = Path(git("remote", "get-url", "origin"))
     origin_path.rename(origin_path.with_name("gone.git"))
-    with pytest.raises(Unreachable, match="origin cannot be asked"):
+    with pytest.raises(Unreachable, match="origin cannot be reached"):
         push_bot_commit(BRANCH, sha, FILES)
 
 

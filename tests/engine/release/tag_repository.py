@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from pipelines.release import tagging
 from pipelines.repository.git import git
 from pipelines.repository.tags import Annotation, Assignment, Number, Version
 
-CONTRACT = {
+CONTRACT: dict[str, Any] = {
     "task": "classification",
     "model_name": "fraud",
     "target": "is_fraud",

@@ -204,7 +204,7 @@ def test_of_two_versions_of_one_release_the_lower_counts(tag_repository: Path) -
         (
             annotation("b", model="m2", signature="s2", contract={**CONTRACT, "inputs": CONTRACT["inputs"][:1]}),
             (2, 0, 0),
-        ),  # type: ignore[index]
+        ),
     ],
 )
 def test_the_number_says_what_changed(tag_repository: Path, next_one: tags.Annotation, number: tags.Number) -> None:

@@ -132,4 +132,4 @@ def test_the_verb_prints_the_identity_of_a_revision(first: str, capsys: pytest.C
     assert entry.main(["release", "id", "--rev", "HEAD~1"]) == 0
     assert capsys.readouterr().out.split() == [second, first]
     assert entry.main(["release", "id", "--rev", "nowhere"]) == 2
-    assert capsys.readouterr().err.splitlines()[-1] == "Name one that `git log` shows."
+    assert capsys.readouterr().err.splitlines()[-1] == "Name a commit that `git log` shows."

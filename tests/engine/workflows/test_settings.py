@@ -105,7 +105,7 @@ def test_the_gate_what_it_stands_on_and_what_releases_have_owners() -> None:
     lines = (GITHUB / "CODEOWNERS").read_text(encoding="utf-8").splitlines()
     owned = dict(line.split(maxsplit=1) for line in lines if not line.startswith("#"))
     numbers = {"/params.yaml", "/dvc.yaml", "/tests/critical/"}
-    code = {"/pipelines/", "/serving/", "/Makefile", "/.github/", "/requirements/"}
+    code = {"/pipelines/", "/serving/", "/Makefile", "/template.json", "/.github/", "/requirements/"}
     assert owned.keys() == numbers | code
     assert [path for path in owned if not (ROOT / path.strip("/")).exists()] == []
     assert [path for path in owned if path.endswith("/") != (ROOT / path.strip("/")).is_dir()] == []
