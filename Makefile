@@ -58,9 +58,9 @@ test-workflows: setup workflow-tools  ## only the tests that run the workflow fi
 	@$(pytest) tests/engine/workflows $(ARGS)
 
 .PHONY: test-release
-test-release: setup  ## the tests of service, release and rollback, with a Docker engine (ARGS="-m engine": only those)
+test-release: setup  ## every test that needs a Docker engine
 	@$(call unless_unchanged,$(MAKE) workflow-tools && \
-		$(pytest) tests/engine/serving tests/engine/release tests/engine/rollback tests/engine/workflows/test_release.py $(ARGS),\
+		$(pytest) -m engine $(ARGS),\
 		echo "No image is tested: ENGINE=1 does.")
 
 .PHONY: template

@@ -15,6 +15,9 @@ from pipelines.github.transport import Json
 TITLE = "mainline-review"
 LIMIT = 65_536  # characters of a comment on GitHub
 RESERVED = 2_000  # characters for what CML appends
+OUR_LOGIN = "github-actions[bot]"  # the author of comments that are posted with the token of a workflow
+_CML_PAGE = 30  # CML 0.20.6 sees only this many comments, the oldest ones
+_CML_TIMEOUT = 120.0  # seconds
 _WATERMARK = re.compile(rf'!\[\]\(https://cml\.dev/watermark\.png#[0-9a-fA-F]+ "CML watermark {TITLE}"\)')
 
 
@@ -44,9 +47,7 @@ def post_comment(github: GitHub, number: int, sha: str, report: str, link: str) 
         Unreachable, Refused, InputError: see `GitHub`.
     """
     text = shorten(report, link)
-    marked = _list_marked_comments(github, number)
-    # CML updates the newest comment with the watermark, whoever wrote it; a report must not appear under another name.
-    if shutil.which("cml") and all(map(_is_by_bot, marked[-1:])) and _post_with_cml(number, text):
+    if shutil.which("cml") and _is_safe_for_cml(github, number) and _post_with_cml(number, text):
         return "CML"
     body = f"{text}\n\n{watermark(sha)}"
     if not (own := _list_own_comments(github, number)):
@@ -61,18 +62,35 @@ def post_comment(github: GitHub, number: int, sha: str, report: str, link: str) 
 
 
 def _list_own_comments(github: GitHub, number: int) -> list[Json]:
-    """List the marked comments by a bot, the oldest first; comments by people are never changed."""
-    return [comment for comment in _list_marked_comments(github, number) if _is_by_bot(comment)]
+    """List the marked comments by us, the oldest first; comments by others are never changed."""
+    return [comment for comment in _list_comments(github, number) if _is_marked(comment) and _is_own(comment)]
 
 
-def _list_marked_comments(github: GitHub, number: int) -> list[Json]:
-    """List the comments with the watermark, the oldest first; anybody can write one."""
-    marked = (comment for comment in github.comments(number) if _WATERMARK.search(comment.get("body") or ""))
-    return sorted(marked, key=lambda comment: int(comment["id"]))
+def _is_safe_for_cml(github: GitHub, number: int) -> bool:
+    """Return whether CML would create or update our comment and no other.
+
+    CML updates the newest marked comment of the 30 oldest comments, whoever wrote it, and creates a comment if none of
+    the 30 is marked.
+    """
+    comments = _list_comments(github, number)
+    marked = [position for position, comment in enumerate(comments) if _is_marked(comment)]
+    if not marked:
+        return len(comments) < _CML_PAGE
+    return len(marked) == 1 and marked[0] < _CML_PAGE and _is_own(comments[marked[0]])
 
 
-def _is_by_bot(comment: dict[str, dict[str, str]]) -> bool:
-    return (comment.get("user") or {}).get("type") == "Bot"
+def _list_comments(github: GitHub, number: int) -> list[Json]:
+    """List all comments, the oldest first."""
+    return sorted(github.comments(number), key=lambda comment: int(comment["id"]))
+
+
+def _is_marked(comment: dict[str, str]) -> bool:
+    """Return whether a comment has the watermark; anybody can write one."""
+    return bool(_WATERMARK.search(comment.get("body") or ""))
+
+
+def _is_own(comment: dict[str, dict[str, str]]) -> bool:
+    return (comment.get("user") or {}).get("login") == OUR_LOGIN
 
 
 def _post_with_cml(number: int, text: str) -> bool:
@@ -88,7 +106,9 @@ def _post_with_cml(number: int, text: str) -> bool:
             "GIT_CONFIG_GLOBAL": str(Path(folder) / "gitconfig"),  # CML adds safe.directory = * to it
         }
         try:
-            done = subprocess.run([*command, str(path)], env=env, timeout=120, stdin=subprocess.DEVNULL, check=False)
+            done = subprocess.run(
+                [*command, str(path)], env=env, timeout=_CML_TIMEOUT, stdin=subprocess.DEVNULL, check=False
+            )
         except (OSError, subprocess.TimeoutExpired):
             return False
         return done.returncode == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from pipelines.cli.errors import Refused
@@ -15,6 +16,9 @@ from pipelines.publish.event import PullRequestEvent, WorkflowRunEvent, read_eve
 ARTIFACT = "review"
 # Its branches are in this repository, but its reviews run without write permissions: review.yml.
 DEPENDABOT = "dependabot[bot]"
+FORK_NOTICE = "This report was made by the code of the pull request, which comes from a fork; it is not verified."
+# Also as a character reference: GitHub looks for mentions in the rendered text.
+_AT = re.compile(r"@|&(?:#0*64(?!\d)|#x0*40(?![\da-f])|commat);?", re.IGNORECASE)
 
 
 def publish(folder: Path) -> int:
@@ -75,7 +79,10 @@ def publish_fork() -> int:
         return _skip(f"review.yml publishes pull request {review.pull_request} itself")
     if pull["state"] != "open" or pull["head"]["sha"] != run.head_sha:
         return _skip(f"pull request {review.pull_request} is closed or has a newer commit")
-    route = post_comment(github, review.pull_request, run.head_sha, review.report, run_url(run.id))
+    report = _AT.sub("\\g<0>\u200b", review.report)  # after a zero-width space, a name is no mention
+    if head_repository != event.repository.full_name:
+        report = f"{FORK_NOTICE}\n\n{report}"
+    route = post_comment(github, review.pull_request, run.head_sha, report, run_url(run.id))
     print(f"commented on pull request {review.pull_request} with {route}: {review.verdict}")
     return 0
 

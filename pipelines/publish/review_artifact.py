@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,6 +19,8 @@ LARGEST_ZIP = 50_000_000
 LARGEST_FILE = 2_000_000
 LARGEST_SUM = 10_000_000
 _SEE_JOB = "See the log of the review's job."
+# What zipfile raises for a damaged zip.
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, RuntimeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -65,11 +68,15 @@ def read_zip(content: bytes) -> Review:
             contents = {}
             for name in (REPORT, DOCUMENT):
                 if name in archive.namelist():
-                    _check_size(name, archive.getinfo(name).file_size)
+                    member = archive.getinfo(name)
+                    _check_size(name, member.file_size)
+                    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                        # The limit of `read` below has no effect on bzip2 and LZMA.
+                        raise zipfile.BadZipFile(f"{name} is compressed by method {member.compress_type}")
                     with archive.open(name) as file:
                         # The sender wrote the size above: without this limit, zipfile would unpack everything.
                         contents[name] = file.read(LARGEST_FILE)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:
+    except _UNREADABLE as error:
         raise Refused(f"the artifact is not a readable zip: {error}", _SEE_JOB) from error
     return _parse_review(contents)
 
@@ -87,7 +94,7 @@ def _parse_review(contents: dict[str, bytes]) -> Review:
         document = json.loads(contents[DOCUMENT])
         verdict = document["verdict"]
         pull_request = document.get("pull_request")
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise Refused(f"the artifact has no report: {error!r}", f"The review ended early. {_SEE_JOB}") from error
     is_number = type(pull_request) is int and pull_request > 0
     if verdict not in ("pass", "fail") or not (pull_request is None or is_number):

@@ -1,6 +1,8 @@
 """The hooks are run by the real pre-commit, in a scratch repository."""
 
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,18 +15,28 @@ CONFIG = ROOT / ".pre-commit-config.yaml"
 
 
 @pytest.fixture
-def hook(tmp_path):
-    """Runs one hook on a file of a size, and gives its status and what it printed."""
-    repo = tmp_path / "repo"
-    subprocess.run(["git", "init", "--quiet", repo], check=True)
+def scratch(tmp_path, monkeypatch):
+    """An empty git repository, in which the test runs; neither git nor pre-commit reads a setting of this machine."""
+    for name in [*filter(lambda name: name.startswith("GIT_"), os.environ), "VENV"]:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PRE_COMMIT_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
+    (tmp_path / "gitconfig").write_text("[user]\nname = test\nemail = test@example.invalid\n")
+    subprocess.run(["git", "init", "--quiet", "--initial-branch=main", tmp_path / "repo"], check=True)
+    monkeypatch.chdir(tmp_path / "repo")
+    return tmp_path / "repo"
+
+
+@pytest.fixture
+def hook(scratch):
+    """Runs one hook on a staged file of a size, and gives its status and what it printed."""
 
     def run(name, file, size):
-        (repo / file).parent.mkdir(parents=True, exist_ok=True)
-        (repo / file).write_bytes(b"\0" * size)
-        command = [sys.executable, "-m", "pre_commit", "run", name, "--config", CONFIG, "--files", file]
-        env = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
-        env |= {"PRE_COMMIT_HOME": str(tmp_path / "home")}
-        answer = subprocess.run(command, cwd=repo, env=env, capture_output=True, text=True)
+        (scratch / file).parent.mkdir(parents=True, exist_ok=True)
+        (scratch / file).write_bytes(b"\0" * size)
+        subprocess.run(["git", "add", "--", file], check=True)
+        command = [sys.executable, "-m", "pre_commit", "run", name, "--config", CONFIG]
+        answer = subprocess.run(command, capture_output=True, text=True)
         return answer.returncode, answer.stdout
 
     return run
@@ -53,6 +65,20 @@ def test_a_file_of_a_megabyte_passes(hook):
     assert hook("large-files", "notes.bin", 2**20)[0] == 0
 
 
+@pytest.mark.parametrize("file", ["-delete", "a\nb", "$(rm notes.txt)", "-print0 notes.txt"])
+@pytest.mark.parametrize(("size", "status"), [(10, 0), (2**20 + 1, 1)])
+def test_the_name_of_a_large_file_is_never_an_option_or_a_command(hook, scratch, file, size, status):
+    (scratch / "notes.txt").write_text("notes")
+    assert hook("large-files", file, size)[0] == status
+    assert {path.name for path in scratch.iterdir()} == {".git", "notes.txt", file}
+
+
+def test_a_file_whose_size_cannot_be_read_is_refused():
+    hooks = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))["repos"][0]["hooks"]
+    (entry,) = (hook["entry"] for hook in hooks if hook["id"] == "large-files")
+    assert subprocess.run([*shlex.split(entry), "no-such-file"], capture_output=True).returncode == 1
+
+
 @pytest.mark.parametrize("file", ["data/2026-01.parquet", "models/model.onnx", "mlflow.db"])
 def test_what_dvc_keeps_is_refused(hook, file):
     status, said = hook("dvc-keeps-it", file, 10)
@@ -63,6 +89,19 @@ def test_what_dvc_keeps_is_refused(hook, file):
 @pytest.mark.parametrize("file", ["data.dvc", "models/README.md", "reports/README.md"])
 def test_the_pointers_and_the_pages_pass(hook, file):
     assert hook("dvc-keeps-it", file, 10)[0] == 0
+
+
+def test_a_worktree_without_an_environment_is_made_and_switched(scratch, monkeypatch):
+    shutil.copy(CONFIG, scratch)
+    subprocess.run(["git", "add", "."], check=True)
+    subprocess.run(["git", "commit", "--quiet", "--message=first"], check=True)
+    subprocess.run([sys.executable, "-m", "pre_commit", "install"], check=True)
+    subprocess.run(["git", "worktree", "add", "../linked", "-b", "change"], check=True)
+    subprocess.run(["git", "-C", "../linked", "switch", "--quiet", "--create", "other"], check=True)
+    monkeypatch.setenv("VENV", str(scratch / "broken"))
+    (scratch / "broken/bin").mkdir(parents=True)
+    (scratch / "broken/bin/python").symlink_to("/bin/false")
+    assert subprocess.run(["git", "switch", "--quiet", "--create", "third"]).returncode == 1
 
 
 def test_a_switch_of_branches_is_followed_by_dvc_checkout(repo):

@@ -143,6 +143,11 @@ def test_test_runs_style_types_schema_and_then_the_tests(venv, target, tests):
     assert "ran: lint-imports" in done.stderr
 
 
+def test_test_release_runs_every_test_that_needs_an_engine_wherever_it_is(venv):
+    ran = re.findall(r"(?m)^ran: -m (.*)", make("test-release", "WORKERS=1", VENV=str(venv)).stdout)
+    assert ran == ["tests.engine.workflows.install", "pytest -n 1 --dist loadgroup -m engine"]
+
+
 def test_nothing_is_reported_to_anybody_and_the_environment_is_first_on_the_path(venv):
     said = set(make("review", VENV=str(venv)).stdout.splitlines())
     assert {"DVC_NO_ANALYTICS=1", "ITERATIVE_DO_NOT_TRACK=1", "DO_NOT_TRACK=true"} <= said

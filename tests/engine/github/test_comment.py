@@ -69,7 +69,7 @@ RECORDER = """#!/bin/sh
 [ "$#" = 6 ] && [ "$*" = "comment update --publish=false --watermark-title=mainline-review --target=pr/7 $6" ] || exit 1
 [ "${6##*/} $REPO_TOKEN $ITERATIVE_DO_NOT_TRACK" = "report.md the-token 1" ] || exit 1
 [ "$GIT_CONFIG_GLOBAL" != "$HOME/.gitconfig" ] && echo x >> "$GIT_CONFIG_GLOBAL" || exit 1
-PATH=/usr/bin:/bin; cp "$6" "$RECORD"; exit "$STATUS"
+PATH=/usr/bin:/bin; cp "$6" "$RECORD"; [ "$STATUS" != hang ] || exec sleep 60; exit "$STATUS"
 """
 
 
@@ -115,5 +115,53 @@ def test_a_comment_with_our_mark_by_somebody_else_is_neither_changed_nor_updated
     github.say(theirs, PERSON)
     assert post(github) == "REST"
     assert github.bodies == [theirs, "ours\n\n" + comment.watermark("a" * 40)]
-    assert post(github) == "CML"  # the newest is ours now
-    assert github.bodies[0] == theirs
+    assert post(github) == "REST"  # the newest is ours now, and theirs may become the newest until CML looks
+    assert github.bodies == [theirs, "ours\n\n" + comment.watermark("a" * 40)]
+
+
+@pytest.mark.parametrize(
+    ("before", "marked", "after", "way"),
+    [
+        (29, 0, 0, "CML"),
+        (30, 0, 0, "REST"),
+        (29, 1, 100, "CML"),
+        (30, 1, 0, "REST"),
+        (0, 2, 0, "REST"),
+    ],
+)
+def test_cml_posts_only_where_the_first_page_of_comments_shows_it_all_that_is_marked(
+    record: Path, before: int, marked: int, after: int, way: str
+) -> None:
+    github = MemoryGitHub()
+    for user, count, text in (
+        (PERSON, before, "Hello"),
+        (BOT, marked, "by CML\n\n" + comment.watermark("b" * 40)),
+        (PERSON, after, "Hello"),
+    ):
+        for _ in range(count):
+            github.say(text, user)
+    assert post(github) == way
+    assert record.exists() == (way == "CML")
+    ours = [body for body in github.bodies if body == "ours\n\n" + comment.watermark("a" * 40)]
+    assert len(ours) == (way == "REST")
+    assert len(github.bodies) == before + after + (1 if way == "REST" else marked)
+
+
+def test_a_comment_of_another_bot_is_not_ours(record: Path) -> None:
+    github = MemoryGitHub()
+    theirs = "theirs\n\n" + comment.watermark("b" * 40)
+    github.say(theirs, {"login": "mallory[bot]", "type": "Bot"})
+    github.say(theirs, {"login": "github-actions", "type": "User"})
+    assert post(github) == "REST"
+    assert github.bodies == [theirs, theirs, "ours\n\n" + comment.watermark("a" * 40)]
+
+
+def test_a_cml_that_hangs_is_stopped_and_the_report_goes_over_rest(
+    record: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STATUS", "hang")
+    monkeypatch.setattr(comment, "_CML_TIMEOUT", 0.5)
+    github = MemoryGitHub()
+    assert post(github) == "REST"
+    assert record.exists()
+    assert github.bodies == ["ours\n\n" + comment.watermark("a" * 40)]

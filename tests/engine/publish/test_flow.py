@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 from pathlib import Path
@@ -173,14 +174,16 @@ def ended(event: str = "pull_request", sha: str = "a" * 40, repository: dict[str
     happen({"workflow_run": run, "repository": OURS})
 
 
-def artifact(number: object = NUMBER, size: int = 1_000, name: str = "review") -> tuple[int, str, int, bytes]:
+def artifact(
+    number: object = NUMBER, size: int = 1_000, name: str = "review", report: str = "# A report\n"
+) -> tuple[int, str, int, bytes]:
     """What a fork's review left."""
     document = json.dumps({"verdict": "pass", "pull_request": number})
     return (
         RUN,
         name,
         size,
-        zipped({review_artifact.REPORT: b"# A report\n", review_artifact.DOCUMENT: document.encode()}),
+        zipped({review_artifact.REPORT: report.encode(), review_artifact.DOCUMENT: document.encode()}),
     )
 
 
@@ -188,7 +191,7 @@ def test_a_forks_report_is_posted_once_and_updated(fork: MemoryGitHub) -> None:
     fork.zips[4] = artifact()
     assert flow.publish_fork() == flow.publish_fork() == 0
     (body,) = fork.bodies
-    assert body.startswith("# A report") and "a" * 40 in body
+    assert body.startswith(f"{flow.FORK_NOTICE}\n\n# A report") and "a" * 40 in body
     assert fork.downloads[0] == (4, review_artifact.LARGEST_ZIP)
     assert (fork.runs, fork.started) == ([], [])
 
@@ -201,7 +204,19 @@ def test_of_a_pull_request_on_our_own_branch_only_dependabots_report_is_posted(f
     assert fork.untouched
     fork.pulls[NUMBER]["user"] = {"login": "dependabot[bot]"}
     assert flow.publish_fork() == 0
-    assert len(fork.bodies) == 1
+    (body,) = fork.bodies
+    assert body.startswith("# A report")  # it comes from no fork
+
+
+@pytest.mark.parametrize(
+    "mention",
+    ["@zoe", "&#64;zoe", "&#064zoe", "&#x40;zoe", "&#X0040zoe", "&commat;zoe"],
+)
+def test_a_forks_report_mentions_nobody(fork: MemoryGitHub, mention: str) -> None:
+    fork.zips[4] = artifact(report=f"Look, {mention} &#640; &#x40a;\n")
+    assert flow.publish_fork() == 0
+    assert f"Look, {mention.removesuffix('zoe')}\u200bzoe &#640; &#x40a;\n" in fork.bodies[0]
+    assert "@zoe" not in html.unescape(fork.bodies[0])
 
 
 @pytest.mark.parametrize("event", ["push", "merge_group"])

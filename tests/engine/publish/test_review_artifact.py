@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import tracemalloc
@@ -21,9 +22,9 @@ GOOD = {
 }
 
 
-def zipped(files: dict[str, bytes]) -> bytes:
+def zipped(files: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
     content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(content, "w", compression) as archive:
         for name, data in files.items():
             archive.writestr(name, data)
     return content.getvalue()
@@ -72,6 +73,7 @@ def test_a_directory_that_lies_about_a_size_is_found_out_before_everything_is_un
         b'{"verdict": "pass", "pull_request": -1}',
         b'{"verdict": "pass", "pull_request": true}',
         b"\xff\xfe",
+        pytest.param(b"[" * 100_000, id="nested too deeply"),
     ],
 )
 def test_a_document_that_is_not_a_reviews_is_refused(document: bytes) -> None:
@@ -88,6 +90,27 @@ def test_a_report_that_is_no_text_is_refused() -> None:
 def test_no_bytes_end_in_anything_but_a_report_or_a_refusal(content: bytes) -> None:
     with pytest.raises(Refused):
         review_artifact.read_zip(content)
+
+
+@given(st.integers(0, len(zipped(GOOD)) - 1), st.integers(0, 255))
+def test_a_damaged_zip_ends_in_a_report_or_a_refusal(position: int, byte: int) -> None:
+    content = bytearray(zipped(GOOD))
+    content[position] = byte
+    with contextlib.suppress(Refused):
+        review_artifact.read_zip(bytes(content))
+
+
+def test_a_zip_whose_compressed_data_is_damaged_is_refused() -> None:
+    content = bytearray(zipped(GOOD))
+    content[30 + len(review_artifact.REPORT)] = 0xFF  # the first byte after the first local header
+    with pytest.raises(Refused, match="not a readable zip: Error -3"):
+        review_artifact.read_zip(bytes(content))
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_compression_that_zipfile_unpacks_without_a_limit_is_refused(compression: int) -> None:
+    with pytest.raises(Refused, match=f"review.md is compressed by method {compression}"):
+        review_artifact.read_zip(zipped(GOOD, compression))
 
 
 def write(folder: Path, files: dict[str, bytes]) -> Path:

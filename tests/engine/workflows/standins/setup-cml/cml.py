@@ -2,6 +2,7 @@
 
 `cml comment update --publish=false --watermark-title=TITLE --target=pr/NUMBER report.md`, with REPO_TOKEN and
 ITERATIVE_DO_NOT_TRACK=1. It fails where HARNESS_CML is `failing`, before anything is posted.
+As CML does, it looks at the 30 oldest comments and no more.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def main(arguments: list[str]) -> int:
     url = f"{os.environ['GITHUB_API_URL']}/repos/{os.environ['GITHUB_REPOSITORY']}/issues"
     session = requests.Session()
     session.headers["Authorization"] = f"Bearer {os.environ['REPO_TOKEN']}"
-    comments = session.get(f"{url}/{number}/comments", params={"per_page": 100}, timeout=30).json()
+    comments = session.get(f"{url}/{number}/comments", params={"per_page": 30}, timeout=30).json()
     known = [each["id"] for each in comments if f'"CML watermark {title}"' in each["body"]]
     if known:  # the newest, whoever wrote it
         answer = session.patch(f"{url}/comments/{known[-1]}", json={"body": body}, timeout=30)
