@@ -34,7 +34,7 @@ def test_run_again_with_and_without_cml_it_leaves_one_commit_one_check_and_one_c
         run = world.publish(number, handover, event=event)
         assert run.conclusions["publish"] == "success", run.log
         assert run.jobs["publish"].failed == (["./.github/actions/cml"] if cml == "absent" else [])
-        assert f"by {way}: pass" in run.jobs["publish"].step("publish").log
+        assert f"with {way}: pass" in run.jobs["publish"].step("publish").log
         (comment,) = world.github.comments(number)
         assert comment.startswith("# A report\n")
         assert comment.count("CML watermark mainline-review") == 1

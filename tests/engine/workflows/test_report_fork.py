@@ -44,7 +44,7 @@ def test_what_a_fork_hands_over_is_posted_as_text_and_nothing_of_it_is_written_o
     assert "fetch('/')" not in run.log  # the report is not printed: a log has commands too
     (comment,) = world.github.comments(number)
     assert comment.startswith(f"{FORK_NOTICE}\n\n{report.rstrip()}".replace("@", "@\u200b"))
-    assert "by CML: pass" in run.log
+    assert "with CML: pass" in run.log
     assert world.pushes == []
 
 
