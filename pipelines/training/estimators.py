@@ -160,16 +160,18 @@ def _convert(name: str, candidate: Candidate, fitted: Any, width: int, classifie
             options={id(fitted): {"zipmap": False}} if classifies else None,
             target_opset=OPSETS,
         )
+        # Prefixed, so that no name of it equals that of a raw field.
+        prefixed: onnx.ModelProto = onnx.compose.add_prefix(converted, "estimator_")
+        prefixed.ir_version = IR_VERSION
+        del prefixed.opset_import[:]
+        prefixed.opset_import.extend(onnx.helper.make_opsetid(domain, version) for domain, version in OPSETS.items())
+        onnx.checker.check_model(prefixed)
     except Exception as error:  # skl2onnx raises classes of its own, RuntimeError and AssertionError
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        steps = f" In candidates.{name}.before, use SimpleImputer and StandardScaler." if candidate.before else ""
         raise InputError(
-            f"candidates.{name}: {candidate.estimator} cannot be exported to ONNX: {reason}", ALTERNATIVES
+            f"candidates.{name}: {candidate.estimator} cannot be exported to ONNX: {reason}", ALTERNATIVES + steps
         ) from error
-    # Prefixed, so that no name of it equals that of a raw field.
-    prefixed: onnx.ModelProto = onnx.compose.add_prefix(converted, "estimator_")
-    prefixed.ir_version = IR_VERSION
-    del prefixed.opset_import[:]
-    prefixed.opset_import.extend(onnx.helper.make_opsetid(domain, version) for domain, version in OPSETS.items())
     return prefixed
 
 

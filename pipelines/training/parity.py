@@ -39,13 +39,14 @@ def check(
 
     A row agrees if its answers differ by at most TOLERANCE. A row on a threshold of a tree is allowed to differ: the
     estimator itself gives the graph's answer when the row's features move by a rounding of float32. At most
-    ON_THRESHOLD of the rows may be such rows.
+    ON_THRESHOLD of the rows may be such rows, and none of them may have a missing value.
 
     Args:
         matrix: features of the rows, shape (n, f).
 
     Raises:
-        InputError: if they disagree, or if the estimator cannot take missing values that the schema allows.
+        InputError: if they disagree, if ONNX Runtime cannot run the graph, or if the estimator cannot take missing
+            values that the schema allows.
     """
     candidate, task = params.candidates[name], params.task
     columns = _sample(inputs_of(params), rows.inputs, matrix)
@@ -58,25 +59,42 @@ def check(
             f"{str(error).splitlines()[0]}",
             f"Put a SimpleImputer into candidates.{name}.before, or remove `nullable` from the inputs.",
         ) from error
-    shipped = _run(model, columns)
-    limit = TOLERANCE[task] * (1.0 if task == "classification" else float(np.std(rows.target)) or 1.0)
+    missing = np.asarray(np.isnan(sample).any(axis=1))
+    try:
+        shipped = _run(model, columns)
+    except Exception as error:  # ONNX Runtime's classes have no common base
+        raise InputError(
+            f"candidates.{name}: ONNX Runtime cannot run the converted {candidate.estimator}: "
+            f"{str(error).splitlines()[0][-200:]}",
+            _remedy(name, candidate, task, float(missing.mean())),
+        ) from error
+    limit = TOLERANCE[task] * (1.0 if task == "classification" else _spread(rows.target))
+    allowed: Floats = limit + ROUNDING * np.abs(expected)  # the file answers in float32
     difference = np.abs(shipped - expected)
-    differs: npt.NDArray[np.bool_] = np.logical_not(difference <= limit)  # NaN differs, too
+    differs: npt.NDArray[np.bool_] = np.logical_not(difference <= allowed)  # NaN differs, too
     if not differs.any():
         return
-    if differs.mean() <= ON_THRESHOLD:
-        size = np.nan_to_num(np.abs(sample)).mean(axis=0)  # scaling subtracts a value of about this size
+    if differs.mean() <= ON_THRESHOLD and not missing[differs].any():
+        # Scaling subtracts a value of about this size. A mean would follow a single sentinel such as 1e12.
+        size = np.median(np.nan_to_num(np.abs(sample)), axis=0)
         moved = _moved(fitted, sample[differs], size, task)
         low, high = np.minimum(moved.min(axis=0), expected[differs]), np.maximum(moved.max(axis=0), expected[differs])
-        if ((shipped[differs] >= low - limit) & (shipped[differs] <= high + limit)).all():
+        if ((shipped[differs] >= low - allowed[differs]) & (shipped[differs] <= high + allowed[differs])).all():
             return
-    missing_share = float(np.isnan(sample[differs]).any(axis=1).mean())
+    missing_share = float(missing[differs].mean())
     raise InputError(
         f"candidates.{name}: the ONNX file and the fitted {candidate.estimator} give different answers: "
         f"{differs.mean():.2%} of {len(sample):,} training rows differ by more than {limit:.3g}, "
         f"the largest difference is {difference.max():.3g}, {missing_share:.0%} of these rows have a missing value",
-        _remedy(name, candidate, missing_share),
+        _remedy(name, candidate, task, missing_share),
     )
+
+
+def _spread(target: Floats) -> float:
+    """Return the standard deviation of the target, or what its quartiles imply if that is less."""
+    deviation = float(np.std(target)) or 1.0
+    quartiles = float(np.subtract(*np.percentile(target, [75, 25])))
+    return min(deviation, quartiles / 1.349) if quartiles > 0 else deviation  # 1.349: a normal distribution's
 
 
 def _sample(inputs: tuple[Input, ...], columns: Columns, matrix: npt.NDArray[np.float32]) -> dict[str, Any]:
@@ -117,16 +135,20 @@ def _moved(fitted: Any, rows: Floats, size: Floats, task: str) -> Floats:
     return np.stack([answers(fitted, rows + sign * rounding, task) for sign in signs])
 
 
-def _remedy(name: str, candidate: Candidate, missing_share: float) -> str:
+def _remedy(name: str, candidate: Candidate, task: str, missing_share: float) -> str:
     """Return the remedy for the most likely cause, by the settings of the candidate and the rows that differ."""
     where = f"candidates.{name}"
     before = [step.estimator.rpartition(".")[2] for step in candidate.before]
+    if any(step.params.get("add_indicator") for step in candidate.before):
+        return f"Remove add_indicator from {where}.before: its columns are missing in the ONNX file."
     if candidate.params.get("categorical_features") is not None:
         return f"Remove categorical_features from {where}.params: categories are one-hot features already."
     if candidate.params.get("method") == "isotonic":
         return f"Set `method: sigmoid` in {where}.params: ONNX holds isotonic calibration only roughly."
     if missing_share > 0.9 and not any("Imputer" in step for step in before):
         return f"Put a SimpleImputer into {where}.before: ONNX treats missing values differently."
-    if scaling := [step for step in before if "Imputer" not in step]:
-        return f"Remove {', '.join(scaling)} from {where}.before (trees need no scaling), or use another estimator."
-    return f"Use another estimator in {where}, such as HistGradientBoosting or LogisticRegression."
+    if transformers := [step for step in before if "Imputer" not in step]:
+        return f"Remove {', '.join(transformers)} from {where}.before, or use another estimator."
+    known = ("HistGradientBoosting", "LogisticRegression" if task == "classification" else "Ridge")
+    others = [other for other in known if other not in candidate.estimator]
+    return f"Use another estimator in {where}, such as {' or '.join(others)}."

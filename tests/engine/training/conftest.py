@@ -84,7 +84,7 @@ def prepare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prepare:
     """Write params, data, the split of them, and each candidate as the scale and shift of its price model."""
     monkeypatch.chdir(tmp_path)
 
-    def written(table: pa.Table, candidates: dict[str, tuple[float, float]], **changes: Any) -> Params:
+    def written(table: pa.Table, candidates: dict[str, tuple[float, float]], /, **changes: Any) -> Params:
         params = small_params(**changes)
         write_text(PATH, yaml.safe_dump(params.model_dump(mode="json", by_alias=True), sort_keys=False))
         Path("data").mkdir()

@@ -26,10 +26,11 @@ TREES = {
 BOOSTING = "sklearn.ensemble.HistGradientBoostingClassifier"
 BOOSTED = {"max_iter": 20, "random_state": 7}
 LOGISTIC = "sklearn.linear_model.LogisticRegression"
+RIDGE = "sklearn.linear_model.Ridge"
 CALIBRATED = "sklearn.calibration.CalibratedClassifierCV"
 
 
-def check(path, *before, rows=400, missing=None, task="classification", **params):
+def check(path, *before, rows=400, missing=None, task="classification", compared_with=lambda target: target, **params):
     """Fit, convert and compare; only the first `missing` rows lack values, if it is given."""
     raw = raw_columns(rows)
     encoded = {item.name: encode(item, raw[item.name]) for item in inputs_of(PARAMS)}
@@ -47,7 +48,8 @@ def check(path, *before, rows=400, missing=None, task="classification", **params
     chosen = PARAMS.model_copy(update={"candidates": {"mine": candidate}, "task": task})
     fitted = estimators.fit("mine", candidate, matrix, target)
     model = estimators.to_graph("mine", candidate, fitted, graph, task)
-    parity.check(chosen, "mine", fitted, model, graph, SimpleNamespace(inputs=encoded, target=target), matrix)
+    compared = SimpleNamespace(inputs=encoded, target=compared_with(target))
+    parity.check(chosen, "mine", fitted, model, graph, compared, matrix)
 
 
 def refused(*arguments, **keywords):
@@ -79,11 +81,102 @@ def test_isotonic_calibration_is_refused_and_sigmoid_accepted():
 
 
 def test_rows_on_a_threshold_are_allowed_while_they_are_few(monkeypatch):
-    check(BOOSTING, SCALER, rows=4000, **BOOSTED)
-    error = refused(BOOSTING, SCALER, rows=400, **BOOSTED)
-    assert "StandardScaler" in error.remedy
+    check(BOOSTING, SCALER, rows=4000, missing=0, **BOOSTED)
+    assert "Remove StandardScaler" in refused(BOOSTING, SCALER, rows=400, **BOOSTED).remedy
     monkeypatch.setattr(parity, "ON_THRESHOLD", 0.0)
-    assert "4,000 training rows differ" in str(refused(BOOSTING, SCALER, rows=4000, **BOOSTED))
+    error = refused(BOOSTING, SCALER, rows=4000, missing=0, **BOOSTED)
+    assert "training rows differ" in str(error) and "0% of these rows have a missing value" in str(error)
+
+
+def shift_answers(monkeypatch, shift, rows=slice(None)):
+    """Let the ONNX file answer `shift` more in these rows."""
+    run = parity._run
+
+    def shifted(*arguments):
+        values = run(*arguments)
+        values[rows] += shift
+        return values
+
+    monkeypatch.setattr(parity, "_run", shifted)
+
+
+def test_rows_on_a_threshold_do_not_excuse_another_row(monkeypatch):
+    shift_answers(monkeypatch, 0.3, rows=0)
+    refused(BOOSTING, SCALER, rows=4000, missing=0, **BOOSTED)
+
+
+def test_a_differing_row_with_a_missing_value_is_not_excused(monkeypatch):
+    shift_answers(monkeypatch, 0.01, rows=0)
+    monkeypatch.setattr(parity, "_moved", lambda fitted, rows, *_: np.stack([np.zeros(len(rows)), np.ones(len(rows))]))
+    check(BOOSTING, rows=400, missing=0, **BOOSTED)
+    assert "100% of these rows have a missing value" in str(refused(BOOSTING, rows=400, missing=1, **BOOSTED))
+
+
+def test_features_move_by_a_few_roundings_of_float32():
+    first_feature = SimpleNamespace(predict=lambda rows: rows[:, 0])
+    moved = parity._moved(first_feature, np.array([[1.0]]), np.zeros(1), "regression")
+    assert 2**-23 < np.abs(moved - 1).max() < 2**-19
+
+
+def test_a_sentinel_in_one_row_does_not_widen_the_rounding_of_the_others(monkeypatch):
+    sizes = []
+    moved, without_sentinel = parity._moved, raw_columns
+
+    def recorded(fitted, rows, size, task):
+        sizes.append(size)
+        return moved(fitted, rows, size, task)
+
+    def with_sentinel(rows):
+        raw = without_sentinel(rows)
+        raw["price"][7] = 1e12
+        return raw
+
+    monkeypatch.setattr(parity, "_moved", recorded)
+    monkeypatch.setitem(globals(), "raw_columns", with_sentinel)
+    shift_answers(monkeypatch, 0.3, rows=0)
+    refused(BOOSTING, missing=0, **BOOSTED)
+    assert len(sizes) == 1 and sizes[0].max() < 1e4
+
+
+@pytest.mark.parametrize(("path", "task", "shift"), [(LOGISTIC, "classification", 0.005), (RIDGE, "regression", 0.02)])
+def test_a_small_shift_of_all_answers_is_refused(monkeypatch, path, task, shift):
+    shift_answers(monkeypatch, shift)
+    refused(path, IMPUTER, SCALER, task=task, random_state=7)
+
+
+def replace_first(target, value, rows=1):
+    return np.where(np.arange(len(target)) < rows, value, target)
+
+
+def test_an_absurd_target_value_does_not_switch_the_comparison_off(monkeypatch):
+    shift_answers(monkeypatch, 0.02)
+    refused(RIDGE, IMPUTER, SCALER, task="regression", compared_with=lambda t: replace_first(t, 1e9), random_state=7)
+
+
+def test_a_target_that_is_mostly_one_value_has_its_standard_deviation_as_the_spread():
+    mostly_zero = lambda target: replace_first(np.zeros(len(target)), 10.0, rows=40)  # noqa: E731
+    check(RIDGE, IMPUTER, SCALER, task="regression", compared_with=mostly_zero, random_state=7)
+
+
+@pytest.mark.parametrize("path", ["sklearn.ensemble.RandomForestClassifier", LOGISTIC])
+def test_an_imputer_with_an_indicator_is_refused(path):
+    params = {"keep_empty_features": True, "add_indicator": True}
+    assert "add_indicator" in refused(path, {**IMPUTER, "params": params}, random_state=7).remedy
+
+
+def test_an_imputer_that_onnx_cannot_hold_is_refused():
+    imputer = {"estimator": "sklearn.impute.KNNImputer", "params": {"keep_empty_features": True}}
+    error = refused(LOGISTIC, imputer, random_state=7)
+    assert "cannot be exported to ONNX: No opset import for domain" in str(error)
+    assert "SimpleImputer" in error.remedy
+
+
+def test_the_remedy_names_no_scaler_that_is_not_there_and_no_estimator_in_use(monkeypatch):
+    shift_answers(monkeypatch, 0.3)
+    remedy = refused(BOOSTING, IMPUTER, missing=0, **BOOSTED).remedy
+    assert "Scaler" not in remedy and "HistGradientBoosting" not in remedy and "LogisticRegression" in remedy
+    remedy = refused(RIDGE, IMPUTER, missing=0, task="regression", random_state=7).remedy
+    assert "HistGradientBoosting" in remedy and "Ridge" not in remedy and "LogisticRegression" not in remedy
 
 
 def test_an_estimator_that_cannot_take_what_the_schema_allows_is_refused():

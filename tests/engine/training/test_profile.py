@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import json
+
 import ibis
 import numpy as np
 import pyarrow as pa
 
+from pipelines.config.paths import PROFILE
 from pipelines.model.signature import Input
 from pipelines.tables.binning import BINS, count_bins
-from pipelines.training.profile import profile
+from pipelines.training.profile import main, profile
+from tests.engine.training.conftest import Prepare, orders
 
 INPUTS = (
     Input("amount", "number", nullable=True),
@@ -57,3 +61,13 @@ def test_a_column_of_one_value_has_one_edge() -> None:
 def test_another_table_is_counted_over_the_same_edges() -> None:
     edges = {"amount": [10.0, 20.0]}
     assert count_bins(table([5.0, 15.0, 25.0]), INPUTS, edges)["amount"] == {"0": 1, "1": 1, "2": 1}
+
+
+def test_only_training_rows_are_profiled(prepare: Prepare) -> None:
+    # Of 40 days the last 5 have no labels yet; 10 are test and 10 validation.
+    days = [float(day) for day in range(40)]
+    prepare(orders(days, price=[1.0 if day < 15 else 1000.0 for day in days]), {})
+    main()
+    written = json.loads(PROFILE.read_text())
+    assert 10 <= written["rows"] <= 15
+    assert max(written["inputs"]["price"]["edges"]) < 1000
