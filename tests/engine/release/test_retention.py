@@ -97,6 +97,14 @@ def test_all_that_was_in_production_and_the_last_versions_are_kept_down_to_the_f
     }
 
 
+def test_the_image_that_was_built_again_for_an_assignment_is_kept(cache: Path, params: Params) -> None:
+    lock(folder(cache, "01"), "a")
+    version = register_version("a", (1, 0, 0))
+    assign_version(version)
+    assign_version(version, image=image("d"))
+    assert retention.list_retained(params)["images"] == [image("a"), image("d")]
+
+
 def test_what_git_holds_needs_no_object_of_dvc(cache: Path, params: Params) -> None:
     data = folder(cache, "01")
     lock(data, "a", md5(b"bars") + ".dir")

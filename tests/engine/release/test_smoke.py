@@ -105,6 +105,14 @@ def test_a_critical_case_that_fails_is_refused_where_it_must_pass(reviewed: Revi
     reviewed.smoke()
 
 
+def test_every_request_of_a_case_is_sent(reviewed: Reviewed, monkeypatch: pytest.MonkeyPatch) -> None:
+    reviewed.ask(expect=None, direction={"field": "a", "values": [0.1, 0.2, 0.5], "must_not": "fall"})
+    answers = iter((0.1, 0.2, 0.4))  # the last one is not the file's
+    monkeypatch.setattr(smoke_test, "post_json", lambda *_: {"probability": next(answers)})
+    with pytest.raises(Refused, match="0.4"):
+        reviewed.smoke()
+
+
 def test_a_service_that_answers_otherwise_than_the_file_is_refused(reviewed: Reviewed) -> None:
     reviewed.image.answer = 0.50001
     with pytest.raises(Refused, match="0.50001"):

@@ -139,3 +139,14 @@ def test_a_slice_on_which_the_metric_is_not_defined_is_not_evaluated():
     rows, results = judged(flat, with_slices({"size": {"column": "size"}}, "regression", metric="r2"))
     assert not results
     assert all("not defined" in row.note for row in rows.values())
+
+
+def test_a_floor_of_a_metric_where_lower_is_better_fails_only_beyond_the_whole_interval():
+    scored = compared(ROWS, task="regression", size=SIZES)
+    by = {"all_rows": {"column": "size"}}
+    rows, _ = judged(scored, with_slices(by, task="regression"))
+    error = rows["all_rows=M"].value
+    # The value lies just above the floor, and its interval reaches below it: these rows cannot show a failure.
+    for floor, passed in ((error * 0.99, True), (error * 0.5, False)):
+        rows, _ = judged(scored, with_slices(by, task="regression", floor=floor))
+        assert rows["all_rows=M"].passed is passed
