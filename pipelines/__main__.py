@@ -11,7 +11,7 @@ from pipelines.cli.exit_codes import end_with_code
 VERBS = {
     "data": ("pipelines.ingest", "fetch or simulate the rows of data/"),
     "repro": ("pipelines.reproduce", "reproduce the pipeline and check its outputs"),
-    "review": ("pipelines.review", "reproduce, compare with the base, judge, report"),
+    "review": ("pipelines.review", "reproduce, compare with the base, evaluate the gates, report"),
     "update": ("pipelines.commands.update", "merge main, discard generated files, reproduce"),
     "push": ("pipelines.commands.push", "push data and models to the DVC remote"),
     "publish": ("pipelines.publish", "publish a review in CI: commit, check, comment"),
