@@ -245,7 +245,7 @@ def test_an_origin_that_fails_during_the_review_is_unreachable_and_run_again_it_
     with monkeypatch.context() as patch:
         patch.setattr(flow, "_review", review_meanwhile)
         done = must(rollback(main, tmp_path=tmp_path), 3)
-    assert "origin cannot be reached: " in done.out and "run it again" in done.last
+    assert "origin cannot be reached: " in done.out and "run this again" in done.last
     main.git("remote", "set-url", "origin", str(tmp_path / "whole.git"))
     must(rollback(main, tmp_path=tmp_path))
     assert pushed(main) == where(main)[0]

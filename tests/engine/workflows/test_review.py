@@ -178,7 +178,7 @@ def test_a_remote_that_is_down_fails_with_its_name_and_nothing_is_half_posted(wo
     run = world.review(number)
     assert run.conclusions["review"] == "failure"
     assert "the DVC remote cannot be reached" in run.jobs["review"].step("review").log, run.log
-    assert "holds no report" in run.jobs["publish"].log
+    assert "has no report" in run.jobs["publish"].log
     assert world.tip(world.ref(number)) == before
     assert (world.pushes, world.github.changes) == ([], [])
 
@@ -195,7 +195,7 @@ def test_the_merge_queue_refuses_a_lock_that_does_not_match_its_tree(world: Worl
     assert run.conclusions == {"review": "failure"}, run.log
     assert run.jobs["review"].failed[0] == "review"
     log = run.jobs["review"].step("review").log
-    assert "does not hold what its tree gives: dvc.lock" in log
+    assert "differ from what its tree gives: dvc.lock" in log
     assert "make update" in log
     assert (world.pushes, world.github.requests) == ([], [])
 
