@@ -49,10 +49,9 @@ def run(arguments: argparse.Namespace) -> int:
 
         return retention.print_retention(params)
     from pipelines.cli.progress import Progress
-    from pipelines.release.image_registry import ImageRegistry
     from pipelines.release.reconcile import reconcile
 
-    return reconcile(params, ImageRegistry.from_environment(), Progress())
+    return reconcile(params, Progress())
 
 
 def _print_release_id(revision: str) -> int:

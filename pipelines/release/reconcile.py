@@ -28,7 +28,7 @@ from pipelines.repository.dvc_remote import set_remote_from_environment
 from pipelines.repository.tags import Assignment, Version
 
 
-def reconcile(params: Params, image_registry: ImageRegistry, progress: Progress) -> int:
+def reconcile(params: Params, progress: Progress) -> int:
     """Make everything equal to the newest assignment, and rebuild what was lost.
 
     Args:
@@ -40,7 +40,7 @@ def reconcile(params: Params, image_registry: ImageRegistry, progress: Progress)
     if deploy.report_missing_host(params):
         return 0
     set_remote_from_environment(Path())
-    apply_assignment(params, image_registry, progress, all_versions=True)
+    apply_assignment(params, ImageRegistry.from_environment(), progress, all_versions=True)
     if newest := tags.find_newest_assignment(params.model_name):
         print(f"{newest.version} is in production as {newest.tag}; service and registries agree with it.")
     else:

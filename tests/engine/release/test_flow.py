@@ -495,7 +495,9 @@ def test_without_a_deploy_command_nothing_is_released_from_a_runner_that_github_
     live.service = None
     monkeypatch.setattr(ensure_image, "ensure_image", None)  # whoever calls it fails
     before = live.at_origin()
-    out = live.release(action, RUNNER_ENVIRONMENT="github-hosted", GITHUB_OUTPUT=str(tmp_path / "output"))
+    out = live.release(
+        action, RUNNER_ENVIRONMENT="github-hosted", IMAGE_REPOSITORY="", GITHUB_OUTPUT=str(tmp_path / "output")
+    )
     (notice,) = out.splitlines()
     assert notice.startswith("::notice ") and "serving.deploy" in notice and "RELEASE_RUNNER" in notice
     assert (live.at_origin(), live.service, live.production) == (before, None, digest(live.deployed[0]))
