@@ -69,7 +69,7 @@ def _list_own_comments(github: GitHub, number: int) -> list[Json]:
 def _is_safe_for_cml(github: GitHub, number: int) -> bool:
     """Return whether CML would create or update our comment and no other.
 
-    CML updates the newest marked comment of the 30 oldest comments, whoever wrote it, and creates a comment if none of
+    CML updates the newest marked comment of the 30 oldest comments, by any author, and creates a comment if none of
     the 30 is marked.
     """
     comments = _list_comments(github, number)

@@ -50,7 +50,7 @@ def report_missing_host(params: Params) -> bool:
     """Print what to set where the service would run on a machine that GitHub deletes when the job ends.
 
     Returns:
-        Whether that is so. Nothing may be released then: the tags would name a service that nobody can reach.
+        Whether that is so. Nothing may be released then: the tags would name a service that cannot be reached.
     """
     if params.serving.deploy is not None or os.environ.get(RUNNER) != "github-hosted":
         return False
