@@ -14,7 +14,7 @@ from bench.problem import Problem
 from bench.results import Result
 from bench.timing import Says
 from pipelines.config.params import load
-from testing.repository import quiet
+from testing.repository import quiet_environment
 
 NAME = "validation and split of 10 million rows"
 ROWS = 10_000_000
@@ -50,7 +50,7 @@ def measure(problem: Problem, says: Says) -> Result:
 
 def _run(folder: Path, sources: Path, stage: str) -> tuple[float, float]:
     """Largest resident memory (GB) and seconds of a stage that must succeed."""
-    environment = {**os.environ, **quiet(), "PYTHONPATH": str(sources)}
+    environment = {**os.environ, **quiet_environment(), "PYTHONPATH": str(sources)}
     del environment["OMP_NUM_THREADS"]
     started = time.monotonic()
     command = [sys.executable, "-m", f"pipelines.training.{stage}"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.timing import THREADS, Says
-from testing.repository import SMALL, Done, Repo, copy_sources, merge, point_at_cache
+from testing.repository import SMALL, CommandResult, Repo, copy_sources, merge, point_at_cache
 
 
 class Problem:
@@ -65,7 +65,7 @@ class Problem:
         return repo
 
 
-def dvc(repo: Repo, *arguments: str) -> Done:
+def dvc(repo: Repo, *arguments: str) -> CommandResult:
     """A DVC command that must succeed."""
     return must(repo.run("python", "-m", "dvc", *arguments, **threads()))
 
@@ -75,7 +75,7 @@ def threads() -> dict[str, str]:
     return {"OMP_NUM_THREADS": str(THREADS), "OPENBLAS_NUM_THREADS": str(THREADS)}
 
 
-def must(done: Done) -> Done:
+def must(done: CommandResult) -> CommandResult:
     """What a command that succeeded printed.
 
     Raises:

@@ -32,7 +32,7 @@ from bench.timing import Says, threadpool_limits
 from pipelines.config import params
 from pipelines.model.encoding import encode
 from pipelines.model.scorer import Scorer
-from testing.repository import quiet
+from testing.repository import quiet_environment
 
 ROOT = Path(__file__).parents[1]
 CONNECTIONS, ROUNDS, SECONDS = 32, 5, 1.2
@@ -195,7 +195,14 @@ def _started(subject: Subject, folder: Path) -> Iterator[tuple[Server, subproces
     port = _free_port()
     own = {name: value.replace("{port}", str(port)) for name, value in subject.environment.items()}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    environment = {**os.environ, **quiet(), "OMP_NUM_THREADS": "1", "PATH": path, "PYTHONPATH": str(ROOT), **own}
+    environment = {
+        **os.environ,
+        **quiet_environment(),
+        "OMP_NUM_THREADS": "1",
+        "PATH": path,
+        "PYTHONPATH": str(ROOT),
+        **own,
+    }
     output = folder / f"{port}.out"
     with output.open("wb") as file:
         process = subprocess.Popen(

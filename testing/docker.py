@@ -49,16 +49,16 @@ def _which(name: str) -> str | None:
 
 
 @dataclass(frozen=True)
-class Hub:
+class ImageRegistry:
     """A registry on loopback."""
 
     host: str
 
 
 @contextmanager
-def registry(folder: Path) -> Iterator[Hub]:
+def registry(folder: Path) -> Iterator[ImageRegistry]:
     """Debian's docker-registry on a free port, with its files in a folder; the engine forgets its images at the end."""
-    hub = Hub(f"127.0.0.1:{free_port()}")
+    hub = ImageRegistry(f"127.0.0.1:{free_port()}")
     config = folder / "config.yml"
     config.write_text(
         f"version: 0.1\nstorage:\n  filesystem: {{rootdirectory: {folder / 'storage'}}}\n  delete: {{enabled: true}}\n"
@@ -75,7 +75,7 @@ def registry(folder: Path) -> Iterator[Hub]:
             _forget(hub)
 
 
-def _forget(hub: Hub) -> None:
+def _forget(hub: ImageRegistry) -> None:
     """Remove the images that were pushed to a registry, or pulled from it; layers stay in the cache of builds."""
     listed = docker("images", "--no-trunc", "--format", "{{.Repository}} {{.ID}}").splitlines()
     if images := {line.partition(" ")[2] for line in listed if line.startswith(f"{hub.host}/")}:
@@ -93,7 +93,7 @@ def _wait(url: str, log: Path) -> None:
     raise AssertionError(log.read_text())
 
 
-def stand_in(hub: Hub) -> str:
+def stand_in(hub: ImageRegistry) -> str:
     """A base image by digest, pushed: Debian's Python, made once a machine and kept in MAINLINE_CACHE."""
     cache = Path(os.environ.get("MAINLINE_CACHE") or ".mainline/cache")
     cache = cache if cache.is_absolute() else ROOT / cache

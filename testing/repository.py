@@ -41,7 +41,7 @@ SMALL: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Done:
+class CommandResult:
     """How a command of a repository ended."""
 
     code: int
@@ -60,17 +60,17 @@ class Repo:
     path: Path
     cache: Path
 
-    def run(self, *command: str, **environment: str) -> Done:
+    def run(self, *command: str, **environment: str) -> CommandResult:
         """Run a command with this environment's Python first on PATH."""
-        env = {**os.environ, **quiet(), **environment}
+        env = {**os.environ, **quiet_environment(), **environment}
         done = subprocess.run(command, cwd=self.path, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-        return Done(done.returncode, done.stdout + done.stderr)
+        return CommandResult(done.returncode, done.stdout + done.stderr)
 
-    def verb(self, *arguments: str, **environment: str) -> Done:
+    def verb(self, *arguments: str, **environment: str) -> CommandResult:
         """`python -m pipelines ...`."""
         return self.run(sys.executable, "-m", "pipelines", *arguments, **environment)
 
-    def review(self, base: str = "main", **environment: str) -> Done:
+    def review(self, base: str = "main", **environment: str) -> CommandResult:
         """`python -m pipelines review --base main`."""
         return self.verb("review", "--base", base, **environment)
 
@@ -103,7 +103,7 @@ class Repo:
         return done.out.strip()
 
 
-def quiet() -> dict[str, str]:
+def quiet_environment() -> dict[str, str]:
     """Environment of every command: this interpreter, an identity, no telemetry, one thread, no MLflow, no runner."""
     return {
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from pipelines.cli.errors import AlreadyPrinted, MainlineError, Unreachable
 
-FAULT = 70  # EX_SOFTWARE of sysexits.h
+INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h
 _DISK = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS)
 
 
@@ -36,11 +36,11 @@ def end_with_code(main: Callable[[], int | None]) -> int:
         print("Interrupted; run the same command again to go on.", file=sys.stderr)
         return 130
     except Exception as error:  # otherwise Python ends with 1, which means that a gate failed
-        if disk := disk_fault(error):
+        if disk := disk_error(error):
             return _print(disk)
         traceback.print_exc()
         print("Internal error of Mainline: please report it with the traceback above.", file=sys.stderr)
-        return FAULT
+        return INTERNAL_ERROR
 
 
 def _print(error: MainlineError) -> int:
@@ -48,7 +48,7 @@ def _print(error: MainlineError) -> int:
     return error.code
 
 
-def disk_fault(error: BaseException) -> Unreachable | None:
+def disk_error(error: BaseException) -> Unreachable | None:
     """The error for a full or unwritable disk, also when DVC's own database raises it; None for any other error."""
     if isinstance(error, OSError) and error.errno not in _DISK:
         return None

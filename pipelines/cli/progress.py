@@ -30,6 +30,6 @@ class Progress:
         """Print one line for a step that has ended."""
         self.console.print(f"  {what}  {seconds:.1f} s", markup=False)
 
-    def say(self, what: str) -> None:
+    def print(self, what: str) -> None:
         """Print one line."""
         self.console.print(what, markup=False, soft_wrap=True)

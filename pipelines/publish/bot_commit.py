@@ -40,7 +40,7 @@ def push_bot_commit(branch: str, sha: str, files: dict[str, bytes]) -> str:
     tree = _write_tree(sha, files)
     if tree == git("rev-parse", f"{sha}^{{tree}}"):
         return sha
-    tip = origin.tip(ref)
+    tip = origin.read_ref(ref)
     if tip is None:
         raise Superseded(f"branch {branch!r} was deleted")
     if tip != sha:
@@ -52,11 +52,11 @@ def push_bot_commit(branch: str, sha: str, files: dict[str, bytes]) -> str:
     dates = {name: git("show", "--no-patch", "--format=%cI", sha) for name in ("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE")}
     commit = git("commit-tree", tree, "-p", sha, "-m", MESSAGE.format(sha=sha), env=origin.BOT | dates)
     try:
-        origin.call("push", "--quiet", "origin", f"{commit}:{ref}")
+        origin.run_git("push", "--quiet", "origin", f"{commit}:{ref}")
     except subprocess.CalledProcessError as error:
-        if origin.tip(ref) == commit:
+        if origin.read_ref(ref) == commit:
             return commit
-        if origin.tip(ref) != sha:
+        if origin.read_ref(ref) != sha:
             raise Superseded(f"branch {branch!r} moved meanwhile") from error
         reason = " ".join((error.stderr or "").strip().splitlines()[-1:])
         raise Unreachable(

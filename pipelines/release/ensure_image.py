@@ -35,7 +35,7 @@ def ensure_image(target: TargetCommit, image_registry: ImageRegistry, progress: 
     with tempfile.TemporaryDirectory(prefix="release-") as scratch:
         models = Path(scratch) / "models"
         source = fetch_model.fetch_model(target, models, approvals.connect_to_github(), progress)
-        progress.say(f"  the model comes from {source}")
+        progress.print(f"  the model comes from {source}")
         with progress.step("Building the image"):
             local_name = build_image(target, models, Path(scratch) / "build")
     with progress.step("Pushing the image"):

@@ -38,9 +38,9 @@ def fetch_model(target: TargetCommit, into: Path, github: GitHub | None, progres
     into.mkdir(parents=True, exist_ok=True)
     failures = []
     try:
-        if stored := base_model.stored(target.commit, progress):
+        if stored := base_model.fetch_stored(target.commit, progress):
             _install(target, stored.folder, into)
-            return f"DVC's {stored.found}"
+            return f"DVC's {stored.source}"
         failures.append("neither DVC's cache nor its remote has it")
     except Unreachable as error:
         failures.append(f"DVC's remote: {error}")
@@ -52,9 +52,9 @@ def fetch_model(target: TargetCommit, into: Path, github: GitHub | None, progres
         except MainlineError as error:
             failures.append(f"the review's artifact: {error}")
     reasons = "; ".join(failures)
-    progress.say(f"  {reasons}")
+    progress.print(f"  {reasons}")
     try:
-        reproduced = base_model.reproduced(target.commit, progress)
+        reproduced = base_model.reproduce(target.commit, progress)
     except InputError as error:
         raise Refused(f"the reviewed model cannot be fetched: {reasons}; {error}", error.remedy) from error
     _install(target, reproduced.folder, into)

@@ -56,7 +56,7 @@ def release(revision: str) -> int:
     set_remote_from_environment(Path())
     tags.fetch_tags(target.model_name)
     main_history.require_on_main(target.commit)
-    progress.say(f"Release {target.release_id} of {target.model_name}, commit {target.commit[:12]}")
+    progress.print(f"Release {target.release_id} of {target.model_name}, commit {target.commit[:12]}")
     before = tags.find_newest_assignment(target.model_name)
     assignment = None
     try:
@@ -91,11 +91,11 @@ def _release_target(target: TargetCommit, image_registry: ImageRegistry, progres
         return None
     digest, _ = ensure_image.ensure_image(target, image_registry, progress)
     reference = image_registry.reference(digest)
-    progress.say(signatures.verify_signature(reference))
+    progress.print(signatures.verify_signature(reference))
     with progress.step("Testing the image with the critical cases"):
         signature = smoke_test.run_smoke_test(reference, target)
     version = _ensure_version(target, reference, signature)
-    progress.say(f"Version {version.tag}")
+    progress.print(f"Version {version.tag}")
     # Read before the deployment, so that nothing can fail between the deployment and the assignment.
     approval = approvals.read_approval(main_history.find_introducing_commit(target.commit))
     annotation = tag_annotations.annotate_assignment(target, version, reference, approval)
@@ -114,7 +114,7 @@ def _restore_service(target: TargetCommit, progress: Progress) -> None:
         with progress.step(f"Restoring the service to {newest.version}"):
             deploy.deploy(target.params, newest.release_id, newest.annotation.image, newest.version)
     except MainlineError as error:
-        progress.say(f"The service could not be restored to {newest.version}: {error}. Run `make reconcile`.")
+        progress.print(f"The service could not be restored to {newest.version}: {error}. Run `make reconcile`.")
 
 
 def _require_not_superseded(target: TargetCommit) -> None:

@@ -75,7 +75,7 @@ def apply_assignment(
     _update_mlflow(version, newest, progress, tags.list_versions(params.model_name) if all_versions else [version])
     if github := approvals.connect_to_github():
         url = release_notes.publish_note(github, version, newest)
-        progress.say(f"Release note: {url}")
+        progress.print(f"Release note: {url}")
     release_notes.append_job_summary(release_notes.format_note(version, newest))
 
 
@@ -107,12 +107,12 @@ def _ensure_assigned_image(assignment: Assignment, image_registry: ImageRegistry
         return assignment
     version = _require_version(assignment)
     target = read_target_commit(version.commit)
-    progress.say(f"The image of {assignment.version} is gone.")
+    progress.print(f"The image of {assignment.version} is gone.")
     digest, _ = ensure_image.ensure_image(target, image_registry, progress)
     if digest == assignment.annotation.digest:
         return assignment
     reference = image_registry.reference(digest)
-    progress.say(signatures.verify_signature(reference))
+    progress.print(signatures.verify_signature(reference))
     smoke_test.run_smoke_test(reference, target)
     annotation = assignment.annotation.model_copy(update={"image": reference})
     for _ in range(tagging.RETRIES):
@@ -127,7 +127,7 @@ def _ensure_assigned_image(assignment: Assignment, image_registry: ImageRegistry
             recorded = tagging.assign_version(target.model_name, counter, version, annotation)
         except TagTaken:
             continue
-        progress.say(f"Built again as {digest[:19]}, recorded by {recorded.tag}.")
+        progress.print(f"Built again as {digest[:19]}, recorded by {recorded.tag}.")
         return recorded
     raise tagging.retries_exhausted()
 
@@ -136,7 +136,7 @@ def _update_mlflow(production: Version, assignment: Assignment, progress: Progre
     """Register the versions that MLflow lacks, and point the alias to the version in production."""
     model_name = assignment.tag.partition("#")[0]
     if not os.environ.get("MLFLOW_TRACKING_URI"):
-        progress.say(model_registry.SKIPPED)
+        progress.print(model_registry.SKIPPED)
         return
     registered = model_registry.list_registered_versions(model_name)
     for version in versions:
@@ -153,8 +153,8 @@ def _update_mlflow(production: Version, assignment: Assignment, progress: Progre
             except MainlineError as error:
                 if in_production:
                     raise
-                progress.say(f"MLflow: {version.tag} is not registered: {error}")
+                progress.print(f"MLflow: {version.tag} is not registered: {error}")
                 continue
             recorded = assignment if in_production else None
-            progress.say(model_registry.register_model(model_name, version, models, recorded))
-    progress.say(model_registry.set_champion(model_name, production.release_id))
+            progress.print(model_registry.register_model(model_name, version, models, recorded))
+    progress.print(model_registry.set_champion(model_name, production.release_id))

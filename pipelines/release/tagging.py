@@ -126,12 +126,12 @@ def _create_tag(tag: str, model_name: str, commit: str, annotation: Annotation) 
 def _push_tag(tag: str, model_name: str, ref: str, tag_object: str) -> None:
     """Push a tag's object, without overwriting another one."""
     try:
-        origin.call("push", "--quiet", "origin", f"{tag_object}:{ref}")
+        origin.run_git("push", "--quiet", "origin", f"{tag_object}:{ref}")
         return
     except subprocess.CalledProcessError as error:
         reason = (error.stderr or "").strip()
     try:
-        pushed = origin.tip(ref)
+        pushed = origin.read_ref(ref)
     except Unreachable:
         # Whether the push arrived is unknown: the next run finds the tag at origin, or creates it again.
         raise Unreachable(f"{tag} cannot be pushed: {reason}", "Fix the network, then run again.") from None

@@ -26,16 +26,16 @@ class Base:
     """The base's files on disk.
 
     Attributes:
-        found: where they came from: `cache`, `remote` or `reproduced`.
+        source: where they came from: `cache`, `remote` or `reproduced`.
         md5: of the model's file.
-        named: the md5 of the model in dvc.lock of the commit.
+        locked_md5: the md5 of the model in dvc.lock of the commit.
     """
 
     commit: str
     folder: Path
-    found: str
+    source: str
     md5: str
-    named: str
+    locked_md5: str
 
     @property
     def model(self) -> Path:
@@ -74,14 +74,14 @@ def fetch(commit: str, progress: Progress) -> Base | None:
     if named_outputs(commit) is None:
         return None
     try:
-        base = stored(commit, progress)
+        base = fetch_stored(commit, progress)
         why_not = ""
     except Unreachable as error:
         base, why_not = None, f" (the remote: {error})"
-    return base or reproduced(commit, progress, why_not)
+    return base or reproduce(commit, progress, why_not)
 
 
-def stored(commit: str, progress: Progress) -> Base | None:
+def fetch_stored(commit: str, progress: Progress) -> Base | None:
     """Fetch the files that the commit's dvc.lock names; None if neither the cache nor the remote has them.
 
     Raises:
@@ -100,7 +100,7 @@ def stored(commit: str, progress: Progress) -> Base | None:
     return None
 
 
-def reproduced(commit: str, progress: Progress, why_not: str = "") -> Base:
+def reproduce(commit: str, progress: Progress, why_not: str = "") -> Base:
     """Reproduce the files with the commit's own code; their md5s may differ from its dvc.lock.
 
     Args:

@@ -22,7 +22,7 @@ def author() -> dict[str, str]:
     return BOT if try_git("var", "GIT_COMMITTER_IDENT") is None else {}
 
 
-def tip(ref: str) -> str | None:
+def read_ref(ref: str) -> str | None:
     """The commit of a branch on origin now, or None.
 
     Raises:
@@ -56,7 +56,7 @@ def fetch(commit: str) -> None:
     _ask("fetch", "--quiet", "--no-tags", "origin", commit)
 
 
-def call(*arguments: str) -> str:
+def run_git(*arguments: str) -> str:
     """Run a git command that talks to origin, with GITHUB_TOKEN in the environment: not in an argument, not on disk.
 
     Raises:
@@ -67,7 +67,7 @@ def call(*arguments: str) -> str:
 
 def _ask(*arguments: str) -> str:
     try:
-        return call(*arguments)
+        return run_git(*arguments)
     except subprocess.CalledProcessError as error:
         raise Unreachable(
             f"origin cannot be reached: {(error.stderr or '').strip()}",

@@ -130,8 +130,8 @@ def fetch_tags(model_name: str) -> None:
         return
     refspecs = [f"+refs/tags/{pattern}:refs/tags/{pattern}" for pattern in _patterns(model_name)]
     try:
-        origin.call("fetch", "--quiet", "--no-tags", "origin")
-        origin.call("fetch", "--quiet", "--no-tags", "--prune", "origin", *refspecs)
+        origin.run_git("fetch", "--quiet", "--no-tags", "origin")
+        origin.run_git("fetch", "--quiet", "--no-tags", "--prune", "origin", *refspecs)
     except subprocess.CalledProcessError as error:
         reason = (error.stderr or "").strip()
         raise Unreachable(f"origin's tags cannot be fetched: {reason}", "Fix the network, then run again.") from error
@@ -148,7 +148,7 @@ def list_versions(model_name: str) -> list[Version]:
     return sorted(versions, key=lambda version: version.number)
 
 
-def registered(model_name: str) -> dict[str, str]:
+def versions_by_release_id(model_name: str) -> dict[str, str]:
     """Return release id -> tag (`fraud@v1.4.0`) of all registered versions; of two with one release id, the lower."""
     return {version.release_id: version.tag for version in reversed(list_versions(model_name))}
 

@@ -51,7 +51,7 @@ def _reproduce(notes: list[str], exact_data: bool) -> list[Stage]:
     params, progress = load(), Progress()
     set_remote_from_environment(Path())
     check_ingest(params, Path())
-    source = fetch_data(Path(), progress.say)
+    source = fetch_data(Path(), progress.print)
     if exact_data and (note := difference(Path(), source)):
         raise InputError(note, "Run `make data` (or move data/ away), then run this again.")
     actual = None

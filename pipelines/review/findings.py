@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pipelines.model.critical_cases import CriticalResult
 
-Kind = Literal["comparison", "restore", "new line"]
+Kind = Literal["comparison", "restore", "new model"]
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,7 @@ class Findings:
             "groups": [asdict(row) for row in self.groups],
             "stages": [asdict(stage) for stage in self.stages],
             "params": [asdict(change) for change in self.params],
-            "faults": [asdict(error) for error in self.data_errors],
+            "data_errors": [asdict(error) for error in self.data_errors],
             "notes": list(self.notes),
             "release": self.release,
             "pull_request": self.pull_request,

@@ -49,7 +49,7 @@ def review(base: str | None = None, again: bool = False, locked: bool = False) -
     progress = Progress()
     params = load()
     base_name, base_sha = git.base_commit(base)
-    progress.say(f"Review of {git.branch()} against {base_name} ({base_sha[:7]})")
+    progress.print(f"Review of {git.branch()} against {base_name} ({base_sha[:7]})")
     reproduced = _reproduce()
     if reproduced.code:
         findings = _stopped_findings(params, reproduced, base_name, base_sha)
@@ -60,7 +60,7 @@ def review(base: str | None = None, again: bool = False, locked: bool = False) -
     notes = [*reproduced.notes, *_uncommitted_note()]
     key = report_cache.inputs_key(base_sha, notes)
     if not again and (document := report_cache.cached_report(key)):
-        progress.say("Nothing changed since the last review; its report stands (--again writes a new one).")
+        progress.print("Nothing changed since the last review; its report stands (--again writes a new one).")
         return _print_verdict(document, progress)
     findings = _findings(params, base_name, base_sha, notes, reproduced.stages, progress)
     _write(findings, key, progress)
@@ -106,18 +106,18 @@ def _findings(
     base = base_model.fetch(base_sha, progress)
     release_id = worktree_release_id()
     model = file_md5(MODEL)
-    kind, explanation = review_kind(params, base, model, tags.registered(params.model_name).get(release_id))
+    kind, explanation = review_kind(params, base, model, tags.versions_by_release_id(params.model_name).get(release_id))
     notes = [explanation] * bool(explanation) + notes
-    if base and base.md5 != base.named:
-        notes.append(f"The base's model was reproduced as {base.md5}; its dvc.lock names {base.named}.")
+    if base and base.md5 != base.locked_md5:
+        notes.append(f"The base's model was reproduced as {base.md5}; its dvc.lock names {base.locked_md5}.")
     if not_reproducible := _reproducibility_note():
-        progress.say(not_reproducible)
+        progress.print(not_reproducible)
         notes.append(not_reproducible)
     with progress.step("Scoring both models on the same rows"):
         fields = model_findings(params, base, kind)
     base_side = Side(base_name, base_sha, None)
     if base:
-        base_side = Side(base_name, base_sha, base.md5, base.named, base.found)
+        base_side = Side(base_name, base_sha, base.md5, base.locked_md5, base.source)
     findings = Findings(
         name=params.model_name,
         task=params.task,
@@ -220,7 +220,7 @@ def _write(findings: Findings, key: str, progress: Progress) -> None:
     if why_not_logged is None and (why_not_logged := mlflow_run.log(findings, REVIEW, progress)):
         report.write(_with_note(findings, why_not_logged), REVIEW)
     if why_not_logged:
-        progress.say(why_not_logged)
+        progress.print(why_not_logged)
     report_cache.remember(key)
 
 
@@ -232,10 +232,10 @@ def _print_verdict(document: dict[str, Any], progress: Progress) -> int:
     """Print the verdict of a review.json and the failed gates; return the exit code."""
     gates = [GateResult(**gate) for gate in document["gates"]]
     failed = [gate for gate in gates if gate.blocks and not gate.passed]
-    progress.say(f"{document['verdict'].upper()}: {summary(gates)}")
+    progress.print(f"{document['verdict'].upper()}: {summary(gates)}")
     for gate in failed[:MAX_FAILURES]:
-        progress.say(f"  {gate.name}: {gate.why}")
+        progress.print(f"  {gate.name}: {gate.why}")
     if len(failed) > MAX_FAILURES:
-        progress.say(f"  and {len(failed) - MAX_FAILURES} more")
+        progress.print(f"  and {len(failed) - MAX_FAILURES} more")
     print(f"Read {REVIEW / 'review.html'} (or review.md, review.json).")
     return 1 if failed else 0

@@ -31,13 +31,13 @@ def review_kind(params: Params, base: Base | None, model: str, version: str | No
         version: version under which the head's release id is registered, None if it is not.
     """
     if base is None:
-        return "new line", "The base has no model: there is nothing to compare with, and only absolute gates count."
+        return "new model", "The base has no model: there is nothing to compare with, and only absolute gates count."
     signature = load_signature(base.signature)
     before = {"model_name": signature.model_name, "task": signature.task, "target": signature.target}
     now = {"model_name": params.model_name, "task": params.task, "target": params.table.target}
     changed = [f"{key} {before[key]!r} → {value!r}" for key, value in now.items() if before[key] != value]
     if changed:
-        return "new line", f"A new line ({', '.join(changed)}): only absolute gates count."
+        return "new model", f"A new model ({', '.join(changed)}): only absolute gates count."
     if version and base.md5 != model:
         return "restore", (
             f"A restore of {version}, which was released before: validation, critical cases and file checks block; "
@@ -58,7 +58,7 @@ def model_findings(params: Params, base: Base | None, kind: Kind) -> dict[str, A
     table = read_data(connect())
     split = load_split()
     head = Scorer(MODEL, SIGNATURE)
-    base_scorer = Scorer(base.model, base.signature) if base and kind != "new line" else None
+    base_scorer = Scorer(base.model, base.signature) if base and kind != "new model" else None
     why_not = compare.not_comparable(table, base_scorer.signature, params.table.event_time) if base_scorer else None
     comparable = base_scorer is not None and why_not is None
     compared = compare.compare(table, params, split, head, base_scorer if comparable else None)
@@ -89,7 +89,7 @@ def model_findings(params: Params, base: Base | None, kind: Kind) -> dict[str, A
         "importance": json.loads(IMPORTANCE.read_text(encoding="utf-8")),
         "plots": plots.plots(compared) if evidence.rows else (),
         "threshold": (compared.base_threshold, compared.head_threshold),
-        "data": _data_change(table, params, split, base) if base and kind != "new line" else None,
+        "data": _data_change(table, params, split, base) if base and kind != "new model" else None,
     }
 
 

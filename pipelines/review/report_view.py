@@ -64,7 +64,7 @@ def _explanation(findings: Findings) -> tuple[str, list[str]]:
     """The first sentence of a report that is not a comparison, and the notes without that sentence."""
     keyword, sentence = {
         "comparison": ("", ""),
-        "new line": ("only absolute gates count", "There is nothing to compare with: only absolute gates count."),
+        "new model": ("only absolute gates count", "There is nothing to compare with: only absolute gates count."),
         "restore": (
             "does not block",
             "This release id was registered before: validation, critical cases and file checks block; "
@@ -112,8 +112,8 @@ def headline(findings: Findings) -> tuple[str, str]:
         why = f"The rows have {of(len(errors), 'error')}: no" if errors else "No"
         return "Not measured", f"{why} model was trained, and nothing was compared."
     name, rows = upper_first(label(row.name)), f"on {findings.rows:,} test rows"
-    if findings.kind == "new line" or row.base is None:
-        reason = "Nothing to compare with" if findings.kind == "new line" else "Not comparable"
+    if findings.kind == "new model" or row.base is None:
+        reason = "Nothing to compare with" if findings.kind == "new model" else "Not comparable"
         return reason, f"{name} is {number(row.head)} {rows}."
     if row.delta is None or row.low is None or row.high is None:
         return "Not comparable", f"{name} of the base is {number(row.base)}, of the head {number(row.head)}, {rows}."

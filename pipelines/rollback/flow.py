@@ -53,9 +53,9 @@ def rollback(tag: str | None) -> int:
     if not commits:
         raise InputError(f"main is at {target.version} already, but it is not released", "Run the workflow release.")
     start, rollback_branch = _current_checkout(), f"rollback/{target.version.replace('@', '-')}-{main[:8]}"
-    progress.say(f"Rolling back to {target.version} ({target.release_id}), by reverting:")
+    progress.print(f"Rolling back to {target.version} ({target.release_id}), by reverting:")
     for commit in commits:
-        progress.say(f"  {commit}")
+        progress.print(f"  {commit}")
     git("checkout", "--quiet", "-B", rollback_branch, main)
     try:
         revert_commits(commits)
@@ -162,14 +162,14 @@ def _push_branch(rollback_branch: str) -> str:
         Unreachable: if origin does not respond, or does not accept the branch.
     """
     ref = f"refs/heads/{rollback_branch}"
-    pushed = origin.tip(ref)
+    pushed = origin.read_ref(ref)
     if pushed is not None:
         origin.fetch(pushed)
         if git("rev-parse", f"{pushed}^{{tree}}") == git("rev-parse", "HEAD^{tree}"):
             return pushed
     try:
         lease = f"--force-with-lease={ref}:{pushed or ''}"
-        origin.call("push", "--quiet", lease, "origin", f"HEAD:{ref}")
+        origin.run_git("push", "--quiet", lease, "origin", f"HEAD:{ref}")
     except subprocess.CalledProcessError as error:
         raise Unreachable(
             f"{rollback_branch} cannot be pushed: {(error.stderr or '').strip()}",

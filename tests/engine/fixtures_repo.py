@@ -13,9 +13,31 @@ from pathlib import Path
 
 import pytest
 
-from testing.repository import PARAMS, PROBLEM, ROOT, SMALL, Done, Repo, copy_sources, merge, point_at_cache, quiet
+from testing.repository import (
+    PARAMS,
+    PROBLEM,
+    ROOT,
+    SMALL,
+    CommandResult,
+    Repo,
+    copy_sources,
+    merge,
+    point_at_cache,
+    quiet_environment,
+)
 
-__all__ = ["PARAMS", "PROBLEM", "ROOT", "SMALL", "Done", "Repo", "copy_sources", "merge", "point_at_cache", "quiet"]
+__all__ = [
+    "PARAMS",
+    "PROBLEM",
+    "ROOT",
+    "SMALL",
+    "CommandResult",
+    "Repo",
+    "copy_sources",
+    "merge",
+    "point_at_cache",
+    "quiet_environment",
+]
 
 
 def _build(folder: Path) -> None:

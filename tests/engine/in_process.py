@@ -19,29 +19,29 @@ import yaml
 from pipelines.__main__ import main
 from pipelines.config.params import load
 from pipelines.reproduce.flow import prune
-from tests.engine.fixtures_repo import Done, Repo, quiet
+from tests.engine.fixtures_repo import CommandResult, Repo, quiet_environment
 
 
-def verb(where: Repo | Path, *arguments: str, **environment: str) -> Done:
+def verb(where: Repo | Path, *arguments: str, **environment: str) -> CommandResult:
     """`python -m pipelines ...` in a clone, with its exit code and all that it printed."""
     folder = where if isinstance(where, Path) else where.path
     out = io.StringIO()
     with (
         chdir(folder),
-        mock.patch.dict(os.environ, {**quiet(), **environment}),
+        mock.patch.dict(os.environ, {**quiet_environment(), **environment}),
         redirect_stdout(out),
         redirect_stderr(out),
     ):
         code = main(list(arguments))
-    return Done(code, out.getvalue())
+    return CommandResult(code, out.getvalue())
 
 
-def review(repo: Repo, base: str = "main", *options: str, **environment: str) -> Done:
+def review(repo: Repo, base: str = "main", *options: str, **environment: str) -> CommandResult:
     """`python -m pipelines review --base ...`."""
     return verb(repo, "review", "--base", base, *options, **environment)
 
 
-def must(done: Done, code: int = 0) -> Done:
+def must(done: CommandResult, code: int = 0) -> CommandResult:
     """The same, after a look at its exit code."""
     assert done.code == code, done.out
     return done
@@ -52,7 +52,7 @@ def reproduce(repo: Repo) -> None:
     from dvc.repo import Repo as Dvc
 
     stages = yaml.safe_load((repo.path / "dvc.yaml").read_text())["stages"]
-    with chdir(repo.path), mock.patch.dict(os.environ, quiet()), redirect_stdout(io.StringIO()):
+    with chdir(repo.path), mock.patch.dict(os.environ, quiet_environment()), redirect_stdout(io.StringIO()):
         params = load()
         prune(params)
         for name, stage in stages.items():

@@ -7,8 +7,8 @@ from pipelines.review.gates.evidence import Evidence
 
 
 def comparable_gate(evidence: Evidence) -> list[GateResult]:
-    """One result, or none on a new line, where nothing is compared."""
-    if evidence.kind == "new line":
+    """One result, or none on a new model, where nothing is compared."""
+    if evidence.kind == "new model":
         return []
     why = evidence.not_comparable
     if why is None and not evidence.rows:

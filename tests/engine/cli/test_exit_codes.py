@@ -6,7 +6,7 @@ import sqlite3
 import pytest
 
 from pipelines.cli.errors import InputError, Refused, Unreachable
-from pipelines.cli.exit_codes import FAULT, end_with_code
+from pipelines.cli.exit_codes import INTERNAL_ERROR, end_with_code
 
 
 def ending(error: BaseException) -> int:
@@ -33,7 +33,7 @@ def test_a_full_disk_is_said_in_two_lines_whoever_met_it(error, capsys):
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("division by zero"), FileNotFoundError(errno.ENOENT, "no", "x")])
 def test_a_fault_of_ours_is_no_verdict_and_keeps_its_traceback(error, capsys):
-    assert ending(error) == FAULT
+    assert ending(error) == INTERNAL_ERROR
     said = capsys.readouterr().err
     assert "Traceback" in said and type(error).__name__ in said
     assert said.splitlines()[-1].startswith("Internal error of Mainline")

@@ -11,7 +11,7 @@ import urllib.error
 import urllib.request
 
 from pipelines.config.params import load
-from tests.engine.fixtures_repo import PARAMS, Repo, quiet
+from tests.engine.fixtures_repo import PARAMS, Repo, quiet_environment
 from tests.engine.in_process import must, verb
 from tests.engine.release.engine import free_port
 
@@ -22,7 +22,7 @@ def test_it_answers_with_the_release_id_that_the_work_tree_would_have(repo: Repo
     process = subprocess.Popen(
         [sys.executable, "-m", "pipelines", "serve"],
         cwd=repo.path,
-        env={**os.environ, **quiet(), "PORT": str(port)},
+        env={**os.environ, **quiet_environment(), "PORT": str(port)},
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -66,7 +66,7 @@ def test_a_commit_with_the_same_files_on_another_one_is_somebody_elses(clone: Pa
 
 
 def test_a_push_that_arrived_without_an_answer_is_a_push(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sha, call = tip(), origin.call
+    sha, call = tip(), origin.run_git
 
     def call_and_hang_up(*arguments: str) -> str:
         answer = call(*arguments)
@@ -74,7 +74,7 @@ def test_a_push_that_arrived_without_an_answer_is_a_push(clone: Path, monkeypatc
             raise subprocess.CalledProcessError(128, "git")
         return answer
 
-    monkeypatch.setattr(origin, "call", call_and_hang_up)
+    monkeypatch.setattr(origin, "run_git", call_and_hang_up)
     assert push_bot_commit(BRANCH, sha, FILES) == tip() != sha
 
 
@@ -82,14 +82,14 @@ def test_a_push_between_look_and_push_is_never_overwritten(clone: Path, monkeypa
     sha = tip()
     git("checkout", "--quiet", BRANCH)
     newer = write({"params.yaml": "a: 3\n"})
-    look = origin.tip
+    look = origin.read_ref
 
     def look_then_somebody_pushes(ref: str) -> str | None:
         found = look(ref)
         git("push", "--quiet", "origin", BRANCH)
         return found
 
-    monkeypatch.setattr(origin, "tip", look_then_somebody_pushes)
+    monkeypatch.setattr(origin, "read_ref", look_then_somebody_pushes)
     with pytest.raises(Superseded, match="moved"):
         push_bot_commit(BRANCH, sha, FILES)
     assert tip() == newer

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from testing.docker import Hub, docker, free_port, missing_tools, registry, stand_in
+from testing.docker import ImageRegistry, docker, free_port, missing_tools, registry, stand_in
 from testing.repository import Repo, merge, point_at_cache
 from tests.engine.in_process import must, verb
 
-__all__ = ["Hub", "Shop", "docker", "free_port"]
+__all__ = ["ImageRegistry", "TeamRepository", "docker", "free_port"]
 
 
 @pytest.fixture(scope="session")
@@ -29,25 +29,25 @@ def engine() -> None:
 
 
 @pytest.fixture(scope="session")
-def hub(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+def hub(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImageRegistry]:
     """A registry for all tests of a worker."""
     with registry(tmp_path_factory.mktemp("registry")) as made:
         yield made
 
 
 @pytest.fixture(scope="session")
-def base_image(hub: Hub) -> str:
+def base_image(hub: ImageRegistry) -> str:
     """The stand-in by digest."""
     return stand_in(hub)
 
 
 @dataclass(frozen=True)
-class Shop:
+class TeamRepository:
     """A team's repository with a bare origin, a registry, and an address where production answers."""
 
     repo: Repo
     origin: Path
-    hub: Hub
+    hub: ImageRegistry
     image_name: str
     model_name: str
     url: str
@@ -98,7 +98,7 @@ def base_shop(small_problem: Path, base_image: str, tmp_path_factory: pytest.Tem
 
 
 @pytest.fixture
-def shop(base_shop: Path, small_problem: Path, hub: Hub, tmp_path: Path) -> Iterator[Shop]:
+def shop(base_shop: Path, small_problem: Path, hub: ImageRegistry, tmp_path: Path) -> Iterator[TeamRepository]:
     """A shop whose main has the small problem's model; its containers and volume are removed at the end."""
     origin, path = tmp_path / "origin.git", tmp_path / "main"
     subprocess.run(["git", "clone", "--quiet", "--bare", str(base_shop), str(origin)], check=True)
@@ -107,7 +107,7 @@ def shop(base_shop: Path, small_problem: Path, hub: Hub, tmp_path: Path) -> Iter
     point_at_cache(repo)
     model_name = f"shop-{os.getpid()}"
     # What other tests left in the registry under this name is gone with the name.
-    yield Shop(
+    yield TeamRepository(
         repo,
         origin,
         hub,

@@ -108,7 +108,7 @@ def test_artifacts_of_forks_and_other_branches_are_not_even_fetched(
     def cannot(*_: object) -> None:
         raise InputError("the rows are gone", "Fetch them.")
 
-    monkeypatch.setattr(base_model, "reproduced", cannot)
+    monkeypatch.setattr(base_model, "reproduce", cannot)
     github = GitHub({1: zipped(reviewed)}, **run)
     with pytest.raises(Refused, match="no artifact of its review has it .* the rows are gone"):
         fetch(lost, tmp_path / "into", github)

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from pipelines.release import deploy, ensure_image, fetch_model, flow, reconcile, smoke_test
-from tests.engine.fixtures_repo import Done
+from tests.engine.fixtures_repo import CommandResult
 from tests.engine.in_process import must, verb
-from tests.engine.release.engine import Shop, docker
+from tests.engine.release.engine import TeamRepository, docker
 from tests.engine.release.test_release import another, check, digest_of, read_status
 
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("docker-killed")]
@@ -55,12 +55,12 @@ def kill_after(step: tuple[Any, str], done: list[tuple[Any, str]], monkeypatch: 
         patch(module, name)
 
 
-def run(shop: Shop) -> Done:
+def run(shop: TeamRepository) -> CommandResult:
     """`release run` in this process."""
     return verb(shop.repo, "release", "run", **shop.environment)
 
 
-def state(shop: Shop) -> dict[str, Any]:
+def state(shop: TeamRepository) -> dict[str, Any]:
     """What a release leaves behind, without what differs by the hour."""
     rows = [{**row, "since": None} for row in read_status(shop)]
     remote = shop.repo.git("ls-remote", "--tags", "origin").splitlines()
@@ -74,7 +74,7 @@ def state(shop: Shop) -> dict[str, Any]:
 
 
 def test_killed_behind_any_step_and_run_again_it_ends_as_a_clean_run_does(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
+    shop: TeamRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     must(run(shop))
     for number, step in enumerate(STEPS, 1):
@@ -99,7 +99,7 @@ def test_killed_behind_any_step_and_run_again_it_ends_as_a_clean_run_does(
         assert state(shop) == found
 
 
-def test_a_container_of_a_smoke_test_that_was_killed_is_removed_by_the_next(shop: Shop) -> None:
+def test_a_container_of_a_smoke_test_that_was_killed_is_removed_by_the_next(shop: TeamRepository) -> None:
     must(run(shop))
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()

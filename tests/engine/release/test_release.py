@@ -24,9 +24,9 @@ from gto.cli import app
 
 from pipelines.release import deploy
 from pipelines.repository import dvc_lock
-from tests.engine.fixtures_repo import ROOT, Repo, point_at_cache, quiet
+from tests.engine.fixtures_repo import ROOT, Repo, point_at_cache, quiet_environment
 from tests.engine.in_process import must, verb
-from tests.engine.release.engine import Shop, docker
+from tests.engine.release.engine import TeamRepository, docker
 from tests.engine.release.test_flow import act_after_call
 from tests.engine.release.test_model_registry import empty_store as empty_store
 
@@ -34,26 +34,26 @@ pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("docker")]
 LIMIT = 9_999  # another max_batch_rows makes another identity of the same model
 
 
-def info(shop: Shop) -> dict[str, Any]:
+def info(shop: TeamRepository) -> dict[str, Any]:
     """What production answers."""
     with urllib.request.urlopen(f"{shop.url}/info", timeout=10) as answer:
         return json.load(answer)
 
 
-def another(shop: Shop, limit: int = LIMIT) -> str:
+def another(shop: TeamRepository, limit: int = LIMIT) -> str:
     """Merge a change of the service's settings; its commit."""
     shop.repo.params(lambda document: document["serving"].update(max_batch_rows=limit))
     return shop.commit(f"Take {limit} rows")
 
 
-def revert(shop: Shop, commit: str = "HEAD") -> str:
+def revert(shop: TeamRepository, commit: str = "HEAD") -> str:
     """`git revert` on main; its commit."""
     shop.repo.git("revert", "--no-edit", commit)
     shop.repo.git("push", "--quiet", "origin", "main")
     return shop.repo.git("rev-parse", "HEAD")
 
 
-def digest_of(shop: Shop, tag: str) -> str:
+def digest_of(shop: TeamRepository, tag: str) -> str:
     """The digest that a tag of the registry has."""
     done = subprocess.run(
         ["skopeo", "inspect", "--no-tags", "--tls-verify=false", "--format", "{{.Digest}}",
@@ -63,7 +63,7 @@ def digest_of(shop: Shop, tag: str) -> str:
     return done.stdout.strip()
 
 
-def gto(shop: Shop, *command: str) -> str:
+def gto(shop: TeamRepository, *command: str) -> str:
     """What `gto` prints; in this process, since its imports take longer than all it does."""
     with chdir(shop.repo.path):
         done = CliRunner().invoke(app, command)
@@ -71,12 +71,12 @@ def gto(shop: Shop, *command: str) -> str:
     return done.stdout.strip()
 
 
-def read_status(shop: Shop) -> list[dict[str, Any]]:
+def read_status(shop: TeamRepository) -> list[dict[str, Any]]:
     """`release status --json`, the newest first."""
     return json.loads(must(verb(shop.repo, "release", "status", "--json", **shop.environment)).out)
 
 
-def check(shop: Shop, version: str, counter: int) -> None:
+def check(shop: TeamRepository, version: str, counter: int) -> None:
     """Git, GTO, registry and service agree on what is in production."""
     history = read_status(shop)
     now = history[0]
@@ -92,7 +92,7 @@ def check(shop: Shop, version: str, counter: int) -> None:
     assert assigned == [row["assignment"] for row in history]
 
 
-def test_a_merge_ends_in_a_tag_and_an_image_that_answers_and_its_revert_in_the_old_image(shop: Shop) -> None:
+def test_a_merge_ends_in_a_tag_and_an_image_that_answers_and_its_revert_in_the_old_image(shop: TeamRepository) -> None:
     out = shop.release_apart()
     assert f"{shop.model_name}@v1.0.0 is in production as {shop.model_name}#production#1." in out
     check(shop, f"{shop.model_name}@v1.0.0", 1)
@@ -125,7 +125,9 @@ def test_a_merge_ends_in_a_tag_and_an_image_that_answers_and_its_revert_in_the_o
     check(shop, f"{shop.model_name}@v1.0.1", 4)
 
 
-def test_the_image_holds_the_serving_lock_and_nothing_to_build_with_and_runs_without_rights(shop: Shop) -> None:
+def test_the_image_holds_the_serving_lock_and_nothing_to_build_with_and_runs_without_rights(
+    shop: TeamRepository,
+) -> None:
     shop.release()
     name = f"{shop.model_name}-production"
     assert docker("exec", name, "id", "-u") == "1034"
@@ -147,7 +149,7 @@ def test_the_image_holds_the_serving_lock_and_nothing_to_build_with_and_runs_wit
     assert sorted(Path(file).name for file in files if file != "/app") == [".venv", "models", "serving", "serving.json"]
 
 
-def test_a_prediction_is_logged_in_the_volume_that_outlives_the_container(shop: Shop) -> None:
+def test_a_prediction_is_logged_in_the_volume_that_outlives_the_container(shop: TeamRepository) -> None:
     shop.release(PREDICTION_LOG="")
     row = info(shop)["signature"]["example"]
     request = urllib.request.Request(
@@ -166,7 +168,7 @@ def test_a_prediction_is_logged_in_the_volume_that_outlives_the_container(shop: 
     assert [(logged["request_id"], logged["role"]) for logged in table] == [(name, "champion")]
 
 
-def test_an_image_with_another_model_than_the_reviewed_one_is_not_released(shop: Shop) -> None:
+def test_an_image_with_another_model_than_the_reviewed_one_is_not_released(shop: TeamRepository) -> None:
     shop.release()
     another(shop)
     shop.release("image")
@@ -188,7 +190,7 @@ def test_an_image_with_another_model_than_the_reviewed_one_is_not_released(shop:
     check(shop, f"{shop.model_name}@v1.0.0", 1)
 
 
-def test_a_critical_case_that_the_model_does_not_fulfil_blocks_the_release(shop: Shop) -> None:
+def test_a_critical_case_that_the_model_does_not_fulfil_blocks_the_release(shop: TeamRepository) -> None:
     case = {"name": "never", "why": "a test", "row": info_example(shop), "expect": {"at_least": 2.0}}
     (shop.repo.path / "tests/critical/never.yaml").write_text(yaml.safe_dump([case]))
     shop.commit("Ask the impossible")
@@ -197,13 +199,13 @@ def test_a_critical_case_that_the_model_does_not_fulfil_blocks_the_release(shop:
     assert read_status(shop) == [] and shop.repo.git("tag") == ""
 
 
-def info_example(shop: Shop) -> dict[str, Any]:
+def info_example(shop: TeamRepository) -> dict[str, Any]:
     """The example of the model's signature, out of DVC's cache."""
     md5 = dvc_lock.outputs((shop.repo.path / "dvc.lock").read_text())["models/signature.json"]
     return json.loads((shop.repo.cache / "files/md5" / md5[:2] / md5[2:]).read_text())["example"]
 
 
-def test_a_service_that_does_not_come_up_leaves_the_old_one_and_assigns_nothing(shop: Shop) -> None:
+def test_a_service_that_does_not_come_up_leaves_the_old_one_and_assigns_nothing(shop: TeamRepository) -> None:
     shop.release()
     another(shop)
     # A salt is no reason to fail; a log that is no address is, and only the deployed container reads it.
@@ -214,7 +216,9 @@ def test_a_service_that_does_not_come_up_leaves_the_old_one_and_assigns_nothing(
     check(shop, f"{shop.model_name}@v1.0.1", 2)
 
 
-def test_a_deploy_command_gets_the_release_and_must_make_the_service_answer(shop: Shop, tmp_path: Path) -> None:
+def test_a_deploy_command_gets_the_release_and_must_make_the_service_answer(
+    shop: TeamRepository, tmp_path: Path
+) -> None:
     script = tmp_path / "deploy"
     script.write_text(
         f'#!/bin/sh\nset -eu\necho "$RELEASE_ID $IMAGE $MODEL_VERSION $1" >> {tmp_path}/seen\n'
@@ -236,7 +240,7 @@ def test_a_deploy_command_gets_the_release_and_must_make_the_service_answer(shop
     assert len(read_status(shop)) == 1
 
 
-def test_a_registry_that_is_down_is_not_an_image_that_is_missing(shop: Shop) -> None:
+def test_a_registry_that_is_down_is_not_an_image_that_is_missing(shop: TeamRepository) -> None:
     out = shop.release(code=3, IMAGE_REPOSITORY="127.0.0.1:9/fraud")
     assert "the image registry of 127.0.0.1:9/fraud returned an error" in out
     out = shop.release(code=2, IMAGE_REPOSITORY="")
@@ -244,7 +248,7 @@ def test_a_registry_that_is_down_is_not_an_image_that_is_missing(shop: Shop) -> 
     assert "IMAGE_REPOSITORY is '-x; reboot'" in shop.release(code=2, IMAGE_REPOSITORY="-x; reboot")
 
 
-def test_an_image_that_was_deleted_is_built_again_from_git_and_recorded(shop: Shop) -> None:
+def test_an_image_that_was_deleted_is_built_again_from_git_and_recorded(shop: TeamRepository) -> None:
     shop.release()
     old = read_status(shop)[0]["image"]
     lost = old.replace(f"{shop.hub.host}/", "").partition("@")
@@ -259,7 +263,9 @@ def test_an_image_that_was_deleted_is_built_again_from_git_and_recorded(shop: Sh
     check(shop, f"{shop.model_name}@v1.0.0", len(images))
 
 
-def test_reconcile_restores_a_moved_tag_and_a_dead_service_and_has_nothing_to_do_after_that(shop: Shop) -> None:
+def test_reconcile_restores_a_moved_tag_and_a_dead_service_and_has_nothing_to_do_after_that(
+    shop: TeamRepository,
+) -> None:
     shop.release()
     another(shop)
     shop.release()
@@ -276,7 +282,7 @@ def test_reconcile_restores_a_moved_tag_and_a_dead_service_and_has_nothing_to_do
 
 
 def test_where_images_are_signed_one_that_lies_there_unsigned_is_built_again_and_not_deployed_unsigned(
-    shop: Shop, tmp_path: Path
+    shop: TeamRepository, tmp_path: Path
 ) -> None:
     signer = "https://github.com/acme/fraud/.github/workflows/release.yml@refs/heads/main"
     environment = {
@@ -294,7 +300,9 @@ def test_where_images_are_signed_one_that_lies_there_unsigned_is_built_again_and
     assert f"Signed by {signer}." in shop.release(**environment)
 
 
-def test_an_emptied_mlflow_registry_is_filled_again_from_git(shop: Shop, empty_store: Path, tmp_path: Path) -> None:
+def test_an_emptied_mlflow_registry_is_filled_again_from_git(
+    shop: TeamRepository, empty_store: Path, tmp_path: Path
+) -> None:
     database = tmp_path / "mlflow.db"
     environment = {"MLFLOW_TRACKING_URI": f"sqlite:///{database}"}
     shutil.copy(empty_store, database)
@@ -322,14 +330,14 @@ def registered(database: Path) -> list[dict[str, str]]:
 
 
 def test_releases_of_one_commit_at_once_in_one_clone_and_another_make_one_assignment(
-    shop: Shop, tmp_path: Path
+    shop: TeamRepository, tmp_path: Path
 ) -> None:
     outs = at_once(shop, shop, clone(shop, tmp_path / "other"))
     assert all(code == 0 for code, _ in outs), outs
     check(shop, f"{shop.model_name}@v1.0.0", 1)
 
 
-def test_of_two_commits_released_at_once_the_later_one_ends_in_production(shop: Shop, tmp_path: Path) -> None:
+def test_of_two_commits_released_at_once_the_later_one_ends_in_production(shop: TeamRepository, tmp_path: Path) -> None:
     shop.release()
     earlier = another(shop)
     other = clone(shop, tmp_path / "other")
@@ -344,7 +352,7 @@ def test_of_two_commits_released_at_once_the_later_one_ends_in_production(shop: 
 
 
 def test_a_revert_that_is_released_while_the_reverted_release_still_runs_wins(
-    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shop: TeamRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop.release()
     another(shop)
@@ -361,19 +369,19 @@ def test_a_revert_that_is_released_while_the_reverted_release_still_runs_wins(
     check(shop, f"{shop.model_name}@v1.0.0", 1)
 
 
-def clone(shop: Shop, path: Path) -> Shop:
+def clone(shop: TeamRepository, path: Path) -> TeamRepository:
     """The same shop in another clone."""
     subprocess.run(["git", "clone", "--quiet", str(shop.origin), str(path)], check=True)
     repo = Repo(path, shop.repo.cache)
     point_at_cache(repo)
-    return Shop(repo, shop.origin, shop.hub, shop.image_name, shop.model_name, shop.url)
+    return TeamRepository(repo, shop.origin, shop.hub, shop.image_name, shop.model_name, shop.url)
 
 
-def at_once(*shops: Shop) -> list[tuple[int, str]]:
+def at_once(*shops: TeamRepository) -> list[tuple[int, str]]:
     """Release in several processes at the same time; how they ended."""
     found: list[tuple[int, str]] = []
 
-    def one(shop: Shop) -> None:
+    def one(shop: TeamRepository) -> None:
         done = shop.repo.verb("release", "run", **shop.environment)
         found.append((done.code, done.out))
 
@@ -386,7 +394,7 @@ def at_once(*shops: Shop) -> list[tuple[int, str]]:
 
 
 @pytest.mark.parametrize("line", ["Building the image", "Deploying"])
-def test_a_release_that_is_killed_with_all_its_processes_can_be_run_again(shop: Shop, line: str) -> None:
+def test_a_release_that_is_killed_with_all_its_processes_can_be_run_again(shop: TeamRepository, line: str) -> None:
     shop.release()
     another(shop)
     killed = subprocess.Popen(
@@ -414,10 +422,10 @@ main(["release", "run"])
 
 
 def _environment() -> dict[str, str]:
-    return {**os.environ, **quiet()}
+    return {**os.environ, **quiet_environment()}
 
 
-def test_what_must_be_kept_is_listed_with_its_images_and_objects(shop: Shop) -> None:
+def test_what_must_be_kept_is_listed_with_its_images_and_objects(shop: TeamRepository) -> None:
     shop.release()
     first = read_status(shop)[0]
     another(shop)

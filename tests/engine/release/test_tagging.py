@@ -144,7 +144,7 @@ def test_without_the_right_to_push_no_tag_stays_here(tag_repository: Path, tmp_p
 def test_a_push_that_arrived_and_whose_answer_was_lost_counts(
     tag_repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    call = origin.call
+    call = origin.run_git
 
     def lose_answer(*arguments: str) -> str:
         answer = call(*arguments)
@@ -152,7 +152,7 @@ def test_a_push_that_arrived_and_whose_answer_was_lost_counts(
             raise subprocess.CalledProcessError(1, "git push", stderr="the connection was reset")
         return answer
 
-    monkeypatch.setattr(origin, "call", lose_answer)
+    monkeypatch.setattr(origin, "run_git", lose_answer)
     version = tagging.register_version("fraud", (1, 0, 0), git("rev-parse", "HEAD"), annotation("a"))
     assert tags.list_versions("fraud") == [version]
 
@@ -183,7 +183,7 @@ def test_tags_that_people_created_by_hand_are_ignored(tag_repository: Path) -> N
         git("tag", "--annotate", "--cleanup=verbatim", "-m", text, tag)
     git("tag", "fraud@v3.0.0")
     assert tags.list_versions("fraud") == [version]
-    assert tags.registered("fraud") == {"a" * 12: "fraud@v1.0.0"}
+    assert tags.versions_by_release_id("fraud") == {"a" * 12: "fraud@v1.0.0"}
 
 
 def test_of_two_versions_of_one_release_the_lower_counts(tag_repository: Path) -> None:
@@ -191,7 +191,7 @@ def test_of_two_versions_of_one_release_the_lower_counts(tag_repository: Path) -
     register_version("a", (1, 10, 0))
     found = tags.find_version("fraud", "a" * 12)
     assert found and found.tag == "fraud@v1.2.0"
-    assert tags.registered("fraud") == {"a" * 12: "fraud@v1.2.0"}
+    assert tags.versions_by_release_id("fraud") == {"a" * 12: "fraud@v1.2.0"}
     assert [each.number for each in tags.list_versions("fraud")] == [(1, 2, 0), (1, 10, 0)]
 
 

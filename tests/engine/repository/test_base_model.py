@@ -83,7 +83,7 @@ def test_a_base_in_no_cache_and_no_remote_is_reproduced_once_and_what_differs_fr
 
     for found in ("reproduced", "cache"):
         base = fetched(repo, "main")
-        assert (base.found, base.md5, base.named) == (found, md5, md5)
+        assert (base.source, base.md5, base.locked_md5) == (found, md5, md5)
     assert repo.git("worktree", "list").count("\n") == 0
 
     repo.git("checkout", "--quiet", "-b", "tampered", "main")
@@ -91,7 +91,7 @@ def test_a_base_in_no_cache_and_no_remote_is_reproduced_once_and_what_differs_fr
     path.write_text(path.read_text().replace(md5, "f" * 32))
     repo.commit("another md5")
     repo.git("checkout", "--quiet", "change")
-    assert fetched(repo, "tampered").found == "reproduced"
+    assert fetched(repo, "tampered").source == "reproduced"
     must(review(repo, "tampered"))
     side = repo.report["base"]
     assert (side["found"], side["model"], side["named"]) == ("cache", md5, "f" * 32)
@@ -119,7 +119,7 @@ def test_a_base_without_a_model_makes_a_new_line_that_only_absolute_gates_judge(
     repo.commit("no model yet")
     repo.git("checkout", "--quiet", "change")
     must(review(repo, "empty"))
-    assert repo.report["kind"] == "new line"
+    assert repo.report["kind"] == "new model"
     assert repo.report["base"]["model"] is None
     groups = {gate["group"] for gate in repo.report["gates"]}
     assert "floors" in groups and not groups & {"regression", "comparison"}
@@ -138,7 +138,7 @@ def test_a_base_without_a_model_makes_a_new_line_that_only_absolute_gates_judge(
 def test_another_release_name_makes_a_new_line(repo: Repo) -> None:
     repo.params(lambda document: document.update(model_name="churn"))
     must(review(repo))
-    assert repo.report["kind"] == "new line"
+    assert repo.report["kind"] == "new model"
     assert any("'fraud' → 'churn'" in note and "only absolute gates count" in note for note in repo.report["notes"])
     assert repo.report["base"]["model"] == named(repo, "main")
     assert not {gate["group"] for gate in repo.report["gates"]} & {"regression", "comparison"}

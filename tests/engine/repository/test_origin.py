@@ -33,8 +33,8 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_branch_has_a_tip_there_or_none(clone: Path) -> None:
-    assert origin.tip("refs/heads/main") == git("rev-parse", "HEAD")
-    assert origin.tip("refs/heads/other") is None
+    assert origin.read_ref("refs/heads/main") == git("rev-parse", "HEAD")
+    assert origin.read_ref("refs/heads/other") is None
 
 
 def test_a_commit_is_fetched_by_its_hash_and_brings_no_tag(clone: Path, tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_main_is_fetched_and_without_an_origin_there_is_none(clone: Path) -> Non
 
 @pytest.mark.parametrize(
     "ask",
-    [lambda: origin.tip("refs/heads/main"), origin.main, lambda: origin.fetch("1" * 40)],
+    [lambda: origin.read_ref("refs/heads/main"), origin.main, lambda: origin.fetch("1" * 40)],
     ids=["tip", "main", "fetch"],
 )
 def test_an_origin_that_is_gone_is_unreachable_with_what_git_says_and_what_to_do(clone: Path, ask) -> None:
@@ -75,7 +75,7 @@ def test_an_origin_that_is_gone_is_unreachable_with_what_git_says_and_what_to_do
 )
 def test_a_secret_in_its_address_is_not_said(clone: Path, url: str) -> None:
     git("remote", "set-url", "origin", url)
-    for ask in (lambda: origin.tip("refs/heads/main"), origin.main):
+    for ask in (lambda: origin.read_ref("refs/heads/main"), origin.main):
         with pytest.raises(Unreachable, match="unable to access 'https://") as caught:
             ask()
         assert "hunter2" not in str(caught.value) + caught.value.remedy
@@ -87,7 +87,7 @@ def test_the_token_is_sent_to_github_alone(clone: Path, monkeypatch: pytest.Monk
     monkeypatch.delenv("GITHUB_SERVER_URL", raising=False)
     ask = ("config", "--get-urlmatch", "http.extraheader", f"https://{host}/acme/x.git")
     if sent:
-        assert origin.call(*ask).startswith("AUTHORIZATION: basic ")
+        assert origin.run_git(*ask).startswith("AUTHORIZATION: basic ")
     else:
         with pytest.raises(subprocess.CalledProcessError):
-            origin.call(*ask)
+            origin.run_git(*ask)

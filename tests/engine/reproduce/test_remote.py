@@ -91,4 +91,4 @@ def test_a_remote_that_is_a_folder_named_from_the_configuration_serves_the_base_
 
     with chdir(repo.path):
         base = fetch(repo.git("rev-parse", "main"), Progress())
-    assert base is not None and (base.found, base.md5) == ("remote", md5)
+    assert base is not None and (base.source, base.md5) == ("remote", md5)

@@ -26,7 +26,7 @@ from pipelines.repository.dvc import file_md5
 from pipelines.repository.dvc_remote import default_remote
 from pipelines.reproduce.dvc_repro import StageFailed, State, _failure, _follow
 from pipelines.reproduce.flow import check_outputs, prune
-from tests.engine.fixtures_repo import PARAMS, Repo, quiet
+from tests.engine.fixtures_repo import PARAMS, Repo, quiet_environment
 from tests.engine.in_process import must, verb
 
 
@@ -44,7 +44,7 @@ def kill_in_training(repo: Repo) -> None:
     """Begin to reproduce and kill everything, without a word, while a candidate trains."""
     process = subprocess.Popen(
         [sys.executable, "-m", "pipelines", "repro"],
-        cwd=repo.path, env={**os.environ, **quiet()}, start_new_session=True,
+        cwd=repo.path, env={**os.environ, **quiet_environment()}, start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:

@@ -250,7 +250,7 @@ def new_line() -> Findings:
     """The first model: nothing to compare with."""
     findings = replace(
         passing(),
-        kind="new line",
+        kind="new model",
         base=Side("origin/main", "e5ab9eec0ffee0123456789abcdef0123456789a", None),
         notes=("The base has no model: there is nothing to compare with, and only absolute gates count.",),
         metrics=tuple(replace(row, base=None, delta=None, low=None, high=None) for row in metrics()),
@@ -356,6 +356,6 @@ def hostile(text: str = HOSTILE, many: int = 3) -> Findings:
 
 
 ALL = {
-    "passing": passing, "failing": failing, "restore": restore, "new line": new_line, "regression": regression,
+    "passing": passing, "failing": failing, "restore": restore, "new model": new_line, "regression": regression,
     "data errors": data_errors, "hostile": hostile,
 }  # fmt: skip

@@ -22,7 +22,7 @@ import yaml
 
 from pipelines.cli.exit_codes import end_with_code
 from pipelines.review import report
-from tests.engine.fixtures_repo import Done, Repo, point_at_cache, quiet
+from tests.engine.fixtures_repo import CommandResult, Repo, point_at_cache, quiet_environment
 from tests.engine.in_process import must, review, verb
 
 pytestmark = pytest.mark.xdist_group("bad-input")
@@ -66,7 +66,7 @@ def repo(shared: Repo) -> Iterator[Repo]:
     shared.git("checkout", "--quiet", "--", "reports")
 
 
-def check_message(done: Done, code: int) -> Done:
+def check_message(done: CommandResult, code: int) -> CommandResult:
     """Check that the output is one message and what to do, without a traceback and without a repetition."""
     assert done.code == code, done.out
     assert "Traceback" not in done.out
@@ -77,7 +77,7 @@ def check_message(done: Done, code: int) -> Done:
 # Data files
 
 
-def run_stage(repo: Repo, name: str) -> Done:
+def run_stage(repo: Repo, name: str) -> CommandResult:
     """Run a stage of the pipeline in this process, as DVC would run it."""
     from importlib import import_module
     from io import StringIO
@@ -85,7 +85,7 @@ def run_stage(repo: Repo, name: str) -> Done:
     out = StringIO()
     with chdir(repo.path), mock.patch("sys.stdout", out), mock.patch("sys.stderr", out):
         code = end_with_code(import_module(f"pipelines.training.{name}").main)
-    return Done(code, out.getvalue())
+    return CommandResult(code, out.getvalue())
 
 
 def a_month(repo: Repo) -> Path:
@@ -276,21 +276,21 @@ def test_a_folder_without_a_repository_or_a_commit_is_refused(repo: Repo, tmp_pa
     subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
     assert "no commit yet" in check_message(verb(tmp_path, "review", **environment), 2).out
     subprocess.run(["git", "-C", str(tmp_path), "commit", "--quiet", "--allow-empty", "-m", "first"], check=True,
-                   env={**os.environ, **quiet()})  # fmt: skip
+                   env={**os.environ, **quiet_environment()})  # fmt: skip
     assert "no base 'nowhere'" in check_message(verb(tmp_path, "review", "--base", "nowhere", **environment), 2).out
 
 
 # The disk
 
 
-def run_with_file_limit(repo: Repo, size: int, *arguments: str) -> Done:
+def run_with_file_limit(repo: Repo, size: int, *arguments: str) -> CommandResult:
     """Run a verb in a process in which no file may grow beyond `size` bytes; its children inherit the limit."""
     done = subprocess.run(
         [sys.executable, "-m", "pipelines", *arguments],
-        cwd=repo.path, env={**os.environ, **quiet()}, capture_output=True, text=True,
+        cwd=repo.path, env={**os.environ, **quiet_environment()}, capture_output=True, text=True,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
     )  # fmt: skip
-    return Done(done.returncode, done.stdout + done.stderr)
+    return CommandResult(done.returncode, done.stdout + done.stderr)
 
 
 def test_a_full_disk_ends_with_3_and_leaves_nothing_half_written(repo: Repo) -> None:

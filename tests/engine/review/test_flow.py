@@ -21,7 +21,7 @@ def test_candidates_that_are_not_reproducible_are_named_on_the_console_and_in_th
     monkeypatch.setattr(model_findings, "model_findings", lambda *_: {"gates": ()})
     monkeypatch.setattr(flow, "worktree_release_id", lambda: "0" * 12)
     monkeypatch.setattr(flow, "file_md5", lambda _: "0" * 32)
-    for module, name, answer in ((tags, "registered", {}), (git, "text_at", None), (git, "branch", "b")):
+    for module, name, answer in ((tags, "versions_by_release_id", {}), (git, "text_at", None), (git, "branch", "b")):
         monkeypatch.setattr(module, name, lambda *_, answer=answer: answer)
     monkeypatch.setattr(git, "commit_of", lambda _: "0" * 40)
 

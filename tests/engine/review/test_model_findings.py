@@ -45,13 +45,13 @@ def test_another_model_name_task_or_target_has_nothing_to_compare_with(base, key
     assert review_kind(params(), base, "2" * 32, None) == ("comparison", "")
     write_json(base.signature, {**signature, key: "another"})
     kind, note = review_kind(params(), base, "2" * 32, None)
-    assert kind == "new line" and f"{key} 'another'" in note
+    assert kind == "new model" and f"{key} 'another'" in note
 
 
 def test_a_registered_release_is_a_restore_unless_the_base_has_the_same_model(base):
     assert review_kind(params(), base, "2" * 32, "orders@v1.0.0")[0] == "restore"
     assert review_kind(params(), base, base.md5, "orders@v1.0.0")[0] == "comparison"
-    assert review_kind(params(), None, "2" * 32, "orders@v1.0.0")[0] == "new line"
+    assert review_kind(params(), None, "2" * 32, "orders@v1.0.0")[0] == "new model"
 
 
 def test_a_base_that_was_trained_on_every_test_row_fails_a_gate_of_its_own(base):

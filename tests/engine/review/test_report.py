@@ -232,12 +232,12 @@ class TestTheFirstScreen:
         assert "95 %" not in text
 
 
-def test_the_first_line_of_a_new_line_explains_that_there_is_nothing_to_compare_with() -> None:
+def test_the_first_line_of_a_new_model_explains_that_there_is_nothing_to_compare_with() -> None:
     first = report.markdown(samples.new_line()).split("\n", 1)[0]
-    assert first.startswith("**New line.**")
+    assert first.startswith("**New model.**")
     assert "only absolute gates count" in first
     bare = report.markdown(replace(samples.new_line(), notes=("Another note.",)))
-    assert bare.startswith("**New line.** There is nothing to compare with: only absolute gates count.\n")
+    assert bare.startswith("**New model.** There is nothing to compare with: only absolute gates count.\n")
     assert "Another note." in bare
 
 

@@ -18,7 +18,7 @@ from pipelines.repository.git import branch, git
 from pipelines.repository.release_id import release_id
 from pipelines.repository.tags import Annotation
 from pipelines.rollback import flow
-from tests.engine.fixtures_repo import Done, Repo
+from tests.engine.fixtures_repo import CommandResult, Repo
 from tests.engine.in_process import must, verb
 from tests.engine.workflows.acting import environment_like
 
@@ -74,7 +74,7 @@ def merge_by_merge_commit(repo: Repo, megabytes: int) -> str:
     return repo.git("rev-parse", "HEAD")
 
 
-def rollback(repo: Repo, *arguments: str, tmp_path: Path) -> Done:
+def rollback(repo: Repo, *arguments: str, tmp_path: Path) -> CommandResult:
     """`python -m pipelines rollback`."""
     venv = environment_like(tmp_path / "venv", tmp_path)
     (venv / ".mainline-stamp").write_bytes((repo.path / "requirements/dev.txt").read_bytes())

@@ -15,7 +15,7 @@ from pipelines.repository import origin
 from pipelines.repository.git import git
 from pipelines.repository.release_id import release_id
 from pipelines.rollback import flow
-from tests.engine.fixtures_repo import Done
+from tests.engine.fixtures_repo import CommandResult
 from tests.engine.in_process import verb
 from tests.engine.release.tag_repository import tag_repository as tag_repository
 from tests.engine.release.test_flow import World
@@ -59,7 +59,7 @@ def two(live: World) -> World:
     return live
 
 
-def rollback(world: World, verdict: str = "pass", **environment: str) -> Done:
+def rollback(world: World, verdict: str = "pass", **environment: str) -> CommandResult:
     """`python -m pipelines rollback` with a review of that verdict."""
     return verb(world.clone, "rollback", VERDICT=verdict, TO="", **environment)
 
@@ -95,14 +95,14 @@ def test_reverts_that_give_another_release_are_not_reviewed(two: World, monkeypa
 def test_a_branch_that_somebody_pushes_meanwhile_is_not_overwritten(
     two: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    theirs, tip = git("rev-parse", "main^"), origin.tip
+    theirs, tip = git("rev-parse", "main^"), origin.read_ref
 
     def push_after(ref: str) -> str | None:
         known = tip(ref)
         git("push", "--quiet", "origin", f"{theirs}:{ref}")
         return known
 
-    monkeypatch.setattr(origin, "tip", push_after)
+    monkeypatch.setattr(origin, "read_ref", push_after)
     done = rollback(two)
     assert done.code == 3, done.out
     assert pushed(two) == [theirs]

@@ -11,7 +11,7 @@ import yaml
 from dvc.repo import Repo as Dvc
 
 from pipelines.config.params import load
-from testing.repository import Repo, merge, quiet
+from testing.repository import Repo, merge, quiet_environment
 
 JUDGE_AND_SERVE: dict[str, Any] = {
     "gates": {"resamples": 301, "floors": {"roc_auc": 0.79}, "scoring_time_ratio": 49.0},
@@ -24,7 +24,7 @@ JUDGE_AND_SERVE: dict[str, Any] = {
 
 def changed_stages(repo: Repo) -> set[str]:
     """Names of the stages that `dvc repro` would run."""
-    with chdir(repo.path), mock.patch.dict(os.environ, quiet()), Dvc() as dvc:
+    with chdir(repo.path), mock.patch.dict(os.environ, quiet_environment()), Dvc() as dvc:
         return set(dvc.status())
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.engine.fixtures_repo import Repo
-from tests.engine.release.engine import Hub, free_port
+from tests.engine.release.engine import ImageRegistry, free_port
 from tests.engine.workflows.acting import Run
 from tests.engine.workflows.github_fake import BOB, GitHubFake, permissions
 from tests.engine.workflows.world import World, docs, tune
@@ -25,7 +25,7 @@ STEPS = ["actions/checkout", "./.github/actions/setup", "image", "release"]
 
 
 @pytest.fixture
-def shop_world(base_shop: Path, hub: Hub, github: GitHubFake, tmp_path: Path) -> Iterator[World]:
+def shop_world(base_shop: Path, hub: ImageRegistry, github: GitHubFake, tmp_path: Path) -> Iterator[World]:
     """acme/fraud whose images go to the registry on loopback, and which answers on a port of this machine."""
     made = World(base_shop.parent, tmp_path, github)
     name = f"{tmp_path.parent.name}-{tmp_path.name}".lower().replace("_", "-")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.engine.fixtures_repo import Done, Repo, point_at_cache
+from tests.engine.fixtures_repo import CommandResult, Repo, point_at_cache
 from tests.engine.workflows.acting import Run, Runner
 from tests.engine.workflows.github_fake import ALICE, FORK, REPOSITORY, GitHubFake
 
@@ -248,7 +248,7 @@ class World:
         return done.stdout
 
 
-def dvc(repo: Repo, *arguments: str) -> Done:
+def dvc(repo: Repo, *arguments: str) -> CommandResult:
     """A command of DVC in a clone."""
     return repo.run(sys.executable, "-m", "dvc", *arguments)
 

@@ -36,7 +36,7 @@ def test_a_gate_that_needs_a_base_is_skipped_without_one():
 def test_only_gates_that_block_in_a_restore_block_there():
     gates = [failing_gate(), failing_gate(blocks_in_restore=True)]
     assert [result.blocks for result in evaluate(evidence(kind="restore"), gates)] == [False, True]
-    assert [result.blocks for result in evaluate(evidence(kind="new line"), gates)] == [True, True]
+    assert [result.blocks for result in evaluate(evidence(kind="new model"), gates)] == [True, True]
 
 
 def test_a_result_that_does_not_block_does_not_begin_to():
@@ -61,7 +61,7 @@ def test_a_head_is_not_comparable_for_the_reason_that_was_found_or_without_rows(
     assert not result.passed and "trained on every test row" in result.why
     (result,) = comparable_gate(evidence(rows=100))
     assert result.passed and "100 test rows" in result.why
-    assert comparable_gate(evidence(kind="new line", base=None)) == []
+    assert comparable_gate(evidence(kind="new model", base=None)) == []
 
 
 @pytest.mark.parametrize(
