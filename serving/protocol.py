@@ -8,7 +8,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from serving import limits
-from serving.errors import unasked
+from serving.errors import raw_response
 from serving.transport import Joining
 
 
@@ -55,7 +55,7 @@ class Protocol(HttpToolsProtocol):
     def _refuse(self, status: int, message: str) -> None:
         """Say why the connection ends, where that cannot be taken for the answer to an earlier request."""
         if not self._last():
-            self.transport.write(unasked(status, message))
+            self.transport.write(raw_response(status, message))
             self.transport.close()
 
     def _last(self) -> bool:

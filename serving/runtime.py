@@ -1,80 +1,73 @@
-"""The parts put together, once a process."""
+"""The parts of the service, each created once in a process."""
 
 from __future__ import annotations
 
-import os
 import sys
 from functools import cache
 
-from serving import settings as settings_of
+from serving import settings as service_settings
 from serving.app import App
 from serving.errors import CannotStartError
-from serving.log import QUEUE_BYTES, QUEUE_ROWS, Layout, Log
-from serving.measures import Measures
+from serving.log_columns import LogColumns
+from serving.metrics import Metrics
 from serving.model import Model
-from serving.sink import sink
+from serving.prediction_log import QUEUE_BYTES, QUEUE_ROWS, PredictionLog
+from serving.settings import Settings
+from serving.sinks import open_sink
 
 CANNOT_START = 2
 
 
 @cache
-def settings() -> settings_of.Settings:
-    """The settings of this process."""
-    return settings_of.load()
+def settings() -> Settings:
+    """Return the settings."""
+    return service_settings.load()
 
 
 @cache
 def model() -> Model:
-    """The model of this process."""
+    """Return the model."""
     return Model(settings().models)
 
 
 @cache
-def log() -> Log | None:
-    """The prediction log of this process, or None where it is off."""
-    given, signature, counts = settings(), model().signature, measures()
-    if given.log is None:
-        return None
-    layout = Layout(signature, given.release.release, given.role, given.salt)
-    if given.salt is None and (hashed := [field.name for field in signature.fields if field.sensitive]):
-        print(
-            f"serving: PREDICTION_LOG_SALT is not set: who reads the log can guess {', '.join(hashed)} from the hashes",
-            file=sys.stderr,
-            flush=True,
-        )
-    # Room for a few of the largest requests, whatever they may be.
-    queue_rows, queue_bytes = max(QUEUE_ROWS, 5 * given.release.max_batch_rows), max(QUEUE_BYTES, 5 * given.max_body)
-    return Log(sink(given.log), layout, counts, queue_rows, queue_bytes)
+def metrics() -> Metrics:
+    """Return the metrics."""
+    return Metrics(settings().release.release, settings().version, settings().role, model().signature.classes)
 
 
 @cache
-def measures() -> Measures:
-    """The counters of this process."""
-    given = settings()
-    return Measures(given.release.release, given.version, given.role, model().signature.classes)
+def log() -> PredictionLog | None:
+    """Return the prediction log, or None if it is off."""
+    options, signature = settings(), model().signature
+    if options.log is None:
+        return None
+    hashed = [field.name for field in signature.inputs if field.sensitive]
+    if options.salt is None and hashed:
+        print(
+            f"serving: PREDICTION_LOG_SALT is not set: the hashes of {', '.join(hashed)} can be guessed",
+            file=sys.stderr,
+            flush=True,
+        )
+    columns = LogColumns(signature, options.release.release, options.role, options.salt)
+    # The queue holds at least five of the largest requests.
+    queue_rows = max(QUEUE_ROWS, 5 * options.release.max_batch_rows)
+    queue_bytes = max(QUEUE_BYTES, 5 * options.max_body)
+    return PredictionLog(open_sink(options.log), columns, metrics(), queue_rows, queue_bytes)
 
 
 @cache
 def app() -> App:
-    """The service of this process."""
-    return App(model(), settings(), log(), measures())
-
-
-def port() -> int:
-    """Where `python -m serving` listens."""
-    given = os.environ.get("PORT") or "3000"
-    if not (given.isdecimal() and int(given) < 2**16):
-        raise CannotStartError(f"PORT={given} is no port")
-    return int(given)
+    """Return the application."""
+    return App(model(), settings(), log(), metrics())
 
 
 def check() -> None:
-    """End the process with one line where the service could not start."""
+    """End the process with one line if the service cannot start."""
     try:
         if (url := settings().log) is not None:
-            sink(url)
+            open_sink(url)
         model()
-        port()
     except CannotStartError as error:
         print(f"serving: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
         raise SystemExit(CANNOT_START) from None

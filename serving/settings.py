@@ -1,27 +1,30 @@
-"""What the service is told: serving.json, which is part of the release, and the environment."""
+"""The service's settings: serving.json, which is part of the release, and environment variables."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 from serving.errors import CannotStartError
 
-_LONGEST = 300.0
 ROOT = Path(__file__).resolve().parent.parent
+_Number = TypeVar("_Number", int, float)
+_Positive = Annotated[float, Meta(gt=0)]
 
 
 class Release(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """serving.json: the release's identity and the limits of params.yaml's section `serving`."""
+    """serving.json: the release id and the limits of section `serving` in params.yaml."""
 
     release: str
-    max_batch_rows: int
-    max_body_mb: float
-    timeout_seconds: float
+    max_batch_rows: Annotated[int, Meta(ge=1)]
+    max_body_mb: _Positive
+    timeout_seconds: _Positive
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,11 @@ class Settings:
 
     Attributes:
         models: folder of model.onnx and signature.json.
-        version: such as `fraud@v1.2.0`, where the deployment tells it.
-        role: what the model is here, such as `champion`.
-        log: folder or URL of the prediction log, or None where it is off.
+        version: such as `fraud@v1.2.0`, if the deployment sets it.
+        role: of the model in this deployment, such as `champion`.
+        log: folder or URL of the prediction log; None if it is off.
         salt: key of the hashes of sensitive columns.
-        drain_seconds: for which it goes on to answer after it was asked to end.
+        drain_seconds: how long the service keeps responding after SIGTERM.
     """
 
     release: Release
@@ -43,11 +46,13 @@ class Settings:
     role: str
     log: str | None
     salt: str | None
+    host: str = "0.0.0.0"  # noqa: S104 - a container has one address
+    port: int = 3000
     drain_seconds: float = 1.0
 
     @property
     def max_body(self) -> int:
-        """Bytes of a body at most."""
+        """Bytes that a body may have."""
         return int(self.release.max_body_mb * 1_000_000)
 
 
@@ -55,38 +60,40 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
     """Read serving.json and the environment; an empty variable counts as absent.
 
     Raises:
-        CannotStartError: if serving.json is missing or wrong.
+        CannotStartError: if serving.json is missing or invalid, or a variable is.
     """
-    given = {name: value for name, value in environment.items() if value}
-    path = Path(given.get("SERVING_JSON", ROOT / "serving.json"))
-    log = given.get("PREDICTION_LOG", "predictions")
+    variables = {name: value for name, value in environment.items() if value}
+    log = variables.get("PREDICTION_LOG", "predictions")
     return Settings(
-        release=_release(path),
-        models=Path(given.get("MODEL_FOLDER", ROOT / "models")),
-        version=given.get("MODEL_VERSION"),
-        role=given.get("MODEL_ROLE", "champion"),
+        release=_load_release(Path(variables.get("SERVING_JSON", ROOT / "serving.json"))),
+        models=Path(variables.get("MODEL_FOLDER", ROOT / "models")),
+        version=variables.get("MODEL_VERSION"),
+        role=variables.get("MODEL_ROLE", "champion"),
         log=None if log == "off" else log,
-        salt=given.get("PREDICTION_LOG_SALT"),
-        drain_seconds=_seconds("DRAIN_SECONDS", given.get("DRAIN_SECONDS", "1")),
+        salt=variables.get("PREDICTION_LOG_SALT"),
+        host=variables.get("HOST", Settings.host),
+        port=_number(variables, "PORT", int, Settings.port, 2**16 - 1),
+        drain_seconds=_number(variables, "DRAIN_SECONDS", float, Settings.drain_seconds, 300),
     )
 
 
-def _seconds(name: str, text: str) -> float:
+def _number(
+    variables: Mapping[str, str], name: str, kind: Callable[[str], _Number], default: _Number, maximum: int
+) -> _Number:
+    if name not in variables:
+        return default
     try:
-        if 0 <= (seconds := float(text)) <= _LONGEST:
-            return seconds
+        if 0 <= (number := kind(variables[name])) <= maximum:
+            return number
     except ValueError:
         pass
-    raise CannotStartError(f"{name}={text} is not a number of seconds from 0 to {_LONGEST:g}")
+    raise CannotStartError(f"{name}={variables[name]} is not a number from 0 to {maximum}")
 
 
-def _release(path: Path) -> Release:
+def _load_release(path: Path) -> Release:
     try:
-        release = msgspec.json.decode(path.read_bytes(), type=Release)
+        return msgspec.json.decode(path.read_bytes(), type=Release)
     except FileNotFoundError as error:
         raise CannotStartError(f"{path} is missing; it is written when the image is built") from error
     except (OSError, UnicodeDecodeError, msgspec.MsgspecError) as error:
-        raise CannotStartError(f"{path} is wrong: {error}") from error
-    if release.max_batch_rows < 1 or release.max_body_mb <= 0 or release.timeout_seconds <= 0:
-        raise CannotStartError(f"{path} is wrong: its limits must be above zero")
-    return release
+        raise CannotStartError(f"{path} is invalid: {error}") from error
