@@ -43,12 +43,13 @@ class App:
 
     Attributes:
         drain: whether a shutdown has begun.
+        log: the prediction log, or None if it is off.
     """
 
     def __init__(self, model: Model, settings: Settings, log: PredictionLog | None, metrics: Metrics) -> None:
         self.drain = Drain(settings.drain_seconds)
         self._model = model
-        self._log = log
+        self.log = log
         self._metrics = metrics
         self._release = settings.release.release
         self._threshold = model.signature.threshold
@@ -57,7 +58,7 @@ class App:
         self._reader = RowReader(model.signature, settings.release.max_batch_rows)
         # One thread: ONNX Runtime and Python would only share the same core among several.
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="large")
-        info = _encode(Info(self._release, settings.version, model.md5, model.signature.document))
+        info = _encode(Info(self._release, settings.model_version, model.md5, model.signature.document))
         document = _encode(openapi.document(model.signature, settings))
         self._pages: dict[str, Callable[[], tuple[bytes, bytes]]] = {
             "/info": lambda: (info, _JSON),
@@ -118,10 +119,10 @@ class App:
             raise invalid_rows([FieldError(*self._not_finite())], 1)
         positive = self._threshold is not None and score >= self._threshold
         self._metrics.count_predictions(not positive, positive)
-        if self._log is not None:
+        if self.log is not None:
             columns: Columns = [(value,) for value in row]
             latency_ms = (time.perf_counter() - started) * 1e3
-            self._log.put(Entry(time.time(), (request_id,), columns, (score,), latency_ms, len(raw)))
+            self.log.put(Entry(time.time(), (request_id,), columns, (score,), latency_ms, len(raw)))
         if self._threshold is None:
             return _encode(Value(score, self._release, request_id))
         return _encode(Decision(score, positive, self._threshold, self._release, request_id))
@@ -133,8 +134,8 @@ class App:
             content, entry = await self._run_in_thread(self._score_batch, raw, request_id, started)
         positive = 0 if self._threshold is None else sum(score >= self._threshold for score in entry.scores)
         self._metrics.count_predictions(len(entry.ids) - positive, positive)
-        if self._log is not None and entry.ids:
-            self._log.put(entry)
+        if self.log is not None and entry.ids:
+            self.log.put(entry)
         return content
 
     async def _run_in_thread(self, function: Callable[..., _Result], *arguments: Any) -> _Result:

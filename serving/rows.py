@@ -7,7 +7,7 @@ rest (`3.0` for a boolean's 1, an empty text for null, escapes), or explains eac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Annotated, Any, Literal
 
@@ -99,9 +99,7 @@ class RowReader:
         return self._read_batch_slowly(strict_json.loads(raw))
 
     def _read_row_slowly(self, row: Any) -> Row:
-        invalid: list[_InvalidRow] = []
-        values = self._encode(row, UNSET, invalid)
-        _raise_if_any(invalid)
+        (values,) = self._encode_rows([(UNSET, row)])
         return values
 
     def _read_batch_slowly(self, rows: Any) -> tuple[int, Columns]:
@@ -109,12 +107,17 @@ class RowReader:
             raise RequestError(422, "the body must be an array of rows")
         if len(rows) > self._max_rows:
             raise RequestError(422, f"the body has {len(rows)} rows; a batch may have {self._max_rows}")
-        invalid: list[_InvalidRow] = []
-        encoded = [self._encode(row, i, invalid) for i, row in enumerate(rows)]
-        _raise_if_any(invalid)
-        return len(rows), list(zip(*encoded, strict=True))
+        return len(rows), list(zip(*self._encode_rows(enumerate(rows)), strict=True))
 
-    def _encode(self, row: Any, number: int | UnsetType, invalid: list[_InvalidRow]) -> Row:
+    def _encode_rows(self, numbered_rows: Iterable[tuple[int | UnsetType, Any]]) -> list[Row]:
+        invalid: list[_InvalidRow] = []
+        encoded = [self._encode_row(row, number, invalid) for number, row in numbered_rows]
+        if invalid:
+            explained = (explain(field, row, number) for number, row, errors in invalid for field in errors)
+            raise invalid_rows(list(islice(explained, MAX_SHOWN)), sum(len(errors) for _, _, errors in invalid))
+        return encoded
+
+    def _encode_row(self, row: Any, number: int | UnsetType, invalid: list[_InvalidRow]) -> Row:
         if not isinstance(row, dict):
             place = "the body" if number is UNSET else f"row {number}"
             raise RequestError(422, f"{place} must be an object of fields")
@@ -130,12 +133,6 @@ class RowReader:
         if errors:
             invalid.append((number, row, errors))
         return values
-
-
-def _raise_if_any(invalid: list[_InvalidRow]) -> None:
-    if invalid:
-        explained = (explain(field, row, number) for number, row, errors in invalid for field in errors)
-        raise invalid_rows(list(islice(explained, MAX_SHOWN)), sum(len(errors) for _, _, errors in invalid))
 
 
 def _has_unique_keys(raw: bytes, strings: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from functools import cache
+from pathlib import Path
 
 from serving import settings as service_settings
 from serving.app import App
@@ -27,47 +28,37 @@ def settings() -> Settings:
 @cache
 def model() -> Model:
     """Return the model."""
-    return Model(settings().models)
-
-
-@cache
-def metrics() -> Metrics:
-    """Return the metrics."""
-    return Metrics(settings().release.release, settings().version, settings().role, model().signature.classes)
-
-
-@cache
-def log() -> PredictionLog | None:
-    """Return the prediction log, or None if it is off."""
-    options, signature = settings(), model().signature
-    if options.log is None:
-        return None
-    hashed = [field.name for field in signature.inputs if field.sensitive]
-    if options.salt is None and hashed:
-        print(
-            f"serving: PREDICTION_LOG_SALT is not set: the hashes of {', '.join(hashed)} can be guessed",
-            file=sys.stderr,
-            flush=True,
-        )
-    columns = LogColumns(signature, options.release.release, options.role, options.salt)
-    # The queue holds at least five of the largest requests.
-    queue_rows = max(QUEUE_ROWS, 5 * options.release.max_batch_rows)
-    queue_bytes = max(QUEUE_BYTES, 5 * options.max_body)
-    return PredictionLog(open_sink(options.log), columns, metrics(), queue_rows, queue_bytes)
+    return Model(Path(settings().model_folder))
 
 
 @cache
 def app() -> App:
-    """Return the application."""
-    return App(model(), settings(), log(), metrics())
+    """Return the application, with its log and metrics."""
+    options, release, signature = settings(), settings().release, model().signature
+    metrics = Metrics(release.release, options.model_version, options.model_role, signature.classes)
+    log = None
+    if options.prediction_log != "off":
+        salt = options.prediction_log_salt
+        if salt is None and (hashed := [field.name for field in signature.inputs if field.sensitive]):
+            _print(f"PREDICTION_LOG_SALT is not set: the hashes of {', '.join(hashed)} can be guessed")
+        columns = LogColumns(signature, release.release, options.model_role, salt)
+        # The queue holds at least five of the largest requests.
+        queue_rows = max(QUEUE_ROWS, 5 * release.max_batch_rows)
+        queue_bytes = max(QUEUE_BYTES, 5 * options.max_body)
+        log = PredictionLog(open_sink(options.prediction_log), columns, metrics, queue_rows, queue_bytes)
+    return App(model(), options, log, metrics)
 
 
 def check() -> None:
     """End the process with one line if the service cannot start."""
     try:
-        if (url := settings().log) is not None:
-            open_sink(url)
+        if settings().prediction_log != "off":
+            open_sink(settings().prediction_log)
         model()
     except CannotStartError as error:
-        print(f"serving: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+        _print(" ".join(str(error).split()))
         raise SystemExit(CANNOT_START) from None
+
+
+def _print(line: str) -> None:
+    print(f"serving: {line}", file=sys.stderr, flush=True)

@@ -47,7 +47,7 @@ class Predictions:
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     async def close_log(self) -> None:
         """Run when all requests have a response."""
-        if (log := runtime.log()) is not None:
+        if (log := runtime.app().log) is not None:
             await asyncio.to_thread(log.close, limits.LOG_SECONDS)
 
     async def __is_ready__(self) -> bool:

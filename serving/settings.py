@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
@@ -14,7 +13,6 @@ from msgspec import Meta
 from serving.errors import CannotStartError
 
 ROOT = Path(__file__).resolve().parent.parent
-_Number = TypeVar("_Number", int, float)
 _Positive = Annotated[float, Meta(gt=0)]
 
 
@@ -27,28 +25,27 @@ class Release(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timeout_seconds: _Positive
 
 
-@dataclass(frozen=True)
-class Settings:
-    """All settings.
+class Settings(msgspec.Struct, frozen=True, rename="upper"):
+    """All settings; each but `release` is the environment variable of its name.
 
     Attributes:
-        models: folder of model.onnx and signature.json.
-        version: such as `fraud@v1.2.0`, if the deployment sets it.
-        role: of the model in this deployment, such as `champion`.
-        log: folder or URL of the prediction log; None if it is off.
-        salt: key of the hashes of sensitive columns.
+        model_folder: of model.onnx and signature.json.
+        model_version: such as `fraud@v1.2.0`, if the deployment sets it.
+        model_role: in this deployment, such as `champion`.
+        prediction_log: a folder, a bucket's URL, or `off`.
+        prediction_log_salt: key of the hashes of sensitive columns.
         drain_seconds: how long the service keeps responding after SIGTERM.
     """
 
     release: Release
-    models: Path
-    version: str | None
-    role: str
-    log: str | None
-    salt: str | None
+    model_folder: str = str(ROOT / "models")
+    model_version: str | None = None
+    model_role: str = "champion"
+    prediction_log: str = "predictions"
+    prediction_log_salt: str | None = None
     host: str = "0.0.0.0"  # noqa: S104 - a container has one address
-    port: int = 3000
-    drain_seconds: float = 1.0
+    port: Annotated[int, Meta(ge=0, le=65535)] = 3000
+    drain_seconds: Annotated[float, Meta(ge=0, le=300)] = 1.0
 
     @property
     def max_body(self) -> int:
@@ -60,40 +57,17 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
     """Read serving.json and the environment; an empty variable counts as absent.
 
     Raises:
-        CannotStartError: if serving.json is missing or invalid, or a variable is.
+        CannotStartError: if serving.json is missing, or it or a variable is invalid.
     """
     variables = {name: value for name, value in environment.items() if value}
-    log = variables.get("PREDICTION_LOG", "predictions")
-    return Settings(
-        release=_load_release(Path(variables.get("SERVING_JSON", ROOT / "serving.json"))),
-        models=Path(variables.get("MODEL_FOLDER", ROOT / "models")),
-        version=variables.get("MODEL_VERSION"),
-        role=variables.get("MODEL_ROLE", "champion"),
-        log=None if log == "off" else log,
-        salt=variables.get("PREDICTION_LOG_SALT"),
-        host=variables.get("HOST", Settings.host),
-        port=_number(variables, "PORT", int, Settings.port, 2**16 - 1),
-        drain_seconds=_number(variables, "DRAIN_SECONDS", float, Settings.drain_seconds, 300),
-    )
-
-
-def _number(
-    variables: Mapping[str, str], name: str, kind: Callable[[str], _Number], default: _Number, maximum: int
-) -> _Number:
-    if name not in variables:
-        return default
+    path = Path(variables.get("SERVING_JSON", ROOT / "serving.json"))
     try:
-        if 0 <= (number := kind(variables[name])) <= maximum:
-            return number
-    except ValueError:
-        pass
-    raise CannotStartError(f"{name}={variables[name]} is not a number from 0 to {maximum}")
-
-
-def _load_release(path: Path) -> Release:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Release)
+        release = msgspec.json.decode(path.read_bytes(), type=Release)
     except FileNotFoundError as error:
         raise CannotStartError(f"{path} is missing; it is written when the image is built") from error
     except (OSError, UnicodeDecodeError, msgspec.MsgspecError) as error:
         raise CannotStartError(f"{path} is invalid: {error}") from error
+    try:
+        return msgspec.convert({**variables, "RELEASE": release}, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise CannotStartError(f"an environment variable is invalid: {error}") from error
