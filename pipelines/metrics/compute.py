@@ -105,5 +105,35 @@ class Weighted:
         return Ranking(positives, negatives, (gained * precision).sum(axis=1), won)
 
 
+class AtThresholds:
+    """The metrics that need a threshold, with a threshold of its own for each vector of row weights."""
+
+    def __init__(self, task: str, target: Floats, scores: Floats) -> None:
+        """Prepare the rows; the arguments are those of `compute`."""
+        self._target, self._scores = np.asarray(target, dtype=np.float64), np.asarray(scores, dtype=np.float64)
+        self._metrics = {name: METRICS[name] for name in names(task) if METRICS[name].needs_threshold}
+        self._terms = list(dict.fromkeys(term for metric in self._metrics.values() for term in metric.terms))
+        # A term's sum is its sum where no row is flagged, and what flagging adds for each flagged row.
+        unflagged, flagged = self._summands(np.inf), self._summands(-np.inf)
+        self._unflagged, self._added = unflagged.astype(np.float32), (flagged - unflagged).astype(np.float32)
+
+    def __call__(self, weights: Floats, thresholds: Floats) -> dict[str, Floats]:
+        """Metrics for weights of shape (b, n) and thresholds of shape (b,); NaN where the threshold is NaN."""
+        flagged = weights * (self._scores >= thresholds[:, None])
+        sums = (weights @ self._unflagged + flagged @ self._added).astype(np.float64).T
+        by_term = dict(zip(self._terms, sums, strict=True))
+        values = {}
+        with np.errstate(divide="ignore", invalid="ignore"):
+            for name, metric in self._metrics.items():
+                assert metric.value is not None, "a metric that needs a threshold is made of sums"
+                value = metric.value(*(by_term[term] for term in metric.terms))
+                values[name] = np.where(np.isnan(thresholds), np.nan, value)
+        return values
+
+    def _summands(self, threshold: float) -> Floats:
+        rows = Rows(self._target, self._scores, threshold)
+        return np.stack([term(rows) for term in self._terms], axis=1)
+
+
 def _as_columns(summands: Floats) -> Floats:
     return summands[:, None] if summands.ndim == 1 else summands

@@ -54,6 +54,8 @@ class Metric:
     """A metric; exactly one of `value`, `rank` and `direct` is set.
 
     Attributes:
+        no_skill: value of a model that knows nothing, the reference of a relative tolerance: 0 for a loss, whose
+            distance from it is the loss itself; None for the share of positives.
         value: takes the sum of each term, of shape (b,) or (k, b), and returns shape (b,).
         direct: takes the rows and their weights of shape (n,).
     """
@@ -62,6 +64,7 @@ class Metric:
     task: Task
     lower_is_better: bool = False
     needs_threshold: bool = False
+    no_skill: float | None = 0.0
     terms: tuple[Term, ...] = ()
     value: Callable[..., Floats] | None = None
     rank: Callable[[Ranking], Floats] | None = None
@@ -125,11 +128,15 @@ def _r2(rows: Floats, square: Floats, target: Floats, target_square: Floats) -> 
 
 METRICS: dict[str, Metric] = {
     "average_precision": Metric(
-        "average precision", "classification", rank=lambda ranking: ranking.precision_gain / ranking.positives
+        "average precision",
+        "classification",
+        no_skill=None,
+        rank=lambda ranking: ranking.precision_gain / ranking.positives,
     ),
     "roc_auc": Metric(
         "ROC AUC",
         "classification",
+        no_skill=0.5,
         rank=lambda ranking: ranking.pairs_won / (ranking.positives * ranking.negatives),
     ),
     "log_loss": Metric("log loss", "classification", lower_is_better=True, terms=(_rows, _log_loss), value=_mean),
@@ -143,7 +150,12 @@ METRICS: dict[str, Metric] = {
         value=lambda rows, gaps: np.abs(gaps).sum(axis=0) / rows,
     ),
     "precision": Metric(
-        "precision", "classification", needs_threshold=True, terms=(_caught, _flagged), value=_precision
+        "precision",
+        "classification",
+        needs_threshold=True,
+        no_skill=None,
+        terms=(_caught, _flagged),
+        value=_precision,
     ),
     "recall": Metric(
         "recall",
@@ -186,6 +198,17 @@ def is_better(name: str, head: float, base: float) -> bool:
 def gain(name: str, delta: float) -> float:
     """A difference head - base with the sign by which positive is better."""
     return -delta if METRICS[name].lower_is_better else delta
+
+
+def skill(name: str, value: float, prevalence: float) -> float:
+    """How far a value is from that of a model without skill; 0 if it is not better than that.
+
+    Args:
+        prevalence: share of positives.
+    """
+    metric = METRICS[name]
+    distance = value - (prevalence if metric.no_skill is None else metric.no_skill)
+    return max(distance, 0.0)
 
 
 def label(name: str) -> str:

@@ -15,14 +15,14 @@ from pipelines.review import charts
 from pipelines.review.findings import Findings, GateResult, MetricRow, Plot, SliceRow, counted, summary
 from pipelines.review.numbers import number, of, signed
 
-MAX_REASONS = 8  # failed gates that the verdict names; the table of all gates has the others
+MAX_REASONS = 8  # gates that the verdict names; the table of all gates has the others
 SHIFT_WORDS = ((0.1, "little"), (0.25, "some"), (math.inf, "large"))  # the usual reading of the stability index
 
 
 def view(findings: Findings) -> dict[str, Any]:
     """The variables of the templates."""
     explanation, notes = _explanation(findings)
-    failures = one_of_each_first(findings.failures)
+    reasons = one_of_each_first(findings.failures or findings.warnings)
     metrics = sorted(findings.metrics, key=lambda row: row.name != findings.headline)
     plots = [plot for plot in findings.plots if plot.name != "importance"]
     if findings.importance:
@@ -38,8 +38,8 @@ def view(findings: Findings) -> dict[str, Any]:
         "explanation": explanation,
         "notes": notes,
         "lead": headline(findings),
-        "reasons": failures[:MAX_REASONS],
-        "other_reasons": failures[MAX_REASONS:],
+        "reasons": reasons[:MAX_REASONS],
+        "other_reasons": reasons[MAX_REASONS:],
         "gate_count": len(gates),
         "passed_count": sum(gate.passed for gate in gates),
         "shown_count": len(findings.gates) - len(gates),
@@ -90,8 +90,8 @@ def one_of_each_first(gates: Sequence[GateResult]) -> list[GateResult]:
 
 
 def _gate_order(gate: GateResult) -> int:
-    """Failed gates, failed results that do not block, passed gates, passed results that do not block."""
-    return 2 * gate.passed + (not gate.blocks)
+    """Gates that block, warnings, other results that did not pass, passed gates, passed results that do not block."""
+    return 3 * gate.passed + 2 * (not gate.blocks and not gate.warns) + gate.warns
 
 
 def _limit(row: MetricRow, gates: Sequence[GateResult]) -> float | None:

@@ -19,11 +19,11 @@ from pipelines.config.selection import SelectionParams, Threshold
 from pipelines.config.table_schema import TableParams
 from pipelines.model.inputs import inputs_of
 from pipelines.model.signature import Input, Signature
+from pipelines.model.threshold import choose_threshold
 from pipelines.tables.data import connect, read_data
 from pipelines.tables.rows import Rows, load_rows
 from pipelines.tables.split import load_split, rows_on_side
 from pipelines.training.select import candidate_scores, draft_signature
-from pipelines.training.threshold import choose_threshold
 
 
 def example_row(rows: Rows, inputs: tuple[Input, ...]) -> dict[str, Any]:

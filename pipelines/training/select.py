@@ -84,7 +84,7 @@ def _is_marked(path: Path) -> bool:
 
 def _at_best_threshold(params: SelectionParams, rows: Rows, name: str) -> dict[str, float]:
     """Return the metrics that need a threshold, at the one that the export of this candidate would choose."""
-    from pipelines.training.threshold import choose_threshold
+    from pipelines.model.threshold import choose_threshold
 
     assert params.task == "classification"
     scores = candidate_scores(params, CANDIDATES / f"{name}.onnx", rows.inputs)

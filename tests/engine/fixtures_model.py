@@ -65,6 +65,7 @@ selection: {metric: roc_auc}
 gates:
   headline: roc_auc
   resamples: 200
+  when_unclear: block
   seed: 7
   floors: {roc_auc: 0.6}
   regression: {roc_auc: 0.05}

@@ -55,6 +55,7 @@ selection: {metric: mae}
 gates:
   headline: mae
   resamples: 300
+  when_unclear: block
   seed: 7
   floors: {mae: 60000, r2: 0.7}
   regression: {mae: 3000, r2: 0.03}

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pipelines.cli.errors import InputError
 from pipelines.cli.files import rounded
 from pipelines.config.selection import Threshold
-from pipelines.training.threshold import choose_threshold
+from pipelines.model.threshold import choose_threshold
 
 rows = st.lists(st.tuples(st.booleans(), st.integers(0, 20)), min_size=2, max_size=60).filter(
     lambda found: any(positive for positive, _ in found)
