@@ -19,15 +19,23 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.floating[Any]]
 Task = Literal["classification", "regression"]
 CALIBRATION_BINS = 10
+COST = "cost"  # the metric made of the section `value` of params.yaml
+COST_ROWS = 10_000
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Scored rows: target and scores of shape (n,), and the decision threshold (None for a regression)."""
+    """Scored rows: target and scores of shape (n,), and the decision threshold (None for a regression).
+
+    Attributes:
+        costs: shape (n, 2): what a row costs if it is not predicted positive, and if it is; None without a section
+            `value` in params.yaml.
+    """
 
     target: Floats
     scores: Floats
     threshold: float | None
+    costs: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,7 @@ class Metric:
     task: Task
     lower_is_better: bool = False
     needs_threshold: bool = False
+    needs_costs: bool = False
     no_skill: float | None = 0.0
     terms: tuple[Term, ...] = ()
     value: Callable[..., Floats] | None = None
@@ -104,6 +113,11 @@ def _flagged(rows: Rows) -> Floats:
 
 def _caught(rows: Rows) -> Floats:
     return _flagged(rows) * rows.target
+
+
+def _cost(rows: Rows) -> Floats:
+    assert rows.costs is not None, "the metric needs costs"
+    return np.where(_flagged(rows) == 1, rows.costs[:, 1], rows.costs[:, 0])
 
 
 def _calibration_gaps(rows: Rows) -> Floats:
@@ -171,6 +185,15 @@ METRICS: dict[str, Metric] = {
         terms=(_caught, _flagged, _target),
         value=lambda caught, flagged, positives: 2 * caught / (flagged + positives),
     ),
+    COST: Metric(
+        f"cost per {COST_ROWS:,} rows",
+        "classification",
+        lower_is_better=True,
+        needs_threshold=True,
+        needs_costs=True,
+        terms=(_rows, _cost),
+        value=lambda rows, cost: COST_ROWS * cost / rows,
+    ),
     "mae": Metric(
         "mean absolute error", "regression", lower_is_better=True, terms=(_rows, _absolute_error), value=_mean
     ),
@@ -185,9 +208,13 @@ METRICS: dict[str, Metric] = {
 }
 
 
-def names(task: str) -> tuple[str, ...]:
-    """Names of a task's metrics, in the order in which they are shown."""
-    return tuple(name for name, metric in METRICS.items() if metric.task == task)
+def names(task: str, costs: bool = False) -> tuple[str, ...]:
+    """Names of a task's metrics, in the order in which they are shown.
+
+    Args:
+        costs: whether the rows have costs.
+    """
+    return tuple(name for name, metric in METRICS.items() if metric.task == task and (costs or not metric.needs_costs))
 
 
 def is_better(name: str, head: float, base: float) -> bool:

@@ -19,6 +19,7 @@ from pipelines.model.signature import Signature
 from pipelines.model.threshold import ThresholdChoice
 from pipelines.review.findings import MetricRow
 from pipelines.tables.column_types import has_type
+from pipelines.tables.costs import costs_of
 from pipelines.tables.rows import load_rows
 from pipelines.tables.split import is_unseen, rows_on_side
 
@@ -35,6 +36,7 @@ class ValidationRows:
     target: npt.NDArray[np.float64]
     head: npt.NDArray[np.float64]
     base: npt.NDArray[np.float64]
+    costs: npt.NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Compared:
         arrow: the rows with all columns.
         target, head, base: targets and scores, shape (n,); `base` is None if there is no base to compare with.
         left_out: test rows that were not scored because the base's model was trained on them.
+        costs: shape (n, 2), see `pipelines.metrics.table.Rows`; None without a section `value`.
         validation: None for a regression, without a base, and where the base chose its threshold by another rule or
             on other rows: its threshold is then taken as it is.
     """
@@ -58,12 +61,14 @@ class Compared:
     base_threshold: float | None
     left_out: int
     validation: ValidationRows | None = None
+    costs: npt.NDArray[np.float64] | None = None
 
     def only(self, mask: npt.NDArray[np.bool_]) -> Compared:
         """Some of the rows, by a mask of shape (n,); the result has no `arrow`."""
         base = None if self.base is None else self.base[mask]
+        costs = None if self.costs is None else self.costs[mask]
         parts = (self.task, None, self.target[mask], self.head[mask], self.head_threshold, base, self.base_threshold)
-        return Compared(*parts, self.left_out)
+        return Compared(*parts, self.left_out, costs=costs)
 
     def gives_equal_answers(self) -> bool:
         """Whether base and head have the same scores and the same threshold."""
@@ -75,7 +80,7 @@ class Compared:
         sides = [(self.head, self.head_threshold)]
         if self.base is not None:
             sides.append((self.base, self.base_threshold))
-        return [Weighted(self.task, self.target, scores, threshold) for scores, threshold in sides]
+        return [Weighted(self.task, self.target, scores, threshold, self.costs) for scores, threshold in sides]
 
 
 def not_comparable(table: ir.Table, base: Signature, event_time: str | None) -> str | None:
@@ -134,6 +139,7 @@ def compare(
         base_threshold=base.signature.threshold if base else None,
         left_out=total - len(loaded),
         validation=_score_validation(table, params, split, head, base) if base and same_choice else None,
+        costs=costs_of(loaded.arrow, loaded.target, params.value),
     )
 
 
@@ -145,7 +151,8 @@ def _score_validation(
     if too_few(params.task, rows.target):
         return None
     rule = params.selection.threshold or Threshold()
-    return ValidationRows(rule, rows.target, head.score(rows.inputs), base.score(rows.inputs))
+    costs = costs_of(rows.arrow, rows.target, params.value)
+    return ValidationRows(rule, rows.target, head.score(rows.inputs), base.score(rows.inputs), costs)
 
 
 def metric_rows(compared: Compared, count: int, seed: int) -> tuple[MetricRow, ...]:
@@ -167,7 +174,7 @@ def metric_rows(compared: Compared, count: int, seed: int) -> tuple[MetricRow, .
             for side, rechosen in zip(resampled, _bootstrap_with_choice(compared, count, seed), strict=True):
                 side |= rechosen
     rows = []
-    for name in names(compared.task):
+    for name in names(compared.task, compared.costs is not None):
         head, base = (_defined(side[name]) for side in (values[0], values[-1]))
         lower = METRICS[name].lower_is_better
         if len(values) == 1:
@@ -191,8 +198,8 @@ def _bootstrap_with_choice(compared: Compared, count: int, seed: int) -> list[di
     assert validation is not None and compared.base is not None
     sides = [
         (
-            ThresholdChoice(validation.target, chosen_on, validation.rule),
-            AtThresholds(compared.task, compared.target, scores),
+            ThresholdChoice(validation.target, chosen_on, validation.rule, validation.costs),
+            AtThresholds(compared.task, compared.target, scores, compared.costs),
         )
         for chosen_on, scores in ((validation.head, compared.head), (validation.base, compared.base))
     ]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from pipelines.config.value import Value
 from pipelines.model.critical_cases import CriticalResult
 
 Kind = Literal["comparison", "restore", "new model"]
@@ -225,6 +226,7 @@ class Findings:
     threshold: tuple[float | None, float | None] = (None, None)
     release: str | None = None
     pull_request: int | None = None
+    value: Value | None = None
 
     @property
     def verdict(self) -> Literal["pass", "fail"]:

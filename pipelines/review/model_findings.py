@@ -92,6 +92,7 @@ def model_findings(params: Params, base: Base | None, kind: Kind) -> dict[str, A
         "winner": selection["winner"],
         "importance": json.loads(IMPORTANCE.read_text(encoding="utf-8")),
         "plots": plots.plots(compared) if evidence.rows else (),
+        "value": params.value,
         "threshold": (compared.base_threshold, compared.head_threshold),
         "data": _data_change(table, params, split, base) if base and kind != "new model" else None,
     }

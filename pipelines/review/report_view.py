@@ -10,7 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pipelines.metrics.table import METRICS, label
+from pipelines.metrics.table import COST, COST_ROWS, METRICS, label
 from pipelines.review import charts
 from pipelines.review.findings import Findings, GateResult, MetricRow, Plot, SliceRow, counted, summary
 from pipelines.review.numbers import number, of, signed
@@ -38,6 +38,7 @@ def view(findings: Findings) -> dict[str, Any]:
         "explanation": explanation,
         "notes": notes,
         "lead": headline(findings),
+        "saving": saving(findings),
         "reasons": reasons[:MAX_REASONS],
         "other_reasons": reasons[MAX_REASONS:],
         "gate_count": len(gates),
@@ -127,6 +128,22 @@ def headline(findings: Findings) -> tuple[str, str]:
     if tone(row) == "even":
         return "No clear difference", f"{sentence}: this may be chance."
     return upper_first(word(row)), f"{sentence}.{' Lower is better.' * row.lower_is_better}"
+
+
+def saving(findings: Findings) -> str:
+    """What the head costs or saves, as a sentence; empty without a section `value`, or without a base."""
+    row = next((row for row in findings.metrics if row.name == COST), None)
+    if row is None or row.delta is None or findings.value is None:
+        return ""
+    unit, per = findings.value.unit, f"per {COST_ROWS:,} {findings.value.rows}"
+    if row.low is None or row.high is None:
+        return f"It costs {number(row.head)} {unit} {per}, the base {number(row.base)}."
+    if row.delta == row.low == row.high == 0:
+        return f"It costs what the base costs: {number(row.head)} {unit} {per}."
+    verb, sign = ("Saves", -1) if row.delta < 0 else ("Costs", 1)
+    low, high = sorted((sign * row.low, sign * row.high))
+    amount = f"{number(abs(row.delta), digits=3)} {unit} {'more ' * (sign > 0)}{per}"
+    return f"{verb} {amount} (95 % CI {number(low, digits=3)} to {number(high, digits=3)})."
 
 
 def tone(row: MetricRow | SliceRow, lower_is_better: bool | None = None) -> str:

@@ -62,6 +62,7 @@ candidates:
     estimator: sklearn.ensemble.HistGradientBoostingClassifier
     params: {max_iter: 15, max_leaf_nodes: 8, min_samples_leaf: 5, early_stopping: false, random_state: 7}
 selection: {metric: roc_auc}
+value: null
 gates:
   headline: roc_auc
   resamples: 200

@@ -142,7 +142,7 @@ def test_only_resamples_without_a_positive_are_not_defined():
 
 def test_is_better_and_gain_follow_the_direction_of_the_metric():
     for name in METRICS:
-        lower = name in ("log_loss", "brier", "calibration_error", "mae", "rmse")
+        lower = name in ("log_loss", "brier", "calibration_error", "cost", "mae", "rmse")
         assert is_better(name, 0.2, 0.3) is lower and is_better(name, 0.3, 0.2) is not lower
         assert is_better(name, 0.2, 0.2) is False
         assert gain(name, -0.1) == (0.1 if lower else -0.1)
@@ -221,17 +221,30 @@ def test_an_interval_of_a_regression_needs_20_rows():
     assert too_few("regression", np.zeros(19)) and not too_few("regression", np.zeros(20))
 
 
+def draw_costs(rows, seed=6):
+    return np.random.default_rng(seed).normal(size=(rows, 2)).round(2)
+
+
+def test_cost_is_that_of_the_decisions_per_10_000_rows():
+    target, scores = draw_rows(300)
+    costs = draw_costs(300)
+    expected = sum(costs[i, int(score >= 0.5)] for i, score in enumerate(scores)) / 300 * 10_000
+    assert compute("classification", target, scores, 0.5, costs)["cost"] == pytest.approx(expected)
+    assert "cost" not in compute("classification", target, scores, 0.5)
+
+
 def test_thresholds_of_their_own_give_the_values_of_models_with_these_thresholds():
     target, scores = draw_rows(300, 4)
     weights = next(resamples(300, 20, 5))
     thresholds = np.linspace(scores.min(), scores.max(), 20)
     thresholds[3] = np.nan
-    values = AtThresholds("classification", target, scores)(weights, thresholds)
-    assert set(values) == {"precision", "recall", "f1"}
+    costs = draw_costs(300)
+    values = AtThresholds("classification", target, scores, costs)(weights, thresholds)
+    assert set(values) == {"precision", "recall", "f1", "cost"}
     for i, threshold in enumerate(thresholds):
-        expected = Weighted("classification", target, scores, float(threshold))(weights[i : i + 1])
+        expected = Weighted("classification", target, scores, float(threshold), costs)(weights[i : i + 1])
         for name, value in values.items():
-            assert value[i] == pytest.approx(np.nan if i == 3 else expected[name][0], nan_ok=True, rel=1e-5)
+            assert value[i] == pytest.approx(np.nan if i == 3 else expected[name][0], nan_ok=True, rel=1e-4)
 
 
 @pytest.mark.parametrize(

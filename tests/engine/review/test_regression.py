@@ -52,6 +52,7 @@ candidates:
     params: {n_estimators: 20, max_depth: 8, n_jobs: 1, random_state: 7}
     before: [{estimator: sklearn.impute.SimpleImputer, params: {strategy: median, keep_empty_features: true}}]
 selection: {metric: mae}
+value: null
 gates:
   headline: mae
   resamples: 300
