@@ -7,7 +7,6 @@ YAML, what GTO does not record. Tags created by hand are ignored: their annotati
 from __future__ import annotations
 
 import re
-import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -15,9 +14,8 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from pipelines.cli.errors import Unreachable
 from pipelines.repository import origin
-from pipelines.repository.git import git, try_git
+from pipelines.repository.git import git, has_origin
 
 STAGE = "production"
 Number = tuple[int, int, int]
@@ -126,15 +124,10 @@ def fetch_tags(model_name: str) -> None:
     Raises:
         Unreachable: if origin does not respond.
     """
-    if try_git("remote", "get-url", "origin") is None:
-        return
-    refspecs = [f"+refs/tags/{pattern}:refs/tags/{pattern}" for pattern in _patterns(model_name)]
-    try:
-        origin.run_git("fetch", "--quiet", "--no-tags", "origin")
-        origin.run_git("fetch", "--quiet", "--no-tags", "--prune", "origin", *refspecs)
-    except subprocess.CalledProcessError as error:
-        reason = (error.stderr or "").strip()
-        raise Unreachable(f"origin's tags cannot be fetched: {reason}", "Fix the network, then run again.") from error
+    if has_origin():
+        refspecs = [f"+refs/tags/{pattern}:refs/tags/{pattern}" for pattern in _patterns(model_name)]
+        origin.read("fetch", "--quiet", "--no-tags", "origin")
+        origin.read("fetch", "--quiet", "--no-tags", "--prune", "origin", *refspecs)
 
 
 def list_versions(model_name: str) -> list[Version]:
@@ -172,7 +165,8 @@ def list_assignments(model_name: str) -> list[Assignment]:
 
 def find_newest_assignment(model_name: str) -> Assignment | None:
     """Return the assignment in production, or None before the first release."""
-    return next(iter(reversed(list_assignments(model_name))), None)
+    assignments = list_assignments(model_name)
+    return assignments[-1] if assignments else None
 
 
 def find_highest_counter(model_name: str) -> int:

@@ -24,7 +24,7 @@ from pipelines.cli.progress import Progress
 from pipelines.config.params import load
 from pipelines.repository.dvc import file_md5
 from pipelines.repository.dvc_remote import default_remote
-from pipelines.reproduce.dvc_repro import StageFailed, State, _failure, _follow
+from pipelines.reproduce.dvc_repro import StageFailed, State, _error_of, _read_stages
 from pipelines.reproduce.flow import check_outputs, prune
 from tests.engine.fixtures_repo import PARAMS, Repo, quiet_environment
 from tests.engine.in_process import must, verb
@@ -185,7 +185,7 @@ Stage 'select' is cached - skipping run, checking out outputs
 Pulling data for stage: 'profile'
 Data and pipelines are up to date.
 """
-    stages = list(_follow(text.splitlines(keepends=True), [], Progress()))
+    stages = list(_read_stages(text.splitlines(keepends=True), [], Progress()))
     assert [(stage.name, stage.state) for stage in stages] == [
         ("validate", "cached"),
         ("split", "pulled"),
@@ -206,11 +206,11 @@ def failed(end: str, ended: str = "exited with 2") -> StageFailed:
     """The error of a `dvc repro` that ended with `end` in a stage."""
     text = f"{SAID}{end}ERROR: failed to reproduce 'train@forest': failed to run: python -m x, {ended}\n"
     said: list[str] = []
-    stages = list(_follow(text.splitlines(keepends=True), said, Progress()))
+    stages = list(_read_stages(text.splitlines(keepends=True), said, Progress()))
     assert [(stage.name, stage.state) for stage in stages] == [
         ("validate", "cached"), ("split", "pulled"), ("train@forest", "failed")
     ]  # fmt: skip
-    error = _failure(stages, said)
+    error = _error_of(stages, said)
     assert isinstance(error, StageFailed)
     return error
 
@@ -240,13 +240,13 @@ def test_a_pull_that_fails_is_no_stage_that_fails() -> None:
     lines = ["Pulling data for stage: 'split'\n"]
     lines.append("ERROR: failed to reproduce 'split': Could not connect to the endpoint URL: http://x\n")
     said: list[str] = []
-    stages = list(_follow(lines, said, Progress()))
+    stages = list(_read_stages(lines, said, Progress()))
     assert stages == []
-    error = _failure(stages, said)
+    error = _error_of(stages, said)
     assert isinstance(error, Unreachable) and "http://x" in str(error)
 
 
 def test_a_remote_that_cannot_be_reached_is_told_from_a_wrong_lock() -> None:
-    assert isinstance(_failure([], ["ERROR: unexpected error - Could not connect to the endpoint URL"]), Unreachable)
-    error = _failure([], ["ERROR: 'dvc.lock' validation failed: extra keys"])
+    assert isinstance(_error_of([], ["ERROR: unexpected error - Could not connect to the endpoint URL"]), Unreachable)
+    error = _error_of([], ["ERROR: 'dvc.lock' validation failed: extra keys"])
     assert error.code == 2 and "dvc.lock" in str(error)
