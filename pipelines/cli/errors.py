@@ -27,8 +27,6 @@ class Refused(MainlineError):
 class InputError(MainlineError):
     """The input or the configuration is invalid (exit 2)."""
 
-    code = 2
-
 
 class Unreachable(MainlineError):
     """Something outside cannot be reached: a remote, a server, a full disk (exit 3)."""
@@ -45,6 +43,11 @@ class AlreadyPrinted(MainlineError):
 
 
 def error_for(code: int, message: str, remedy: str) -> MainlineError:
-    """The error with this exit code."""
-    kinds: dict[int, type[MainlineError]] = {kind.code: kind for kind in (Refused, InputError, Unreachable)}
-    return kinds.get(code, InputError)(message, remedy)
+    """Return the error with this exit code."""
+    classes: dict[int, type[MainlineError]] = {1: Refused, 3: Unreachable}
+    return classes.get(code, InputError)(message, remedy)
+
+
+def unwritable_disk(message: str) -> Unreachable:
+    """Return the error for a full or unwritable disk."""
+    return Unreachable(message, "Free the disk or fix its permissions, and run again.")

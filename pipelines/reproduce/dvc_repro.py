@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from pipelines.cli.errors import InputError, MainlineError, Unreachable
+from pipelines.cli.errors import InputError, MainlineError, Unreachable, unwritable_disk
 from pipelines.cli.files import write_bytes
 from pipelines.cli.progress import Progress
 from pipelines.cli.verbs import python_first
@@ -126,8 +126,7 @@ def _error_of(stages: list[Stage], printed: list[str]) -> MainlineError:
         return StageFailed("\n".join(message), remedy, stages, code)
     text = "\n".join(errors) or "\n".join(printed[-5:])
     if _DISK.search(text):
-        remedy = "Free the disk or fix its permissions, and run again."
-        return Unreachable(f"the disk cannot be written: {text}", remedy)
+        return unwritable_disk(f"the disk cannot be written: {text}")
     if _NETWORK.search(text):
         return Unreachable(
             f"the DVC remote cannot be reached: {text}", "Fix DVC_REMOTE_URL or the network, and run again."

@@ -34,7 +34,7 @@ def test_a_reader_sees_the_old_file_or_the_new_one(tmp_path, monkeypatch):
     replace = Path.replace
 
     def look_first(self, target):
-        seen.append((path.read_text(), Path(self).read_text(), Path(self).parent == path.parent))
+        seen.append((path.read_text(), Path(self).read_text(), path.parent in Path(self).parents))
         return replace(self, target)
 
     monkeypatch.setattr(Path, "replace", look_first)

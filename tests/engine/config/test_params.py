@@ -112,9 +112,9 @@ def test_an_anchor_and_a_merge_of_yaml_work():
         ("task", "clasification", "task: expected 'classification' or 'regression' (got 'clasification')"),
         ("task", None, "task: expected 'classification' or 'regression'"),
         ("task", 1, "task: expected 'classification' or 'regression' (got 1)"),
-        ("ingest.kind", MISSING, "ingest.kind: is missing; expected simulator or files"),
-        ("ingest.kind", "sql", "ingest.kind: expected simulator or files (got 'sql')"),
-        ("split.by", "random", "split.by: expected time or hash (got 'random')"),
+        ("ingest.kind", MISSING, "ingest.kind: is missing"),
+        ("ingest.kind", "sql", "ingest.kind: expected 'simulator' or 'files' (got 'sql')"),
+        ("split.by", "random", "split.by: expected 'time' or 'hash' (got 'random')"),
         ("gates", None, "gates: Input should be an object"),
         ("gates.seed", "7", "gates.seed: Input should be a valid integer (got '7')"),
         ("gates.seed", 7.5, None),
@@ -321,5 +321,5 @@ def test_the_verb_checks_and_writes_the_schema(tmp_path, monkeypatch, capsys):
 
 
 def test_a_date_that_no_calendar_has_is_named() -> None:
-    with pytest.raises(InputError, match="not YAML"):
+    with pytest.raises(InputError, match="2026-99-99 is not text: put it in quotes"):
         parse("ingest: {start: 2026-99-99}")
