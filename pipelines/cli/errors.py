@@ -1,7 +1,5 @@
 """The errors of verbs: each has a message, a remedy, and a documented exit code."""
 
-from __future__ import annotations
-
 
 class MainlineError(Exception):
     """An error that the user can do something about.

@@ -1,7 +1,5 @@
 """Run an entry point: print one clear message for every error, and return the documented exit code."""
 
-from __future__ import annotations
-
 import errno
 import os
 import sqlite3

@@ -1,7 +1,5 @@
 """Write files whole or not at all, in a form with small diffs in git: sorted keys, six digits, no times."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -1,7 +1,5 @@
 """Print the steps of a command that takes longer than a second."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Start another verb as a process of its own: verbs never import each other."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,11 +1,9 @@
 """Section `features`: what the model sees."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import model_validator
 
@@ -32,7 +30,7 @@ class Derived(Strict):
     to: str | None = None
 
     @model_validator(mode="after")
-    def _operands(self) -> Derived:
+    def _operands(self) -> Self:
         if (self.to is not None) != (self.op in ("ratio", "differs")):
             raise ValueError("`to` belongs to ratio and differs; both need it")
         return self
@@ -59,7 +57,7 @@ class FeatureParams(TableParams):
         return tuple(name for name in self.table.columns if name in needed)
 
     @model_validator(mode="after")
-    def _features_are_named_once(self) -> FeatureParams:
+    def _features_are_named_once(self) -> Self:
         names = [*self.features.use, *self.features.derive]
         if not names:
             raise ValueError("features: the model has no input; name a column in use, or derive a feature")
@@ -70,7 +68,7 @@ class FeatureParams(TableParams):
         return self
 
     @model_validator(mode="after")
-    def _operands_exist(self) -> FeatureParams:
+    def _operands_exist(self) -> Self:
         own = {self.table.key, self.table.target, self.table.label_time}
         operands: list[tuple[str, str, str | None]] = [("use", name, None) for name in self.features.use]
         for feature, derived in self.features.derive.items():

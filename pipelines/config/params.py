@@ -1,11 +1,9 @@
 """The whole of params.yaml. Everything a user sets is declared in this folder and nowhere else."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pydantic import model_validator
 
@@ -32,7 +30,7 @@ class Params(SelectionParams, SplitParams):
     retention: Retention
 
     @model_validator(mode="after")
-    def _gates_fit_task(self) -> Params:
+    def _gates_fit_task(self) -> Self:
         used = {"gates.headline": self.gates.headline, "slices.metric": self.slices.metric}
         used |= {f"gates.floors.{name}": name for name in self.gates.floors}
         used |= {f"gates.regression.{name}": name for name in self.gates.regression}
@@ -42,7 +40,7 @@ class Params(SelectionParams, SplitParams):
         return self
 
     @model_validator(mode="after")
-    def _slice_columns_exist(self) -> Params:
+    def _slice_columns_exist(self) -> Self:
         for name, by in self.slices.by.items():
             where = f"slices.by.{name}"
             if by.column not in self.table.columns:

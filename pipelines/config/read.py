@@ -1,7 +1,5 @@
 """Read params.yaml, whole or only the sections that a class declares, and explain every invalid value."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any, TypeVar

@@ -1,8 +1,6 @@
 """Section `selection`: how the winner and its threshold are chosen on the validation rows."""
 
-from __future__ import annotations
-
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -42,7 +40,7 @@ class Threshold(Strict):
     min_precision: Share | None = None
 
     @model_validator(mode="after")
-    def _recall_needs_precision(self) -> Threshold:
+    def _recall_needs_precision(self) -> Self:
         if (self.maximise == "recall") != (self.min_precision is not None):
             raise ValueError("min_precision belongs to maximise: recall, which needs it")
         return self
@@ -62,7 +60,7 @@ class SelectionParams(FeatureParams):
     selection: Selection
 
     @model_validator(mode="after")
-    def _selection_fits_task(self) -> SelectionParams:
+    def _selection_fits_task(self) -> Self:
         check_metrics_fit(self.task, {"selection.metric": self.selection.metric})
         if self.task == "regression" and self.selection.threshold is not None:
             raise ValueError("selection.threshold: belongs to task classification")

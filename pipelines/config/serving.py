@@ -1,7 +1,5 @@
 """Sections `serving` and `retention`: the service, its deployment, and what is kept."""
 
-from __future__ import annotations
-
 import json
 from typing import Annotated
 

@@ -1,9 +1,7 @@
 """Sections `task` and `schema`: the columns of the table, and the roles that some of them have."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -23,7 +21,7 @@ class Column(Strict):
     sensitive: bool = False
 
     @model_validator(mode="after")
-    def _fits_type(self) -> Column:
+    def _fits_type(self) -> Self:
         if self.type not in ("number", "integer") and (self.min is not None or self.max is not None):
             raise ValueError("min and max belong to type number or integer")
         if self.min is not None and self.max is not None and self.min > self.max:
@@ -47,7 +45,7 @@ class Table(Strict):
     columns: Mapping[str, Column]
 
     @model_validator(mode="after")
-    def _roles(self) -> Table:
+    def _roles(self) -> Self:
         for name in self.columns:
             # Column names are JSON keys in requests; the service refuses a signature with such names.
             if not name.isprintable() or '"' in name or "\\" in name or not name:
@@ -77,7 +75,7 @@ class TableParams(Strict):
     table: Table = Field(alias="schema")
 
     @model_validator(mode="after")
-    def _target_fits_task(self) -> TableParams:
+    def _target_fits_task(self) -> Self:
         kind = self.table.columns[self.table.target].type
         if self.task == "regression":
             if kind not in ("number", "integer"):

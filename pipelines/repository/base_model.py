@@ -1,7 +1,5 @@
 """Fetch the model of a past commit: from the cache, else from the remote, else by reproducing it."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager

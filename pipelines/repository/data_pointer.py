@@ -1,7 +1,5 @@
 """data.dvc, the pointer to data/ that git keeps."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from pathlib import Path
 from typing import Any

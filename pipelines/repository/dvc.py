@@ -1,7 +1,5 @@
 """DVC: its commands, its cache, and the md5 by which it names files and folders."""
 
-from __future__ import annotations
-
 import hashlib
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """dvc.lock: the md5 of each output at a revision."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import yaml

@@ -3,8 +3,6 @@
 DVC's configuration files are read without DVC, whose import takes half a second.
 """
 
-from __future__ import annotations
-
 import configparser
 import os
 import re

@@ -1,7 +1,5 @@
 """Read from git, by running git."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

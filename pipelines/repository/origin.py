@@ -1,7 +1,5 @@
 """Git's origin, reached with the token of the job and, in CI, under the name of the bot."""
 
-from __future__ import annotations
-
 import base64
 import os
 import subprocess

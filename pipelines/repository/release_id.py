@@ -1,7 +1,5 @@
 """The release id: a hash of everything that goes into the image, from the tree of a commit alone."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 

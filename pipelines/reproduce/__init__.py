@@ -1,7 +1,5 @@
 """Verb `repro`: fetch the data, run what changed of the training pipeline, and check every output."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Fetch the rows that data.dvc names into data/: from DVC's cache, its remote, or by running ingest again."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal

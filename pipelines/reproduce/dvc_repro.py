@@ -4,8 +4,6 @@ DVC's Python API runs the same stages, but reports neither which were fetched fr
 its log records carry the same English texts.
 """
 
-from __future__ import annotations
-
 import re
 import subprocess
 import time

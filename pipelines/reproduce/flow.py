@@ -1,7 +1,5 @@
 """Reproduce the work tree: fetch the data, remove old candidates, run `dvc repro`, check the outputs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path

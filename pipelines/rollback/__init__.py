@@ -1,7 +1,5 @@
 """Verb `rollback`: revert what was merged since an earlier version, review it, and open the pull request."""
 
-from __future__ import annotations
-
 import argparse
 import os
 

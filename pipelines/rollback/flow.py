@@ -1,7 +1,5 @@
 """A rollback: revert on a branch, review it as a restore, push it, and open its pull request."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """The revert commits of a rollback: which commits of main are reverted, and in which order."""
 
-from __future__ import annotations
-
 import subprocess
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The target of a rollback: an earlier assignment, chosen from the tags alone."""
 
-from __future__ import annotations
-
 from pipelines.cli.errors import InputError
 from pipelines.repository.tags import Assignment
 
