@@ -40,12 +40,9 @@ _ParamsLoader.add_constructor("tag:yaml.org,2002:timestamp", _refuse_as_no_text)
 
 
 def read_sections(cls: type[Sections], path: Path = PATH) -> Sections:
-    """Read the sections that `cls` declares from params.yaml of the work tree.
+    """Read the sections that `cls` declares from params.yaml; raise InputError if one is invalid.
 
     Other sections are ignored, so a stage of dvc.yaml depends only on its own.
-
-    Raises:
-        InputError: if the file is missing or a value is invalid.
     """
     document = parse_yaml(read_text(path), str(path))
     declared = {field.alias or name for name, field in cls.model_fields.items()}
@@ -72,11 +69,7 @@ def parse_yaml(text: str, source: str) -> dict[str, Any]:
 
 
 def validate(cls: type[Sections], document: dict[str, Any], source: str) -> Sections:
-    """Check a mapping of sections against a class.
-
-    Raises:
-        InputError: with one line for each invalid value: its path and what was expected.
-    """
+    """Check sections against a class; raise InputError with one line for each invalid value."""
     try:
         # From JSON pydantic accepts a list as a tuple and text as a date, and is strict in all else.
         return cls.model_validate_json(json.dumps(document))

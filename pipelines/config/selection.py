@@ -9,28 +9,21 @@ from pipelines.config.features import FeatureParams
 from pipelines.metrics.table import METRICS, names
 
 
-def _known(name: str) -> str:
+def _check_metric(name: str) -> str:
     if name not in METRICS:
         raise ValueError(f"expected one of {', '.join(METRICS)}")
     return name
 
 
-MetricName = Annotated[str, AfterValidator(_known), Field(json_schema_extra={"enum": list(METRICS)})]
+MetricName = Annotated[str, AfterValidator(_check_metric), Field(json_schema_extra={"enum": list(METRICS)})]
 ModelName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
 
 
 def check_metrics_fit(task: str, used: dict[str, str]) -> None:
-    """Refuse metrics of another task.
-
-    Args:
-        used: path in params.yaml -> metric.
-
-    Raises:
-        ValueError: naming the first such path.
-    """
-    for path, name in used.items():
-        if name not in names(task):
-            raise ValueError(f"{path}: {name} is not a metric of a {task}; use one of {', '.join(names(task))}")
+    """Raise ValueError for a metric of another task; `used` is path in params.yaml -> metric."""
+    for path, metric in used.items():
+        if metric not in names(task):
+            raise ValueError(f"{path}: {metric} is not a metric of a {task}; use one of {', '.join(names(task))}")
 
 
 class Threshold(Strict):

@@ -17,7 +17,7 @@ class SplitByTime(Strict):
 
 
 class SplitByHash(Strict):
-    """A row's side follows from a hash of its key (or of another column), so it never changes."""
+    """A hash of a row's key (or of another column) decides its side, so the side never changes."""
 
     by: Literal["hash"]
     salt: str

@@ -45,13 +45,12 @@ class Table(Strict):
     columns: Mapping[str, Column]
 
     @model_validator(mode="after")
-    def _roles(self) -> Self:
+    def _roles_fit_columns(self) -> Self:
         for name in self.columns:
             # Column names are JSON keys in requests; the service refuses a signature with such names.
             if not name.isprintable() or '"' in name or "\\" in name or not name:
-                raise ValueError(
-                    f"{name!r} is not a column name: it is empty, or has a quote, backslash or control character"
-                )
+                reason = "it is empty, or has a quote, backslash or control character"
+                raise ValueError(f"{name!r} is not a column name: {reason}")
         for role in ("key", "target", "event_time", "label_time"):
             name = getattr(self, role)
             if name is not None and name not in self.columns:
@@ -76,15 +75,14 @@ class TableParams(Strict):
 
     @model_validator(mode="after")
     def _target_fits_task(self) -> Self:
-        kind = self.table.columns[self.table.target].type
-        if self.task == "regression":
-            if kind not in ("number", "integer"):
-                raise ValueError("schema.target: a regression needs a number or an integer")
-            if self.table.positive is not None:
-                raise ValueError("schema.positive: belongs to task classification")
-        else:
-            if kind not in ("boolean", "integer", "category"):
-                raise ValueError("schema.target: a class must be of type boolean, integer or category")
-            if self.table.positive is None:
-                raise ValueError("schema.positive: is missing; it names the class whose probability is predicted")
+        target_type = self.table.columns[self.table.target].type
+        is_regression, has_positive = self.task == "regression", self.table.positive is not None
+        if is_regression and target_type not in ("number", "integer"):
+            raise ValueError("schema.target: a regression needs a number or an integer")
+        if is_regression and has_positive:
+            raise ValueError("schema.positive: belongs to task classification")
+        if not is_regression and target_type not in ("boolean", "integer", "category"):
+            raise ValueError("schema.target: a class must be of type boolean, integer or category")
+        if not is_regression and not has_positive:
+            raise ValueError("schema.positive: is missing; it names the class whose probability is predicted")
         return self

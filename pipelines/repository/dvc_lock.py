@@ -26,11 +26,7 @@ def is_generated(path: str) -> bool:
 def outputs(text: str | None, name: str = str(PATH)) -> dict[str, str]:
     """Return output path -> md5 (that of a folder ends in .dir) of the text of a dvc.lock; None has no outputs.
 
-    Args:
-        name: of the file, for the error.
-
-    Raises:
-        InputError: if the text is not a dvc.lock.
+    Raises InputError, with the `name` of the file, if the text is not a dvc.lock.
     """
     return _md5s(text, "outs", name)
 

@@ -29,11 +29,7 @@ def read_ref(ref: str) -> str | None:
 
 
 def main() -> str | None:
-    """Fetch main and return its commit on origin, or None without an origin.
-
-    Raises:
-        Unreachable: if origin does not respond, or has no main.
-    """
+    """Fetch main and return its commit, or None without an origin; raise Unreachable if origin does not respond."""
     if not has_origin():
         return None
     read("fetch", "--quiet", "origin", "+refs/heads/main:refs/remotes/origin/main")
@@ -57,11 +53,7 @@ def read(*arguments: str) -> str:
 
 
 def run_git(*arguments: str) -> str:
-    """Run a git command that connects to origin with GITHUB_TOKEN, which is neither in an argument nor on disk.
-
-    Raises:
-        subprocess.CalledProcessError: if git fails.
-    """
+    """Run a git command that connects to origin with GITHUB_TOKEN, which is neither in an argument nor on disk."""
     token = os.environ.get("GITHUB_TOKEN", "")
     if not token:
         return git(*arguments)

@@ -15,11 +15,7 @@ FILES = ["dvc.lock", "params.yaml", "serving", "requirements/serving.txt"]
 
 
 def release_id(revision: str) -> str:
-    """Return the release id of a revision: twelve hexadecimal digits.
-
-    Raises:
-        InputError: if the revision has no model, or no readable params.yaml.
-    """
+    """Return the release id of a revision, 12 hexadecimal digits; raise InputError if it has no model."""
     outputs = dvc_lock.outputs(text_at(revision, "dvc.lock"), f"dvc.lock of {revision}")
     if missing := [part for part in PARTS if part not in outputs]:
         raise InputError(

@@ -110,9 +110,6 @@ def fetch_tags(model_name: str) -> None:
     """Make the tags of a model equal to origin's, and fetch origin's branches. Without an origin, do nothing.
 
     Tags of the model that origin does not have are deleted: they would hide what is in production.
-
-    Raises:
-        Unreachable: if origin does not respond.
     """
     if has_origin():
         patterns = (f"refs/tags/{model_name}@v*", f"refs/tags/{model_name}#*")

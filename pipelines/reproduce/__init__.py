@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the verb."""
+    """Add the options `--report` and `--exact-data`."""
     parser.add_argument(
         "--report", type=Path, metavar="FILE", help="write stages, notes and the error to FILE as JSON, for other verbs"
     )

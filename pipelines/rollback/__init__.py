@@ -5,7 +5,7 @@ import os
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the verb."""
+    """Add the option `--to`."""
     parser.add_argument(
         "--to",
         metavar="TAG",
