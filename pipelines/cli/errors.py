@@ -11,9 +11,10 @@ class MainlineError(Exception):
 
     code = 2
 
-    def __init__(self, message: str, remedy: str) -> None:
+    def __init__(self, message: str, remedy: str, code: int | None = None) -> None:
         super().__init__(message)
         self.remedy = remedy
+        self.code = code or self.code
 
 
 class Refused(MainlineError):
@@ -36,14 +37,7 @@ class AlreadyPrinted(MainlineError):
     """A verb that this one started failed and has printed its error."""
 
     def __init__(self, code: int) -> None:
-        super().__init__("", "")
-        self.code = code
-
-
-def error_for(code: int, message: str, remedy: str) -> MainlineError:
-    """Return the error with this exit code."""
-    classes: dict[int, type[MainlineError]] = {1: Refused, 3: Unreachable}
-    return classes.get(code, InputError)(message, remedy)
+        super().__init__("", "", code)
 
 
 def unwritable_disk(message: str) -> Unreachable:

@@ -8,7 +8,7 @@ from typing import Literal, Self
 from pydantic import model_validator
 
 from pipelines.config.base import Name, Strict
-from pipelines.config.table_schema import Column, TableParams
+from pipelines.config.table_schema import TableParams
 
 # Columns that `predict` adds, and names that are used inside the graph.
 _RESERVED = re.compile(
@@ -78,13 +78,11 @@ class FeatureParams(TableParams):
                 raise ValueError(f"features: {feature} names {name}, which is not in schema.columns")
             if name in hidden:
                 raise ValueError(f"features: {feature} names {name}, which the model must not see")
-            _check_operand(feature, name, self.table.columns[name], op)
+            column, accepted = self.table.columns[name], _OPERAND_TYPES.get(op, ("timestamp",))
+            if column.type not in accepted:
+                raise ValueError(
+                    f"features: {feature} takes {' or '.join(accepted)}, and {name} is of type {column.type}"
+                )
+            if column.type == "timestamp" and column.nullable:
+                raise ValueError(f"features: {feature} needs a time in every row, and {name} is nullable")
         return self
-
-
-def _check_operand(feature: str, name: str, column: Column, op: str | None) -> None:
-    accepted = _OPERAND_TYPES.get(op, ("timestamp",))
-    if column.type not in accepted:
-        raise ValueError(f"features: {feature} takes {' or '.join(accepted)}, and {name} is of type {column.type}")
-    if column.type == "timestamp" and column.nullable:
-        raise ValueError(f"features: {feature} needs a time in every row, and {name} is nullable")

@@ -1,7 +1,4 @@
-"""The DVC remote, where data and models are shared: whether there is one, and setting it from the environment.
-
-DVC's configuration files are read without DVC, whose import takes half a second.
-"""
+"""The DVC remote, where data and models are shared: whether there is one, and setting it from the environment."""
 
 import configparser
 import os
@@ -24,8 +21,11 @@ def set_remote_from_environment(root: Path) -> None:
 
 
 def default_remote(root: Path = Path()) -> str | None:
-    """Return the name of DVC's default remote, or None."""
-    return _read_config(root).get("core", "remote", fallback=None)
+    """Return the name of DVC's default remote, or None. It is read without DVC, whose import takes half a second."""
+    config = configparser.ConfigParser(interpolation=None)
+    with suppress(configparser.Error):  # DVC reports it when it reads the file
+        config.read([root / ".dvc/config", root / ".dvc/config.local"], encoding="utf-8")
+    return config.get("core", "remote", fallback=None)
 
 
 def write_remote(root: Path, url: str, endpoint: str | None = None) -> None:
@@ -45,8 +45,6 @@ def write_remote(root: Path, url: str, endpoint: str | None = None) -> None:
         if not endpoint.startswith(("http://", "https://")):
             raise InputError(f"{ENDPOINT} is not an http(s) address", f"Set {ENDPOINT} to http(s)://host, or unset it.")
         remote["endpointurl"] = endpoint
-    if _configured_remote(root) == remote:
-        return
     from dvc.config import Config, ConfigError
 
     try:
@@ -64,21 +62,3 @@ def _check_address(variable: str, address: str) -> None:
     if not address.isprintable() or not _ADDRESS.fullmatch(address):
         remedy = f"Set {variable} to an address such as s3://bucket/prefix or https://host, or unset it."
         raise InputError(f"{variable} is not an address: it is incomplete or has blanks in it", remedy)
-
-
-def _configured_remote(root: Path) -> dict[str, str] | None:
-    """Return the settings of remote storage if it is the default one."""
-    config, section = _read_config(root), f"'remote \"{NAME}\"'"
-    if default_remote(root) != NAME or not config.has_section(section):
-        return None
-    remote = dict(config[section])
-    if "://" not in (url := remote.get("url", "")):
-        remote["url"] = os.path.normpath(root.absolute() / ".dvc" / url)  # DVC writes paths relative to its folder
-    return remote
-
-
-def _read_config(root: Path) -> configparser.ConfigParser:
-    config = configparser.ConfigParser(interpolation=None)
-    with suppress(configparser.Error):  # DVC reports it when it reads the file
-        config.read([root / ".dvc/config", root / ".dvc/config.local"], encoding="utf-8")
-    return config

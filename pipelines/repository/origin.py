@@ -21,11 +21,8 @@ def author() -> dict[str, str]:
 
 def read_ref(ref: str) -> str | None:
     """Return the commit of a branch on origin, or None; raise Unreachable if origin does not respond."""
-    for line in read("ls-remote", "origin", ref).splitlines():
-        sha, _, name = line.partition("\t")
-        if name == ref:
-            return sha
-    return None
+    lines = read("ls-remote", "origin", ref).splitlines()
+    return next((line.partition("\t")[0] for line in lines if line.endswith(f"\t{ref}")), None)
 
 
 def main() -> str | None:

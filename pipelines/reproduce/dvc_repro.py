@@ -48,9 +48,8 @@ class StageFailed(MainlineError):
     """A stage ended with an error: `code` is the stage's own, `stages` are those up to it."""
 
     def __init__(self, message: str, remedy: str, stages: list[Stage], code: int) -> None:
-        super().__init__(message, remedy)
+        super().__init__(message, remedy, code)
         self.stages = stages
-        self.code = code
 
 
 def run_stages(progress: Progress) -> list[Stage]:
