@@ -98,9 +98,9 @@ def reproduce(commit: str, progress: Progress, reason: str = "") -> Base:
         InputError: if the reproduction fails.
     """
     md5s = _locked_md5s(commit)
-    folder, source = _folder(md5s).with_suffix(".reproduced"), "cache"
-    if not folder.is_dir():
-        source = "reproduced"
+    folder = _folder(md5s).with_suffix(".reproduced")
+    source = "cache" if folder.is_dir() else "reproduced"
+    if source == "reproduced":
         with progress.step(f"Reproducing the model of {commit[:12]}, which is in no cache and no remote"):
             _reproduce_into(folder, commit, reason)
     return Base(folder, source, file_md5(folder / "model.onnx"), md5s[MODEL])
@@ -157,8 +157,8 @@ def _reproduce_into(folder: Path, commit: str, reason: str) -> None:
         if done.returncode:
             printed = "\n".join((done.stdout + done.stderr).strip().splitlines()[-PRINTED_LINES:])
             raise InputError(
-                f"the base's model ({commit[:12]}) is in no cache and no remote{reason}, "
-                f"and cannot be reproduced:\n{printed}",
+                f"the base's model ({commit[:12]}) is in no cache and no remote{reason}, and cannot be reproduced:\n"
+                + printed,
                 "Set DVC_REMOTE_URL to where the base's model was pushed, or choose another BASE.",
             )
         _copy_files({name: tree / name for name in (MODEL, SIGNATURE, PROFILE) if (tree / name).is_file()}, folder)

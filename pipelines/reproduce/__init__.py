@@ -1,4 +1,4 @@
-"""Verb `repro`: fetch the data, run what changed of the training pipeline, and check every output."""
+"""Verb `repro`: fetch the data, run the stages that changed, and check every output."""
 
 import argparse
 from pathlib import Path
