@@ -46,7 +46,7 @@ def errors(text):
 def regression(text=OWN):
     """The params.yaml of the tests, rewritten as a regression of the amount."""
     document = yaml.safe_load(text)
-    document["task"] = "regression"
+    document |= {"task": "regression", "value": None}
     document["schema"]["target"] = "amount"
     del document["schema"]["positive"], document["fairness"], document["selection"]["threshold"]
     document["features"] = {"use": ["channel", "payments_1h"]}
@@ -137,6 +137,15 @@ def test_yaml_anchors_and_merges_work():
         ("candidates.Bad", {"estimator": "a.B"}, None),
         ("candidates.forest.estimator", "RandomForest", None),
         ("selection.threshold", {"maximise": "recall"}, None),
+        ("selection.threshold", {"maximise": "f1", "minimise": "cost"}, None),
+        ("value", MISSING, "value: is missing"),
+        ("value.false_negative", "amont", "value.false_negative: amont is not in schema.columns"),
+        ("value.false_negative", "usual_amount", None),
+        ("value.false_negative", "channel", None),
+        ("gates.regression.log_loss", "5 %", None),
+        ("gates.regression.log_loss", -1, None),
+        ("gates.when_unclear", MISSING, "gates.when_unclear: is missing"),
+        ("fairness.min_recall_ratio", 1.0, None),
         ("ingest.start", "tomorrow", None),
         ("slices.by.channel.from", 3, None),
         ("slices.by.gone", {"column": "gone"}, None),
@@ -161,7 +170,7 @@ def test_a_candidate_or_column_named_like_a_kind_keeps_its_path(name):
     assert errors(changed(f"slices.by.{name}", {}))[0] == f"slices.by.{name}.column: is missing"
 
 
-@pytest.mark.parametrize("path", ["schema.positive", "selection.threshold", "fairness"])
+@pytest.mark.parametrize("path", ["schema.positive", "selection.threshold", "fairness", "value"])
 def test_a_regression_refuses_settings_of_a_classification(path):
     value = yaml.safe_load(OWN)
     for key in path.split("."):
@@ -319,3 +328,17 @@ def test_the_verb_checks_and_writes_the_schema(tmp_path, monkeypatch, capsys):
 def test_an_unquoted_date_is_refused() -> None:
     with pytest.raises(InputError, match="2026-99-99 is not text: put it in quotes"):
         parse("ingest: {start: 2026-99-99}")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"selection": {"metric": "cost"}},
+        {"selection": {"metric": "average_precision", "threshold": {"minimise": "cost"}}},
+    ],
+)
+def test_cost_needs_the_section_value(changes):
+    document = yaml.safe_load(PARAMS.read_text()) | changes
+    parse(yaml.safe_dump(document, sort_keys=False))
+    with pytest.raises(InputError, match="cost needs the section value"):
+        parse(yaml.safe_dump(document | {"value": None}, sort_keys=False))
