@@ -10,7 +10,7 @@ from pydantic import model_validator
 from pipelines.config.candidates import Candidates
 from pipelines.config.gates import Fairness, Gates, Slices
 from pipelines.config.ingest import Ingest
-from pipelines.config.read import PATH, parse_yaml, read_text, validate
+from pipelines.config.read import PATH, read_text, read_yaml, validate
 from pipelines.config.selection import SelectionParams, check_metrics_fit
 from pipelines.config.serving import Retention, Serving
 from pipelines.config.split import SplitParams
@@ -65,7 +65,7 @@ class Params(SelectionParams, SplitParams):
 
 def parse(text: str, source: str = str(PATH)) -> Params:
     """Parse the text of a params.yaml; raise InputError with one line for each invalid value."""
-    return validate(Params, parse_yaml(text, source), source)
+    return validate(Params, read_yaml(text, source), source)
 
 
 def load(path: Path = PATH) -> Params:

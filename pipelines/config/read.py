@@ -44,12 +44,12 @@ def read_sections(cls: type[Sections], path: Path = PATH) -> Sections:
 
     Other sections are ignored, so a stage of dvc.yaml depends only on its own.
     """
-    document = parse_yaml(read_text(path), str(path))
+    document = read_yaml(read_text(path), str(path))
     declared = {field.alias or name for name, field in cls.model_fields.items()}
     return validate(cls, {key: value for key, value in document.items() if key in declared}, str(path))
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path = PATH) -> str:
     """Return the text of params.yaml of the work tree; raise InputError if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8")
@@ -57,7 +57,7 @@ def read_text(path: Path) -> str:
         raise InputError(f"{path} cannot be read: {error}", "Run this in the root of the repository.") from error
 
 
-def parse_yaml(text: str, source: str) -> dict[str, Any]:
+def read_yaml(text: str, source: str) -> dict[str, Any]:
     """Return the sections in the text of a params.yaml; raise InputError if it is not YAML or not a mapping."""
     try:
         document = yaml.load(text, _ParamsLoader)  # noqa: S506 - a subclass of SafeLoader

@@ -29,6 +29,7 @@ class Base:
         locked_md5: the md5 of models/model.onnx in the commit's dvc.lock; differs if reproducing gave another model.
     """
 
+    commit: str
     folder: Path
     source: str
     md5: str
@@ -75,7 +76,7 @@ def fetch_stored(commit: str, progress: Progress) -> Base | None:
         Unreachable: if the remote does not respond, or does not have them.
     """
     md5s = _locked_md5s(commit)
-    base = Base(_folder(md5s), "cache", md5s[MODEL], md5s[MODEL])
+    base = Base(commit, _folder(md5s), "cache", md5s[MODEL], md5s[MODEL])
     if _have_md5s({base.folder / Path(name).name: md5 for name, md5 in md5s.items()}):
         return base
     with progress.step(f"Fetching the model of {commit[:12]} from the cache"):
@@ -103,7 +104,7 @@ def reproduce(commit: str, progress: Progress, reason: str = "") -> Base:
     if source == "reproduced":
         with progress.step(f"Reproducing the model of {commit[:12]}, which is in no cache and no remote"):
             _reproduce_into(folder, commit, reason)
-    return Base(folder, source, file_md5(folder / "model.onnx"), md5s[MODEL])
+    return Base(commit, folder, source, file_md5(folder / "model.onnx"), md5s[MODEL])
 
 
 def _locked_md5s(commit: str) -> dict[str, str]:

@@ -31,7 +31,7 @@ def base(logistic, tmp_path, monkeypatch):
     write_json(tmp_path / "reports/candidates.json", {"candidates": {}, "winner": "logistic"})
     write_json(tmp_path / "reports/importance.json", {})
     pq.write_table(table(logistic), tmp_path / "data/orders.parquet")
-    return Base(tmp_path / "base", "cache", "1" * 32, "1" * 32)
+    return Base("b" * 40, tmp_path / "base", "cache", "1" * 32, "1" * 32)
 
 
 def set_trained_until(base, moment):
