@@ -1,4 +1,4 @@
-"""Sections `serving` and `retention`: the service, its deployment, and what is kept."""
+"""Sections `serving`, `release` and `retention`: the service, its release, and what is kept."""
 
 from __future__ import annotations
 
@@ -28,6 +28,12 @@ class Serving(Strict):
         """The text of serving.json, from which the service reads its release id and limits."""
         limits = self.model_dump(include=set(LIMITS))
         return json.dumps({"release": release_id} | {name: limits[name] for name in LIMITS}, indent=2) + "\n"
+
+
+class Release(Strict):
+    """Whether a release without a version trains its model again before anything is built."""
+
+    rebuild: bool = False
 
 
 class Retention(Strict):

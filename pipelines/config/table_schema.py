@@ -36,11 +36,15 @@ class Column(Strict):
 
 
 class Table(Strict):
-    """The columns of the table and their roles. `positive` names the positive class of a classification."""
+    """The columns of the table and their roles.
+
+    `positive` names the positive class of a classification; `negative: rest` makes one class of several others.
+    """
 
     key: str
     target: str
     positive: str | None = None
+    negative: Literal["rest"] | None = None
     event_time: str | None = None
     label_time: str | None = None
     label_delay_days: Annotated[int, Field(ge=0)] = 0
@@ -82,8 +86,9 @@ class TableParams(Strict):
         if self.task == "regression":
             if kind not in ("number", "integer"):
                 raise ValueError("schema.target: a regression needs a number or an integer")
-            if self.table.positive is not None:
-                raise ValueError("schema.positive: belongs to task classification")
+            for role in ("positive", "negative"):
+                if getattr(self.table, role) is not None:
+                    raise ValueError(f"schema.{role}: belongs to task classification")
         else:
             if kind not in ("boolean", "integer", "category"):
                 raise ValueError("schema.target: a class must be of type boolean, integer or category")

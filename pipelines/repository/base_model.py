@@ -89,14 +89,30 @@ def fetch_stored(commit: str, progress: Progress) -> Base | None:
     """
     named, folder = _named(commit)
     md5 = named[FILES[0]]
+    source = fetch_outputs(commit, named, folder, progress)
+    return Base(commit, folder, source, md5, md5) if source else None
+
+
+def fetch_outputs(commit: str, named: dict[str, str], folder: Path, progress: Progress) -> str | None:
+    """Fetch outputs of a commit into a folder, each by its file name.
+
+    Args:
+        named: path of each output -> md5 by the commit's dvc.lock.
+
+    Returns:
+        `cache` or `remote`, where they came from; None if neither has all of them.
+
+    Raises:
+        Unreachable: if the remote cannot be reached, or does not hold them.
+    """
     if _whole(folder, named):
-        return Base(commit, folder, "cache", md5, md5)
+        return "cache"
     for source in ("cache", "remote"):
         if source == "remote" and not default_remote():
             continue
         with progress.step(f"Fetching the model of {commit[:12]} from the {source}"):
             if _copy_from_dvc(named, folder, pull=commit if source == "remote" else None):
-                return Base(commit, folder, source, md5, md5)
+                return source
     return None
 
 
@@ -158,7 +174,7 @@ def _fetch_revision(commit: str, named: dict[str, str]) -> None:
     Raises:
         Unreachable: with DVC's message, also if the remote does not hold them.
     """
-    with _worktree(commit) as tree:
+    with scratch_worktree(commit) as tree:
         done = run_dvc(tree, "fetch", *named)
     if done.returncode:
         raise Unreachable(error_of(done), "Fix DVC_REMOTE_URL or the network.")
@@ -181,7 +197,7 @@ def _rebuild(commit: str, folder: Path, why_not: str) -> None:
     Raises:
         InputError: if that fails, with the last of what it printed.
     """
-    with _worktree(commit) as tree:
+    with scratch_worktree(commit) as tree:
         repro = run_verb("repro", cwd=tree, capture=True)
         if repro.returncode:
             printed = "\n".join((repro.stdout + repro.stderr).strip().splitlines()[-8:])
@@ -196,12 +212,13 @@ def _rebuild(commit: str, folder: Path, why_not: str) -> None:
         _install({**sources, REBUILT: tree / ".mainline" / REBUILT}, folder)
 
 
-class _worktree:  # noqa: N801 - used as a function
+class scratch_worktree:  # noqa: N801 - used as a function
     """A detached worktree of a commit with this repository's DVC cache and remote; removed afterwards."""
 
-    def __init__(self, commit: str) -> None:
+    def __init__(self, commit: str, name: str = "worktree") -> None:
+        """Choose the commit, and the folder's name in .mainline/: a worktree replaces an older one of its name."""
         self.commit = commit
-        self.path = Path(".mainline/worktree").absolute()
+        self.path = Path(".mainline", name).absolute()
 
     def __enter__(self) -> Path:
         self._remove()

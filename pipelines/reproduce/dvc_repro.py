@@ -43,10 +43,13 @@ class StageFailed(MainlineError):
         self.code = code
 
 
-def run_stages(progress: Progress, root: Path) -> list[Stage]:
+def run_stages(progress: Progress, root: Path, anew: bool = False) -> list[Stage]:
     """Run `dvc repro`, with --pull where a remote is set.
 
     DVC rewrites data.dvc to name the rows in data/; this is undone.
+
+    Args:
+        anew: run every stage, without the run-cache and without --pull.
 
     Raises:
         StageFailed: if a stage fails.
@@ -55,7 +58,8 @@ def run_stages(progress: Progress, root: Path) -> list[Stage]:
     """
     pointer = root / POINTER
     named = pointer.read_bytes() if pointer.is_file() else None
-    command = dvc_command("repro", *(["--pull"] if default_remote(root) else []))
+    options = ["--force", "--no-run-cache"] if anew else ["--pull"] if default_remote(root) else []
+    command = dvc_command("repro", *options)
     process = subprocess.Popen(
         command,
         cwd=root,

@@ -20,19 +20,20 @@ from pipelines.reproduce.data import check_ingest, difference, fetch_data
 from pipelines.reproduce.dvc_repro import Stage, StageFailed, run_stages
 
 
-def reproduce_worktree(report: Path | None = None, exact_data: bool = False) -> int:
+def reproduce_worktree(report: Path | None = None, exact_data: bool = False, anew: bool = False) -> int:
     """Reproduce the work tree.
 
     Args:
         report: where to write stages, notes and the error, which is then not printed.
         exact_data: whether rows that differ from data.dvc are an error rather than a note.
+        anew: whether every stage runs, whatever dvc.lock and the run-cache hold.
 
     Returns:
         0, or with `report` the exit code of the error in it.
     """
     document: dict[str, Any] = {"stages": [], "notes": [], "error": None}
     try:
-        stages = _reproduce(document["notes"], exact_data)
+        stages = _reproduce(document["notes"], exact_data, anew)
     except MainlineError as error:
         if report is None:
             raise
@@ -47,7 +48,7 @@ def reproduce_worktree(report: Path | None = None, exact_data: bool = False) -> 
     return int(document["error"]["code"]) if document["error"] else 0
 
 
-def _reproduce(notes: list[str], exact_data: bool) -> list[Stage]:
+def _reproduce(notes: list[str], exact_data: bool, anew: bool) -> list[Stage]:
     params, progress = load(), Progress()
     set_remote_from_environment(Path())
     check_ingest(params, Path())
@@ -56,7 +57,7 @@ def _reproduce(notes: list[str], exact_data: bool) -> list[Stage]:
         raise InputError(note, "Run `make data` (or move data/ away), then run this again.")
     actual = None
     try:
-        stages = reproduce(params, progress)
+        stages = reproduce(params, progress, anew=anew)
         # DVC has just hashed data/, and recorded it.
         actual = dvc_lock.data_md5(dvc_lock.read())
     finally:
@@ -65,8 +66,8 @@ def _reproduce(notes: list[str], exact_data: bool) -> list[Stage]:
     return stages
 
 
-def reproduce(params: Params, progress: Progress, root: Path = Path()) -> list[Stage]:
-    """Run `dvc repro` (with --pull where a remote is set) and check its outputs.
+def reproduce(params: Params, progress: Progress, root: Path = Path(), anew: bool = False) -> list[Stage]:
+    """Run `dvc repro` and check its outputs.
 
     Raises:
         StageFailed: if a stage fails.
@@ -74,9 +75,9 @@ def reproduce(params: Params, progress: Progress, root: Path = Path()) -> list[S
         Unreachable: if the remote cannot be reached.
     """
     prune(params, root)
-    stages = run_stages(progress, root)
+    stages = run_stages(progress, root, anew)
     if _drop_damaged_copies(root):
-        again = {stage.name: stage for stage in run_stages(progress, root) if stage.state != "cached"}
+        again = {stage.name: stage for stage in run_stages(progress, root, anew) if stage.state != "cached"}
         stages = [again.get(stage.name, stage) for stage in stages]
     check_outputs(root)
     return stages
