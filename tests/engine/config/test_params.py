@@ -171,7 +171,9 @@ def test_a_regression_refuses_what_belongs_to_a_classification(where):
     for key in where.split("."):
         found = found[key]
     assert faults(changed(where, found, regression())) == [f"{where}: belongs to task classification"]
-    assert faults(changed("schema.negative", "rest", regression())) == ["schema.negative: belongs to task classification"]
+    assert faults(changed("schema.negative", "rest", regression())) == [
+        "schema.negative: belongs to task classification"
+    ]
 
 
 def test_a_regression_refuses_the_metrics_and_the_target_of_a_classification():
