@@ -12,7 +12,7 @@ from pipelines.config.gates import Fairness, Gates, Slices
 from pipelines.config.ingest import Ingest
 from pipelines.config.read import PATH, read_text, read_yaml, validate
 from pipelines.config.selection import SelectionParams, check_metrics_fit
-from pipelines.config.serving import Retention, Serving
+from pipelines.config.serving import Release, Retention, Serving
 from pipelines.config.split import SplitParams
 from pipelines.config.validation import Validation
 
@@ -27,6 +27,7 @@ class Params(SelectionParams, SplitParams):
     slices: Slices
     fairness: Fairness | None = None
     serving: Serving
+    release: Release = Release()
     retention: Retention
 
     @model_validator(mode="after")

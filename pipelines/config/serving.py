@@ -1,4 +1,4 @@
-"""Sections `serving` and `retention`: the service, its deployment, and what is kept."""
+"""Sections `serving`, `release` and `retention`: the service, its release, and what is kept."""
 
 import json
 from typing import Annotated
@@ -25,6 +25,12 @@ class Serving(Strict):
     def to_json(self, release_id: str) -> str:
         """Return the text of serving.json, from which the service reads its release id and limits."""
         return json.dumps({"release": release_id, **self.model_dump(include=set(LIMITS))}, indent=2) + "\n"
+
+
+class Release(Strict):
+    """Whether a release without a version trains its model again before anything is built."""
+
+    rebuild: bool = False
 
 
 class Retention(Strict):

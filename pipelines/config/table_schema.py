@@ -34,11 +34,15 @@ class Column(Strict):
 
 
 class Table(Strict):
-    """The columns of the table and their roles. `positive` names the positive class of a classification."""
+    """The columns of the table and their roles.
+
+    `positive` names the positive class of a classification; `negative: rest` makes one class of several others.
+    """
 
     key: str
     target: str
     positive: str | None = None
+    negative: Literal["rest"] | None = None
     event_time: str | None = None
     label_time: str | None = None
     label_delay_days: Annotated[int, Field(ge=0)] = 0
@@ -76,13 +80,14 @@ class TableParams(Strict):
     @model_validator(mode="after")
     def _target_fits_task(self) -> Self:
         target_type = self.table.columns[self.table.target].type
-        is_regression, has_positive = self.task == "regression", self.table.positive is not None
+        is_regression = self.task == "regression"
+        class_roles = [role for role in ("positive", "negative") if getattr(self.table, role) is not None]
         if is_regression and target_type not in ("number", "integer"):
             raise ValueError("schema.target: a regression needs a number or an integer")
-        if is_regression and has_positive:
-            raise ValueError("schema.positive: belongs to task classification")
+        if is_regression and class_roles:
+            raise ValueError(f"schema.{class_roles[0]}: belongs to task classification")
         if not is_regression and target_type not in ("boolean", "integer", "category"):
             raise ValueError("schema.target: a class must be of type boolean, integer or category")
-        if not is_regression and not has_positive:
+        if not is_regression and self.table.positive is None:
             raise ValueError("schema.positive: is missing; it names the class whose probability is predicted")
         return self

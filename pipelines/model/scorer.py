@@ -7,6 +7,7 @@ code that trained it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ class Scorer:
             InputError: if a file is missing, corrupt, or does not fit the other one.
         """
         self.signature = load_signature(signature) if isinstance(signature, Path) else signature
+        self._model = model
         self._session = _session(model, threads)
         self._check_pair(model)
         self._cells = [(item.name, cell_encoder(item)) for item in self.signature.inputs]
@@ -70,10 +72,16 @@ class Scorer:
 
         Returns:
             Probabilities of the positive class, or values, of shape (n,).
+
+        Raises:
+            InputError: if a score is NaN or infinite.
         """
         rows = len(columns[self.signature.names[0]])
         parts = [self._run(columns, start) for start in range(0, rows, BATCH_ROWS)]
-        return np.concatenate(parts) if parts else np.empty(0)
+        scores = np.concatenate(parts) if parts else np.empty(0)
+        if not (finite := np.isfinite(scores)).all():
+            raise self._not_finite(rows - int(finite.sum()), rows)
+        return scores
 
     def _run(self, columns: Columns, start: int) -> npt.NDArray[np.float64]:
         feed = {name: columns[name][start : start + BATCH_ROWS, None] for name in self.signature.names}
@@ -81,9 +89,22 @@ class Scorer:
         return np.asarray(answer, dtype=np.float64).reshape(-1)
 
     def score_row(self, row: Mapping[str, Any]) -> float:
-        """Score one row of raw values, which `check` accepts; it is not checked again."""
+        """Score one row of raw values, which `check` accepts; it is not checked again.
+
+        Raises:
+            InputError: if the score is NaN or infinite.
+        """
         (answer,) = self._session.run(self._outputs, {name: cell(row.get(name)) for name, cell in self._cells})
-        return float(answer[0, 0])
+        score = float(answer[0, 0])
+        if not isfinite(score):
+            raise self._not_finite(1, 1)
+        return score
+
+    def _not_finite(self, count: int, rows: int) -> InputError:
+        return InputError(
+            f"{self._model} gives {count:,} of {rows:,} rows a score that is not a finite number",
+            "Impute missing values or use another estimator in candidates of params.yaml, and train again.",
+        )
 
     def check(self, row: Mapping[str, Any]) -> list[Rejection]:
         """Return why one row of raw values cannot be scored; empty if it can."""

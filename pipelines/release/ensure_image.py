@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
-from pipelines.cli.errors import Unreachable
+from pipelines.cli.errors import AlreadyPrinted, Unreachable
 from pipelines.cli.progress import Progress
+from pipelines.cli.verbs import run_verb
 from pipelines.release import approvals, fetch_model, signatures
 from pipelines.release.image import build_image, push_image
 from pipelines.release.image_registry import ImageRegistry
@@ -23,7 +25,9 @@ def ensure_image(target: TargetCommit, image_registry: ImageRegistry, progress: 
 
     Raises:
         Refused: if the reviewed model cannot be fetched, or the image cannot be built.
+        AlreadyPrinted: if the model was to be trained again, and that gives another one.
     """
+    _verify_model(target)
     version = tags.find_version(target.model_name, target.release_id)
     if version and image_registry.has_image(version.annotation.digest):
         digest = version.annotation.digest
@@ -44,3 +48,11 @@ def ensure_image(target: TargetCommit, image_registry: ImageRegistry, progress: 
     if pushed is None:
         raise Unreachable("the image registry lacks the pushed image", "Check the image registry, then run again.")
     return pushed, True
+
+
+def _verify_model(target: TargetCommit) -> None:
+    """With `release.rebuild: true`, train a new release's model again, unless another job did so for this commit."""
+    if not target.params.release.rebuild or os.environ.get("VERIFIED_COMMIT") == target.commit:
+        return
+    if code := run_verb("verify", "--rev", target.commit, "--before-release").returncode:
+        raise AlreadyPrinted(code)

@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.cli.errors import InputError, Unreachable
@@ -76,17 +76,33 @@ def fetch_stored(commit: str, progress: Progress) -> Base | None:
         Unreachable: if the remote does not respond, or does not have them.
     """
     md5s = _locked_md5s(commit)
-    base = Base(commit, _folder(md5s), "cache", md5s[MODEL], md5s[MODEL])
-    if _have_md5s({base.folder / Path(name).name: md5 for name, md5 in md5s.items()}):
-        return base
+    folder = _folder(md5s)
+    source = fetch_outputs(commit, md5s, folder, progress)
+    return Base(commit, folder, source, md5s[MODEL], md5s[MODEL]) if source else None
+
+
+def fetch_outputs(commit: str, md5s: dict[str, str], folder: Path, progress: Progress) -> str | None:
+    """Fetch outputs of a commit into a folder, each by its file name.
+
+    Args:
+        md5s: path -> md5 by the commit's dvc.lock.
+
+    Returns:
+        `cache` or `remote`, where they came from; None if the cache lacks them and there is no remote.
+
+    Raises:
+        Unreachable: if the remote does not respond, or does not have them.
+    """
+    if _have_md5s({folder / Path(name).name: md5 for name, md5 in md5s.items()}):
+        return "cache"
     with progress.step(f"Fetching the model of {commit[:12]} from the cache"):
-        if _copy_from_cache(md5s, base.folder):
-            return base
+        if _copy_from_cache(md5s, folder):
+            return "cache"
     if not default_remote():
         return None
     with progress.step(f"Fetching the model of {commit[:12]} from the remote"):
         _fetch_from_remote(commit, md5s)
-        return replace(base, source="remote") if _copy_from_cache(md5s, base.folder) else None
+        return "remote" if _copy_from_cache(md5s, folder) else None
 
 
 def reproduce(commit: str, progress: Progress, reason: str = "") -> Base:
@@ -135,7 +151,7 @@ def _copy_from_cache(md5s: dict[str, str], folder: Path) -> bool:
 
 def _fetch_from_remote(commit: str, md5s: dict[str, str]) -> None:
     """Run `dvc fetch` in a worktree of the commit, because the stages of its dvc.yaml may differ from those here."""
-    with _worktree(commit) as tree:
+    with temporary_worktree(commit) as tree:
         done = run_dvc(tree, "fetch", *md5s)
     if done.returncode:
         raise Unreachable(error_of(done), "Fix DVC_REMOTE_URL or the network.")
@@ -153,7 +169,7 @@ def _copy_files(sources: dict[str, Path], folder: Path) -> None:
 
 
 def _reproduce_into(folder: Path, commit: str, reason: str) -> None:
-    with _worktree(commit) as tree:
+    with temporary_worktree(commit) as tree:
         done = run_verb("repro", cwd=tree, capture=True)
         if done.returncode:
             printed = "\n".join((done.stdout + done.stderr).strip().splitlines()[-PRINTED_LINES:])
@@ -166,12 +182,16 @@ def _reproduce_into(folder: Path, commit: str, reason: str) -> None:
 
 
 @contextmanager
-def _worktree(commit: str) -> Iterator[Path]:
-    """Yield a temporary git worktree of a commit, which shares this repository's DVC cache and remote."""
+def temporary_worktree(commit: str, name: str = "worktree") -> Iterator[Path]:
+    """Yield a temporary git worktree of a commit, which shares this repository's DVC cache and remote.
+
+    Args:
+        name: of its folder in .mainline/; an older worktree of that name is replaced.
+    """
     from dvc.config import Config
     from dvc.repo import Repo
 
-    path = Path(".mainline/worktree").absolute()
+    path = Path(".mainline", name).absolute()
     _remove_worktree(path)  # of a killed run
     git("worktree", "add", "--detach", "--force", str(path), commit)
     try:

@@ -12,10 +12,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--exact-data", action="store_true", help="fail if data/ does not hold the rows that data.dvc names"
     )
+    parser.add_argument(
+        "--anew", action="store_true", help="run every stage, and take no output from the run-cache or the remote"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Reproduce the work tree."""
     from pipelines.reproduce.flow import reproduce_worktree
 
-    return reproduce_worktree(arguments.report, arguments.exact_data)
+    return reproduce_worktree(arguments.report, arguments.exact_data, arguments.anew)

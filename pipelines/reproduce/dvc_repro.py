@@ -52,10 +52,13 @@ class StageFailed(MainlineError):
         self.stages = stages
 
 
-def run_stages(progress: Progress) -> list[Stage]:
+def run_stages(progress: Progress, anew: bool = False) -> list[Stage]:
     """Run `dvc repro`, with --pull if there is a remote.
 
     DVC rewrites data.dvc to name the rows in data/; this is undone.
+
+    Args:
+        anew: run every stage, without the run-cache and without --pull.
 
     Raises:
         StageFailed: if a stage fails.
@@ -63,7 +66,8 @@ def run_stages(progress: Progress) -> list[Stage]:
         Unreachable: if the remote or the disk cannot be used.
     """
     pointer = POINTER.read_bytes() if POINTER.is_file() else None
-    command = [*DVC, "repro", *(["--pull"] if default_remote() else [])]
+    options = ["--force", "--no-run-cache"] if anew else ["--pull"] if default_remote() else []
+    command = [*DVC, "repro", *options]
     pipe, nothing, output = subprocess.PIPE, subprocess.DEVNULL, subprocess.STDOUT
     process = subprocess.Popen(command, env=python_first(), stdin=nothing, stdout=pipe, stderr=output, text=True)
     assert process.stdout is not None

@@ -19,19 +19,20 @@ from pipelines.reproduce.data import check_ingest, difference, fetch_data
 from pipelines.reproduce.dvc_repro import Stage, StageFailed, run_stages
 
 
-def reproduce_worktree(report: Path | None = None, exact_data: bool = False) -> int:
+def reproduce_worktree(report: Path | None = None, exact_data: bool = False, anew: bool = False) -> int:
     """Reproduce the work tree.
 
     Args:
         report: where to write stages, notes and the error, which is then not printed.
         exact_data: whether rows that differ from data.dvc are an error rather than a note.
+        anew: whether every stage runs, whatever dvc.lock and the run-cache hold.
 
     Returns:
         0, or with `report` the exit code of the error in it.
     """
     document: dict[str, Any] = {"stages": [], "notes": [], "error": None}
     try:
-        stages = _reproduce(document["notes"], exact_data)
+        stages = _reproduce(document["notes"], exact_data, anew)
     except MainlineError as error:
         if report is None:
             raise
@@ -46,7 +47,7 @@ def reproduce_worktree(report: Path | None = None, exact_data: bool = False) -> 
     return int(document["error"]["code"]) if document["error"] else 0
 
 
-def _reproduce(notes: list[str], exact_data: bool) -> list[Stage]:
+def _reproduce(notes: list[str], exact_data: bool, anew: bool) -> list[Stage]:
     """Reproduce the work tree and append to `notes`, also if a stage fails."""
     params, progress = load(), Progress()
     set_remote_from_environment(Path())
@@ -57,9 +58,9 @@ def _reproduce(notes: list[str], exact_data: bool) -> list[Stage]:
     prune(params)
     data_md5 = None
     try:
-        stages = run_stages(progress)
+        stages = run_stages(progress, anew)
         if _remove_damaged_copies():
-            rerun = {stage.name: stage for stage in run_stages(progress) if stage.state != "cached"}
+            rerun = {stage.name: stage for stage in run_stages(progress, anew) if stage.state != "cached"}
             stages = [rerun.get(stage.name, stage) for stage in stages]
         check_outputs()
         # DVC has just hashed data/, and recorded it.

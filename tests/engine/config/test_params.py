@@ -178,6 +178,12 @@ def test_a_regression_refuses_settings_of_a_classification(path):
     assert errors(changed(path, value, regression())) == [f"{path}: belongs to task classification"]
 
 
+def test_a_regression_refuses_a_negative_class():
+    assert errors(changed("schema.negative", "rest", regression())) == [
+        "schema.negative: belongs to task classification"
+    ]
+
+
 def test_metrics_and_target_must_fit_the_task():
     assert errors(changed("gates.headline", "roc_auc", regression()))[0].startswith(
         "gates.headline: roc_auc is not a metric"

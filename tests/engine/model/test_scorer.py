@@ -4,10 +4,12 @@ import decimal
 import math
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipelines.cli.errors import InputError
 from pipelines.model.encoding import encode, to_epoch
 from pipelines.model.scorer import Scorer
 from pipelines.model.signature import Input, load_signature
@@ -51,6 +53,30 @@ def test_the_exported_boosting_agrees_with_scikit_learn_but_for_a_few_rows(boost
 def test_the_exported_regression_agrees_with_scikit_learn(regression):
     expected = regression.fitted.predict(regression.graph.transform(regression.encoded))
     np.testing.assert_allclose(regression.scorer().score(regression.encoded), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_a_score_that_is_not_finite_is_refused_with_the_file_and_the_number_of_rows(logistic, tmp_path, value):
+    model = onnx.load(logistic.model)
+    last = next(node for node in model.graph.node if "probability" in node.output)
+    last.output[list(last.output).index("probability")] = "finite"
+    for name, number in (("limit", 0.5), ("value", value)):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.float32([[number]]), name))
+    make = onnx.helper.make_node
+    model.graph.node.append(make("Greater", ["finite", "limit"], ["high"]))
+    model.graph.node.append(make("Where", ["high", "value", "finite"], ["probability"]))
+    path = tmp_path / "broken.onnx"
+    onnx.save(model, path)
+    expected = logistic.scorer().score(logistic.encoded)
+    broken = Scorer(path, logistic.signature)
+    with pytest.raises(InputError) as error:
+        broken.score(logistic.encoded)
+    assert "broken.onnx" in str(error.value) and f"{(expected > 0.5).sum()} of {len(expected)} rows" in str(error.value)
+    assert "params.yaml" in error.value.remedy
+    high, low = (logistic.rows()[index] for index in (expected.argmax(), expected.argmin()))
+    assert 0 <= broken.score_row(low) <= 0.5
+    with pytest.raises(InputError, match=r"broken\.onnx"):
+        broken.score_row(high)
 
 
 def test_one_row_and_a_batch_give_the_same(logistic, boosting):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -532,6 +533,32 @@ def test_an_image_is_reused_only_if_it_is_signed(
         monkeypatch.setattr(signatures, "is_trusted", lambda _, is_signed=is_signed: is_signed)
         live.release("image")
         assert built == ([] if is_signed else [release_id("HEAD")])
+
+
+def test_with_rebuild_a_model_that_training_does_not_give_again_is_not_built(
+    live: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The verb itself does not train what was released: tests/engine/commands/test_verify.py."""
+    calls: list[tuple[str, ...]] = []
+
+    def refuse_model(*arguments: str) -> subprocess.CompletedProcess[str]:
+        calls.append(arguments)
+        return subprocess.CompletedProcess([], 1)
+
+    monkeypatch.setattr(ensure_image, "ensure_image", ENSURE_IMAGE)
+    monkeypatch.setattr(ensure_image, "run_verb", refuse_model)
+    monkeypatch.setattr(fetch_model, "fetch_model", lambda *_: "DVC's cache")
+    monkeypatch.setattr(ensure_image, "build_image", lambda *_: None)
+    monkeypatch.setattr(ensure_image, "push_image", lambda *_: None)
+    before = live.service
+    commit = live.commit_model("m2", release={"rebuild": True})
+    live.release("image", code=1)
+    live.release(code=1)
+    assert calls == [("verify", "--rev", commit, "--before-release")] * 2
+    assert live.service == before and "fraud#production#2" not in live.at_origin()
+    live.release(VERIFIED_COMMIT=commit)
+    assert len(calls) == 2
+    live.check("m2", "fraud@v1.1.0", 2)
 
 
 def test_a_release_that_ends_while_a_lost_image_is_built_again_wins(
