@@ -137,7 +137,7 @@ def test_make_records_the_parameters_in_a_pointer_without_them(repository, param
     bare = {key: value for key, value in document(repository).items() if key != "meta"}
     (repository / "data.dvc").write_text(yaml.safe_dump(bare), encoding="utf-8")
     check_ingest(params, repository)
-    assert "commit it" in make_data(params, repository, quiet)
+    assert "commit data.dvc" in make_data(params, repository, quiet)
     assert document(repository)["meta"] == {"ingest": params.ingest_id}
 
 
@@ -279,7 +279,7 @@ def test_files_are_ingested_too(repository, params):
     shutil.copytree(repository / "data", repository / "source")
     files = params.model_copy(update={"ingest": Files(kind="files", paths=("source/*.parquet",))})
     before = content(repository)
-    assert "now names them" in make_data(files, repository, quiet)
+    assert "commit data.dvc" in make_data(files, repository, quiet)
     assert content(repository) == before
     check_ingest(files, repository)
 

@@ -113,7 +113,7 @@ def test_rows_that_a_model_was_trained_on_are_left_out_by_its_signature() -> Non
 def test_a_side_without_rows_or_with_one_class_is_refused_by_name() -> None:
     full = {"rows": 10, "positives": 2}
     stage.check({"train": full, "validation": full, "test": full})
-    with pytest.raises(InputError, match="no rows in test and one class only in validation"):
+    with pytest.raises(InputError, match="one class only in validation and no rows in test"):
         stage.check({"train": full, "validation": {"rows": 5, "positives": 0}, "test": {"rows": 0, "positives": 0}})
 
 
