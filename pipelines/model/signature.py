@@ -8,7 +8,7 @@ from dataclasses import asdict, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ConfigDict, TypeAdapter, model_validator
+from pydantic import ConfigDict, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
 from pipelines.cli.errors import InputError
@@ -126,6 +126,9 @@ def load_signature(path: Path) -> Signature:
     except FileNotFoundError as error:
         raise InputError(f"{path} is missing", "Reproduce the pipeline: `make review`.") from error
     except (ValueError, KeyError, TypeError, OSError) as error:
+        reason = str(error)
+        if isinstance(error, ValidationError):
+            reason = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
         raise InputError(
-            f"{path} is not a signature: {error}", "Restore it: `dvc checkout`, or `make review`."
+            f"{path} is not a signature: {reason}", "Restore it: `dvc checkout`, or `make review`."
         ) from error

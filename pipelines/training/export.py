@@ -15,10 +15,10 @@ from pipelines.cli.exit_codes import end_with_code
 from pipelines.cli.files import rounded, write_bytes, write_json
 from pipelines.config.paths import CANDIDATES, MODEL, SELECTION, SIGNATURE
 from pipelines.config.read import read_sections
-from pipelines.config.selection import SelectionParams, Threshold
+from pipelines.config.selection import SelectionParams
 from pipelines.config.table_schema import TableParams
 from pipelines.model.inputs import inputs_of
-from pipelines.model.signature import Input, Signature
+from pipelines.model.signature import Input
 from pipelines.tables.data import connect, read_data
 from pipelines.tables.rows import Rows, load_rows
 from pipelines.tables.split import load_split, rows_on_side
@@ -32,20 +32,18 @@ def example_row(rows: Rows, inputs: tuple[Input, ...]) -> dict[str, Any]:
     for item in inputs:
         values = rows.inputs[item.name]
         if item.sensitive:
-            example[item.name] = None if item.nullable else _neutral(item)
+            value = None if item.nullable else _neutral(item)
         elif item.type == "category":
             words, counts = np.unique(values.astype(str), return_counts=True)
-            example[item.name] = str(words[np.argmax(counts)]) or None
+            value = str(words[np.argmax(counts)]) or None
         elif item.type == "timestamp":
-            example[item.name] = str(np.datetime64(int(np.median(values)), "s")) + "Z"
+            value = str(np.datetime64(int(np.median(values)), "s")) + "Z"
         else:
-            present = values[~np.isnan(values)]
-            middle = float(np.median(present)) if len(present) else _neutral(item)
-            example[item.name] = bool(round(middle)) if item.type == "boolean" else middle
-            if item.type == "integer":
-                example[item.name] = round(middle)
-    document: dict[str, Any] = rounded(example)
-    return document
+            median = _neutral(item) if np.isnan(values).all() else float(np.nanmedian(values))
+            value = round(median) if item.type in ("boolean", "integer") else median
+            value = bool(value) if item.type == "boolean" else value
+        example[item.name] = rounded(value)
+    return example
 
 
 def _neutral(item: Input) -> Any:
@@ -75,23 +73,21 @@ def main() -> None:
     if not path.is_file():
         raise InputError(f"{path} is missing", "Reproduce the pipeline: `make repro`.")
     inputs = inputs_of(params)
-    table = read_data(connect())
     split = load_split()
-    rows = load_rows(rows_on_side(table, params, split, "validation"), params, inputs)
-    signature: Signature = draft_signature(params, winner, inputs)
+    rows = load_rows(rows_on_side(read_data(connect()), params, split, "validation"), params, inputs)
+    signature = draft_signature(params, winner, inputs)
     if params.task == "classification":
         scores = candidate_scores(params, path, rows.inputs)
-        threshold = rounded(choose_threshold(rows.target, scores, params.selection.threshold or Threshold()))
+        threshold = rounded(choose_threshold(rows.target, scores, params.selection.threshold))
         signature = replace(signature, classes=classes_of(params), threshold=threshold)
     if split["by"] == "time":
         signature = replace(signature, trained_until=split["test_from"])
     else:
         signature = replace(signature, split={k: v for k, v in split.items() if k != "counts"})
-    signature = replace(signature, example=example_row(rows, inputs))
     model = onnx.load(path)
     onnx.helper.set_model_props(model, {"model_name": params.model_name, "task": params.task, "candidate": winner})
     write_bytes(MODEL, model.SerializeToString(deterministic=True))
-    write_json(SIGNATURE, signature.to_json())
+    write_json(SIGNATURE, replace(signature, example=example_row(rows, inputs)).to_json())
     decided = "" if signature.threshold is None else f", threshold {signature.threshold:g}"
     print(f"{MODEL}: {winner}{decided}")
 

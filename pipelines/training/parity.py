@@ -1,4 +1,4 @@
-"""Compare the file that ships with the fitted estimator: conversion to ONNX may change the answers."""
+"""Compare the ONNX file with the fitted estimator, because the conversion may change predictions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipelines.model.encoding import Columns
 from pipelines.model.inputs import inputs_of
 from pipelines.model.signature import Input
 from pipelines.tables.rows import Rows
-from pipelines.training.estimators import answers
+from pipelines.training.estimators import predict
 
 Floats = npt.NDArray[np.float64]
 ROWS = 10_000
@@ -35,14 +35,11 @@ def check(
     rows: Rows,
     matrix: npt.NDArray[np.float32],
 ) -> None:
-    """Compare the converted graph with the fitted estimator on training rows.
+    """Compare the converted graph with the fitted estimator on training rows, whose features are `matrix`: (n, f).
 
-    A row agrees if its answers differ by at most TOLERANCE. A row on a threshold of a tree is allowed to differ: the
-    estimator itself gives the graph's answer when the row's features move by a rounding of float32. At most
+    A row agrees if the two predictions differ by at most TOLERANCE. A row on a threshold of a tree is allowed to
+    differ: the estimator itself predicts as the graph when the row's features move by a rounding of float32. At most
     ON_THRESHOLD of the rows may be such rows, and none of them may have a missing value.
-
-    Args:
-        matrix: features of the rows, shape (n, f).
 
     Raises:
         InputError: if they disagree, if ONNX Runtime cannot run the graph, or if the estimator cannot take missing
@@ -52,10 +49,10 @@ def check(
     columns = _sample(inputs_of(params), rows.inputs, matrix)
     sample = graph.transform(columns).astype(np.float64)
     try:
-        expected = answers(fitted, sample, task)
+        expected = predict(fitted, sample, task)
     except ValueError as error:
         raise InputError(
-            f"candidates.{name}: {candidate.estimator} cannot answer rows that the schema allows: "
+            f"candidates.{name}: {candidate.estimator} cannot score rows that the schema allows: "
             f"{str(error).splitlines()[0]}",
             f"Put a SimpleImputer into candidates.{name}.before, or remove `nullable` from the inputs.",
         ) from error
@@ -69,7 +66,7 @@ def check(
             _remedy(name, candidate, task, float(missing.mean())),
         ) from error
     limit = TOLERANCE[task] * (1.0 if task == "classification" else _spread(rows.target))
-    allowed: Floats = limit + ROUNDING * np.abs(expected)  # the file answers in float32
+    allowed: Floats = limit + ROUNDING * np.abs(expected)  # the file computes in float32
     difference = np.abs(shipped - expected)
     differs: npt.NDArray[np.bool_] = np.logical_not(difference <= allowed)  # NaN differs, too
     if not differs.any():
@@ -83,7 +80,7 @@ def check(
             return
     missing_share = float(missing[differs].mean())
     raise InputError(
-        f"candidates.{name}: the ONNX file and the fitted {candidate.estimator} give different answers: "
+        f"candidates.{name}: the ONNX file and the fitted {candidate.estimator} predict differently: "
         f"{differs.mean():.2%} of {len(sample):,} training rows differ by more than {limit:.3g}, "
         f"the largest difference is {difference.max():.3g}, {missing_share:.0%} of these rows have a missing value",
         _remedy(name, candidate, task, missing_share),
@@ -98,7 +95,7 @@ def _spread(target: Floats) -> float:
 
 
 def _sample(inputs: tuple[Input, ...], columns: Columns, matrix: npt.NDArray[np.float32]) -> dict[str, Any]:
-    """At most about ROWS rows, with the ends, the rare categories and the missing values of every feature.
+    """Return at most about ROWS rows, with the ends, the rare categories and the missing values of every feature.
 
     A nullable input that is never missing is blanked in some more rows, since requests may lack it.
     """
@@ -113,26 +110,25 @@ def _sample(inputs: tuple[Input, ...], columns: Columns, matrix: npt.NDArray[np.
         picked = np.unique(np.concatenate(parts))
     sample = {item.name: columns[item.name][picked] for item in inputs}
     never = [i.name for i in inputs if i.nullable and i.type != "category" and not np.isnan(sample[i.name]).any()]
-    blanked = [{key: values[:BLANKED] for key, values in sample.items()} for _ in never]
-    for name, part in zip(never, blanked, strict=True):
-        part[name] = np.full_like(part[name], np.nan)
-    return {key: np.concatenate([values, *(part[key] for part in blanked)]) for key, values in sample.items()}
+    first = {name: values[:BLANKED] for name, values in sample.items()}
+    samples = [sample, *({**first, name: np.full_like(first[name], np.nan)} for name in never)]
+    return {name: np.concatenate([rows[name] for rows in samples]) for name in sample}
 
 
 def _run(model: onnx.ModelProto, columns: Columns) -> Floats:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    (answer,) = session.run(None, {item.name: columns[item.name][:, None] for item in session.get_inputs()})
-    return np.asarray(answer, dtype=np.float64).reshape(-1)
+    (scores,) = session.run(None, {item.name: columns[item.name][:, None] for item in session.get_inputs()})
+    return np.asarray(scores, dtype=np.float64).reshape(-1)
 
 
 def _moved(fitted: Any, rows: Floats, size: Floats, task: str) -> Floats:
-    """Return answers of the estimator for features changed by a rounding, shape (MOVES, n); size has shape (f,)."""
+    """Return predictions for features changed by a rounding, shape (MOVES, n); size has shape (f,)."""
     rounding = ROUNDING * (np.abs(rows) + size)
     signs = np.random.Generator(np.random.PCG64(0)).choice([-1.0, 1.0], (MOVES, rows.shape[1]))
     signs[0], signs[1] = 1.0, -1.0
-    return np.stack([answers(fitted, rows + sign * rounding, task) for sign in signs])
+    return np.stack([predict(fitted, rows + sign * rounding, task) for sign in signs])
 
 
 def _remedy(name: str, candidate: Candidate, task: str, missing_share: float) -> str:

@@ -14,9 +14,9 @@ from pipelines.cli.files import write_csv, write_json
 from pipelines.config.candidates import Candidates
 from pipelines.config.paths import CANDIDATES, CANDIDATES_PLOT, NOT_REPRODUCIBLE, SELECTION
 from pipelines.config.read import read_sections
-from pipelines.config.selection import SelectionParams, Threshold
+from pipelines.config.selection import SelectionParams
 from pipelines.metrics.compute import compute
-from pipelines.metrics.table import METRICS, gain, names
+from pipelines.metrics.table import METRICS, gain
 from pipelines.model.encoding import Columns
 from pipelines.model.inputs import inputs_of
 from pipelines.model.scorer import Scorer
@@ -24,6 +24,7 @@ from pipelines.model.signature import Input, Signature
 from pipelines.tables.data import connect, read_data
 from pipelines.tables.rows import Rows, load_rows
 from pipelines.tables.split import load_split, rows_on_side
+from pipelines.training.threshold import choose_threshold
 
 
 class SelectParams(SelectionParams):
@@ -48,23 +49,26 @@ def candidate_scores(params: SelectionParams, path: Path, columns: Columns) -> n
     return Scorer(path, draft_signature(params, path.stem, inputs_of(params))).score(columns)
 
 
+def evaluate_candidate(params: SelectionParams, rows: Rows, name: str) -> dict[str, float]:
+    """Return the metrics of a candidate; those that need a threshold only if one of them is the criterion."""
+    scores = candidate_scores(params, CANDIDATES / f"{name}.onnx", rows.inputs)
+    needs_threshold = METRICS[params.selection.metric].needs_threshold
+    threshold = None
+    if params.task == "classification":
+        threshold = choose_threshold(rows.target, scores, params.selection.threshold) if needs_threshold else 0.5
+    metrics = compute(params.task, rows.target, scores, threshold)
+    return {key: value for key, value in metrics.items() if needs_threshold or not METRICS[key].needs_threshold}
+
+
 def main() -> None:
     """Compare the candidates and write the winner."""
     params = read_sections(SelectParams)
-    table = read_data(connect())
-    validation = rows_on_side(table, params, load_split(), "validation")
+    validation = rows_on_side(read_data(connect()), params, load_split(), "validation")
     rows = load_rows(validation, params, inputs_of(params))
-    compared: dict[str, dict[str, float]] = {}
-    for name in sorted(params.candidates):
-        scores = candidate_scores(params, CANDIDATES / f"{name}.onnx", rows.inputs)
-        threshold = 0.5 if params.task == "classification" else None
-        metrics = compute(params.task, rows.target, scores, threshold)
-        # Metrics that need a threshold mean nothing before the export chooses one.
-        compared[name] = {k: v for k, v in metrics.items() if not METRICS[k].needs_threshold}
     metric = params.selection.metric
-    if METRICS[metric].needs_threshold:
-        compared = {name: metrics | _at_best_threshold(params, rows, name) for name, metrics in compared.items()}
-    winner = choose({name: metrics[metric] for name, metrics in compared.items()}, metric)
+    compared = {name: evaluate_candidate(params, rows, name) for name in sorted(params.candidates)}
+    values = {name: metrics[metric] for name, metrics in compared.items()}
+    winner = choose(values, metric)
     document = {
         "criterion": metric,
         "rows": len(rows),
@@ -73,24 +77,13 @@ def main() -> None:
         NOT_REPRODUCIBLE: [name for name in compared if _is_marked(CANDIDATES / f"{name}.onnx")],
     }
     write_json(SELECTION, document)
-    write_csv(CANDIDATES_PLOT, ["name", "value"], [[name, metrics[metric]] for name, metrics in compared.items()])
-    print(f"{winner} wins by {metric}: " + ", ".join(f"{n} {v[metric]:.4f}" for n, v in compared.items()))
+    write_csv(CANDIDATES_PLOT, ["name", "value"], values.items())
+    print(f"{winner} wins by {metric}: " + ", ".join(f"{name} {value:.4f}" for name, value in values.items()))
 
 
 def _is_marked(path: Path) -> bool:
     """Return whether the stage `train` found that a second fit gives another file."""
     return any(prop.key == NOT_REPRODUCIBLE for prop in onnx.load(path).metadata_props)
-
-
-def _at_best_threshold(params: SelectionParams, rows: Rows, name: str) -> dict[str, float]:
-    """Return the metrics that need a threshold, at the one that the export of this candidate would choose."""
-    from pipelines.training.threshold import choose_threshold
-
-    assert params.task == "classification"
-    scores = candidate_scores(params, CANDIDATES / f"{name}.onnx", rows.inputs)
-    threshold = choose_threshold(rows.target, scores, params.selection.threshold or Threshold())
-    metrics = compute(params.task, rows.target, scores, threshold)
-    return {key: metrics[key] for key in names(params.task) if METRICS[key].needs_threshold}
 
 
 if __name__ == "__main__":

@@ -9,12 +9,13 @@ from pipelines.config.selection import Threshold
 from pipelines.metrics.table import Floats
 
 
-def choose_threshold(target: Floats, scores: Floats, rule: Threshold) -> float:
+def choose_threshold(target: Floats, scores: Floats, rule: Threshold | None) -> float:
     """Return the score from which on a row is predicted positive.
 
     Args:
         target: shape (n,), 0 and 1.
         scores: shape (n,), probabilities.
+        rule: of params.yaml; without one F1 is maximised.
 
     Raises:
         InputError: if no threshold reaches the precision that params.yaml asks for.
@@ -24,10 +25,9 @@ def choose_threshold(target: Floats, scores: Floats, rule: Threshold) -> float:
     last_of_tie = np.append(ordered[1:] != ordered[:-1], True)
     flagged = np.arange(1, len(ordered) + 1)
     precision, recall = true_positives / flagged, true_positives / max(true_positives[-1], 1)
-    if rule.maximise == "f1":
+    if rule is None or rule.min_precision is None:
         quality = 2 * true_positives / (flagged + true_positives[-1])
     else:
-        assert rule.min_precision is not None
         quality = np.where(precision >= rule.min_precision, recall, -1.0)
         if quality[last_of_tie].max() < 0:
             best = precision[last_of_tie].max()
