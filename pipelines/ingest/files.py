@@ -11,13 +11,12 @@ import pyarrow as pa
 from pipelines.cli.errors import InputError
 from pipelines.config.ingest import Files
 from pipelines.config.table_schema import Table
-from pipelines.ingest.cast import cast_lossless
+from pipelines.ingest.cast import UNITS, cast_lossless
 from pipelines.ingest.month_files import Rows
 from pipelines.tables.locations import Location
 from pipelines.tables.reader import find_files, read_batches
 
 SETTING = "ingest.paths"
-UNITS = ("s", "ms", "us")
 
 
 def read_rows(spec: Files, table: Table, root: Path, progress: Callable[[str], None]) -> Rows:

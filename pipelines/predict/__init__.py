@@ -24,13 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Score the table and print the number of rows.
-
-    Raises:
-        Refused: if some rows were rejected.
-        InputError: if the table or the model cannot be used.
-        Unreachable: if a store does not answer or a disk is full.
-    """
+    """Score the table and print the number of rows; raises Refused if some rows were rejected."""
     from pipelines.cli.errors import InputError, Refused
     from pipelines.model.scorer import Scorer
     from pipelines.predict.score import score_table

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.csv as arrow_csv
 import pyarrow.parquet as pq
 
 from pipelines.cli.errors import InputError
@@ -59,59 +60,47 @@ def is_parquet(file: Location) -> bool:
     return file.path.lower().endswith(".parquet")
 
 
-def read_header(file: Location) -> tuple[Any, int | None]:
+def read_header(file: Location) -> tuple[Any, Any]:
     """Return the Arrow schema of a file (all columns of a CSV are text), and its number of rows if it states one."""
-    with store_errors(file):
-        schema, rows = _parquet_header(file) if is_parquet(file) else (_csv_header(file), None)
+    with store_errors(file), file.filesystem.open(file.path, "rb", compression="infer") as binary:
+        if is_parquet(file):
+            parquet = pq.ParquetFile(binary)
+            schema, rows = parquet.schema_arrow.remove_metadata(), parquet.metadata.num_rows
+        else:
+            schema, rows = pa.schema([(name, pa.string()) for name in _csv_header(file, binary)]), None
     if repeated := sorted({name for name in schema.names if schema.names.count(name) > 1}):
         raise InputError(f"{file.name} has the column {', '.join(repeated)} twice", "Correct the header of the file.")
     return schema, rows
 
 
-def _parquet_header(file: Location) -> tuple[Any, int]:
-    with file.filesystem.open(file.path, "rb") as binary:
-        parquet = pq.ParquetFile(binary)
-        return parquet.schema_arrow.remove_metadata(), parquet.metadata.num_rows
-
-
-def _csv_header(file: Location) -> Any:
-    with file.filesystem.open(file.path, "rb", compression="infer") as binary:
-        if binary.read(4) == b"PAR1":
-            raise InputError(f"{file.name} is a Parquet file with the name of a CSV file", "Rename it to .parquet.")
-        binary.seek(0)
-        with io.TextIOWrapper(binary, encoding="utf-8-sig", newline="") as text:
-            names = next(csv.reader(text), [])
+def _csv_header(file: Location, binary: Any) -> list[str]:
+    if binary.read(4) == b"PAR1":
+        raise InputError(f"{file.name} is a Parquet file with the name of a CSV file", "Rename it to .parquet.")
+    binary.seek(0)
+    with io.TextIOWrapper(binary, encoding="utf-8-sig", newline="") as text:
+        names = next(csv.reader(text), [])
     if not names:
         raise InputError(f"{file.name} is empty: it has no header", f"Replace the file, or change {file.setting}.")
-    return pa.schema([(name, pa.string()) for name in names])
+    return names
 
 
 def read_batches(file: Location) -> Iterator[Any]:
     """Yield the rows of a file as record batches; an empty cell of a CSV is null."""
     schema, _ = read_header(file)
-    with store_errors(file):
-        for batch in _parquet(file) if is_parquet(file) else _csv(file, schema.names):
+    with store_errors(file), file.filesystem.open(file.path, "rb", compression="infer") as binary:
+        if is_parquet(file):
+            batches = pq.ParquetFile(binary).iter_batches(BATCH_ROWS)
+        else:
+            types = dict.fromkeys(schema.names, pa.string())
+            batches = arrow_csv.open_csv(
+                binary,
+                arrow_csv.ReadOptions(block_size=BLOCK_BYTES),
+                arrow_csv.ParseOptions(newlines_in_values=True),
+                arrow_csv.ConvertOptions(column_types=types, null_values=[""], strings_can_be_null=True),
+            )
+        for batch in batches:
             batch.validate(full=True)  # Arrow accepts invalid UTF-8 in Parquet
             yield batch.replace_schema_metadata(None)
-
-
-def _parquet(file: Location) -> Iterator[Any]:
-    with file.filesystem.open(file.path, "rb") as binary:
-        yield from pq.ParquetFile(binary).iter_batches(BATCH_ROWS)
-
-
-def _csv(file: Location, names: Sequence[str]) -> Iterator[Any]:
-    from pyarrow import csv as arrow_csv
-
-    with file.filesystem.open(file.path, "rb", compression="infer") as binary:
-        yield from arrow_csv.open_csv(
-            binary,
-            read_options=arrow_csv.ReadOptions(block_size=BLOCK_BYTES),
-            parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
-            convert_options=arrow_csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()), null_values=[""], strings_can_be_null=True
-            ),
-        )
 
 
 @dataclass(frozen=True)
@@ -150,22 +139,20 @@ def open_source(name: str, setting: str, needed: Sequence[str]) -> Source:
     files = find_files(name, setting)
     if len({is_parquet(file) for file in files}) > 1:
         raise InputError(f"{name} holds CSV and Parquet files", "Select one type by a pattern: folder/*.parquet.")
-    schemas, counts = [], []
-    for file in files:
-        schema, rows = read_header(file)
+    headers = [read_header(file) for file in files]
+    for file, (schema, _) in zip(files, headers, strict=True):
         if missing := [column for column in needed if column not in schema.names]:
             raise InputError(
                 f"{file.name} lacks {', '.join(missing)}, which the model reads",
                 "Add the column; it may be empty where the schema allows missing values.",
             )
-        schemas.append(schema)
-        counts.append(rows)
     try:
-        schema = pa.unify_schemas(schemas, promote_options="permissive")
+        schema = pa.unify_schemas([schema for schema, _ in headers], promote_options="permissive")
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise InputError(
             f"the files of {name} have different columns: {first_line(error)}",
             "Give each column one type in all files.",
         ) from error
-    known = [count for count in counts if count is not None]
-    return Source(tuple(files), schema, sum(known) if len(known) == len(counts) else None)
+    # The files are all CSV, without counts, or all Parquet, with counts.
+    rows = sum(count for _, count in headers) if is_parquet(files[0]) else None
+    return Source(tuple(files), schema, rows)

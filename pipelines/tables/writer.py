@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.csv as arrow_csv
 import pyarrow.parquet as pq
 
 from pipelines.cli.errors import InputError
@@ -89,9 +90,7 @@ class TableWriter:
             if self.location.path.lower().endswith(".parquet"):
                 self._writer = pq.ParquetWriter(self._file, self.schema)
             else:
-                from pyarrow import csv
-
-                self._writer = csv.CSVWriter(self._file, self.schema)
+                self._writer = arrow_csv.CSVWriter(self._file, self.schema)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise InputError(
                 f"{self.location.name} cannot hold these columns: {first_line(error)}",
