@@ -32,7 +32,7 @@ def read_rows(spec: Files, table: Table, root: Path, progress: Callable[[str], N
 
     Raises:
         InputError: if a file is missing, empty or damaged, or does not fit the others.
-        Unreachable: if a store does not answer.
+        Unreachable: if a store does not respond.
     """
     progress(f"reading {', '.join(spec.paths)}")
     files: dict[str, Location] = {}
@@ -66,8 +66,8 @@ def _common_type(types: set[pa.DataType], lossless: set[pa.DataType | None]) -> 
     if len(casts) == len(lossless):
         # They differ only in the unit of a time: take the finest.
         return max(casts, key=lambda kind: UNITS.index(getattr(kind, "unit", "s")))
-    known = [kind for kind in types if not pa.types.is_null(kind)]
-    return known[0] if len(known) == 1 else pa.string()
+    present = [kind for kind in types if not pa.types.is_null(kind)]
+    return present[0] if len(present) == 1 else pa.string()
 
 
 def _typed_parts(files: list[Location], spec: Files, table: Table, schema: pa.Schema) -> Iterator[pa.Table]:

@@ -1,4 +1,4 @@
-"""Critical cases: named requests in tests/critical/*.yaml with the answer that a model must give, and why."""
+"""Critical cases: named requests in tests/critical/*.yaml with the expected prediction, and why."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ FOLDER = Path("tests/critical")
 
 
 class Bounds(Strict):
-    """The range in which the answer must lie, both bounds included."""
+    """The range in which the score must lie, both bounds included."""
 
     at_least: float | None = None
     at_most: float | None = None
 
 
 class Invariance(Strict):
-    """Values of a field that must give nearly the same answer."""
+    """Values of a field that must give nearly the same score."""
 
     field: str
     values: tuple[Any, ...] = Field(min_length=2)
@@ -36,7 +36,7 @@ class Invariance(Strict):
 
 
 class Direction(Strict):
-    """Values of a field in an order in which the answer must not fall (or rise) by more than a tolerance."""
+    """Values of a field in an order in which the score must not fall (or rise) by more than a tolerance."""
 
     field: str
     values: tuple[Any, ...] = Field(min_length=2)
@@ -108,7 +108,7 @@ def requests(case: Case) -> list[dict[str, Any]]:
 
 
 def judge(scorer: Scorer, case: Case) -> CriticalResult:
-    """Score a case and compare the answer with the expected one."""
+    """Score a case and compare the scores with the expectation."""
     rows = requests(case)
     unknown = sorted(set().union(*rows) - set(scorer.signature.names))
     problems = [f"the model does not read {', '.join(unknown)}"] if unknown else []
@@ -116,32 +116,32 @@ def judge(scorer: Scorer, case: Case) -> CriticalResult:
     if problems:
         why = f"{case.why} ({'; '.join(problems)})"
         return CriticalResult(case.name, case.level, False, None, "a row that fits the signature", why)
-    answers = [scorer.score_row(row) for row in rows]
-    passed, expected = _compare(case, answers, scorer.signature.threshold)
-    return CriticalResult(case.name, case.level, passed, answers[0], expected, case.why)
+    scores = [scorer.score_row(row) for row in rows]
+    passed, expected = _compare(case, scores, scorer.signature.threshold)
+    return CriticalResult(case.name, case.level, passed, scores[0], expected, case.why)
 
 
-def _compare(case: Case, answers: list[float], threshold: float | None) -> tuple[bool, str]:
-    """Return whether the answers are as expected, and what was expected."""
+def _compare(case: Case, scores: list[float], threshold: float | None) -> tuple[bool, str]:
+    """Return whether the scores are as expected, and what was expected."""
     if case.invariance:
-        spread, tolerance = max(answers) - min(answers), case.invariance.tolerance
+        spread, tolerance = max(scores) - min(scores), case.invariance.tolerance
         expected = f"a change of at most {tolerance:g} by {case.invariance.field} (it is {spread:.3g})"
         return spread <= tolerance, expected
     if case.direction:
         direction = case.direction
         sign = 1 if direction.must_not == "fall" else -1
-        worst = max(sign * (earlier - later) for earlier, later in itertools.combinations(answers, 2))
+        worst = max(sign * (earlier - later) for earlier, later in itertools.combinations(scores, 2))
         values = ", ".join(map(str, direction.values))
-        path = " → ".join(f"{answer:.3f}" for answer in answers)
+        path = " → ".join(f"{score:.3f}" for score in scores)
         expected = f"no {direction.must_not} as {direction.field} goes through {values} ({path})"
         return worst <= direction.tolerance, expected
-    answer = answers[0]
+    score = scores[0]
     if isinstance(case.expect, Bounds):
         low, high = case.expect.at_least, case.expect.at_most
         limits = [] if low is None else [f"at least {low:g}"]
         limits += [] if high is None else [f"at most {high:g}"]
-        passed = (low is None or answer >= low) and (high is None or answer <= high)
+        passed = (low is None or score >= low) and (high is None or score <= high)
         return passed, " and ".join(limits)
     if threshold is None:
-        return False, f"{case.expect}, which a regression does not answer"
-    return (answer >= threshold) == (case.expect == "positive"), f"{case.expect} (threshold {threshold:.3f})"
+        return False, f"{case.expect}, which a regression does not predict"
+    return (score >= threshold) == (case.expect == "positive"), f"{case.expect} (threshold {threshold:.3f})"

@@ -124,11 +124,11 @@ def graph(params: FeatureParams, vocabulary: Vocabulary) -> FeatureGraph:
     names: list[str] = []
     for name in params.features.use:
         if params.table.columns[name].type == "category":
-            words = list(vocabulary[name])
+            categories = list(vocabulary[name])
             # An unknown value is 0 in all of them.
-            tensors.append(build.node("OneHotEncoder", name, domain="ai.onnx.ml", cats_strings=words, zeros=1))
-            tensors[-1] = build.node("Reshape", tensors[-1], build.constant(-1, len(words)))
-            names += [f"{name}={word or 'missing'}" for word in words]
+            tensors.append(build.node("OneHotEncoder", name, domain="ai.onnx.ml", cats_strings=categories, zeros=1))
+            tensors[-1] = build.node("Reshape", tensors[-1], build.constant(-1, len(categories)))
+            names += [f"{name}={category or 'missing'}" for category in categories]
         else:
             tensors.append(name)
             names.append(name)
@@ -158,15 +158,15 @@ def graph(params: FeatureParams, vocabulary: Vocabulary) -> FeatureGraph:
 
 def vocabulary_of(params: FeatureParams, columns: Columns, limit: int = 256) -> dict[str, tuple[str, ...]]:
     """Return the values of each category that get a feature: the allowed ones, or the most frequent training values."""
-    words: dict[str, tuple[str, ...]] = {}
+    vocabulary: dict[str, tuple[str, ...]] = {}
     for name in params.features.use:
         column = params.table.columns[name]
         if column.type != "category":
             continue
         if column.allowed is not None:
-            words[name] = column.allowed + (("",) if column.nullable else ())
+            vocabulary[name] = column.allowed + (("",) if column.nullable else ())
         else:
             values, counts = np.unique(columns[name].astype(str), return_counts=True)
             frequent = values[np.argsort(-counts, kind="stable")[:limit]]
-            words[name] = tuple(sorted(str(value) for value in frequent))
-    return words
+            vocabulary[name] = tuple(sorted(str(value) for value in frequent))
+    return vocabulary

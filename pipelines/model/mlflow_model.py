@@ -20,8 +20,8 @@ def prepare() -> None:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 
 
-def hush() -> None:
-    """Let MLflow's loggers print only errors."""
+def silence_loggers() -> None:
+    """Make the loggers of MLflow print errors only."""
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
 

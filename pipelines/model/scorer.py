@@ -69,14 +69,14 @@ class Scorer:
         scores = np.empty(len(columns[names[0]]))
         for start in range(0, len(scores), BATCH_ROWS):
             batch = slice(start, start + BATCH_ROWS)
-            (answer,) = self._session.run(self._outputs, {name: columns[name][batch, None] for name in names})
-            scores[batch] = answer[:, 0]
+            (output,) = self._session.run(self._outputs, {name: columns[name][batch, None] for name in names})
+            scores[batch] = output[:, 0]
         return scores
 
     def score_row(self, row: Mapping[str, Any]) -> float:
         """Score one row of raw values, which `check` accepts; it is not checked again."""
-        (answer,) = self._session.run(self._outputs, {name: cell(row.get(name)) for name, cell in self._cells})
-        return float(answer[0, 0])
+        (output,) = self._session.run(self._outputs, {name: cell(row.get(name)) for name, cell in self._cells})
+        return float(output[0, 0])
 
     def check(self, row: Mapping[str, Any]) -> list[Rejection]:
         """Return why one row of raw values cannot be scored; empty if it can."""

@@ -191,8 +191,8 @@ def _check_times(array: Any) -> CheckedColumn:
         values = np.floor(_to_floats(array).astype(np.float64))
         fits = np.abs(values) < MAX_EPOCH  # False for NaN
         return CheckedColumn(fits, np.isnan(values), np.where(fits, values, 0).astype(np.int64))
-    nothing = np.zeros(len(array), dtype=np.int64)
-    return CheckedColumn(nothing.astype(bool), ~_mask(array.is_valid()), nothing)
+    zeros = np.zeros(len(array), dtype=np.int64)
+    return CheckedColumn(zeros.astype(bool), ~_mask(array.is_valid()), zeros)
 
 
 def _parse_times(texts: Any) -> CheckedColumn:

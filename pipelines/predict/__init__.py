@@ -1,4 +1,4 @@
-"""Verb `predict`: score every row of a table with the model that ships.
+"""Verb `predict`: score every row of a table with the model.
 
 OUT has all columns of IN (the columns of a CSV are text), followed by `probability` and `decision` (true from the
 threshold on) for a classification, or `value` for a regression. Rows that do not fit the signature go to the rejects

@@ -38,21 +38,21 @@ def score_table(scorer: Scorer, input_name: str, output_name: str) -> ScoredTabl
     """Score every row of a table, and write the scored and the rejected rows (see the package).
 
     Raises:
-        InputError: if the table cannot be read, lacks a column, or has a column with the name of an answer.
-        Unreachable: if a store does not answer, or a disk is full.
+        InputError: if the table cannot be read, lacks a column, or has a column with the name of an output.
+        Unreachable: if a store does not respond, or a disk is full.
     """
     if scorer.signature.task == "classification" and scorer.signature.threshold is None:
         raise InputError("the signature has no threshold to decide by", "Restore it: `dvc checkout`, or `make review`.")
     out = parse_output(output_name, "OUT")
     rejects = rejects_location(out)
     source = open_source(input_name, "IN", scorer.signature.names)
-    answers = [pa.field("probability", pa.float64()), pa.field("decision", pa.bool_())]
+    outputs = [pa.field("probability", pa.float64()), pa.field("decision", pa.bool_())]
     if scorer.signature.task == "regression":
-        answers = [pa.field("value", pa.float64())]
-    _refuse_name_clashes(source, [answer.name for answer in answers], out, rejects)
+        outputs = [pa.field("value", pa.float64())]
+    _refuse_name_clashes(source, [output.name for output in outputs], out, rejects)
     result = ScoredTable(rejects.name)
     with (
-        TableWriter(out, pa.schema([*source.schema, *answers])) as scored,
+        TableWriter(out, pa.schema([*source.schema, *outputs])) as scored,
         TableWriter(rejects, pa.schema([*source.schema, pa.field(REASON, pa.string())])) as rejected,
         _progress_bar() as progress,
     ):
@@ -76,8 +76,8 @@ def score_table(scorer: Scorer, input_name: str, output_name: str) -> ScoredTabl
     return result
 
 
-def _refuse_name_clashes(source: Source, answers: list[str], out: Location, rejects: Location) -> None:
-    for name in (*answers, REASON):
+def _refuse_name_clashes(source: Source, outputs: list[str], out: Location, rejects: Location) -> None:
+    for name in (*outputs, REASON):
         if name in source.schema.names:
             raise InputError(
                 f"IN has a column {name}, which is the name of a column to add", "Rename or drop the column of IN."
@@ -88,12 +88,12 @@ def _refuse_name_clashes(source: Source, answers: list[str], out: Location, reje
 
 
 def _score_accepted(scorer: Scorer, batch: Any, checked: CheckedBatch, schema: Any) -> Any:
-    """Return the accepted rows with their answers."""
+    """Return the accepted rows with their outputs."""
     scores = scorer.score(checked.encoded)
-    answers = [pa.array(scores)]
+    outputs = [pa.array(scores)]
     if scorer.signature.task == "classification":
-        answers.append(pa.array(scorer.decide(scores)))
-    return pa.RecordBatch.from_arrays([*batch.filter(pa.array(checked.accepted)).columns, *answers], schema=schema)
+        outputs.append(pa.array(scorer.decide(scores)))
+    return pa.RecordBatch.from_arrays([*batch.filter(pa.array(checked.accepted)).columns, *outputs], schema=schema)
 
 
 def _explain_rejected(scorer: Scorer, batch: Any, checked: CheckedBatch, schema: Any, result: ScoredTable) -> Any:

@@ -46,7 +46,7 @@ def read_data(connection: ibis.BaseBackend, folder: Path = DATA) -> ir.Table:
 
 
 def target_value(table: ir.Table, params: TableParams) -> ir.Value:
-    """Return the target as a number: 1 for the positive class and 0 for others, or the value; null if not known."""
+    """Return the target as a number: 1 for the positive class and 0 for others, or the value; null where missing."""
     column = table[params.table.target]
     if params.task == "regression":
         return column.cast("float64")

@@ -80,7 +80,7 @@ def store_errors(location: Location) -> Iterator[None]:
                 f"{location.name} cannot be read; it is damaged or not of the type of its name: {first_line(error)}",
                 f"Replace the file, or change {location.setting}.",
             ) from error
-        # fsspec's HTTP also raises FileNotFoundError when the server does not answer.
+        # fsspec's HTTP also raises FileNotFoundError when the server does not respond.
         if isinstance(error, FileNotFoundError) and not isinstance(error.__cause__, OSError):
             raise InputError(
                 f"{location.name}: no such file, folder or bucket", f"Correct {location.setting}, or create it."

@@ -32,7 +32,7 @@ def find_files(name: str, setting: str) -> list[Location]:
     location = parse_location(name, setting)
     filesystem, path = location.filesystem, location.path
     with store_errors(location):
-        # `exists` returns False for a store that does not answer; `info` raises an error.
+        # `exists` returns False for a store that does not respond; `info` raises an error.
         is_pattern = any(sign in path for sign in "*?[") and not (location.is_local and filesystem.exists(path))
         if is_pattern:
             paths = [match for match, info in filesystem.glob(path, detail=True).items() if info["type"] == "file"]

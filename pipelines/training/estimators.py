@@ -1,4 +1,4 @@
-"""Fit estimators by their import path, and convert them to one graph from raw fields to the answer."""
+"""Fit estimators by their import path, and convert them to one graph from raw fields to the prediction."""
 
 from __future__ import annotations
 

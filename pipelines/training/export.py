@@ -34,8 +34,8 @@ def example_row(rows: Rows, inputs: tuple[Input, ...]) -> dict[str, Any]:
         if item.sensitive:
             value = None if item.nullable else _neutral(item)
         elif item.type == "category":
-            words, counts = np.unique(values.astype(str), return_counts=True)
-            value = str(words[np.argmax(counts)]) or None
+            categories, counts = np.unique(values.astype(str), return_counts=True)
+            value = str(categories[np.argmax(counts)]) or None
         elif item.type == "timestamp":
             value = str(np.datetime64(int(np.median(values)), "s")) + "Z"
         else:
@@ -60,8 +60,8 @@ def classes_of(params: TableParams) -> tuple[str, ...]:
     if params.table.positive is None:
         return ()
     column = params.table.columns[params.table.target]
-    known = column.allowed or (("false", "true") if column.type == "boolean" else ("0", "1"))
-    others = [name for name in known if name != params.table.positive]
+    names = column.allowed or (("false", "true") if column.type == "boolean" else ("0", "1"))
+    others = [name for name in names if name != params.table.positive]
     return (others[0] if len(others) == 1 else "other", params.table.positive)
 
 

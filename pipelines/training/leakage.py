@@ -20,12 +20,12 @@ def leak_scores(table: ir.Table, params: FeatureParams, without: set[str]) -> di
     Returns:
         input -> score in [0, 1], for inputs not in `without`.
     """
-    known = table.filter(table[params.table.target].notnull())
+    labelled = table.filter(table[params.table.target].notnull())
     inputs = tuple(item for item in inputs_of(params) if item.name not in without)
-    target = target_value(known, params).cast("float64")
+    target = target_value(labelled, params).cast("float64")
     bins: dict[str, list[tuple[int, float, float]]] = {item.name: [] for item in inputs}
     for row in aggregate_bins(
-        known, inputs, bin_edges(known, inputs), rows=ibis._.count(), total=target.sum(), square=(target**2).sum()
+        labelled, inputs, bin_edges(labelled, inputs), rows=ibis._.count(), total=target.sum(), square=(target**2).sum()
     ):
         bins[row["input"]].append((row["rows"], row["total"], row["square"]))
     score = _auc if params.task == "classification" else _r2

@@ -105,8 +105,8 @@ def _sample(inputs: tuple[Input, ...], columns: Columns, matrix: npt.NDArray[np.
         each = max(1, ROWS // (6 * matrix.shape[1]))
         for values in matrix.T:
             order = np.argsort(values, kind="stable")
-            known = len(values) - int(np.isnan(values).sum())
-            parts += [order[:each], order[max(0, known - each) : known], order[known : known + each]]
+            present = len(values) - int(np.isnan(values).sum())
+            parts += [order[:each], order[max(0, present - each) : present], order[present : present + each]]
         picked = np.unique(np.concatenate(parts))
     sample = {item.name: columns[item.name][picked] for item in inputs}
     never = [i.name for i in inputs if i.nullable and i.type != "category" and not np.isnan(sample[i.name]).any()]
@@ -145,6 +145,6 @@ def _remedy(name: str, candidate: Candidate, task: str, missing_share: float) ->
         return f"Put a SimpleImputer into {where}.before: ONNX treats missing values differently."
     if transformers := [step for step in before if "Imputer" not in step]:
         return f"Remove {', '.join(transformers)} from {where}.before, or use another estimator."
-    known = ("HistGradientBoosting", "LogisticRegression" if task == "classification" else "Ridge")
-    others = [other for other in known if other not in candidate.estimator]
+    estimators = ("HistGradientBoosting", "LogisticRegression" if task == "classification" else "Ridge")
+    others = [other for other in estimators if other not in candidate.estimator]
     return f"Use another estimator in {where}, such as {' or '.join(others)}."
