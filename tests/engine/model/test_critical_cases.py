@@ -127,7 +127,7 @@ def test_a_direction_is_judged_over_every_pair_and_within_its_tolerance(logistic
         ({"size": None}, "size is missing"),
     ],
 )
-def test_a_row_that_does_not_fit_the_signature_fails_the_case_and_says_why(logistic, row, change, says):
+def test_a_row_that_does_not_fit_the_signature_fails_the_case_with_the_reason(logistic, row, change, says):
     result = critical_cases.judge(logistic.scorer(), case({**row, **change}, expect="positive"))
     assert not result.passed and result.probability is None
     assert says in result.why
@@ -145,7 +145,7 @@ def test_a_field_that_the_model_does_not_read_cannot_be_varied(logistic, row):
     assert not critical_cases.judge(logistic.scorer(), case(row, invariance=asked)).passed
 
 
-def test_a_case_that_only_should_hold_is_shown_and_does_not_block(logistic, row):
+def test_a_failed_case_of_level_should_does_not_block(logistic, row):
     never = {"expect": {"at_least": 2}}
     results = tuple(
         critical_cases.judge(logistic.scorer(), case(row, level=level, **never)) for level in ("must", "should")
@@ -155,7 +155,7 @@ def test_a_case_that_only_should_hold_is_shown_and_does_not_block(logistic, row)
     assert gates[0].name == "critical: a case" and gates[0].why.endswith("It matters.")
 
 
-def test_a_regression_is_asked_for_a_range_and_cannot_answer_a_class(regression, row):
+def test_a_regression_can_be_expected_in_a_range_but_not_in_a_class(regression, row):
     scorer = regression.scorer()
     answer = scorer.score_row(row)
     within = critical_cases.judge(scorer, case(row, expect={"at_least": answer - 1, "at_most": answer + 1}))

@@ -20,7 +20,7 @@ def refused(chosen):
     return str(error.value)
 
 
-def test_random_state_is_required_wherever_there_is_one():
+def test_random_state_is_required_if_the_estimator_has_it():
     said = refused(candidate("sklearn.ensemble.RandomForestClassifier", n_estimators=3))
     assert said.startswith("candidates.mine.params: random_state is missing")
     said = refused(candidate("sklearn.ensemble.RandomForestClassifier", random_state=None))
@@ -39,12 +39,12 @@ def test_random_state_is_required_wherever_there_is_one():
         ("collections.Counter", "is not a scikit-learn estimator"),
     ],
 )
-def test_an_import_path_that_is_wrong_is_refused_by_its_place(path, says):
+def test_a_wrong_import_path_is_refused_with_its_key(path, says):
     said = refused(candidate(path))
     assert said.startswith("candidates.mine.estimator: ") and path in said and says in said
 
 
-def test_a_parameter_that_the_estimator_has_not_is_refused_by_its_name():
+def test_an_unknown_parameter_is_refused_by_name():
     said = refused(candidate("sklearn.linear_model.LogisticRegression", c=1.0, random_state=7))
     assert said == "candidates.mine.params: sklearn.linear_model.LogisticRegression has no c"
 
@@ -55,7 +55,7 @@ def fitted(small, chosen):
     return estimators.fit("mine", chosen, np.nan_to_num(features), target)
 
 
-def test_rows_or_values_that_scikit_learn_refuses_are_said_by_the_candidates_name(logistic):
+def test_an_error_of_fit_names_the_candidate(logistic):
     target = (np.arange(400) % 2).astype(float)
     matrix = logistic.graph.transform(logistic.encoded)
     with pytest.raises(InputError, match=r"candidates\.mine: .*LogisticRegression cannot be fitted: .*NaN") as error:
@@ -77,7 +77,7 @@ def test_rows_or_values_that_scikit_learn_refuses_are_said_by_the_candidates_nam
         ("sklearn.dummy.DummyRegressor", {}, "regression", "cannot be exported to ONNX"),
     ],
 )
-def test_what_cannot_be_exported_is_refused_by_name_with_what_to_use_instead(logistic, path, params, task, says):
+def test_an_estimator_that_cannot_be_exported_is_refused_with_alternatives(logistic, path, params, task, says):
     chosen = candidate(path, **params)
     with pytest.raises(InputError) as error:
         estimators.to_graph("mine", chosen, fitted(logistic, chosen), logistic.graph, task)

@@ -43,7 +43,7 @@ def test_every_row_is_in_one_bin_of_every_input() -> None:
     assert set(found["inputs"]["flag"]["counts"]) == {"0", "1", "missing"}
 
 
-def test_the_bins_are_what_a_plain_loop_counts() -> None:
+def test_bin_counts_agree_with_numpy() -> None:
     values = np.random.default_rng(0).lognormal(3, 1, 500).round(2)
     found = profile(table(values.tolist()), INPUTS)["inputs"]["amount"]
     edges = found["edges"]
@@ -58,7 +58,7 @@ def test_a_column_of_one_value_has_one_edge() -> None:
     assert found["counts"] == {"0": 30}
 
 
-def test_another_table_is_counted_over_the_same_edges() -> None:
+def test_the_edges_of_one_table_can_count_another() -> None:
     edges = {"amount": [10.0, 20.0]}
     assert count_bins(table([5.0, 15.0, 25.0]), INPUTS, edges)["amount"] == {"0": 1, "1": 1, "2": 1}
 

@@ -30,14 +30,14 @@ def test_no_other_threshold_has_a_better_f1(found: list[tuple[bool, int]]) -> No
 
 
 @given(rows)
-def test_six_digits_move_no_row_across(found: list[tuple[bool, int]]) -> None:
+def test_rounding_the_threshold_to_six_digits_changes_no_decision(found: list[tuple[bool, int]]) -> None:
     target = np.array([float(positive) for positive, _ in found])
     scores = np.array([score / 20 for _, score in found])
     chosen = choose_threshold(target, scores, Threshold())
     assert ((scores >= chosen) == (scores >= rounded(chosen))).all()
 
 
-def test_the_most_recall_at_a_precision() -> None:
+def test_the_threshold_maximises_recall_at_a_minimum_precision() -> None:
     target = np.array([1.0, 1, 0, 1, 0, 0])
     scores = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4])
     rule = Threshold(maximise="recall", min_precision=0.75)
@@ -51,7 +51,7 @@ def test_the_threshold_is_in_the_middle_between_the_last_flagged_row_and_the_nex
     assert choose_threshold(np.ones(2), scores[:2], Threshold()) == pytest.approx(0.15)
 
 
-def test_a_precision_that_nothing_reaches_is_refused_with_the_best() -> None:
+def test_an_unreachable_precision_is_refused_with_the_best_precision() -> None:
     rule = Threshold(maximise="recall", min_precision=0.9)
     with pytest.raises(InputError, match=r"the best is 0\.500"):
         choose_threshold(np.array([0.0, 1.0]), np.array([0.9, 0.1]), rule)
