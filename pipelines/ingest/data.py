@@ -16,14 +16,10 @@ Progress = Callable[[str], None]  # called with a line that describes what begin
 
 
 def fill_data(params: Params, root: Path, progress: Progress) -> str:
-    """Ingest into data/, which must be empty or missing, and leave data.dvc as it is.
-
-    Returns:
-        A line that says what was done.
+    """Ingest into data/ without a change of data.dvc; return a line that describes what was done.
 
     Raises:
-        InputError: if data/ holds files, or a source is invalid.
-        Unreachable: if a source or the disk cannot be used.
+        InputError: if data/ holds files.
     """
     folder = root / DATA
     if _has_files(folder):
@@ -37,14 +33,10 @@ def fill_data(params: Params, root: Path, progress: Progress) -> str:
 
 
 def make_data(params: Params, root: Path, progress: Progress) -> str:
-    """Ingest into data/ and point data.dvc to it. Rows that exist only in data/ are never replaced.
-
-    Returns:
-        A line that says what was done.
+    """Ingest into data/ and point data.dvc to it; return a line that describes what was done.
 
     Raises:
-        InputError: if data/ holds rows that exist nowhere else, or a source is invalid.
-        Unreachable: if a source or the disk cannot be used.
+        InputError: if data/ holds rows that exist nowhere else; they are never replaced.
     """
     folder, pointer = root / DATA, root / POINTER
     before = pointer.read_bytes() if pointer.is_file() else None

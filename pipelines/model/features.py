@@ -34,12 +34,16 @@ class FeatureGraph:
 
     def transform(self, columns: Columns) -> npt.NDArray[np.float32]:
         """Return features, float32 of shape (n, f), of encoded columns of shape (n,) each."""
-        import onnxruntime
+        return run_graph(self.model, columns)
 
-        session = onnxruntime.InferenceSession(self.model.SerializeToString(), providers=["CPUExecutionProvider"])
-        feed = {item.name: columns[item.name][:, None] for item in session.get_inputs()}
-        (features,) = session.run(["features"], feed)
-        return np.asarray(features, dtype=np.float32)
+
+def run_graph(model: onnx.ModelProto, columns: Columns) -> npt.NDArray[np.float32]:
+    """Return the output of a graph for encoded columns of shape (n,) each."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    (output,) = session.run(None, {item.name: columns[item.name][:, None] for item in session.get_inputs()})
+    return np.asarray(output, dtype=np.float32)
 
 
 class _Builder:

@@ -10,8 +10,8 @@ import onnx
 
 from pipelines.cli.errors import InputError
 from pipelines.config.candidates import Candidate, TrainParams
-from pipelines.model import features
 from pipelines.model.encoding import Columns
+from pipelines.model.features import FeatureGraph, run_graph
 from pipelines.model.inputs import inputs_of
 from pipelines.model.signature import Input
 from pipelines.tables.rows import Rows
@@ -31,7 +31,7 @@ def check(
     name: str,
     fitted: Any,
     model: onnx.ModelProto,
-    graph: features.FeatureGraph,
+    graph: FeatureGraph,
     rows: Rows,
     matrix: npt.NDArray[np.float32],
 ) -> None:
@@ -58,7 +58,7 @@ def check(
         ) from error
     missing = np.asarray(np.isnan(sample).any(axis=1))
     try:
-        shipped = _run(model, columns)
+        scores = run_graph(model, columns)[:, 0].astype(np.float64)
     except Exception as error:  # ONNX Runtime's classes have no common base
         raise InputError(
             f"candidates.{name}: ONNX Runtime cannot run the converted {candidate.estimator}: "
@@ -67,7 +67,7 @@ def check(
         ) from error
     limit = TOLERANCE[task] * (1.0 if task == "classification" else _spread(rows.target))
     allowed: Floats = limit + ROUNDING * np.abs(expected)  # the file computes in float32
-    difference = np.abs(shipped - expected)
+    difference = np.abs(scores - expected)
     differs: npt.NDArray[np.bool_] = np.logical_not(difference <= allowed)  # NaN differs, too
     if not differs.any():
         return
@@ -76,7 +76,7 @@ def check(
         size = np.median(np.nan_to_num(np.abs(sample)), axis=0)
         moved = _moved(fitted, sample[differs], size, task)
         low, high = np.minimum(moved.min(axis=0), expected[differs]), np.maximum(moved.max(axis=0), expected[differs])
-        if ((shipped[differs] >= low - allowed[differs]) & (shipped[differs] <= high + allowed[differs])).all():
+        if ((scores[differs] >= low - allowed[differs]) & (scores[differs] <= high + allowed[differs])).all():
             return
     missing_share = float(missing[differs].mean())
     raise InputError(
@@ -113,14 +113,6 @@ def _sample(inputs: tuple[Input, ...], columns: Columns, matrix: npt.NDArray[np.
     first = {name: values[:BLANKED] for name, values in sample.items()}
     samples = [sample, *({**first, name: np.full_like(first[name], np.nan)} for name in never)]
     return {name: np.concatenate([rows[name] for rows in samples]) for name in sample}
-
-
-def _run(model: onnx.ModelProto, columns: Columns) -> Floats:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    (scores,) = session.run(None, {item.name: columns[item.name][:, None] for item in session.get_inputs()})
-    return np.asarray(scores, dtype=np.float64).reshape(-1)
 
 
 def _moved(fitted: Any, rows: Floats, size: Floats, task: str) -> Floats:

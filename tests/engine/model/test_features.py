@@ -90,8 +90,8 @@ def test_hour_and_weekday_work_for_times_outside_the_calendar(seconds):
 )
 def test_hour_and_weekday_change_at_the_exact_second(seconds, hour, weekday):
     column = np.array([seconds], dtype=np.int64)
-    found = (HOUR(ordered_at=column)[0], WEEKDAY(ordered_at=column)[0], WEEKEND(ordered_at=column)[0])
-    assert found == (hour, weekday, weekday >= 5)
+    values = (HOUR(ordered_at=column)[0], WEEKDAY(ordered_at=column)[0], WEEKEND(ordered_at=column)[0])
+    assert values == (hour, weekday, weekday >= 5)
 
 
 @given(st.lists(st.tuples(st.floats(width=32), st.floats(width=32)), min_size=1, max_size=20))
@@ -127,18 +127,18 @@ def test_a_category_is_one_hot_and_an_unknown_value_is_all_zeros(rows):
     known = ["", "city", "web"]
     shops = [shop for shop, _ in rows] + ["web", "", "Web", "web "]
     sizes = [size for _, size in rows] + ["S"] * 4
-    found = one_hot(shops, sizes)
+    values = one_hot(shops, sizes)
     assert HOT_NAMES == ("shop=missing", "shop=city", "shop=web", "size=S", "size=M", "size=L")
-    assert found[:, :3].tolist() == [[float(shop == word) for word in known] for shop in shops]
-    assert found[:, 3:].tolist() == [[float(size == word) for word in "SML"] for size in sizes]
+    assert values[:, :3].tolist() == [[float(shop == word) for word in known] for shop in shops]
+    assert values[:, 3:].tolist() == [[float(size == word) for word in "SML"] for size in sizes]
 
 
 def test_numbers_and_booleans_pass_unchanged_even_if_missing():
     session, names = graph_of("{use: [price, gift, items]}")
     values = np.array([1.5, math.nan, 0.0], dtype=np.float32)
-    (found,) = session.run(["features"], dict.fromkeys(("price", "gift", "items"), values[:, None]))
+    (matrix,) = session.run(["features"], dict.fromkeys(("price", "gift", "items"), values[:, None]))
     assert names == ("price", "gift", "items")
-    np.testing.assert_array_equal(found, np.stack([values] * 3, axis=1))
+    np.testing.assert_array_equal(matrix, np.stack([values] * 3, axis=1))
 
 
 def test_no_rows_give_no_features_of_the_same_width(logistic):
@@ -147,9 +147,9 @@ def test_no_rows_give_no_features_of_the_same_width(logistic):
 
 
 def test_the_graph_names_each_of_its_columns(logistic):
-    found = logistic.graph.transform(logistic.encoded)
-    assert found.shape == (400, len(logistic.graph.names)) and found.dtype == np.float32
-    by_name = dict(zip(logistic.graph.names, found.T, strict=True))
+    values = logistic.graph.transform(logistic.encoded)
+    assert values.shape == (400, len(logistic.graph.names)) and values.dtype == np.float32
+    by_name = dict(zip(logistic.graph.names, values.T, strict=True))
     np.testing.assert_array_equal(by_name["items"], logistic.raw["items"])
     np.testing.assert_array_equal(by_name["size=L"], logistic.raw["size"] == "L")
     np.testing.assert_array_equal(by_name["other_size"], logistic.raw["size"] != logistic.raw["usual_size"])

@@ -35,8 +35,8 @@ def test_the_scored_table_has_the_columns_of_the_input_and_the_predictions(
     scored = read(out)
     assert scored.column_names == [*orders.column_names, "probability", "decision"]
     expected = logistic.scorer().score(logistic.encoded)
-    found = np.array(scored["probability"].to_pylist(), dtype=float)
-    np.testing.assert_array_equal(found, expected)
+    probabilities = np.array(scored["probability"].to_pylist(), dtype=float)
+    np.testing.assert_array_equal(probabilities, expected)
     decided = [value in (True, "true") for value in scored["decision"].to_pylist()]
     assert decided == (expected >= 0.5).tolist()
     assert scored["order_id"].to_pylist() == orders["order_id"].to_pylist()

@@ -21,17 +21,17 @@ def refused(chosen):
 
 
 def test_random_state_is_required_if_the_estimator_has_it():
-    said = refused(candidate("sklearn.ensemble.RandomForestClassifier", n_estimators=3))
-    assert said.startswith("candidates.mine.params: random_state is missing")
-    said = refused(candidate("sklearn.ensemble.RandomForestClassifier", random_state=None))
-    assert "random_state is missing" in said
+    message = refused(candidate("sklearn.ensemble.RandomForestClassifier", n_estimators=3))
+    assert message.startswith("candidates.mine.params: random_state is missing")
+    message = refused(candidate("sklearn.ensemble.RandomForestClassifier", random_state=None))
+    assert "random_state is missing" in message
     sampled = candidate("sklearn.naive_bayes.GaussianNB", before=["sklearn.preprocessing.QuantileTransformer"])
     assert refused(sampled).startswith("candidates.mine.before.0.params: random_state is missing")
     assert estimators.build("mine", candidate("sklearn.naive_bayes.GaussianNB"))
 
 
 @pytest.mark.parametrize(
-    ("path", "says"),
+    ("path", "expected"),
     [
         ("sklearn.ensemble.RandomForrest", "cannot be imported"),
         ("sklearn.nothing.RandomForestClassifier", "cannot be imported"),
@@ -39,14 +39,14 @@ def test_random_state_is_required_if_the_estimator_has_it():
         ("collections.Counter", "is not a scikit-learn estimator"),
     ],
 )
-def test_a_wrong_import_path_is_refused_with_its_key(path, says):
-    said = refused(candidate(path))
-    assert said.startswith("candidates.mine.estimator: ") and path in said and says in said
+def test_a_wrong_import_path_is_refused_with_its_key(path, expected):
+    message = refused(candidate(path))
+    assert message.startswith("candidates.mine.estimator: ") and path in message and expected in message
 
 
 def test_an_unknown_parameter_is_refused_by_name():
-    said = refused(candidate("sklearn.linear_model.LogisticRegression", c=1.0, random_state=7))
-    assert said == "candidates.mine.params: sklearn.linear_model.LogisticRegression has no c"
+    message = refused(candidate("sklearn.linear_model.LogisticRegression", c=1.0, random_state=7))
+    assert message == "candidates.mine.params: sklearn.linear_model.LogisticRegression has no c"
 
 
 def fitted(small, chosen):
@@ -66,7 +66,7 @@ def test_an_error_of_fit_names_the_candidate(logistic):
 
 
 @pytest.mark.parametrize(
-    ("path", "params", "task", "says"),
+    ("path", "params", "task", "expected"),
     [
         ("sklearn.svm.LinearSVC", {"random_state": 7}, "classification", "has no predict_proba"),
         ("sklearn.linear_model.RidgeClassifier", {"random_state": 7}, "classification", "has no predict_proba"),
@@ -77,9 +77,9 @@ def test_an_error_of_fit_names_the_candidate(logistic):
         ("sklearn.dummy.DummyRegressor", {}, "regression", "cannot be exported to ONNX"),
     ],
 )
-def test_an_estimator_that_cannot_be_exported_is_refused_with_alternatives(logistic, path, params, task, says):
+def test_an_estimator_that_cannot_be_exported_is_refused_with_alternatives(logistic, path, params, task, expected):
     chosen = candidate(path, **params)
     with pytest.raises(InputError) as error:
         estimators.to_graph("mine", chosen, fitted(logistic, chosen), logistic.graph, task)
-    assert str(error.value).startswith(f"candidates.mine: {path} ") and says in str(error.value)
+    assert str(error.value).startswith(f"candidates.mine: {path} ") and expected in str(error.value)
     assert "HistGradientBoosting" in error.value.remedy

@@ -47,10 +47,10 @@ def test_metrics_use_the_test_rows_and_the_threshold_of_the_signature(prepare: P
     params = prepare(orders(DAYS, RETURNED, PRICES), {})
     export(params, 0.7)
     evaluate.main()
-    found = read(METRICS)
+    document = read(METRICS)
     # From 0.7 on stands the order of 90 alone, and it was returned; of four pairs three are in the right order.
-    assert found["rows"] == 4
-    assert {name: found["test"][name] for name in ("precision", "recall", "roc_auc")} == {
+    assert document["rows"] == 4
+    assert {name: document["test"][name] for name in ("precision", "recall", "roc_auc")} == {
         "precision": 1.0,
         "recall": 0.5,
         "roc_auc": 0.75,

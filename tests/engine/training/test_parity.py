@@ -88,25 +88,25 @@ def test_a_few_rows_on_a_threshold_may_differ(monkeypatch):
     assert "training rows differ" in str(error) and "0% of these rows have a missing value" in str(error)
 
 
-def shift_answers(monkeypatch, shift, rows=slice(None)):
-    """Let the ONNX file answer `shift` more in these rows."""
-    run = parity._run
+def shift_predictions(monkeypatch, shift, rows=slice(None)):
+    """Let the ONNX file predict `shift` more in these rows."""
+    run = parity.run_graph
 
     def shifted(*arguments):
         values = run(*arguments)
         values[rows] += shift
         return values
 
-    monkeypatch.setattr(parity, "_run", shifted)
+    monkeypatch.setattr(parity, "run_graph", shifted)
 
 
 def test_another_row_that_differs_is_refused_despite_rows_on_a_threshold(monkeypatch):
-    shift_answers(monkeypatch, 0.3, rows=0)
+    shift_predictions(monkeypatch, 0.3, rows=0)
     refused(BOOSTING, SCALER, rows=4000, missing=0, **BOOSTED)
 
 
 def test_a_row_with_a_missing_value_must_not_differ(monkeypatch):
-    shift_answers(monkeypatch, 0.01, rows=0)
+    shift_predictions(monkeypatch, 0.01, rows=0)
     monkeypatch.setattr(parity, "_moved", lambda fitted, rows, *_: np.stack([np.zeros(len(rows)), np.ones(len(rows))]))
     check(BOOSTING, rows=400, missing=0, **BOOSTED)
     assert "100% of these rows have a missing value" in str(refused(BOOSTING, rows=400, missing=1, **BOOSTED))
@@ -133,14 +133,14 @@ def test_a_sentinel_in_one_row_does_not_widen_the_rounding_of_the_others(monkeyp
 
     monkeypatch.setattr(parity, "_moved", recorded)
     monkeypatch.setitem(globals(), "raw_columns", with_sentinel)
-    shift_answers(monkeypatch, 0.3, rows=0)
+    shift_predictions(monkeypatch, 0.3, rows=0)
     refused(BOOSTING, missing=0, **BOOSTED)
     assert len(sizes) == 1 and sizes[0].max() < 1e4
 
 
 @pytest.mark.parametrize(("path", "task", "shift"), [(LOGISTIC, "classification", 0.005), (RIDGE, "regression", 0.02)])
 def test_a_small_shift_of_all_predictions_is_refused(monkeypatch, path, task, shift):
-    shift_answers(monkeypatch, shift)
+    shift_predictions(monkeypatch, shift)
     refused(path, IMPUTER, SCALER, task=task, random_state=7)
 
 
@@ -149,7 +149,7 @@ def replace_first(target, value, rows=1):
 
 
 def test_an_extreme_target_value_does_not_widen_the_tolerance(monkeypatch):
-    shift_answers(monkeypatch, 0.02)
+    shift_predictions(monkeypatch, 0.02)
     refused(RIDGE, IMPUTER, SCALER, task="regression", compared_with=lambda t: replace_first(t, 1e9), random_state=7)
 
 
@@ -172,7 +172,7 @@ def test_an_imputer_without_onnx_conversion_is_refused():
 
 
 def test_the_remedy_names_no_absent_scaler_and_not_the_estimator_in_use(monkeypatch):
-    shift_answers(monkeypatch, 0.3)
+    shift_predictions(monkeypatch, 0.3)
     remedy = refused(BOOSTING, IMPUTER, missing=0, **BOOSTED).remedy
     assert "Scaler" not in remedy and "HistGradientBoosting" not in remedy and "LogisticRegression" in remedy
     remedy = refused(RIDGE, IMPUTER, missing=0, task="regression", random_state=7).remedy
@@ -193,7 +193,7 @@ def test_the_tolerance_of_a_regression_is_relative_to_the_spread_of_its_target()
 
 
 def test_a_graph_that_returns_nan_is_refused(monkeypatch):
-    monkeypatch.setattr(parity, "_run", lambda _, columns: np.full(len(columns["price"]), np.nan))
+    monkeypatch.setattr(parity, "run_graph", lambda _, columns: np.full((len(columns["price"]), 1), np.nan))
     assert "100.00% of 400" in str(refused(BOOSTING, **BOOSTED))
 
 

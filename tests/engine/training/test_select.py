@@ -28,7 +28,7 @@ def test_the_winner_is_the_best_on_the_validation_rows_alone(prepare: Prepare) -
     document = selection()
     assert (document["criterion"], document["rows"], document["winner"]) == ("roc_auc", 4, "logistic")
     # Of the four pairs of a returned and a kept order, three are in the right order.
-    assert {name: found["roc_auc"] for name, found in document["candidates"].items()} == {
+    assert {name: metrics["roc_auc"] for name, metrics in document["candidates"].items()} == {
         "boosting": 0.25,
         "logistic": 0.75,
     }

@@ -69,14 +69,14 @@ moments = st.lists(st.integers(0, 120 * 24), min_size=2, max_size=40)
 @given(moments)
 def test_every_matured_row_is_on_exactly_one_side_and_the_newest_are_test_rows(hours: list[int]) -> None:
     table = orders([hour / 24 for hour in hours])
-    found = sides(table, boundaries(table))
+    keys_of_sides = sides(table, boundaries(table))
     at = {f"o{i}": hour for i, hour in enumerate(hours)}
-    placed = [key for side in found.values() for key in side]
+    placed = [key for side in keys_of_sides.values() for key in side]
     assert len(placed) == len(set(placed))
     assert set(placed) == {key for key, hour in at.items() if hour <= max(hours) - 5 * 24}
     for earlier, later in itertools.combinations(SIDES, 2):
-        if found[earlier] and found[later]:
-            assert max(at[key] for key in found[earlier]) < min(at[key] for key in found[later])
+        if keys_of_sides[earlier] and keys_of_sides[later]:
+            assert max(at[key] for key in keys_of_sides[earlier]) < min(at[key] for key in keys_of_sides[later])
 
 
 @settings(max_examples=10, deadline=None)
@@ -89,7 +89,7 @@ def test_new_rows_move_no_row_to_another_side_of_a_split_by_hash(rows: int, more
 
 
 def test_a_split_by_hash_keeps_the_shares() -> None:
-    sizes = {side: len(found) for side, found in sides(orders([0.0] * 4_000), HASH).items()}
+    sizes = {side: len(names) for side, names in sides(orders([0.0] * 4_000), HASH).items()}
     assert sum(sizes.values()) == 4_000
     assert sizes["test"] == pytest.approx(800, abs=100)
     assert sizes["validation"] == pytest.approx(600, abs=100)
@@ -97,7 +97,7 @@ def test_a_split_by_hash_keeps_the_shares() -> None:
 
 def test_a_row_without_a_label_is_on_no_side() -> None:
     table = orders([0.0, 0.0, 0.0, 0.0], [True, None, False, None])
-    assert sorted(key for found in sides(table, HASH).values() for key in found) == ["o0", "o2"]
+    assert sorted(key for names in sides(table, HASH).values() for key in names) == ["o0", "o2"]
 
 
 def test_rows_seen_in_training_are_excluded_by_the_signature() -> None:

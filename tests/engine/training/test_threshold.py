@@ -11,7 +11,7 @@ from pipelines.config.selection import Threshold
 from pipelines.training.threshold import choose_threshold
 
 rows = st.lists(st.tuples(st.booleans(), st.integers(0, 20)), min_size=2, max_size=60).filter(
-    lambda found: any(positive for positive, _ in found)
+    lambda scored_rows: any(positive for positive, _ in scored_rows)
 )
 
 
@@ -21,18 +21,18 @@ def f1(target: np.ndarray, scores: np.ndarray, threshold: float) -> float:
 
 
 @given(rows)
-def test_no_other_threshold_has_a_better_f1(found: list[tuple[bool, int]]) -> None:
-    target = np.array([float(positive) for positive, _ in found])
-    scores = np.array([score / 20 for _, score in found])
+def test_no_other_threshold_has_a_better_f1(scored_rows: list[tuple[bool, int]]) -> None:
+    target = np.array([float(positive) for positive, _ in scored_rows])
+    scores = np.array([score / 20 for _, score in scored_rows])
     chosen = choose_threshold(target, scores, Threshold())
     best = max(f1(target, scores, other) for other in np.unique(scores))
     assert f1(target, scores, chosen) == pytest.approx(best)
 
 
 @given(rows)
-def test_rounding_the_threshold_to_six_digits_changes_no_decision(found: list[tuple[bool, int]]) -> None:
-    target = np.array([float(positive) for positive, _ in found])
-    scores = np.array([score / 20 for _, score in found])
+def test_rounding_the_threshold_to_six_digits_changes_no_decision(scored_rows: list[tuple[bool, int]]) -> None:
+    target = np.array([float(positive) for positive, _ in scored_rows])
+    scores = np.array([score / 20 for _, score in scored_rows])
     chosen = choose_threshold(target, scores, Threshold())
     assert ((scores >= chosen) == (scores >= rounded(chosen))).all()
 
