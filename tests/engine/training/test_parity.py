@@ -90,7 +90,7 @@ def test_a_few_rows_on_a_threshold_may_differ(monkeypatch):
 
 def shift_predictions(monkeypatch, shift, rows=slice(None)):
     """Let the ONNX file predict `shift` more in these rows."""
-    run = parity.run_graph
+    run = features.run_graph
 
     def shifted(*arguments):
         values = run(*arguments)
