@@ -123,8 +123,8 @@ class Source:
             for batch in read_batches(file):
                 with store_errors(file):
                     parts = [self.schema.empty_table(), pa.Table.from_batches([batch])]
-                    complete = pa.concat_tables(parts, promote_options="permissive").combine_chunks()
-                yield from complete.to_batches(max_chunksize=BATCH_ROWS)
+                    complete = pa.concat_tables(parts, promote_options="permissive")
+                yield from filter(len, complete.to_batches(max_chunksize=BATCH_ROWS))
 
 
 def open_source(name: str, setting: str, needed: Sequence[str]) -> Source:
