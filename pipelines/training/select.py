@@ -14,17 +14,18 @@ from pipelines.cli.files import write_csv, write_json
 from pipelines.config.candidates import Candidates
 from pipelines.config.paths import CANDIDATES, CANDIDATES_PLOT, NOT_REPRODUCIBLE, SELECTION
 from pipelines.config.read import read_sections
-from pipelines.config.selection import SelectionParams
+from pipelines.config.selection import SelectionParams, Threshold
 from pipelines.metrics.compute import compute
 from pipelines.metrics.table import METRICS, gain
 from pipelines.model.encoding import Columns
 from pipelines.model.inputs import inputs_of
 from pipelines.model.scorer import Scorer
 from pipelines.model.signature import Input, Signature
+from pipelines.model.threshold import choose_threshold
+from pipelines.tables.costs import costs_of
 from pipelines.tables.data import connect, read_data
 from pipelines.tables.rows import Rows, load_rows
 from pipelines.tables.split import load_split, rows_on_side
-from pipelines.training.threshold import choose_threshold
 
 
 class SelectParams(SelectionParams):
@@ -53,10 +54,12 @@ def evaluate_candidate(params: SelectionParams, rows: Rows, name: str) -> dict[s
     """Return the metrics of a candidate; those that need a threshold only if one of them is the criterion."""
     scores = candidate_scores(params, CANDIDATES / f"{name}.onnx", rows.inputs)
     needs_threshold = METRICS[params.selection.metric].needs_threshold
-    threshold = None
-    if params.task == "classification":
-        threshold = choose_threshold(rows.target, scores, params.selection.threshold) if needs_threshold else 0.5
-    metrics = compute(params.task, rows.target, scores, threshold)
+    threshold = 0.5 if params.task == "classification" else None
+    costs = None
+    if needs_threshold:
+        costs = costs_of(rows.arrow, rows.target, params.value)
+        threshold = choose_threshold(rows.target, scores, params.selection.threshold or Threshold(), costs)
+    metrics = compute(params.task, rows.target, scores, threshold, costs)
     return {key: value for key, value in metrics.items() if needs_threshold or not METRICS[key].needs_threshold}
 
 
