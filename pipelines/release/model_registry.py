@@ -168,7 +168,7 @@ def _connect() -> Iterator[Any]:
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    mlflow_model.hush()
+    mlflow_model.silence_loggers()
     try:
         mlflow.set_tracking_uri(os.environ["MLFLOW_TRACKING_URI"])
         yield mlflow.MlflowClient()

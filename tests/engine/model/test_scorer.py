@@ -87,7 +87,7 @@ def test_one_row_and_a_batch_give_the_same(logistic, boosting):
         assert not any(scorer.check(row) for row in model.rows())
 
 
-def test_a_batch_is_cut_without_changing_the_scores(logistic, monkeypatch):
+def test_splitting_a_batch_does_not_change_the_scores(logistic, monkeypatch):
     whole = logistic.scorer().score(logistic.encoded)
     monkeypatch.setattr("pipelines.model.scorer.BATCH_ROWS", 37)
     np.testing.assert_array_equal(logistic.scorer().score(logistic.encoded), whole)
@@ -98,7 +98,7 @@ def test_no_rows_give_no_scores(scorer, logistic):
     assert scorer.score(nothing).shape == (0,)
 
 
-def test_a_row_is_decided_positive_from_the_threshold_on(scorer):
+def test_a_row_at_the_threshold_is_positive(scorer):
     assert scorer.decide(np.array([0.4999, 0.5, 0.6, math.nan])).tolist() == [False, True, True, False]
 
 
@@ -247,7 +247,7 @@ def test_a_float32_is_compared_with_the_range_in_its_own_precision(logistic):
     assert scorer.check({**GOOD, "price": float(np.float32(0.01))})
 
 
-def test_a_field_that_is_not_there_is_missing(scorer):
+def test_an_absent_field_is_missing(scorer):
     assert {rejection.field for rejection in scorer.check({})} == {"ordered_at", "price", "items", "size", "region"}
 
 
@@ -296,7 +296,7 @@ SCALARS = st.one_of(
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.sampled_from(sorted(GOOD)), SCALARS)
-def test_a_row_that_passes_the_check_is_scored_and_the_check_never_fails(scorer, field, value):
+def test_the_check_never_raises_and_an_accepted_row_is_scored(scorer, field, value):
     row = {**GOOD, field: value}
     if not scorer.check(row):
         assert 0 <= scorer.score_row(row) <= 1
@@ -304,7 +304,7 @@ def test_a_row_that_passes_the_check_is_scored_and_the_check_never_fails(scorer,
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.sampled_from(sorted(GOOD)), SCALARS)
-def test_a_column_of_one_value_that_passed_encodes_to_what_the_single_row_path_takes(scorer, field, value):
+def test_an_accepted_value_is_encoded_alike_in_a_column_and_in_a_single_row(scorer, field, value):
     if scorer.check({**GOOD, field: value}):
         return
     raw = {}
@@ -318,7 +318,7 @@ def test_a_column_of_one_value_that_passed_encodes_to_what_the_single_row_path_t
 # Times.
 
 
-def test_times_are_utc_and_parts_of_a_second_are_cut_downwards():
+def test_times_are_utc_and_fractions_of_a_second_are_rounded_down():
     berlin = dt.datetime(2026, 1, 1, 1, tzinfo=dt.timezone(dt.timedelta(hours=1)))
     midnight = 1_767_225_600
     for same in (

@@ -21,7 +21,7 @@ CONTRACT: dict[str, Any] = {
     "output": "probability",
     "classes": ["0", "1"],
     "threshold": 0.5,
-    "trained_until": 100,
+    "trained_until": "2026-01-26T00:00:00+00:00",
     "salt": None,
     "inputs": [
         {"name": "amount", "type": "number", "nullable": False, "min": 0.0, "max": 100.0},
