@@ -67,26 +67,22 @@ def read_approval(commit: str) -> Approval:
 def _find_merged_pull(commit: str, pulls: Iterable[Json]) -> Json | None:
     """Return the pull request into main whose merge commit this is, else the first merged one that GitHub lists."""
     merged = [pull for pull in pulls if pull.get("merged_at") and pull["base"]["ref"] == "main"]
-    exact = [pull for pull in merged if pull.get("merge_commit_sha") == commit]
-    return next(iter(exact + merged), None)
+    return next((pull for pull in merged if pull.get("merge_commit_sha") == commit), next(iter(merged), None))
 
 
 def _find_approvers(pull: Json, reviews: Iterable[Json]) -> tuple[str, ...]:
     """Return the logins whose last review before the merge approves. Deleted accounts have no login and are ignored."""
-    merged_at = _parse_time(pull["merged_at"])
-    last_state = {
-        review["user"]["login"]: review["state"]
-        for review in reviews
-        if review.get("user")
-        and review["state"] not in _NO_VERDICT
-        and _parse_time(review["submitted_at"]) <= merged_at
-    }
-    last_state.pop((pull.get("user") or {}).get("login"), None)
-    return tuple(sorted(login for login, state in last_state.items() if state == "APPROVED"))
+    author = (pull.get("user") or {}).get("login")
+    last_state: dict[str, str] = {}
+    for review in reviews:
+        if review.get("user") and review["state"] not in _NO_VERDICT and _is_at_merge(review["submitted_at"], pull):
+            last_state[review["user"]["login"]] = review["state"]
+    return tuple(sorted(login for login, state in last_state.items() if state == "APPROVED" and login != author))
 
 
-def _parse_time(text: str) -> datetime:
-    return datetime.fromisoformat(text)
+def _is_at_merge(time: str | None, pull: Json) -> bool:
+    """Return whether a time is not later than the merge."""
+    return time is not None and datetime.fromisoformat(time) <= datetime.fromisoformat(pull["merged_at"])
 
 
 def _is_bypassed(commit: str, pull: Json, approvers: tuple[str, ...], github: GitHub) -> bool | None:
@@ -103,14 +99,13 @@ def _is_bypassed(commit: str, pull: Json, approvers: tuple[str, ...], github: Gi
         return None  # an unreadable ruleset neither blocks a release nor proves a bypass
     if len(approvers) < required_approvals:
         return True
-    merged_at, conclusions = _parse_time(pull["merged_at"]), {}
+    conclusions = {}
     # Two events of a workflow start two runs of one name: the newest run counts.
     for run in sorted(github.checks(pull["head"]["sha"]), key=lambda run: int(run["id"])):
-        if run.get("started_at") and _parse_time(run["started_at"]) > merged_at:
-            continue
         app, required_app = (run.get("app") or {}).get("id"), required_apps.get(run["name"])
-        if None in (app, required_app) or app == required_app:  # another app's check of this name does not count
-            completed_at = run.get("completed_at")
-            in_time = completed_at and _parse_time(completed_at) <= merged_at
-            conclusions[run["name"]] = run["conclusion"] if in_time else None
+        # Runs that started after the merge do not count, nor those of another app under the name of a required check.
+        if _is_at_merge(run.get("started_at") or pull["merged_at"], pull) and (
+            None in (app, required_app) or app == required_app
+        ):
+            conclusions[run["name"]] = run["conclusion"] if _is_at_merge(run.get("completed_at"), pull) else None
     return any(conclusions.get(name) not in _PASSED for name in required_apps)

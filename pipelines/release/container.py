@@ -6,12 +6,12 @@ import json
 import shutil
 import subprocess
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import requests
 
 from pipelines.cli.errors import Refused, Unreachable
 
@@ -37,7 +37,7 @@ class Container:
         Raises:
             Refused: if the Docker engine does not start it.
         """
-        variables = [word for name, value in environment.items() for word in ("--env", f"{name}={value}")]
+        variables = [f"--env={name}={value}" for name, value in environment.items()]
         return Container(docker("run", "--detach", *HARDENED, *options, *variables, reference).strip())
 
     def address(self) -> str:
@@ -55,6 +55,14 @@ class Container:
             return docker("container", "inspect", "--format", template, self.name).strip()
         except Refused:
             return None
+
+    def exists(self) -> bool:
+        """Return whether there is such a container, running or not."""
+        return self.inspect("{{.Id}}") is not None
+
+    def has_image(self, reference: str) -> bool:
+        """Return whether it was started from an image."""
+        return self.inspect("{{.Config.Image}}") == reference
 
     def copy_out(self, source: str, target: Path) -> None:
         """Copy a file of the container to this host."""
@@ -89,36 +97,35 @@ def docker(*arguments: str, check: bool = True, with_stderr: bool = False) -> st
     return done.stdout + (done.stderr if with_stderr else "")
 
 
-def get_json(url: str, seconds: float = 5.0) -> Any:
-    """Return the JSON document at a URL of the service, or None without a response."""
+def get_info(url: str) -> dict[str, Any]:
+    """Return the response of a service's /info, or an empty dictionary without one."""
     try:
-        with urllib.request.urlopen(url, timeout=seconds) as response:  # noqa: S310 - SERVICE_URL is http(s)
-            return json.load(response)
-    except (OSError, ValueError, urllib.error.URLError):
-        return None
+        response = requests.get(f"{url.rstrip('/')}/info", timeout=5)
+        response.raise_for_status()
+        return dict(response.json())
+    except (requests.RequestException, ValueError, TypeError):
+        return {}
 
 
-def post_json(url: str, document: Any, seconds: float = 30.0) -> Any:
+def post_json(url: str, document: Any) -> Any:
     """Post a JSON document to the service and return its response.
 
     Raises:
         Refused: if the service rejects the document or does not respond.
     """
-    request = urllib.request.Request(  # noqa: S310 - SERVICE_URL is http(s)
-        url, json.dumps(document, default=str).encode(), {"content-type": "application/json"}
-    )
+    headers = {"content-type": "application/json"}
     try:
-        with urllib.request.urlopen(request, timeout=seconds) as response:  # noqa: S310
-            return json.load(response)
-    except urllib.error.HTTPError as error:
-        body = error.read().decode(errors="replace")[:300]
-        raise Refused(f"{url} responds with {error.code}: {body}", "Fix the row of the critical case.") from error
-    except (OSError, ValueError) as error:
+        response = requests.post(url, json.dumps(document, default=str), headers=headers, timeout=30)
+        if response.ok:
+            return response.json()
+    except (requests.RequestException, ValueError) as error:
         raise Refused(f"{url} does not respond: {error}", "Run it again.") from error
+    reason = f"{url} responds with {response.status_code}: {response.text[:300]}"
+    raise Refused(reason, "Fix the row of the critical case.")
 
 
-def wait_for_release(url: str, release_id: str, seconds: float, containers: Sequence[Container] = ()) -> bool:
-    """Wait until a service's /info responds with a release id; return False after a time-out or a container's end."""
+def wait_for_release(url: str, release_id: str, seconds: float, container: Container | None = None) -> bool:
+    """Wait until a service's /info responds with a release id; return False after a time-out or the container's end."""
     deadline = time.monotonic() + seconds
     attempt = 0
     while time.monotonic() < deadline:
@@ -126,7 +133,7 @@ def wait_for_release(url: str, release_id: str, seconds: float, containers: Sequ
             return True
         attempt += 1
         # Only every tenth time: asking the Docker engine takes longer than asking the service.
-        if attempt % 10 == 0 and not all(container.is_running() for container in containers):
+        if container and attempt % 10 == 0 and not container.is_running():
             return False
         time.sleep(_POLL_SECONDS)
     return False
@@ -134,5 +141,4 @@ def wait_for_release(url: str, release_id: str, seconds: float, containers: Sequ
 
 def running(url: str) -> str | None:
     """Return the release id that a service's /info responds with, or None."""
-    info = get_json(f"{url.rstrip('/')}/info")
-    return str(info.get("release")) if isinstance(info, dict) else None
+    return get_info(url).get("release")

@@ -10,10 +10,10 @@ from threading import Thread
 
 from pipelines.cli.errors import Refused
 from pipelines.model import critical_cases
-from pipelines.model.critical_cases import Case, CriticalResult
+from pipelines.model.critical_cases import Case
 from pipelines.model.scorer import Scorer
 from pipelines.model.signature import Signature
-from pipelines.release.container import PORT, Container, docker, get_json, post_json, wait_for_release
+from pipelines.release.container import PORT, Container, docker, get_info, post_json, wait_for_release
 from pipelines.release.image import export_files
 from pipelines.release.target_commit import TargetCommit
 from pipelines.repository.dvc import file_md5
@@ -38,21 +38,17 @@ def run_smoke_test(reference: str, target: TargetCommit) -> Signature:
         Refused: if the service does not start, or files or responses differ from the reviewed ones.
     """
     _remove_leftover_containers()
-    container = Container.run(
-        reference,
-        f"--publish=127.0.0.1::{PORT}",
-        f"--label={_LABEL}={os.getpid()}",
-        environment={"PREDICTION_LOG": "off"},
-    )
+    options = (f"--publish=127.0.0.1::{PORT}", f"--label={_LABEL}={os.getpid()}")
+    container = Container.run(reference, *options, environment={"PREDICTION_LOG": "off"})
     try:
         with tempfile.TemporaryDirectory(prefix="smoke-") as scratch:
             folder = Path(scratch)
             scorer = _load_shipped_model(container, target, folder)  # while the service starts
             url = container.address()
-            if not url or not wait_for_release(url, target.release_id, READY_SECONDS, containers=[container]):
+            if not url or not wait_for_release(url, target.release_id, READY_SECONDS, container):
                 output = container.logs() or "it printed nothing"
                 raise _smoke_test_error(f"{reference} does not respond as {target.release_id}: {output}")
-            if (md5 := get_json(f"{url}/info")["model"]) != target.model_files["models/model.onnx"]:
+            if (md5 := get_info(url).get("model")) != target.model_files["models/model.onnx"]:
                 raise _smoke_test_error(f"/info of the service has another md5 of the model: {md5}")
             if object_at(target.commit, str(critical_cases.FOLDER)):
                 export_files(target.commit, [str(critical_cases.FOLDER)], folder)
@@ -85,7 +81,7 @@ def _load_shipped_model(container: Container, target: TargetCommit, folder: Path
 
 def _check_case(url: str, scorer: Scorer, case: Case) -> None:
     """Compare the model's scores with the case's expectation, and the service's responses with the model's scores."""
-    result: CriticalResult = critical_cases.judge(scorer, case)
+    result = critical_cases.judge(scorer, case)
     if not result.passed and result.level == "must":
         expectation = f"expected {result.expected}, got {result.probability}"
         raise _smoke_test_error(f"critical case {case.name!r} failed: {expectation}")
@@ -93,8 +89,7 @@ def _check_case(url: str, scorer: Scorer, case: Case) -> None:
         return  # the signature rejects the row, which only a `should` case may contain
     field = "value" if scorer.signature.threshold is None else "probability"
     for row in critical_cases.requests(case):
-        score = scorer.score_row(row)
-        response = post_json(f"{url}/predict", row)[field]
+        score, response = scorer.score_row(row), post_json(f"{url}/predict", row)[field]
         if not math.isclose(response, score, rel_tol=TOLERANCE, abs_tol=1e-9):
             difference = f"the service responds with {response}, the model's score is {score}"
             raise _smoke_test_error(f"critical case {case.name!r}: {difference}")

@@ -17,12 +17,9 @@ from pipelines.repository.tags import Annotation, Version
 def annotate_version(target: TargetCommit, reference: str, signature: Signature) -> Annotation:
     """Return the annotation of a new version's tag."""
     model_md5, signature_md5 = (target.model_files[part] for part in PARTS)
+    contract = compatibility.format_contract(signature)
     return Annotation(
-        release=target.release_id,
-        image=reference,
-        model=model_md5,
-        signature=signature_md5,
-        contract=compatibility.format_contract(signature),
+        release=target.release_id, image=reference, model=model_md5, signature=signature_md5, contract=contract
     )
 
 
@@ -53,7 +50,6 @@ def _read_gated_metrics(target: TargetCommit) -> dict[str, float]:
     try:
         metrics = json.loads(text_at(target.commit, "reports/metrics.json") or "{}")["test"]
         names = sorted({gates.headline, *gates.floors, *gates.regression} & set(metrics))
-        values = {name: float(metrics[name]) for name in names}
-        return {name: value for name, value in values.items() if math.isfinite(value)}
+        return {name: value for name in names if math.isfinite(value := float(metrics[name]))}
     except (ValueError, KeyError, TypeError):
         return {}  # a report that was edited by hand must not block a release

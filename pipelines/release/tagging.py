@@ -5,6 +5,9 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 from pipelines.cli.errors import Refused, Unreachable
 from pipelines.release import compatibility
@@ -13,11 +16,31 @@ from pipelines.repository.git import git, try_git
 from pipelines.repository.tags import STAGE, Annotation, Assignment, Number, Version
 
 FIRST_NUMBER: Number = (1, 0, 0)
-RETRIES = 5  # of a tag whose number another run took meanwhile
+RETRIES = 5
+_MAJOR, _MINOR, _PATCH = range(3)
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 class TagTaken(Exception):
     """Another run pushed a tag of this name first; it has been fetched."""
+
+
+def retry_if_taken(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Decorate a function that pushes a tag: it is called again while other runs take the tag's number.
+
+    Raises:
+        Unreachable: after the last retry.
+    """
+
+    @wraps(function)
+    def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        for _ in range(RETRIES):
+            with suppress(TagTaken):
+                return function(*args, **kwargs)
+        raise Unreachable(f"other runs took the tag's number {RETRIES} times", "Run again when no other release runs.")
+
+    return call
 
 
 def choose_next_number(versions: list[Version], taken: set[Number], annotation: Annotation) -> Number:
@@ -31,35 +54,22 @@ def choose_next_number(versions: list[Version], taken: set[Number], annotation: 
         taken: the numbers of all tags, including tags that are not versions of a release.
         annotation: the new version's annotation.
     """
-    increase = _choose_increase(versions, annotation)
-    number = increase(versions[-1].number) if versions else FIRST_NUMBER
+    part = _choose_part(versions[-1].annotation, annotation) if versions else _MINOR
+    number = _increase(versions[-1].number, part) if versions else FIRST_NUMBER
     while number in taken:
-        number = increase(number)
+        number = _increase(number, part)
     return number
 
 
-def _choose_increase(versions: list[Version], annotation: Annotation) -> Callable[[Number], Number]:
-    """Return the function from one number to the next: major, minor or patch."""
-    if not versions:
-        return _increase_minor
-    last = versions[-1].annotation
-    if last.signature != annotation.signature and compatibility.find_breaking_change(
-        last.contract, annotation.contract
-    ):
-        return _increase_major
-    return _increase_minor if last.model != annotation.model else _increase_patch
+def _choose_part(old: Annotation, new: Annotation) -> int:
+    if old.signature != new.signature and compatibility.find_breaking_change(old.contract, new.contract):
+        return _MAJOR
+    return _MINOR if old.model != new.model else _PATCH
 
 
-def _increase_major(number: Number) -> Number:
-    return number[0] + 1, 0, 0
-
-
-def _increase_minor(number: Number) -> Number:
-    return number[0], number[1] + 1, 0
-
-
-def _increase_patch(number: Number) -> Number:
-    return number[0], number[1], number[2] + 1
+def _increase(number: Number, part: int) -> Number:
+    major, minor, patch, *_ = (*number[:part], number[part] + 1, 0, 0)
+    return major, minor, patch
 
 
 def register_version(model_name: str, number: Number, commit: str, annotation: Annotation) -> Version:
@@ -100,11 +110,6 @@ def assign_version(model_name: str, counter: int, version: Version, annotation: 
     return next(assignment for assignment in tags.list_assignments(model_name) if assignment.tag == tag)
 
 
-def retries_exhausted() -> Unreachable:
-    """Return the error to raise after the last retry."""
-    return Unreachable(f"other runs took the tag's number {RETRIES} times", "Run again when no other release runs.")
-
-
 def _create_tag(tag: str, model_name: str, commit: str, annotation: Annotation) -> None:
     """Create a tag at origin first and here second, so that a kill leaves no tag here that origin lacks."""
     text = annotation.to_yaml()
@@ -114,17 +119,16 @@ def _create_tag(tag: str, model_name: str, commit: str, annotation: Annotation) 
     timestamp = max(int(time.time()), tags.find_latest_time(model_name) + 1)
     tagger = git("var", "GIT_COMMITTER_IDENT", env={"GIT_COMMITTER_DATE": f"{timestamp} +0000", **origin.author()})
     tag_object = git("mktag", stdin=f"object {commit}\ntype commit\ntag {tag}\ntagger {tagger}\n\n{text}")
-    ref = f"refs/tags/{tag}"
-    if try_git("remote", "get-url", "origin") is None:
-        if try_git("update-ref", ref, tag_object, "") is None:
-            raise TagTaken(tag)
-        return
-    _push_tag(tag, model_name, ref, tag_object)
-    git("update-ref", ref, tag_object)
+    if try_git("remote", "get-url", "origin"):
+        _push_tag(tag, model_name, tag_object)
+        git("update-ref", f"refs/tags/{tag}", tag_object)
+    elif try_git("update-ref", f"refs/tags/{tag}", tag_object, "") is None:
+        raise TagTaken(tag)
 
 
-def _push_tag(tag: str, model_name: str, ref: str, tag_object: str) -> None:
+def _push_tag(tag: str, model_name: str, tag_object: str) -> None:
     """Push a tag's object, without overwriting another one."""
+    ref, remedy = f"refs/tags/{tag}", "Give the token the permission `contents: write`, then run again."
     try:
         origin.run_git("push", "--quiet", "origin", f"{tag_object}:{ref}")
         return
@@ -134,12 +138,9 @@ def _push_tag(tag: str, model_name: str, ref: str, tag_object: str) -> None:
         pushed = origin.read_ref(ref)
     except Unreachable:
         # Whether the push arrived is unknown: the next run finds the tag at origin, or creates it again.
-        raise Unreachable(f"{tag} cannot be pushed: {reason}", "Fix the network, then run again.") from None
-    if pushed == tag_object:
-        return
+        pushed, remedy = None, "Fix the network, then run again."
     if pushed is None:
-        raise Unreachable(
-            f"{tag} cannot be pushed: {reason}", "Give the token the permission `contents: write`, then run again."
-        )
-    tags.fetch_tags(model_name)
-    raise TagTaken(tag)
+        raise Unreachable(f"{tag} cannot be pushed: {reason}", remedy)
+    if pushed != tag_object:
+        tags.fetch_tags(model_name)
+        raise TagTaken(tag)

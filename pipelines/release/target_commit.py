@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import yaml
 
 from pipelines.cli.errors import InputError
 from pipelines.config.params import Params, parse
-from pipelines.repository import dvc_lock
+from pipelines.release import deploy, main_history
+from pipelines.repository import dvc_lock, tags
+from pipelines.repository.dvc_remote import set_remote_from_environment
 from pipelines.repository.git import commit_of, text_at
 from pipelines.repository.release_id import PARTS, release_id
 
 
 @dataclass(frozen=True)
 class TargetCommit:
-    """The commit being released.
+    """The commit being released: its hash, release id and params.yaml.
 
-    Attributes:
-        commit: its hash.
-        release_id: its release id.
-        params: its params.yaml.
-        model_files: path -> md5 of each file of the model, from its dvc.lock.
+    `model_files` maps the path of each file of the model to its md5 in the commit's dvc.lock.
     """
 
     commit: str
@@ -33,6 +32,17 @@ class TargetCommit:
     def model_name(self) -> str:
         """The model name, with which its tags begin."""
         return self.params.model_name
+
+
+def resolve_commit(revision: str) -> str:
+    """Return the hash of a commit.
+
+    Raises:
+        InputError: if there is no such commit.
+    """
+    if commit := commit_of(revision):
+        return commit
+    raise InputError(f"there is no commit {revision!r}", "Name a commit that `git log` shows.")
 
 
 def read_model_name(commit: str) -> str | None:
@@ -49,9 +59,26 @@ def read_target_commit(revision: str) -> TargetCommit:
     Raises:
         InputError: if there is no such commit, or it has no model or no valid params.yaml.
     """
-    commit = commit_of(revision)
-    if commit is None:
-        raise InputError(f"there is no commit {revision!r}", "Name a commit that `git log` shows.")
+    commit = resolve_commit(revision)
     params = parse(text_at(commit, "params.yaml") or "", f"params.yaml of {commit[:12]}")
     outputs = dvc_lock.outputs(text_at(commit, "dvc.lock"), f"dvc.lock of {commit[:12]}")
-    return TargetCommit(commit, release_id(commit), params, {part: outputs[part] for part in PARTS if part in outputs})
+    return TargetCommit(commit, release_id(commit), params, {part: outputs[part] for part in PARTS})
+
+
+def prepare_target_commit(revision: str) -> TargetCommit | None:
+    """Read the target commit, fetch its model's tags and configure the DVC remote.
+
+    Returns:
+        None where the service has no host: nothing can be released then.
+
+    Raises:
+        InputError: as `read_target_commit`, and if the commit is not on origin's main.
+        Unreachable: if origin does not respond.
+    """
+    target = read_target_commit(revision)
+    if deploy.report_missing_host(target.params):
+        return None
+    set_remote_from_environment(Path())
+    tags.fetch_tags(target.model_name)
+    main_history.require_on_main(target.commit)
+    return target
