@@ -19,13 +19,7 @@ _NO_VERDICT = ("COMMENTED", "PENDING")  # states of a review that neither approv
 
 @dataclass(frozen=True)
 class Approval:
-    """How a commit came onto main, as its assignment's tag records it.
-
-    Attributes:
-        pull_request: number of the pull request; None for a direct push, or without access to GitHub.
-        approved_by: logins of the approvers, sorted.
-        bypassed: whether the ruleset of main was bypassed; None where that is unknown.
-    """
+    """How a commit came onto main, as its assignment's tag records it: see `Annotation`."""
 
     pull_request: int | None = None
     approved_by: tuple[str, ...] = ()
@@ -33,11 +27,7 @@ class Approval:
 
 
 def connect_to_github() -> GitHub | None:
-    """Return the repository on GitHub, or None where the environment has no repository name or no token.
-
-    Raises:
-        InputError: if a variable of the environment is invalid.
-    """
+    """Return the repository on GitHub, or None where the environment has no repository name or no token."""
     if os.environ.get("GITHUB_REPOSITORY") and os.environ.get("GITHUB_TOKEN"):
         return GitHub.from_environment()
     return None
@@ -49,25 +39,17 @@ def read_approval(commit: str) -> Approval:
     `bypassed` is True for a direct push, for fewer approvals than rulesets/main.json required before the merge (at
     least one), and where a required check of the pull request's head had not passed at the merge. The REST API does
     not tell whether a code owner was among the approvers, nor whether each of them may write: only the ruleset itself
-    enforces these two.
-
-    Raises:
-        Unreachable, Refused, InputError: see `pipelines.github.client`.
+    enforces these two. Errors are those of `pipelines.github.client`.
     """
     github = connect_to_github()
     if github is None:
         return Approval()
-    pull = _find_merged_pull(commit, github.commit_pulls(commit))
-    if pull is None:
+    merged = [pull for pull in github.commit_pulls(commit) if pull.get("merged_at") and pull["base"]["ref"] == "main"]
+    if not merged:
         return Approval(None, (), True)
+    pull = next((pull for pull in merged if pull.get("merge_commit_sha") == commit), merged[0])
     approvers = _find_approvers(pull, github.reviews(pull["number"]))
     return Approval(int(pull["number"]), approvers, _is_bypassed(commit, pull, approvers, github))
-
-
-def _find_merged_pull(commit: str, pulls: Iterable[Json]) -> Json | None:
-    """Return the pull request into main whose merge commit this is, else the first merged one that GitHub lists."""
-    merged = [pull for pull in pulls if pull.get("merged_at") and pull["base"]["ref"] == "main"]
-    return next((pull for pull in merged if pull.get("merge_commit_sha") == commit), next(iter(merged), None))
 
 
 def _find_approvers(pull: Json, reviews: Iterable[Json]) -> tuple[str, ...]:

@@ -18,7 +18,6 @@ from pipelines.cli.errors import Refused, Unreachable
 PORT = 3000  # in the container
 # No root, no capabilities, and no writable path but /tmp and the log's volume.
 HARDENED = ("--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--pids-limit=256")
-_POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -29,14 +28,7 @@ class Container:
 
     @staticmethod
     def run(reference: str, *options: str, environment: Mapping[str, str]) -> Container:
-        """Start a hardened container of an image.
-
-        Args:
-            options: options of `docker run`, such as a published port.
-
-        Raises:
-            Refused: if the Docker engine does not start it.
-        """
+        """Start a hardened container of an image, with more options of `docker run` such as a published port."""
         variables = [f"--env={name}={value}" for name, value in environment.items()]
         return Container(docker("run", "--detach", *HARDENED, *options, *variables, reference).strip())
 
@@ -78,12 +70,7 @@ class Container:
 
 
 def docker(*arguments: str, check: bool = True, with_stderr: bool = False) -> str:
-    """Run a docker command and return its output.
-
-    Raises:
-        Unreachable: if no Docker engine responds.
-        Refused: if the command fails.
-    """
+    """Run a docker command and return its output; Unreachable without a Docker engine, Refused if it fails."""
     if shutil.which("docker") is None:
         raise Unreachable("docker is not installed", "Install it (Debian: apt-get install docker.io), then run again.")
     done = subprocess.run(
@@ -108,11 +95,7 @@ def get_info(url: str) -> dict[str, Any]:
 
 
 def post_json(url: str, document: Any) -> Any:
-    """Post a JSON document to the service and return its response.
-
-    Raises:
-        Refused: if the service rejects the document or does not respond.
-    """
+    """Post a JSON document to the service and return its response; Refused without one."""
     headers = {"content-type": "application/json"}
     try:
         response = requests.post(url, json.dumps(document, default=str), headers=headers, timeout=30)
@@ -126,16 +109,15 @@ def post_json(url: str, document: Any) -> Any:
 
 def wait_for_release(url: str, release_id: str, seconds: float, container: Container | None = None) -> bool:
     """Wait until a service's /info responds with a release id; return False after a time-out or the container's end."""
-    deadline = time.monotonic() + seconds
-    attempt = 0
+    deadline, attempt = time.monotonic() + seconds, 0
     while time.monotonic() < deadline:
         if running(url) == release_id:
             return True
         attempt += 1
-        # Only every tenth time: asking the Docker engine takes longer than asking the service.
+        # Only every tenth time: a request to the Docker engine takes longer than one to the service.
         if container and attempt % 10 == 0 and not container.is_running():
             return False
-        time.sleep(_POLL_SECONDS)
+        time.sleep(0.02)
     return False
 
 

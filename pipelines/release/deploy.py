@@ -26,11 +26,7 @@ STOP_SECONDS = 15  # until Docker kills the container; the service needs less (s
 
 
 def service_url() -> str:
-    """Return the URL of the service in production.
-
-    Raises:
-        InputError: if SERVICE_URL is not a valid URL.
-    """
+    """Return the URL of the service in production; InputError if SERVICE_URL is not a valid URL."""
     url = (os.environ.get("SERVICE_URL") or DEFAULT_URL).rstrip("/")
     if not re.fullmatch(r"https?://[^\s/@]+(?:/\S*)?", url):
         shown = url.rpartition("@")[2]  # the part before it may be a password
@@ -42,10 +38,9 @@ def service_url() -> str:
 
 
 def report_missing_host(params: Params) -> bool:
-    """Print what to set where the service would run on a machine that GitHub deletes when the job ends.
+    """Return whether the service would run on a machine that GitHub deletes when the job ends; print what to set then.
 
-    Returns:
-        Whether that is so. Nothing may be released then: the tags would name a service that cannot be reached.
+    Nothing may be released then: the tags would name a service that cannot be reached.
     """
     # GitHub sets RUNNER_ENVIRONMENT; a workflow cannot change it.
     if params.serving.deploy is not None or os.environ.get("RUNNER_ENVIRONMENT") != "github-hosted":
@@ -59,12 +54,7 @@ def report_missing_host(params: Params) -> bool:
 
 
 def deploy(params: Params, release_id: str, reference: str, version: str) -> None:
-    """Put an image into production; do nothing if the default container already runs it.
-
-    Args:
-        params: settings whose `serving.deploy` is used.
-        reference: REPOSITORY@DIGEST.
-        version: the version's tag, which the service shows in /info.
+    """Put an image (REPOSITORY@DIGEST) into production; do nothing if the default container already runs it.
 
     Raises:
         Refused: if the service does not respond with the new release id; the default deployment has then restored
@@ -109,7 +99,7 @@ def _production_container(model_name: str) -> Container:
 def _replace_container(model_name: str, url: str, release_id: str, reference: str, version: str) -> None:
     """Replace the container on this host. The old one is kept under another name until the new one responds.
 
-    A kill between any two lines leaves one of three states, which the next run tells apart: only the old container
+    A kill between any two lines leaves one of three states, which the next run distinguishes: only the old container
     (under either name), both, or only the new one.
     """
     current, old = _production_container(model_name), Container(f"{model_name}-before")

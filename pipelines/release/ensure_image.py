@@ -20,11 +20,7 @@ def ensure_tested_image(
 ) -> tuple[str, Signature]:
     """Ensure that the release's image exists, is signed where images are signed, and passes the smoke test.
 
-    Returns:
-        REPOSITORY@DIGEST, and the signature of the model in the image.
-
-    Raises:
-        Refused: as `ensure_image`, and if the image is not signed or fails the smoke test.
+    Returns REPOSITORY@DIGEST, and the signature of the model in the image.
     """
     reference, _ = ensure_image(target, image_registry, progress)
     progress.print(signatures.verify_signature(reference))
@@ -39,8 +35,7 @@ def ensure_image(target: TargetCommit, image_registry: ImageRegistry, progress: 
     with the release id. Where images are signed, an unsigned image (of a run that was killed before it signed, or from
     before images were signed) is built again, because the workflow signs only images that it built itself.
 
-    Raises:
-        Refused: if the reviewed model cannot be fetched, or the image cannot be built.
+    Raises Refused if the reviewed model cannot be fetched, or the image cannot be built.
     """
     version = tags.find_version(target.model_name, target.release_id)
     if version and image_registry.has_image(version.annotation.digest):

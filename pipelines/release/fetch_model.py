@@ -23,13 +23,10 @@ MAX_ARTIFACTS = 10  # of a branch that are read, the newest first
 
 
 def fetch_model(target: TargetCommit, into: Path, github: GitHub | None, progress: Progress) -> str:
-    """Write the files of the reviewed model into a folder.
+    """Write the files of the reviewed model into a folder; return their source, in words.
 
     Args:
         github: where the review's artifact is; None without a token.
-
-    Returns:
-        The source of the files, in words.
 
     Raises:
         Refused: if no source has them, and reproducing gives other files than the reviewed ones.
@@ -37,7 +34,7 @@ def fetch_model(target: TargetCommit, into: Path, github: GitHub | None, progres
     failures = []
     try:
         if stored := base_model.fetch_stored(target.commit, progress):
-            _write_reviewed(target, _read_files(target, stored.folder), into)
+            _copy_reviewed(target, stored.folder, into)
             return f"DVC's {stored.source}"
         failures.append("neither DVC's cache nor its remote has it")
     except Unreachable as error:
@@ -55,12 +52,12 @@ def fetch_model(target: TargetCommit, into: Path, github: GitHub | None, progres
         reproduced = base_model.reproduce(target.commit, progress)
     except InputError as error:
         raise Refused(f"the reviewed model cannot be fetched: {reasons}; {error}", error.remedy) from error
-    _write_reviewed(target, _read_files(target, reproduced.folder), into)
+    _copy_reviewed(target, reproduced.folder, into)
     return "reproducing it, with the same md5"
 
 
-def _read_files(target: TargetCommit, folder: Path) -> dict[str, bytes]:
-    return {name: (folder / Path(name).name).read_bytes() for name in target.model_files}
+def _copy_reviewed(target: TargetCommit, folder: Path, into: Path) -> None:
+    _write_reviewed(target, {name: (folder / Path(name).name).read_bytes() for name in target.model_files}, into)
 
 
 def _write_reviewed(target: TargetCommit, files: Mapping[str, bytes], into: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pipelines.cli.errors import MainlineError
 from pipelines.cli.progress import Progress
 from pipelines.model.signature import Signature
-from pipelines.release import approvals, deploy, ensure_image, main_history, reconcile, tag_annotations, tagging
+from pipelines.release import approvals, deploy, ensure_image, main_history, reconcile, tagging
 from pipelines.release.image_registry import ImageRegistry
 from pipelines.release.target_commit import TargetCommit, prepare_target_commit, read_model_name
 from pipelines.repository import origin, tags
@@ -26,8 +26,7 @@ class ModelRenamed(Superseded):
 def release(revision: str) -> int:
     """Put a commit of main into production.
 
-    Returns:
-        0; also where production already has this release or a newer commit, or where the service has no host.
+    Returns 0; also where production already has this release or a newer commit, or where the service has no host.
 
     Raises:
         InputError: if the commit is not on origin's main.
@@ -78,7 +77,7 @@ def _release_target(target: TargetCommit, image_registry: ImageRegistry, progres
     progress.print(f"Version {version.tag}")
     # Read before the deployment, so that nothing can fail between the deployment and the assignment.
     approval = approvals.read_approval(main_history.find_introducing_commit(target.commit))
-    annotation = tag_annotations.annotate_assignment(target, version, reference, approval)
+    annotation = tagging.annotate_assignment(target, version, reference, approval)
     _require_not_superseded(target)
     with progress.step("Deploying"):
         deploy.deploy(target.params, target.release_id, reference, version.tag)
@@ -98,11 +97,7 @@ def _restore_service(target: TargetCommit, progress: Progress) -> None:
 
 
 def _require_not_superseded(target: TargetCommit) -> None:
-    """Stop where production has a later commit, or main has another model name or went back to production's release.
-
-    Raises:
-        Superseded: if so.
-    """
+    """Raise Superseded if production has a later commit, or main has another model name or reverted this commit."""
     tags.fetch_tags(target.model_name)
     if (main := origin.main()) and (model_name := read_model_name(main)) not in (target.model_name, None):
         raise ModelRenamed(f"main releases {model_name} now, not {target.model_name}")
@@ -124,7 +119,7 @@ def _ensure_version(target: TargetCommit, reference: str, signature: Signature) 
     taken, versions = tags.list_numbers(target.model_name), tags.list_versions(target.model_name)
     if version := next((version for version in versions if version.release_id == target.release_id), None):
         return version
-    annotation = tag_annotations.annotate_version(target, reference, signature)
+    annotation = tagging.annotate_version(target, reference, signature)
     number = tagging.choose_next_number(versions, taken, annotation)
     return tagging.register_version(target.model_name, number, target.commit, annotation)
 

@@ -22,14 +22,11 @@ LOCK = "requirements/serving.txt"
 
 
 def build_image(target: TargetCommit, models: Path, scratch: Path) -> str:
-    """Build the image from the files of the commit and the model in `models`.
+    """Build the image from the files of the commit and the model; return the image's name on this host.
 
     Args:
         models: folder with model.onnx and signature.json.
         scratch: an empty folder.
-
-    Returns:
-        The image's name on this host.
 
     Raises:
         Refused: if the build fails; the message has the last lines of its output.
@@ -59,12 +56,8 @@ def build_image(target: TargetCommit, models: Path, scratch: Path) -> str:
         "TMPDIR": str(temporary),
         "DOCKER_BUILDKIT": "0" if buildx.returncode else "1",
     }
-    labels = {
-        "title": target.model_name,
-        "revision": target.commit,
-        "version": target.release_id,
-        "base.digest": base_image.partition("@")[2],
-    }
+    labels = {"title": target.model_name, "revision": target.commit, "version": target.release_id}
+    labels["base.digest"] = base_image.partition("@")[2]
     label_options = [f"--opt=label=org.opencontainers.image.{key}={value}" for key, value in labels.items()]
     name = f"{target.model_name}:{target.release_id}"
     _run_bentoml(root, environment, "build", "--version", target.release_id, "--name", target.model_name)
@@ -73,11 +66,7 @@ def build_image(target: TargetCommit, models: Path, scratch: Path) -> str:
 
 
 def push_image(local_name: str, reference: str) -> None:
-    """Push an image of this host as REPOSITORY:TAG.
-
-    Raises:
-        Unreachable: if the image registry does not accept it.
-    """
+    """Push an image of this host as REPOSITORY:TAG; Unreachable if the image registry does not accept it."""
     docker("tag", local_name, reference)
     try:
         docker("push", "--quiet", reference)
@@ -96,16 +85,9 @@ def export_files(commit: str, paths: list[str], into: Path) -> None:
 
 def _run_bentoml(folder: Path, environment: dict[str, str], *arguments: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "bentoml", *arguments],
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        check=False,
-    )
+        [sys.executable, "-m", "bentoml", *arguments], cwd=folder, env=environment, text=True, errors="replace",
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+    )  # fmt: skip
     if done.returncode:
         last_lines = "\n".join(f"  {line}" for line in done.stdout.strip().splitlines()[-25:])
         raise Refused(f"bentoml {arguments[0]} failed:\n{last_lines}", "Fix this error, then run again.")

@@ -30,22 +30,14 @@ class ImageRegistry:
     """
 
     def __init__(self, repository: str) -> None:
-        """Check the name; nothing is requested yet.
-
-        Raises:
-            InputError: if the name is invalid.
-        """
+        """Check the name (InputError if it is invalid); nothing is requested yet."""
         self.repository = repository.lower()  # GitHub's names may have capitals, image names may not
         if not _NAME.fullmatch(self.repository):
             raise InputError(f"IMAGE_REPOSITORY is {repository!r}", "Set it to HOST/NAME, such as ghcr.io/acme/fraud.")
 
     @staticmethod
     def from_environment() -> ImageRegistry:
-        """Return the repository that IMAGE_REPOSITORY names.
-
-        Raises:
-            InputError: if IMAGE_REPOSITORY is not set or invalid.
-        """
+        """Return the repository that IMAGE_REPOSITORY names; InputError if it is not set or invalid."""
         if repository := os.environ.get("IMAGE_REPOSITORY"):
             return ImageRegistry(repository)
         raise InputError(

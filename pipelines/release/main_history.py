@@ -9,12 +9,7 @@ from pipelines.repository.release_id import FILES, release_id
 
 
 def require_on_main(commit: str) -> None:
-    """Refuse a commit that is not on origin's main. Without an origin, every commit is accepted.
-
-    Raises:
-        InputError: if it is not on main.
-        Unreachable: if origin does not respond.
-    """
+    """Raise InputError for a commit that is not on origin's main. Without an origin, every commit is accepted."""
     main = origin.main()
     if main and not is_ancestor(commit, main):
         raise InputError(f"{commit[:12]} is not on origin's main", "Merge it first: only main goes into production.")

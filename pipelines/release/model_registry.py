@@ -1,11 +1,8 @@
 """MLflow's model registry as a projection of git: a model version for each version, the champion in production.
 
 It is rebuilt by registering all versions again. A model version gets its tag `release` (the release id) when it is
-created, so that a run after a kill finds it and creates no second one. Every function raises
-
-- Unreachable: if the server, its database or its artifact store does not respond,
-- Refused: if one of them rejects the request,
-- InputError: if MLFLOW_TRACKING_URI needs a module that is not installed.
+created, so that a run after a kill finds it and creates no second one. Every function raises Unreachable if MLflow does
+not respond or rejects the request.
 """
 
 from __future__ import annotations
@@ -17,19 +14,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipelines.cli.errors import InputError, Refused, Unreachable
+from pipelines.cli.errors import Unreachable
 from pipelines.model import mlflow_model
 from pipelines.repository.tags import Assignment, Version
 
-CHAMPION = "champion"
-_KIND = "release"  # tag `kind` of the runs with released models; runs of reviews have other kinds
-_READ_ONLY = "readonly database"  # SQLite's message, which MLflow reports as an internal error
-
 
 def list_registered_versions(model_name: str) -> dict[str, str]:
-    """Return release id -> number of all model versions."""
+    """Return release id -> number of all model versions; of two with one release id, the lower."""
     with _connect() as client:
-        return _list_numbers(client, model_name)
+        versions = client.search_model_versions(f"name = '{model_name}'")  # up to 10,000
+    versions.sort(key=lambda version: int(version.version), reverse=True)
+    return {version.tags["release"]: str(version.version) for version in versions if "release" in version.tags}
 
 
 def register_model(model_name: str, version: Version, models: Path) -> str:
@@ -46,7 +41,7 @@ def register_model(model_name: str, version: Version, models: Path) -> str:
         "model_md5": version.annotation.model,
     }
     with _connect() as client:
-        number = _list_numbers(client, model_name).get(version.release_id)
+        number = list_registered_versions(model_name).get(version.release_id)
         if number is None:
             run_id, model_id = _log_model(client, model_name, tags, models)
             if not client.search_registered_models(f"name = '{model_name}'"):
@@ -57,24 +52,13 @@ def register_model(model_name: str, version: Version, models: Path) -> str:
 
 
 def set_champion(model_name: str, assignment: Assignment) -> str:
-    """Point the alias `champion` to the version in production, and record its assignment's image and commit.
-
-    Returns:
-        What was done, in words.
-    """
+    """Point the alias `champion` to the version in production, with its assignment's image and commit as tags."""
     with _connect() as client:
-        number = _list_numbers(client, model_name)[assignment.release_id]
+        number = list_registered_versions(model_name)[assignment.release_id]
         for key, value in {"image": assignment.annotation.image, "main_commit": assignment.main_commit}.items():
             client.set_model_version_tag(model_name, number, key, value)
-        client.set_registered_model_alias(model_name, CHAMPION, number)
-    return f"MLflow: {CHAMPION} is version {number} of {model_name}."
-
-
-def _list_numbers(client: Any, model_name: str) -> dict[str, str]:
-    """Return release id -> number of all model versions; of two with one release id, the lower."""
-    versions = client.search_model_versions(f"name = '{model_name}'")  # up to 10,000
-    versions.sort(key=lambda version: int(version.version), reverse=True)
-    return {version.tags["release"]: str(version.version) for version in versions if "release" in version.tags}
+        client.set_registered_model_alias(model_name, "champion", number)
+    return f"MLflow: champion is version {number} of {model_name}."
 
 
 def _log_model(client: Any, model_name: str, tags: dict[str, str], models: Path) -> tuple[str, str]:
@@ -82,9 +66,12 @@ def _log_model(client: Any, model_name: str, tags: dict[str, str], models: Path)
     import mlflow
 
     experiment = mlflow.set_experiment(model_name)
-    run_filter = f"tags.kind = '{_KIND}' and tags.release = '{tags['release']}'"
+    # Runs of reviews have other values of the tag `kind`.
+    run_filter = f"tags.kind = 'release' and tags.release = '{tags['release']}'"
     runs = client.search_runs([experiment.experiment_id], run_filter, max_results=1)
-    options = {"run_id": runs[0].info.run_id} if runs else {"run_name": tags["version"], "tags": tags | {"kind": _KIND}}
+    options = (
+        {"run_id": runs[0].info.run_id} if runs else {"run_name": tags["version"], "tags": tags | {"kind": "release"}}
+    )
     with mlflow.start_run(**options) as run:
         run_id = run.info.run_id
         for model in client.search_logged_models([experiment.experiment_id], f"source_run_id = '{run_id}'"):
@@ -107,27 +94,10 @@ def _connect() -> Iterator[Any]:
     try:
         mlflow.set_tracking_uri(os.environ["MLFLOW_TRACKING_URI"])
         yield mlflow.MlflowClient()
-    except ImportError as error:
-        # The driver of a database, or of an artifact store that is reached without the server.
-        raise InputError(
-            f"MLflow needs a module that is not installed: {error}",
-            "Set MLFLOW_TRACKING_URI to a server (http://...) that proxies artifacts: `mlflow server`.",
-        ) from error
-    except (MlflowException, SQLAlchemyError, OSError) as error:
+    except (ImportError, MlflowException, SQLAlchemyError, OSError) as error:
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
         reason = re.sub(r"//[^/@\s]+@", "//***@", first_line)[:300]
-        if _is_rejection(error):
-            access = "MLFLOW_TRACKING_USERNAME and _PASSWORD, or _TOKEN, give access."
-            raise Refused(f"MLflow rejects the request: {reason}", f"Fix it and run again. {access}") from error
-        remedy = "Check MLFLOW_TRACKING_URI and its server, then run again."
-        raise Unreachable(f"MLflow cannot be reached: {reason}", remedy) from error
-
-
-def _is_rejection(error: Any) -> bool:
-    """Return whether the server responded and rejected the request."""
-    if isinstance(error, PermissionError) or _READ_ONLY in str(error):
-        return True
-    status = getattr(getattr(error, "response", None), "status_code", None)  # of requests
-    if hasattr(error, "get_http_status_code"):
-        status = error.get_http_status_code()
-    return status is not None and 400 <= status < 500 and status != 429
+        raise Unreachable(
+            f"MLflow cannot be used: {reason}",
+            "Fix MLFLOW_TRACKING_URI, its server or credentials (MLFLOW_TRACKING_USERNAME and _PASSWORD, or _TOKEN).",
+        ) from error

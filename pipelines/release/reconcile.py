@@ -20,11 +20,7 @@ from pipelines.repository.tags import Assignment, Version
 def reconcile(params: Params) -> int:
     """Make everything equal to the newest assignment, and rebuild what was lost.
 
-    Args:
-        params: params.yaml of the checkout; its `serving.deploy` is used.
-
-    Returns:
-        0; also where nothing was ever in production, or the service has no host.
+    Returns 0; also where nothing was ever in production, or the service has no host.
     """
     if deploy.report_missing_host(params):
         return 0
@@ -45,10 +41,6 @@ def apply_assignment(
     Args:
         params: settings whose `serving.deploy` is used, whichever commit is in production.
         all_versions: whether to register all missing versions in MLflow, not only the one in production.
-
-    Raises:
-        Refused: if the service does not start, or the image of production is lost and cannot be built again.
-        Unreachable: if one of them does not respond.
     """
     tags.fetch_tags(params.model_name)
     newest = tags.find_newest_assignment(params.model_name)
@@ -69,11 +61,7 @@ def apply_assignment(
 
 
 def _require_version(model_name: str, assignment: Assignment) -> Version:
-    """Return the version that an assignment puts into production.
-
-    Raises:
-        Refused: if no tag registers it, which no release leaves behind.
-    """
+    """Return the version that an assignment puts into production; Refused if no tag registers it."""
     if version := tags.find_version(model_name, assignment.release_id):
         return version
     raise Refused(
@@ -82,27 +70,19 @@ def _require_version(model_name: str, assignment: Assignment) -> Version:
     )
 
 
+@tagging.retry_if_taken
 def _rebuild_image(
     model_name: str, assignment: Assignment, image_registry: ImageRegistry, progress: Progress
 ) -> Assignment:
-    """Build the lost image of an assignment; return the newest assignment after that.
+    """Build the lost image of an assignment, and record it in a new assignment if its digest differs.
 
-    Raises:
-        Refused: if the new image fails the smoke test, or is not signed where images are signed.
+    Returns the newest assignment, which may be that of another run.
     """
     progress.print(f"The image of {assignment.version} is gone.")
     version = _require_version(model_name, assignment)
     reference, _ = ensure_image.ensure_tested_image(read_target_commit(version.commit), image_registry, progress)
     if reference == image_registry.reference(assignment.annotation.digest):
         return assignment
-    return _record_image(model_name, version, assignment, reference, image_registry)
-
-
-@tagging.retry_if_taken
-def _record_image(
-    model_name: str, version: Version, assignment: Assignment, reference: str, image_registry: ImageRegistry
-) -> Assignment:
-    """Push a new assignment of the same version with another image, unless another run assigned one meanwhile."""
     counter = tagging.choose_next_counter(model_name)
     tags.fetch_tags(model_name)
     newest = tags.find_newest_assignment(model_name) or assignment

@@ -25,10 +25,8 @@ def format_note(version: Version, assignment: Assignment) -> str:
         **{name.replace("_", " "): f"{value:.4g}" for name, value in annotation.metrics.items()},
     }
     table = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
-    rollback = (
-        f"To roll back to the version before: `make rollback`. To return to this one: `make rollback TO={version.tag}`."
-    )
-    return f"| {version.tag} | |\n|---|---|\n{table}\n\n{rollback}\n"
+    rollback = "To roll back to the version before: `make rollback`. To return to this one: `make rollback TO="
+    return f"| {version.tag} | |\n|---|---|\n{table}\n\n{rollback}{version.tag}`.\n"
 
 
 def append_job_summary(text: str) -> None:

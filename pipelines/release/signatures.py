@@ -20,13 +20,7 @@ _LOG_OUTAGE = "searching log query"
 
 
 def verify_signature(reference: str) -> str:
-    """Verify the signature of an image where IMAGE_SIGNER names its signer.
-
-    Args:
-        reference: REPOSITORY@DIGEST.
-
-    Returns:
-        The result, as a sentence to print.
+    """Verify the signature of an image where IMAGE_SIGNER names its signer; return the result as a sentence.
 
     Raises:
         Refused: if the image is not signed, or has another signer.
@@ -56,11 +50,7 @@ def verify_signature(reference: str) -> str:
 
 
 def is_trusted(reference: str) -> bool:
-    """Return whether an image is signed, or images are not signed at all.
-
-    Raises:
-        Unreachable: as `verify_signature`.
-    """
+    """Return whether an image is signed, or images are not signed at all."""
     try:
         verify_signature(reference)
     except Refused:

@@ -22,22 +22,21 @@ from pipelines.repository.git import object_at
 READY_SECONDS = 60.0
 TOLERANCE = 1e-6  # relative; the same file in the same runtime, possibly on another processor
 _LABEL = "mainline.smoke"  # its value is the id of the process that started the container
-_ROOT = "/app"  # in the image, by serving/Dockerfile.j2
 
 
 def run_smoke_test(reference: str, target: TargetCommit) -> Signature:
     """Run an image, compare its model files with the reviewed ones, and send it the critical cases over HTTP.
 
-    Args:
-        reference: REPOSITORY@DIGEST.
-
-    Returns:
-        The signature of the model in the image.
+    Returns the signature of the model in the image.
 
     Raises:
         Refused: if the service does not start, or files or responses differ from the reviewed ones.
     """
-    _remove_leftover_containers()
+    template = f'{{{{.ID}}}} {{{{.Label "{_LABEL}"}}}}'
+    for line in docker("ps", "--all", f"--filter=label={_LABEL}", f"--format={template}").splitlines():
+        container_id, _, process_id = line.partition(" ")
+        if not Path(f"/proc/{process_id}").exists():  # the run was killed
+            Container(container_id).remove()
     options = (f"--publish=127.0.0.1::{PORT}", f"--label={_LABEL}={os.getpid()}")
     container = Container.run(reference, *options, environment={"PREDICTION_LOG": "off"})
     try:
@@ -60,20 +59,11 @@ def run_smoke_test(reference: str, target: TargetCommit) -> Signature:
         Thread(target=container.remove).start()
 
 
-def _remove_leftover_containers() -> None:
-    """Remove the containers of killed runs."""
-    template = f'{{{{.ID}}}} {{{{.Label "{_LABEL}"}}}}'
-    for line in docker("ps", "--all", "--filter", f"label={_LABEL}", f"--format={template}").splitlines():
-        container_id, _, process_id = line.partition(" ")
-        if not Path(f"/proc/{process_id}").exists():
-            Container(container_id).remove()
-
-
 def _load_shipped_model(container: Container, target: TargetCommit, folder: Path) -> Scorer:
     """Copy the model out of the container, compare it with dvc.lock, and load it."""
     for name, reviewed_md5 in target.model_files.items():
         copy = folder / Path(name).name
-        container.copy_out(f"{_ROOT}/{name}", copy)
+        container.copy_out(f"/app/{name}", copy)  # the folder of serving/Dockerfile.j2
         if (md5 := file_md5(copy)) != reviewed_md5:
             raise _smoke_test_error(f"{name} in the image has md5 {md5}, and the reviewed one has {reviewed_md5}")
     return Scorer(folder / "model.onnx", folder / "signature.json", threads=1)

@@ -22,8 +22,7 @@ def print_status(model_name: str, at: str | None, as_json: bool) -> int:
         at: a date (until its end) or a time, ISO 8601, in UTC without a zone; None for now.
         as_json: print JSON.
 
-    Returns:
-        0; also where nothing was in production, or origin does not respond and the last fetch is printed.
+    Returns 0; also where nothing was in production, or origin does not respond and the last fetch is printed.
     """
     until, stale = parse_time(at) if at is not None else datetime.max.replace(tzinfo=UTC), ""
     try:
@@ -34,7 +33,12 @@ def print_status(model_name: str, at: str | None, as_json: bool) -> int:
     history = [assignment for assignment in tags.list_assignments(model_name) if assignment.assigned_at <= until]
     history.reverse()
     if as_json:
-        print(json.dumps([_to_json(assignment) for assignment in history], indent=2))
+        rows = [
+            {"assignment": assignment.tag, "since": assignment.assigned_at.isoformat()}
+            | assignment.annotation.model_dump(mode="json", exclude={"contract", "signature"})
+            for assignment in history
+        ]
+        print(json.dumps(rows, indent=2))
     elif not history:
         print(f"Nothing of {model_name} was in production{f' at {at}' if at else ' yet'}{stale}.")
     else:
@@ -43,11 +47,7 @@ def print_status(model_name: str, at: str | None, as_json: bool) -> int:
 
 
 def parse_time(text: str) -> datetime:
-    """Return the time of a text; of a date, its last microsecond.
-
-    Raises:
-        InputError: if it is neither a date nor a time.
-    """
+    """Return the time of a text, of a date its last microsecond; InputError if it is neither."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
@@ -55,11 +55,6 @@ def parse_time(text: str) -> datetime:
     if len(text) <= len("2026-11-01"):
         moment = datetime.combine(moment.date(), time.max)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _to_json(assignment: Assignment) -> dict[str, object]:
-    annotation = assignment.annotation.model_dump(mode="json", exclude={"contract", "signature"})
-    return {"assignment": assignment.tag, "since": assignment.assigned_at.isoformat(), **annotation}
 
 
 def _print_history(model_name: str, history: list[Assignment], when: str) -> None:

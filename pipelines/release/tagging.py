@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import math
 import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
 from pipelines.cli.errors import Refused, Unreachable
+from pipelines.model.signature import Signature
 from pipelines.release import compatibility
+from pipelines.release.approvals import Approval
+from pipelines.release.target_commit import TargetCommit
 from pipelines.repository import origin, tags
-from pipelines.repository.git import git, try_git
+from pipelines.repository.git import git, text_at, try_git
+from pipelines.repository.release_id import PARTS
 from pipelines.repository.tags import STAGE, Annotation, Assignment, Number, Version
 
 FIRST_NUMBER: Number = (1, 0, 0)
 RETRIES = 5
-_MAJOR, _MINOR, _PATCH = range(3)
+_MAJOR, _MINOR, _PATCH = range(3)  # positions in a number
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
@@ -27,11 +34,7 @@ class TagTaken(Exception):
 
 
 def retry_if_taken(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Decorate a function that pushes a tag: it is called again while other runs take the tag's number.
-
-    Raises:
-        Unreachable: after the last retry.
-    """
+    """Decorate a function that pushes a tag: while other runs take the tag's number, call it again."""
 
     @wraps(function)
     def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
@@ -41,6 +44,40 @@ def retry_if_taken(function: Callable[_P, _R]) -> Callable[_P, _R]:
         raise Unreachable(f"other runs took the tag's number {RETRIES} times", "Run again when no other release runs.")
 
     return call
+
+
+def annotate_version(target: TargetCommit, reference: str, signature: Signature) -> Annotation:
+    """Return the annotation of a new version's tag."""
+    model_md5, signature_md5 = (target.model_files[part] for part in PARTS)
+    contract = compatibility.format_contract(signature)
+    return Annotation(
+        release=target.release_id, image=reference, model=model_md5, signature=signature_md5, contract=contract
+    )
+
+
+def annotate_assignment(target: TargetCommit, version: Version, reference: str, approval: Approval) -> Annotation:
+    """Return the annotation of an assignment's tag, with the approval of the commit that introduced the release id."""
+    return Annotation(
+        release=target.release_id,
+        image=reference,
+        model=version.annotation.model,
+        signature=version.annotation.signature,
+        version=version.tag,
+        main_commit=target.commit,
+        **asdict(approval),
+        metrics=_read_gated_metrics(target),
+    )
+
+
+def _read_gated_metrics(target: TargetCommit) -> dict[str, float]:
+    """Return the metrics on the test rows that a gate uses, from the commit's reports/metrics.json."""
+    gates = target.params.gates
+    try:
+        metrics = json.loads(text_at(target.commit, "reports/metrics.json") or "{}")["test"]
+        names = sorted({gates.headline, *gates.floors, *gates.regression} & set(metrics))
+        return {name: value for name in names if math.isfinite(value := float(metrics[name]))}
+    except (ValueError, KeyError, TypeError):
+        return {}  # a report that was edited by hand must not block a release
 
 
 def choose_next_number(versions: list[Version], taken: set[Number], annotation: Annotation) -> Number:
@@ -73,13 +110,7 @@ def _increase(number: Number, part: int) -> Number:
 
 
 def register_version(model_name: str, number: Number, commit: str, annotation: Annotation) -> Version:
-    """Tag a version on the commit of main that was released first.
-
-    Raises:
-        TagTaken: if another version has this number.
-        Refused: if the annotation is invalid.
-        Unreachable: if origin does not respond.
-    """
+    """Tag a version on the commit of main that was released first; TagTaken if another version has this number."""
     tag = f"{model_name}@v{'.'.join(map(str, number))}"
     _create_tag(tag, model_name, commit, annotation)
     return Version(tag, number, commit, annotation)
@@ -98,12 +129,7 @@ def assign_version(model_name: str, counter: int, version: Version, annotation: 
     """Put a version into production: the commit point of a release.
 
     The tag is on the version's commit, because GTO would otherwise show a bare commit in production. The annotation
-    names the commit of main that was released.
-
-    Raises:
-        TagTaken: if another run made an assignment meanwhile.
-        Refused: if the annotation is invalid.
-        Unreachable: if origin does not respond.
+    names the commit of main that was released. Raises TagTaken if another run made an assignment meanwhile.
     """
     tag = f"{model_name}#{STAGE}#{counter}"
     _create_tag(tag, model_name, version.commit, annotation)
@@ -127,20 +153,15 @@ def _create_tag(tag: str, model_name: str, commit: str, annotation: Annotation) 
 
 
 def _push_tag(tag: str, model_name: str, tag_object: str) -> None:
-    """Push a tag's object, without overwriting another one."""
-    ref, remedy = f"refs/tags/{tag}", "Give the token the permission `contents: write`, then run again."
+    """Push a tag's object, without overwriting another one. A push whose response was lost has succeeded."""
     try:
-        origin.run_git("push", "--quiet", "origin", f"{tag_object}:{ref}")
-        return
+        origin.run_git("push", "--quiet", "origin", f"{tag_object}:refs/tags/{tag}")
     except subprocess.CalledProcessError as error:
-        reason = (error.stderr or "").strip()
-    try:
-        pushed = origin.read_ref(ref)
-    except Unreachable:
-        # Whether the push arrived is unknown: the next run finds the tag at origin, or creates it again.
-        pushed, remedy = None, "Fix the network, then run again."
-    if pushed is None:
-        raise Unreachable(f"{tag} cannot be pushed: {reason}", remedy)
-    if pushed != tag_object:
-        tags.fetch_tags(model_name)
-        raise TagTaken(tag)
+        # If origin does not respond either, the next run finds the tag there, or creates it again.
+        pushed = origin.read_ref(f"refs/tags/{tag}")
+        if pushed is None:
+            reason, remedy = (error.stderr or "").strip(), "Give the token the permission `contents: write`."
+            raise Unreachable(f"{tag} cannot be pushed: {reason}", f"{remedy} Then run again.") from error
+        if pushed != tag_object:
+            tags.fetch_tags(model_name)
+            raise TagTaken(tag) from error

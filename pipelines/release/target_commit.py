@@ -30,16 +30,12 @@ class TargetCommit:
 
     @property
     def model_name(self) -> str:
-        """The model name, with which its tags begin."""
+        """The model name."""
         return self.params.model_name
 
 
 def resolve_commit(revision: str) -> str:
-    """Return the hash of a commit.
-
-    Raises:
-        InputError: if there is no such commit.
-    """
+    """Return the hash of a commit; InputError if there is none."""
     if commit := commit_of(revision):
         return commit
     raise InputError(f"there is no commit {revision!r}", "Name a commit that `git log` shows.")
@@ -54,11 +50,7 @@ def read_model_name(commit: str) -> str | None:
 
 
 def read_target_commit(revision: str) -> TargetCommit:
-    """Read the target commit from git alone.
-
-    Raises:
-        InputError: if there is no such commit, or it has no model or no valid params.yaml.
-    """
+    """Read the target commit from git alone; InputError if it does not exist, has no model or no valid params.yaml."""
     commit = resolve_commit(revision)
     params = parse(text_at(commit, "params.yaml") or "", f"params.yaml of {commit[:12]}")
     outputs = dvc_lock.outputs(text_at(commit, "dvc.lock"), f"dvc.lock of {commit[:12]}")
@@ -66,14 +58,9 @@ def read_target_commit(revision: str) -> TargetCommit:
 
 
 def prepare_target_commit(revision: str) -> TargetCommit | None:
-    """Read the target commit, fetch its model's tags and configure the DVC remote.
+    """Read the target commit, which must be on origin's main, fetch its model's tags and configure the DVC remote.
 
-    Returns:
-        None where the service has no host: nothing can be released then.
-
-    Raises:
-        InputError: as `read_target_commit`, and if the commit is not on origin's main.
-        Unreachable: if origin does not respond.
+    Returns None where the service has no host: nothing can be released then.
     """
     target = read_target_commit(revision)
     if deploy.report_missing_host(target.params):

@@ -85,28 +85,24 @@ def good(fake: GitHubFake, branch: str = "change") -> tuple[int, str]:
     return number, head
 
 
-def test_a_pull_request_by_the_rules_is_named_with_those_who_approved_it(fake: GitHubFake) -> None:
+def test_pull_request_and_its_approvers_are_read(fake: GitHubFake) -> None:
     number, _ = good(fake)
     fake.approve(number, TOKEN)
     assert approvals.read_approval(merged(fake, number)) == Approval(number, ("bob", "github-actions[bot]"), False)
     assert permissions(fake.requests) == {"pull-requests": "read", "checks": "read"}
 
 
-def test_a_direct_push_has_no_pull_request_and_bypassed_the_rules(fake: GitHubFake) -> None:
+def test_direct_push_bypasses_the_ruleset(fake: GitHubFake) -> None:
     good(fake)  # of another commit
     assert approvals.read_approval(push_commit("pushed")) == Approval(None, (), True)
 
 
-def test_a_pull_request_that_is_only_open_or_was_closed_did_not_bring_the_commit(
-    fake: GitHubFake, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unmerged_pull_request_is_ignored(fake: GitHubFake, monkeypatch: pytest.MonkeyPatch) -> None:
     answers([{"number": 1, "merged_at": None, "merge_commit_sha": "a" * 40}], monkeypatch)
     assert approvals.read_approval("a" * 40) == Approval(None, (), True)
 
 
-def test_of_several_the_one_whose_merge_made_the_commit_is_taken(
-    fake: GitHubFake, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pull_request_with_this_merge_commit_is_preferred(fake: GitHubFake, monkeypatch: pytest.MonkeyPatch) -> None:
     number, _ = good(fake)
     sha = merged(fake, number)
     pull = fake.ask("GET", f"/pulls/{number}")
@@ -132,7 +128,7 @@ def answers(pulls: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
         ([], False),
     ],
 )
-def test_the_last_review_of_a_reviewer_counts_and_comments_do_not(
+def test_last_review_of_a_reviewer_counts_and_comments_are_ignored(
     fake: GitHubFake, events: list[str], approved: bool
 ) -> None:
     number, head = opened(fake)
@@ -142,7 +138,7 @@ def test_the_last_review_of_a_reviewer_counts_and_comments_do_not(
     assert approvals.read_approval(merged(fake, number)) == Approval(number, ("bob",) if approved else (), not approved)
 
 
-def test_an_approval_that_was_dismissed_does_not_count(fake: GitHubFake) -> None:
+def test_dismissed_approval_is_ignored(fake: GitHubFake) -> None:
     number, head = opened(fake)
     check(fake, head, review="success", test="success")
     approval = review(fake, number, "APPROVE")
@@ -150,14 +146,14 @@ def test_an_approval_that_was_dismissed_does_not_count(fake: GitHubFake) -> None
     assert approvals.read_approval(merged(fake, number)) == Approval(number, (), True)
 
 
-def test_an_author_does_not_approve_their_own_pull_request(fake: GitHubFake) -> None:
+def test_approval_by_the_author_is_ignored(fake: GitHubFake) -> None:
     number, head = opened(fake)
     check(fake, head, review="success", test="success")
     review(fake, number, "APPROVE", ALICE)
     assert approvals.read_approval(merged(fake, number)) == Approval(number, (), True)
 
 
-def test_reviews_of_deleted_accounts_do_not_count(fake: GitHubFake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reviews_of_deleted_accounts_are_ignored(fake: GitHubFake, monkeypatch: pytest.MonkeyPatch) -> None:
     number, _ = good(fake)
     sha = merged(fake, number)
     pull = fake.ask("GET", f"/pulls/{number}")
@@ -178,7 +174,7 @@ def test_reviews_of_deleted_accounts_do_not_count(fake: GitHubFake, monkeypatch:
         {"review": "success", "test": "cancelled"},
     ],
 )
-def test_a_merge_without_each_required_check_bypassed_the_rules(fake: GitHubFake, conclusions: dict[str, str]) -> None:
+def test_merge_without_every_required_check_bypasses_the_ruleset(fake: GitHubFake, conclusions: dict[str, str]) -> None:
     number, head = opened(fake)
     fake.approve(number, BOB)
     check(fake, head, **conclusions)
@@ -186,28 +182,28 @@ def test_a_merge_without_each_required_check_bypassed_the_rules(fake: GitHubFake
 
 
 @pytest.mark.parametrize("conclusion", ["skipped", "neutral"])
-def test_what_github_lets_pass_as_a_required_check_is_no_bypass(fake: GitHubFake, conclusion: str) -> None:
+def test_skipped_or_neutral_check_is_no_bypass(fake: GitHubFake, conclusion: str) -> None:
     number, head = opened(fake)
     fake.approve(number, BOB)
     check(fake, head, review="success", test=conclusion)
     assert approvals.read_approval(merged(fake, number)).bypassed is False
 
 
-def test_a_pull_request_into_another_branch_brings_nothing_onto_main(fake: GitHubFake) -> None:
+def test_pull_request_into_another_branch_is_ignored(fake: GitHubFake) -> None:
     number, _ = good(fake)
     sha = merged(fake, number)
     fake.ask("PATCH", f"/pulls/{number}", {"base": "dev"}, token=TOKEN)
     assert approvals.read_approval(sha) == Approval(None, (), True)
 
 
-def test_an_approval_after_the_merge_came_too_late(fake: GitHubFake) -> None:
+def test_approval_after_the_merge_is_ignored(fake: GitHubFake) -> None:
     number, _ = good(fake)
     sha = push_commit(f"Change (#{number})")
     fake.merge(number, sha, at="2026-01-01T00:00:00Z")
     assert approvals.read_approval(sha) == Approval(number, (), True)
 
 
-def test_of_two_runs_of_a_check_the_later_counts_and_others_may_fail(fake: GitHubFake) -> None:
+def test_newest_run_of_a_check_counts_and_optional_checks_may_fail(fake: GitHubFake) -> None:
     number, head = opened(fake)
     fake.approve(number, BOB)
     check(fake, head, review="failure", test="success", lint="failure")
@@ -215,7 +211,7 @@ def test_of_two_runs_of_a_check_the_later_counts_and_others_may_fail(fake: GitHu
     assert approvals.read_approval(merged(fake, number)).bypassed is False
 
 
-def test_runs_of_one_name_count_by_their_number_whatever_order_they_come_in_and_other_apps_do_not(
+def test_newest_check_run_of_the_required_app_at_the_merge_counts(
     fake: GitHubFake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     number, _ = good(fake)
@@ -266,7 +262,7 @@ def twice() -> Any:
         ('{"rules": [1]}', None),
     ],
 )
-def test_the_rules_are_those_before_the_merge(fake: GitHubFake, rules: Any, bypassed: bool | None) -> None:
+def test_ruleset_before_the_merge_decides(fake: GitHubFake, rules: Any, bypassed: bool | None) -> None:
     rule(rules)
     number, _ = opened(fake)  # without a check
     fake.approve(number, BOB)
@@ -277,14 +273,14 @@ def test_the_rules_are_those_before_the_merge(fake: GitHubFake, rules: Any, bypa
     assert approvals.read_approval(sha) == Approval(number, ("bob",), bypassed)
 
 
-def test_without_rules_no_bypass_is_recorded(fake: GitHubFake) -> None:
+def test_bypass_is_unknown_without_a_ruleset(fake: GitHubFake) -> None:
     number, _ = good(fake)
     git("rm", "--quiet", approvals.RULESET)
     push_commit("no rules")
     assert approvals.read_approval(merged(fake, number)).bypassed is None
 
 
-def test_a_fork_is_asked_for_its_own_head(fake: GitHubFake) -> None:
+def test_checks_of_a_fork_are_read_from_its_head_commit(fake: GitHubFake) -> None:
     number = fake.pull("theirs", fork=True)
     git("commit", "--quiet", "--allow-empty", "-m", "theirs")
     head = git("rev-parse", "HEAD")
@@ -299,7 +295,7 @@ def test_a_fork_is_asked_for_its_own_head(fake: GitHubFake) -> None:
 
 @pytest.mark.parametrize("lacking", ["GITHUB_REPOSITORY", "GITHUB_TOKEN"])
 @pytest.mark.parametrize("change", [lambda patch, name: patch.delenv(name), lambda patch, name: patch.setenv(name, "")])
-def test_without_settings_nothing_is_known_and_nothing_is_asked(
+def test_approval_is_unknown_without_repository_or_token(
     fake: GitHubFake, monkeypatch: pytest.MonkeyPatch, lacking: str, change: Callable[[pytest.MonkeyPatch, str], None]
 ) -> None:
     change(monkeypatch, lacking)
@@ -308,15 +304,13 @@ def test_without_settings_nothing_is_known_and_nothing_is_asked(
     assert fake.requests == []
 
 
-def test_settings_that_cannot_be_right_are_reported(fake: GitHubFake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_repository_name_is_an_error(fake: GitHubFake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_REPOSITORY", "acme")
     with pytest.raises(InputError, match="OWNER/NAME"):
         approvals.read_approval("a" * 40)
 
 
-def test_a_github_that_is_down_is_unreachable_rather_than_a_bypass(
-    fake: GitHubFake, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unreachable_github_is_not_reported_as_a_bypass(fake: GitHubFake, monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[float] = []
     monkeypatch.setattr(github_module.GitHub.__init__, "__defaults__", (API, waited.append, (1.0, 1.0)))
     fake.down()

@@ -78,9 +78,7 @@ def image(letter: str) -> str:
     return f"127.0.0.1:5000/fraud@sha256:{letter * 64}"
 
 
-def test_all_that_was_in_production_and_the_last_versions_are_kept_down_to_the_files_of_data(
-    cache: Path, params: Params
-) -> None:
+def test_versions_of_production_and_the_newest_are_kept_with_their_files(cache: Path, params: Params) -> None:
     first, second, third = (folder(cache, month) for month in ("01", "02", "03"))
     lock(first, "a")
     assign_version(register_version("a", (1, 0, 0)))
@@ -97,7 +95,7 @@ def test_all_that_was_in_production_and_the_last_versions_are_kept_down_to_the_f
     }
 
 
-def test_the_image_that_was_built_again_for_an_assignment_is_kept(cache: Path, params: Params) -> None:
+def test_rebuilt_image_is_kept(cache: Path, params: Params) -> None:
     lock(folder(cache, "01"), "a")
     version = register_version("a", (1, 0, 0))
     assign_version(version)
@@ -105,7 +103,7 @@ def test_the_image_that_was_built_again_for_an_assignment_is_kept(cache: Path, p
     assert retention.list_retained(params)["images"] == [image("a"), image("d")]
 
 
-def test_what_git_holds_needs_no_object_of_dvc(cache: Path, params: Params) -> None:
+def test_files_in_git_are_not_listed(cache: Path, params: Params) -> None:
     data = folder(cache, "01")
     lock(data, "a", md5(b"bars") + ".dir")
     Path("reports/plots").mkdir(parents=True)
@@ -116,9 +114,7 @@ def test_what_git_holds_needs_no_object_of_dvc(cache: Path, params: Params) -> N
     assert (kept["objects"], kept["unread"]) == (dict(sorted(objects(data, "01", "a").items())), [])
 
 
-def test_the_list_of_a_folder_comes_from_the_remote_where_the_cache_lacks_it(
-    cache: Path, params: Params, tmp_path: Path
-) -> None:
+def test_folder_list_is_read_from_the_remote_if_the_cache_lacks_it(cache: Path, params: Params, tmp_path: Path) -> None:
     data = folder(tmp_path / "remote", "01")
     write_remote(Path(), str(tmp_path / "remote"))
     lock(data, "a")
@@ -130,7 +126,7 @@ def test_the_list_of_a_folder_comes_from_the_remote_where_the_cache_lacks_it(
     ("content", "cut"),
     [(b"[]", 0), (b'[{"md5": "1", "relpath": "a"}]', 9), (b"[1]", None), (b'[{"md5": "1"}]', None), (b"{", None)],
 )
-def test_a_folder_whose_list_cannot_be_read_is_reported(
+def test_unreadable_folder_list_is_reported(
     cache: Path, params: Params, content: bytes, cut: int | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = stored(cache, content, cut)
@@ -144,9 +140,7 @@ def test_a_folder_whose_list_cannot_be_read_is_reported(
     assert data in err and "list cannot be read" in err
 
 
-def test_a_list_that_is_nowhere_or_whose_remote_is_out_of_reach_is_one_that_cannot_be_read(
-    cache: Path, params: Params, tmp_path: Path
-) -> None:
+def test_missing_folder_list_or_unreachable_remote_is_reported(cache: Path, params: Params, tmp_path: Path) -> None:
     lock("e" * 32 + ".dir", "a")
     assign_version(register_version("a", (1, 0, 0)))
     assert retention.list_retained(params)["unread"] == ["e" * 32 + ".dir"]
@@ -155,7 +149,7 @@ def test_a_list_that_is_nowhere_or_whose_remote_is_out_of_reach_is_one_that_cann
         assert retention.list_retained(params)["unread"] == ["e" * 32 + ".dir"]
 
 
-def test_a_commit_that_is_not_here_is_named_rather_than_passed_over(cache: Path, params: Params) -> None:
+def test_commit_that_is_not_fetched_is_an_error(cache: Path, params: Params) -> None:
     lock(folder(cache, "01"), "a")
     version = register_version("a", (1, 0, 0))
     missing = "d" * 40
@@ -165,7 +159,7 @@ def test_a_commit_that_is_not_here_is_named_rather_than_passed_over(cache: Path,
     assert "git fetch" in error.value.remedy
 
 
-def test_what_another_clone_released_is_kept_too(cache: Path, params: Params) -> None:
+def test_versions_released_by_another_clone_are_kept(cache: Path, params: Params) -> None:
     lock(folder(cache, "01"), "a")
     assign_version(register_version("a", (1, 0, 0)))
     for tag in git("tag").splitlines():

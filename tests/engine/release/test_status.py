@@ -38,9 +38,7 @@ def shown(capsys: pytest.CaptureFixture[str], at: str | None = None, as_json: bo
     return capsys.readouterr().out
 
 
-def test_it_prints_what_is_in_production_since_when_and_by_whom(
-    history: None, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_status_prints_production_and_history(history: None, capsys: pytest.CaptureFixture[str]) -> None:
     out = shown(capsys)
     assert out.startswith("Now, fraud@v1.0.0 of fraud is in production, since 2026-03-09 12:00:00.")
     assert "pull request not known" in out and git("rev-parse", "HEAD") in out
@@ -63,19 +61,17 @@ def test_it_prints_what_is_in_production_since_when_and_by_whom(
         ("2026-03-05T13:30:00+02:00", "fraud@v1.0.0"),
     ],
 )
-def test_it_prints_what_was_in_production_at_a_time(
-    history: None, capsys: pytest.CaptureFixture[str], at: str, version: str
-) -> None:
+def test_status_at_a_time(history: None, capsys: pytest.CaptureFixture[str], at: str, version: str) -> None:
     assert json.loads(shown(capsys, at, as_json=True))[0]["version"] == version
     assert f"At {at}, {version} of fraud" in shown(capsys, at)
 
 
-def test_before_the_first_release_nothing_is_in_production(history: None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_before_the_first_release_is_empty(history: None, capsys: pytest.CaptureFixture[str]) -> None:
     assert shown(capsys, "2026-03-01") == "Nothing of fraud was in production at 2026-03-01.\n"
     assert json.loads(shown(capsys, "2026-03-01", as_json=True)) == []
 
 
-def test_a_release_from_elsewhere_is_seen_and_without_origin_the_last_fetch_is_printed(
+def test_status_fetches_tags_or_prints_the_last_fetch(
     history: None, tag_repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     git("tag", "--delete", "fraud#production#3")
@@ -102,7 +98,7 @@ def test_a_release_from_elsewhere_is_seen_and_without_origin_the_last_fetch_is_p
         ({"pull_request": None, "bypassed": None}, "pull request not known"),
     ],
 )
-def test_approvers_are_printed_also_where_the_rules_could_not_be_read(
+def test_approvers_are_printed_without_a_readable_ruleset(
     tag_repository: Path, capsys: pytest.CaptureFixture[str], known: dict[str, Any], text: str
 ) -> None:
     assign_version(register_version("a", (1, 0, 0)), **known)
@@ -111,6 +107,6 @@ def test_approvers_are_printed_also_where_the_rules_could_not_be_read(
 
 
 @pytest.mark.parametrize("text", ["yesterday", "2026-13-01", ""])
-def test_an_invalid_date_is_an_error(text: str) -> None:
+def test_invalid_date_is_an_error(text: str) -> None:
     with pytest.raises(InputError, match="is not a date"):
         status.parse_time(text)
