@@ -114,7 +114,7 @@ def wait_for_release(url: str, release_id: str, seconds: float, container: Conta
         if running(url) == release_id:
             return True
         attempt += 1
-        # Only every tenth time: a request to the Docker engine takes longer than one to the service.
+        # Not every time: a request to the Docker engine takes longer than one to the service.
         if container and attempt % 10 == 0 and not container.is_running():
             return False
         time.sleep(0.02)

@@ -56,9 +56,8 @@ def report_missing_host(params: Params) -> bool:
 def deploy(params: Params, release_id: str, reference: str, version: str) -> None:
     """Put an image (REPOSITORY@DIGEST) into production; do nothing if the default container already runs it.
 
-    Raises:
-        Refused: if the service does not respond with the new release id; the default deployment has then restored
-            the old container.
+    Raises Refused if the service does not respond with the new release id; the default deployment has then restored the
+    old container.
     """
     command, url = params.serving.deploy, service_url()
     if command is None:

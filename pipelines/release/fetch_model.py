@@ -25,11 +25,7 @@ MAX_ARTIFACTS = 10  # of a branch that are read, the newest first
 def fetch_model(target: TargetCommit, into: Path, github: GitHub | None, progress: Progress) -> str:
     """Write the files of the reviewed model into a folder; return their source, in words.
 
-    Args:
-        github: where the review's artifact is; None without a token.
-
-    Raises:
-        Refused: if no source has them, and reproducing gives other files than the reviewed ones.
+    Raises Refused if no source has them, and reproducing gives other files than the reviewed ones.
     """
     failures = []
     try:

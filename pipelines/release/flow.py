@@ -27,12 +27,7 @@ def release(revision: str) -> int:
     """Put a commit of main into production.
 
     Returns 0; also where production already has this release or a newer commit, or where the service has no host.
-
-    Raises:
-        InputError: if the commit is not on origin's main.
-        Refused: if the model's bytes, the image or its responses differ from the reviewed ones, or the service does
-            not start; production stays as it was.
-        Unreachable: if the Docker engine, the image registry, origin or a server does not respond.
+    After any error before the assignment, production stays as it was.
     """
     target = prepare_target_commit(revision)
     if target is None:
@@ -127,7 +122,7 @@ def _ensure_version(target: TargetCommit, reference: str, signature: Signature) 
 @tagging.retry_if_taken
 def _ensure_assignment(target: TargetCommit, version: Version, annotation: Annotation) -> Assignment:
     """Push the assignment's tag. Of several runs, the first push wins."""
-    counter = tagging.choose_next_counter(target.model_name)
+    counter = tags.find_highest_counter(target.model_name) + 1
     _require_not_superseded(target)
     newest = tags.find_newest_assignment(target.model_name)
     if newest and (newest.release_id, newest.main_commit) == (target.release_id, target.commit):

@@ -22,14 +22,9 @@ LOCK = "requirements/serving.txt"
 
 
 def build_image(target: TargetCommit, models: Path, scratch: Path) -> str:
-    """Build the image from the files of the commit and the model; return the image's name on this host.
+    """Build the image from the files of the commit and the model in `models`; return its name on this host.
 
-    Args:
-        models: folder with model.onnx and signature.json.
-        scratch: an empty folder.
-
-    Raises:
-        Refused: if the build fails; the message has the last lines of its output.
+    `scratch` is an empty folder. Raises Refused with the last lines of the output if the build fails.
     """
     root, store, temporary = scratch / "bento", scratch / "store", scratch / "tmp"
     for folder in (root / "models", store, temporary):

@@ -21,12 +21,9 @@ _MISSING = re.compile(
 
 
 class ImageRegistry:
-    """A repository of an image registry.
+    """A repository of an image registry; `repository` is its name without tag or digest, as in ghcr.io/acme/fraud.
 
     Every method that asks the image registry raises Unreachable if it does not respond.
-
-    Attributes:
-        repository: its name without tag or digest, such as ghcr.io/acme/fraud.
     """
 
     def __init__(self, repository: str) -> None:

@@ -8,13 +8,6 @@ from pipelines.repository.git import git, try_git
 from pipelines.repository.release_id import FILES, release_id
 
 
-def require_on_main(commit: str) -> None:
-    """Raise InputError for a commit that is not on origin's main. Without an origin, every commit is accepted."""
-    main = origin.main()
-    if main and not is_ancestor(commit, main):
-        raise InputError(f"{commit[:12]} is not on origin's main", "Merge it first: only main goes into production.")
-
-
 def is_ancestor(commit: str, later: str) -> bool:
     """Return whether a commit is an ancestor of another, or the same; False where one of them is not fetched."""
     return try_git("merge-base", "--is-ancestor", commit, later) is not None

@@ -69,10 +69,8 @@ def _log_model(client: Any, model_name: str, tags: dict[str, str], models: Path)
     # Runs of reviews have other values of the tag `kind`.
     run_filter = f"tags.kind = 'release' and tags.release = '{tags['release']}'"
     runs = client.search_runs([experiment.experiment_id], run_filter, max_results=1)
-    options = (
-        {"run_id": runs[0].info.run_id} if runs else {"run_name": tags["version"], "tags": tags | {"kind": "release"}}
-    )
-    with mlflow.start_run(**options) as run:
+    new_run = {"run_name": tags["version"], "tags": tags | {"kind": "release"}}
+    with mlflow.start_run(**({"run_id": runs[0].info.run_id} if runs else new_run)) as run:
         run_id = run.info.run_id
         for model in client.search_logged_models([experiment.experiment_id], f"source_run_id = '{run_id}'"):
             if str(model.status) == "READY":

@@ -18,10 +18,7 @@ from pipelines.repository.tags import Assignment, Version
 
 
 def reconcile(params: Params) -> int:
-    """Make everything equal to the newest assignment, and rebuild what was lost.
-
-    Returns 0; also where nothing was ever in production, or the service has no host.
-    """
+    """Make everything equal to the newest assignment, and rebuild what was lost; without an assignment, do nothing."""
     if deploy.report_missing_host(params):
         return 0
     set_remote_from_environment(Path())
@@ -83,7 +80,7 @@ def _rebuild_image(
     reference, _ = ensure_image.ensure_tested_image(read_target_commit(version.commit), image_registry, progress)
     if reference == image_registry.reference(assignment.annotation.digest):
         return assignment
-    counter = tagging.choose_next_counter(model_name)
+    counter = tags.find_highest_counter(model_name) + 1
     tags.fetch_tags(model_name)
     newest = tags.find_newest_assignment(model_name) or assignment
     if newest.release_id != assignment.release_id or image_registry.has_image(newest.annotation.digest):

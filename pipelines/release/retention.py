@@ -30,8 +30,7 @@ def list_retained(params: Params) -> dict[str, Any]:
     `images` are REPOSITORY@DIGEST. `objects` maps each md5 to the paths of the files that had it. `unread` lists the
     objects that are folders and whose list of files was not found: the files in them are not listed.
 
-    Nothing is left out silently: raises InputError if a released commit is not fetched, and Unreachable if origin's
-    tags cannot be fetched.
+    Raises InputError or Unreachable if a released commit or origin's tags are missing: nothing is left out silently.
     """
     set_remote_from_environment(Path())
     tags.fetch_tags(params.model_name)

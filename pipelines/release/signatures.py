@@ -22,9 +22,8 @@ _LOG_OUTAGE = "searching log query"
 def verify_signature(reference: str) -> str:
     """Verify the signature of an image where IMAGE_SIGNER names its signer; return the result as a sentence.
 
-    Raises:
-        Refused: if the image is not signed, or has another signer.
-        Unreachable: if cosign is not installed, or image registry or log do not respond.
+    Raises Refused if the image is not signed or has another signer, and Unreachable if cosign is not installed or image
+    registry or log do not respond.
     """
     signer = os.environ.get("IMAGE_SIGNER")
     if not signer:

@@ -27,10 +27,8 @@ _LABEL = "mainline.smoke"  # its value is the id of the process that started the
 def run_smoke_test(reference: str, target: TargetCommit) -> Signature:
     """Run an image, compare its model files with the reviewed ones, and send it the critical cases over HTTP.
 
-    Returns the signature of the model in the image.
-
-    Raises:
-        Refused: if the service does not start, or files or responses differ from the reviewed ones.
+    Returns the signature of the model in the image. Raises Refused if the service does not start, or files or responses
+    differ from the reviewed ones.
     """
     template = f'{{{{.ID}}}} {{{{.Label "{_LABEL}"}}}}'
     for line in docker("ps", "--all", f"--filter=label={_LABEL}", f"--format={template}").splitlines():
@@ -42,7 +40,14 @@ def run_smoke_test(reference: str, target: TargetCommit) -> Signature:
     try:
         with tempfile.TemporaryDirectory(prefix="smoke-") as scratch:
             folder = Path(scratch)
-            scorer = _load_shipped_model(container, target, folder)  # while the service starts
+            for name, reviewed_md5 in target.model_files.items():  # while the service starts
+                copy = folder / Path(name).name
+                container.copy_out(f"/app/{name}", copy)  # the folder of serving/Dockerfile.j2
+                if (md5 := file_md5(copy)) != reviewed_md5:
+                    raise _smoke_test_error(
+                        f"{name} in the image has md5 {md5}, and the reviewed one has {reviewed_md5}"
+                    )
+            scorer = Scorer(folder / "model.onnx", folder / "signature.json", threads=1)
             url = container.address()
             if not url or not wait_for_release(url, target.release_id, READY_SECONDS, container):
                 output = container.logs() or "it printed nothing"
@@ -59,22 +64,12 @@ def run_smoke_test(reference: str, target: TargetCommit) -> Signature:
         Thread(target=container.remove).start()
 
 
-def _load_shipped_model(container: Container, target: TargetCommit, folder: Path) -> Scorer:
-    """Copy the model out of the container, compare it with dvc.lock, and load it."""
-    for name, reviewed_md5 in target.model_files.items():
-        copy = folder / Path(name).name
-        container.copy_out(f"/app/{name}", copy)  # the folder of serving/Dockerfile.j2
-        if (md5 := file_md5(copy)) != reviewed_md5:
-            raise _smoke_test_error(f"{name} in the image has md5 {md5}, and the reviewed one has {reviewed_md5}")
-    return Scorer(folder / "model.onnx", folder / "signature.json", threads=1)
-
-
 def _check_case(url: str, scorer: Scorer, case: Case) -> None:
     """Compare the model's scores with the case's expectation, and the service's responses with the model's scores."""
     result = critical_cases.judge(scorer, case)
     if not result.passed and result.level == "must":
-        expectation = f"expected {result.expected}, got {result.probability}"
-        raise _smoke_test_error(f"critical case {case.name!r} failed: {expectation}")
+        got = f"expected {result.expected}, got {result.probability}"
+        raise _smoke_test_error(f"critical case {case.name!r} failed: {got}")
     if result.probability is None:
         return  # the signature rejects the row, which only a `should` case may contain
     field = "value" if scorer.signature.threshold is None else "probability"

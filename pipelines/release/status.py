@@ -16,13 +16,11 @@ from pipelines.repository.tags import Annotation, Assignment
 
 
 def print_status(model_name: str, at: str | None, as_json: bool) -> int:
-    """Print the assignments up to a time, newest first.
+    """Print the assignments up to a time, newest first; those of the last fetch if origin does not respond.
 
     Args:
         at: a date (until its end) or a time, ISO 8601, in UTC without a zone; None for now.
         as_json: print JSON.
-
-    Returns 0; also where nothing was in production, or origin does not respond and the last fetch is printed.
     """
     until, stale = parse_time(at) if at is not None else datetime.max.replace(tzinfo=UTC), ""
     try:

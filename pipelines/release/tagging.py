@@ -22,7 +22,6 @@ from pipelines.repository.git import git, text_at, try_git
 from pipelines.repository.release_id import PARTS
 from pipelines.repository.tags import STAGE, Annotation, Assignment, Number, Version
 
-FIRST_NUMBER: Number = (1, 0, 0)
 RETRIES = 5
 _MAJOR, _MINOR, _PATCH = range(3)  # positions in a number
 _P = ParamSpec("_P")
@@ -92,7 +91,7 @@ def choose_next_number(versions: list[Version], taken: set[Number], annotation: 
         annotation: the new version's annotation.
     """
     part = _choose_part(versions[-1].annotation, annotation) if versions else _MINOR
-    number = _increase(versions[-1].number, part) if versions else FIRST_NUMBER
+    number = _increase(versions[-1].number, part) if versions else (1, 0, 0)
     while number in taken:
         number = _increase(number, part)
     return number
@@ -116,20 +115,12 @@ def register_version(model_name: str, number: Number, commit: str, annotation: A
     return Version(tag, number, commit, annotation)
 
 
-def choose_next_counter(model_name: str) -> int:
-    """Return the counter of the next assignment.
-
-    Read it before you decide to assign: an assignment that another run makes in between then takes the counter, and the
-    push fails.
-    """
-    return tags.find_highest_counter(model_name) + 1
-
-
 def assign_version(model_name: str, counter: int, version: Version, annotation: Annotation) -> Assignment:
     """Put a version into production: the commit point of a release.
 
     The tag is on the version's commit, because GTO would otherwise show a bare commit in production. The annotation
-    names the commit of main that was released. Raises TagTaken if another run made an assignment meanwhile.
+    names the commit of main that was released. Choose the counter before you decide to assign: an assignment that
+    another run makes in between then takes the counter, and this call raises TagTaken.
     """
     tag = f"{model_name}#{STAGE}#{counter}"
     _create_tag(tag, model_name, version.commit, annotation)

@@ -10,7 +10,7 @@ import yaml
 from pipelines.cli.errors import InputError
 from pipelines.config.params import Params, parse
 from pipelines.release import deploy, main_history
-from pipelines.repository import dvc_lock, tags
+from pipelines.repository import dvc_lock, origin, tags
 from pipelines.repository.dvc_remote import set_remote_from_environment
 from pipelines.repository.git import commit_of, text_at
 from pipelines.repository.release_id import PARTS, release_id
@@ -67,5 +67,7 @@ def prepare_target_commit(revision: str) -> TargetCommit | None:
         return None
     set_remote_from_environment(Path())
     tags.fetch_tags(target.model_name)
-    main_history.require_on_main(target.commit)
+    if (main := origin.main()) and not main_history.is_ancestor(target.commit, main):
+        commit = target.commit[:12]
+        raise InputError(f"{commit} is not on origin's main", "Merge it first: only main goes into production.")
     return target
