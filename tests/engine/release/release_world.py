@@ -61,11 +61,11 @@ class World:
         return git("rev-parse", "HEAD", cwd=self.clone)
 
     def release(self, *arguments: str, code: int = 0, where: Path | None = None, **environment: str) -> str:
-        """`python -m pipelines release run` (or another action); what it printed."""
+        """`python -m pipelines release run` (or another action); return what it printed."""
         return must(verb(where or self.clone, "release", *(arguments or ("run",)), **environment), code).out
 
     def other(self, name: str = "other") -> World:
-        """Another clone of the same world."""
+        """Clone the origin again; the fakes are shared."""
         folder = self.clone.parent / name
         git("clone", "--quiet", str(self.clone.parent / "origin.git"), str(folder))
         made = World(folder)
@@ -73,7 +73,7 @@ class World:
         return made
 
     def at_origin(self) -> list[str]:
-        """The names of origin's tags."""
+        """Return the names of origin's tags."""
         listed = git("ls-remote", "--tags", "--refs", "origin", cwd=self.clone).splitlines()
         return [entry.partition("refs/tags/")[2] for entry in listed]
 
@@ -87,12 +87,12 @@ class World:
 
 
 def digest(release_id: str) -> str:
-    """The digest of the image that the fake builds."""
+    """Return the digest of the image that the fake builds."""
     return f"sha256:{(release_id * 6)[:64]}"
 
 
 def reference(release_id: str) -> str:
-    """REPOSITORY@DIGEST of that image."""
+    """Return REPOSITORY@DIGEST of the image that the fake builds."""
     return f"127.0.0.1:5000/fraud@{digest(release_id)}"
 
 

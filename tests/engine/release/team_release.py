@@ -1,4 +1,4 @@
-"""What tests with a Docker engine do to a team's repository, and what they read from it."""
+"""Helpers of the tests with a Docker engine: commit to a team's repository, and read what is in production."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from gto.cli import app
 from tests.engine.in_process import must, verb
 from tests.engine.release.engine import TeamRepository, docker
 
-LIMIT = 9_999  # another max_batch_rows makes another identity of the same model
+LIMIT = 9_999  # another max_batch_rows gives the same model another release id
 
 
 def info(shop: TeamRepository) -> dict[str, Any]:
-    """What production answers."""
+    """Return the response of the service's /info."""
     with urllib.request.urlopen(f"{shop.url}/info", timeout=10) as answer:
         return json.load(answer)
 
 
 def another(shop: TeamRepository, limit: int = LIMIT) -> str:
-    """Merge a change of the service's settings; its commit."""
+    """Push a change of the service's settings to main; return the commit."""
     shop.repo.params(lambda document: document["serving"].update(max_batch_rows=limit))
     return shop.commit(f"Take {limit} rows")
 
 
 def revert(shop: TeamRepository, commit: str = "HEAD") -> str:
-    """`git revert` on main; its commit."""
+    """Revert a commit on main and push; return the new commit."""
     shop.repo.git("revert", "--no-edit", commit)
     shop.repo.git("push", "--quiet", "origin", "main")
     return shop.repo.git("rev-parse", "HEAD")
 
 
 def digest_of(shop: TeamRepository, tag: str) -> str:
-    """The digest that a tag of the registry has."""
+    """Return the digest of a tag in the image registry."""
     done = subprocess.run(
         ["skopeo", "inspect", "--no-tags", "--tls-verify=false", "--format", "{{.Digest}}",
          f"docker://{shop.hub.host}/{shop.image_name}:{tag}"],
@@ -47,7 +47,7 @@ def digest_of(shop: TeamRepository, tag: str) -> str:
 
 
 def gto(shop: TeamRepository, *command: str) -> str:
-    """What `gto` prints; in this process, since its imports take longer than all it does."""
+    """Return what `gto` prints; it runs in this process, because its imports are slow."""
     with chdir(shop.repo.path):
         done = CliRunner().invoke(app, command)
     assert done.exit_code == 0, done.output
@@ -55,12 +55,12 @@ def gto(shop: TeamRepository, *command: str) -> str:
 
 
 def read_status(shop: TeamRepository) -> list[dict[str, Any]]:
-    """`release status --json`, the newest first."""
+    """Return the rows of `release status --json`, the newest first."""
     return json.loads(must(verb(shop.repo, "release", "status", "--json", **shop.environment)).out)
 
 
 def check(shop: TeamRepository, version: str, counter: int) -> None:
-    """Git, GTO, registry and service agree on what is in production."""
+    """Check that git, GTO, image registry and service agree on what is in production."""
     history = read_status(shop)
     now = history[0]
     assert (now["version"], now["assignment"]) == (version, f"{shop.model_name}#production#{counter}")

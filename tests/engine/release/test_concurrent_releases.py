@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("docker")]
 
 
 def test_concurrent_releases_of_one_commit_make_one_assignment(shop: TeamRepository, tmp_path: Path) -> None:
-    outs = at_once(shop, shop, clone(shop, tmp_path / "other"))
+    outs = release_concurrently(shop, shop, clone(shop, tmp_path / "other"))
     assert all(code == 0 for code, _ in outs), outs
     check(shop, f"{shop.model_name}@v1.0.0", 1)
 
@@ -30,7 +30,7 @@ def test_later_of_two_concurrently_released_commits_is_in_production(shop: TeamR
     other = clone(shop, tmp_path / "other")
     other.repo.git("checkout", "--quiet", earlier)
     another(shop, LIMIT - 1)
-    outs = at_once(shop, other)
+    outs = release_concurrently(shop, other)
     assert all(code == 0 for code, _ in outs), outs
     shop.repo.git("fetch", "--quiet", "--tags", "origin")
     assert read_status(shop)[0]["main_commit"] == shop.repo.git("rev-parse", "HEAD")
@@ -47,7 +47,7 @@ def test_release_is_superseded_by_a_revert_during_its_deployment(
 
     def release_revert() -> None:
         revert(other)
-        assert "Nothing to release" in other.release()  # its release is the one that is assigned
+        assert "Nothing to release" in other.release()
         check(shop, f"{shop.model_name}@v1.0.0", 1)
 
     act_after_call(monkeypatch, deploy, "deploy", release_revert)
@@ -57,15 +57,15 @@ def test_release_is_superseded_by_a_revert_during_its_deployment(
 
 
 def clone(shop: TeamRepository, path: Path) -> TeamRepository:
-    """The same shop in another clone."""
+    """Clone the repository again."""
     subprocess.run(["git", "clone", "--quiet", str(shop.origin), str(path)], check=True)
     repo = Repo(path, shop.repo.cache)
     point_at_cache(repo)
     return TeamRepository(repo, shop.origin, shop.hub, shop.image_name, shop.model_name, shop.url)
 
 
-def at_once(*shops: TeamRepository) -> list[tuple[int, str]]:
-    """Release in several processes at the same time; how they ended."""
+def release_concurrently(*shops: TeamRepository) -> list[tuple[int, str]]:
+    """Release in several processes at the same time; return their exit codes and output."""
     found: list[tuple[int, str]] = []
 
     def one(shop: TeamRepository) -> None:

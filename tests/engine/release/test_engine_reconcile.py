@@ -26,7 +26,7 @@ def test_reconcile_rebuilds_a_deleted_image(shop: TeamRepository) -> None:
     docker("rm", "--force", f"{shop.model_name}-production")
     out = shop.release("reconcile")
     assert f"The image of {shop.model_name}@v1.0.0 is gone." in out and "Building the image" in out
-    # Docker's cache may give the same bytes again; other ones are recorded.
+    # Docker's cache may give the same digest again; another digest is recorded.
     images = [row["image"] for row in read_status(shop)]
     assert images == [old] or (images[1:] == [old] and images[0] != old)
     check(shop, f"{shop.model_name}@v1.0.0", len(images))
@@ -57,18 +57,18 @@ def test_reconcile_fills_an_emptied_mlflow_registry(shop: TeamRepository, empty_
     shop.release_apart(**environment)
     another(shop)
     shop.release_apart(**environment)
-    before = registered(database)
+    before = read_model_version_tags(database)
     assert [tags["version"] for tags in before] == [f"{shop.model_name}@v1.0.0", f"{shop.model_name}@v1.0.1"]
     assert [tags["image"] for tags in before] == [row["image"] for row in reversed(read_status(shop))]
 
     shutil.copy(empty_store, database)
     assert f"MLflow: champion is version 2 of {shop.model_name}." in shop.release_apart("reconcile", **environment)
-    assert registered(database) == before
+    assert read_model_version_tags(database) == before
     check(shop, f"{shop.model_name}@v1.0.1", 2)
 
 
-def registered(database: Path) -> list[dict[str, str]]:
-    """The tags of all model versions, by number."""
+def read_model_version_tags(database: Path) -> list[dict[str, str]]:
+    """Return the tags of all model versions, by number."""
     with sqlite3.connect(database) as store:
         rows = store.execute("SELECT version, key, value FROM model_version_tags ORDER BY version").fetchall()
     found: dict[int, dict[str, str]] = {}

@@ -1,4 +1,4 @@
-"""The reviewed bytes and no others, with the small problem's own cache, remotes and reproduction. Needs git and DVC."""
+"""Fetching the reviewed model, with the small problem's cache, remotes and reproduction. Needs git and DVC."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OURS, BRANCH = 7, "change"
 
 
 class GitHub:
-    """The three calls that are needed, with artifacts by id."""
+    """A fake of the three calls that are used, with artifacts by id."""
 
     repository = "acme/fraud"
 
@@ -56,20 +56,20 @@ def zipped(files: dict[str, bytes]) -> bytes:
 
 @pytest.fixture
 def reviewed(repo: Repo) -> dict[str, bytes]:
-    """The reviewed files by their paths."""
+    """Path -> content of the reviewed files."""
     return {f"models/{name}": (repo.path / "models" / name).read_bytes() for name in ("model.onnx", "signature.json")}
 
 
 @pytest.fixture
 def lost(repo: Repo, reviewed: dict[str, bytes], tmp_path: Path) -> Repo:
-    """The clone without any model: an empty cache, and nothing in its work tree."""
+    """A clone without the model: its cache is empty, and so is models/ of its work tree."""
     (repo.path / ".dvc/config.local").write_text(f"[cache]\n    dir = {tmp_path / 'empty'}\n")
     shutil.rmtree(repo.path / "models")
     return repo
 
 
 def fetch(repo: Repo, into: Path, github: GitHub | None = None) -> tuple[str, dict[str, str]]:
-    """Where the files of HEAD came from, and their md5s."""
+    """Fetch the model of HEAD; return its source and md5s."""
     with chdir(repo.path):
         target = read_target_commit("HEAD")
         how = fetch_model.fetch_model(target, into, github, Progress())

@@ -1,4 +1,4 @@
-"""What a release decides, in a real repository with an origin; Docker engine and image registry are fakes.
+"""Which steps a release takes, in a real repository with an origin; Docker engine and image registry are fakes.
 
 tests/engine/release/test_release.py runs the same with a Docker engine and a registry.
 """
@@ -186,7 +186,7 @@ def test_nothing_is_released_from_a_github_hosted_runner_without_a_deploy_comman
 ) -> None:
     live.commit_model("m2")
     live.service = None
-    monkeypatch.setattr(ensure_image, "ensure_image", None)  # whoever calls it fails
+    monkeypatch.setattr(ensure_image, "ensure_image", None)  # a call would fail
     before = live.at_origin()
     out = live.release(
         action, RUNNER_ENVIRONMENT="github-hosted", IMAGE_REPOSITORY="", GITHUB_OUTPUT=str(tmp_path / "output")

@@ -62,7 +62,7 @@ def run(shop: TeamRepository) -> CommandResult:
 
 
 def state(shop: TeamRepository) -> dict[str, Any]:
-    """What a release leaves behind, without what differs by the hour."""
+    """Return the state that a release leaves, without times."""
     rows = [{**row, "since": None} for row in read_status(shop)]
     remote = shop.repo.git("ls-remote", "--tags", "origin").splitlines()
     return {
@@ -95,7 +95,7 @@ def test_release_killed_after_any_step_is_completed_by_the_next_run(
         assigned = [f"{shop.model_name}#production#{i}" for i in range(1, number + 2)]
         assert found["tags"] == found["local"] == sorted(versions + assigned)
         assert found["smoking"] == ""
-        # And once more there is nothing to do.
+        # Another run changes nothing.
         must(run(shop))
         assert state(shop) == found
 

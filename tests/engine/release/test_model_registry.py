@@ -36,7 +36,7 @@ NAME = "orders"
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """mlflow.db with its tables and nothing in them; made once for all workers."""
+    """mlflow.db with empty tables; created once for all workers."""
     shared = tmp_path_factory.getbasetemp()
     if os.environ.get("PYTEST_XDIST_WORKER"):
         shared = shared.parent
@@ -45,7 +45,7 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         fcntl.flock(guard, fcntl.LOCK_EX)
         folder.mkdir(exist_ok=True)
         patch.chdir(folder)
-        mlflow_run._own_database()  # which leaves one that is there as it is
+        mlflow_run._own_database()  # does nothing if the file exists
     return folder / "mlflow.db"
 
 
@@ -63,7 +63,7 @@ def models(logistic: SmallModel, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture
 def store(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A database of the test's own, which MLFLOW_TRACKING_URI names; artifacts lie beside it."""
+    """A database for one test, which MLFLOW_TRACKING_URI names; artifacts are beside it."""
     import mlflow
 
     monkeypatch.chdir(tmp_path)
@@ -71,7 +71,7 @@ def store(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     path = tmp_path / "mlflow.db"
     shutil.copy(empty_store, path)
     for name in ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT", "MLFLOW_EXPERIMENT_ID"):
-        monkeypatch.setenv(name, "")  # so that whatever is set meanwhile ends with the test
+        monkeypatch.setenv(name, "")  # so that monkeypatch restores what MLflow sets
         monkeypatch.delenv(name)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
     yield path
@@ -191,7 +191,7 @@ MOMENTS = {
     "the registered model made": ("ModelRegistryClient", "create_registered_model", True),
     "the version made": ("ModelRegistryClient", "create_model_version", True),
 }
-# A child a moment, in a folder and with a database of its own; MLflow is imported once for all of them.
+# One child process for each moment, with its own folder and database; MLflow is imported once for all of them.
 KILLED = """
 import json, os, sys
 from pathlib import Path
@@ -224,7 +224,7 @@ for folder, (owner, name, after) in json.loads(sys.argv[2]).items():
 
 @pytest.fixture(scope="module")
 def killed(empty_store: Path, models: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Moment -> the folder with what a call left that was killed then."""
+    """Moment -> folder with the database of a call that was killed at that moment."""
     folders = {moment: tmp_path_factory.mktemp("killed") for moment in MOMENTS}
     for folder in folders.values():
         shutil.copy(empty_store, folder)
@@ -243,7 +243,7 @@ def test_next_call_completes_a_killed_one_without_duplicates(
     monkeypatch.chdir(killed[moment])
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{killed[moment] / 'mlflow.db'}")
     experiments = [client().get_experiment_by_name(NAME).experiment_id]
-    assert len(client().search_runs(experiments)) == 1  # it was killed later than at its beginning
+    assert len(client().search_runs(experiments)) == 1  # the run exists: the call was killed after its start
     model_registry.register_model(NAME, version(models), models)
     (found,) = list_model_versions()
     assert set(found.tags) == {"release", "version", "image", "main_commit", "model_md5"}

@@ -104,7 +104,7 @@ def test_image_with_another_model_is_refused(shop: TeamRepository) -> None:
     shop.release("image")
     release = shop.release("id").split()[-1]
     reference = f"{shop.hub.host}/{shop.image_name}:{release}"
-    # Somebody puts another model under the release's name.
+    # Replace the image by one with another model, under the same tag.
     docker("pull", "--quiet", reference)
     held = docker("create", reference)
     other = shop.repo.path.parent / "model.onnx"
@@ -130,7 +130,7 @@ def test_failed_critical_case_blocks_the_release(shop: TeamRepository) -> None:
 
 
 def info_example(shop: TeamRepository) -> dict[str, Any]:
-    """The example of the model's signature, out of DVC's cache."""
+    """Return the example of the model's signature, from DVC's cache."""
     md5 = dvc_lock.outputs((shop.repo.path / "dvc.lock").read_text())["models/signature.json"]
     return json.loads((shop.repo.cache / "files/md5" / md5[:2] / md5[2:]).read_text())["example"]
 
@@ -138,7 +138,7 @@ def info_example(shop: TeamRepository) -> dict[str, Any]:
 def test_service_that_does_not_start_is_replaced_by_the_old_one(shop: TeamRepository) -> None:
     shop.release()
     another(shop)
-    # A salt is no reason to fail; a log that is no address is, and only the deployed container reads it.
+    # Only the deployed container reads PREDICTION_LOG; an invalid one makes it fail.
     out = shop.release(code=1, PREDICTION_LOG="ftp://nowhere/log")
     assert "does not respond as" in out and "PREDICTION_LOG=ftp://nowhere/log" in out
     check(shop, f"{shop.model_name}@v1.0.0", 1)

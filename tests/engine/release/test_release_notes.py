@@ -1,4 +1,4 @@
-"""The release note on GitHub, on emulate behind GitHub's own description. Needs `make workflow-tools` and git."""
+"""The release note on a fake GitHub (emulate). Needs `make workflow-tools` and git."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_note_created_by_a_concurrent_run_is_used(
     monkeypatch.setattr(github, "release", lambda tag: None)
 
     def second(tag: str, title: str, body: str) -> Any:
-        create(tag, title, body)  # of the first run, between this one's look and its own note
+        create(tag, title, body)  # by the first run, after this one has looked
         monkeypatch.setattr(github, "release", looked)
         return create(tag, title, body)
 

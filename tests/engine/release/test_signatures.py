@@ -1,4 +1,4 @@
-"""Verification by cosign: a stand-in that takes the documented command line alone and knows one signed image."""
+"""Verification by cosign: a stand-in that accepts only the documented command line and knows one signed image."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STAND_IN = f"""#!/bin/sh
 echo "${{COSIGN_SAYS:-Error: no matching signatures: none of the expected identities matched}}" >&2
 exit 12
 """
-# What cosign 2 and 3 print where they have looked and no signature holds.
+# What cosign 2 and 3 print if there is no valid signature.
 NO = [
     "Error: no signatures found\nerror during command execution: no signatures found",
     "Error: no matching signatures: none of the expected identities matched what was in the certificate",
@@ -29,7 +29,7 @@ OUTAGES = [
     'Error: Get "https://ghcr.io/v2/": dial tcp: lookup ghcr.io: no such host',
     "Error: GET https://ghcr.io/token?scope=repository: DENIED: requested access to the resource is denied",
     "Error: setting trusted material: updating TUF metadata: context deadline exceeded",
-    # With a signature that carries no entry of the log, cosign asks Rekor.
+    # For a signature without an entry of the log, cosign searches Rekor.
     'Error: no matching signatures: searching log query: Post "https://rekor.sigstore.dev/": dial tcp: i/o timeout',
     "Error: no matching signatures: searching log query: [POST /api/v1/log/entries/retrieve][503]",
     'Error: Get "https://ghcr.io/v2/acme/fraud/manifests/1": no signatures found on the way',

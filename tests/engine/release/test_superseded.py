@@ -1,4 +1,4 @@
-"""Releases that run at the same time, or of commits that are no longer main's; Docker engine and registry are fakes."""
+"""Releases that run at the same time or are superseded; Docker engine and image registry are fakes."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def test_counter_is_above_tags_created_by_hand(tag_repository: Path) -> None:
     git("tag", "--annotate", "-m", "by hand: [", "fraud#production#41", "HEAD")
     git("push", "--quiet", "origin", "fraud#production#41")
     assert assign_version(version).tag == "fraud#production#42"
-    git("tag", "fraud#production#50")  # no annotation: GTO does not read it, and yet the name is taken
+    git("tag", "fraud#production#50")  # no annotation: GTO ignores it, but the name is taken
     assert assign_version(version).tag == "fraud#production#51"
 
 

@@ -1,4 +1,4 @@
-"""What the smoke test refuses. The container is a folder with a model, the service a function; see test_release.py."""
+"""What the smoke test refuses, with a fake container; test_release.py runs real ones."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CASE = {"name": "half", "why": "a test", "row": {"a": 0.5}, "expect": {"at_most"
 
 @dataclass
 class Image:
-    """What an image holds and how its service answers; as reviewed, unless a test changes it."""
+    """A fake container: its files, and the response of its service."""
 
     folder: Path
     model: str
@@ -50,7 +50,7 @@ class Reviewed:
     target: TargetCommit
 
     def ask(self, **case: Any) -> None:
-        """Commit a critical case in place of the one that is there."""
+        """Commit a critical case in place of the earlier one."""
         path = Path("tests/critical/cases.yaml")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(yaml.safe_dump([CASE | case]))
@@ -63,7 +63,7 @@ class Reviewed:
 
 @pytest.fixture
 def reviewed(tag_repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reviewed:
-    """A model that answers with what it is asked, whose image is as it was reviewed."""
+    """A model that returns its input, and an image that holds the reviewed files."""
     held = tmp_path / "image"
     held.mkdir()
     tiny(held, formula="Identity(a)", task="classification")
@@ -107,7 +107,7 @@ def test_failed_case_is_refused_if_its_level_is_must(reviewed: Reviewed) -> None
 
 def test_every_row_of_a_case_is_sent(reviewed: Reviewed, monkeypatch: pytest.MonkeyPatch) -> None:
     reviewed.ask(expect=None, direction={"field": "a", "values": [0.1, 0.2, 0.5], "must_not": "fall"})
-    answers = iter((0.1, 0.2, 0.4))  # the last one is not the file's
+    answers = iter((0.1, 0.2, 0.4))  # the last one differs from the model's score
     monkeypatch.setattr(smoke_test, "post_json", lambda *_: {"probability": next(answers)})
     with pytest.raises(Refused, match="0.4"):
         reviewed.smoke()
