@@ -44,9 +44,10 @@ def list_retained(params: Params) -> dict[str, Any]:
         for path, md5 in _list_dvc_outputs(commit).items():
             objects.setdefault(md5, set()).add(path)
     unread = _add_folder_contents(objects)
+    images = {tag.annotation.image for tag in versions} | {tag.annotation.image for tag in assignments}
     return {
         "versions": [version.tag for version in versions],
-        "images": sorted({tag.annotation.image for tag in [*versions, *assignments]}),
+        "images": sorted(images),
         "objects": {md5: sorted(paths) for md5, paths in sorted(objects.items())},
         "unread": unread,
     }

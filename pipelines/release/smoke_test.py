@@ -52,8 +52,8 @@ def run_smoke_test(reference: str, target: TargetCommit) -> Signature:
             if not url or not wait_for_release(url, target.release_id, READY_SECONDS, container):
                 output = container.logs() or "it printed nothing"
                 raise _smoke_test_error(f"{reference} does not respond as {target.release_id}: {output}")
-            if (md5 := get_info(url).get("model")) != target.model_files["models/model.onnx"]:
-                raise _smoke_test_error(f"/info of the service has another md5 of the model: {md5}")
+            if (served_md5 := get_info(url).get("model")) != target.model_files["models/model.onnx"]:
+                raise _smoke_test_error(f"/info of the service has another md5 of the model: {served_md5}")
             if object_at(target.commit, str(critical_cases.FOLDER)):
                 export_files(target.commit, [str(critical_cases.FOLDER)], folder)
             for case in critical_cases.load(folder / critical_cases.FOLDER):
