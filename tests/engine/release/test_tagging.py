@@ -70,8 +70,8 @@ def test_clock_behind_the_last_tag_keeps_the_order(tag_repository: Path, monkeyp
 def test_last_assignment_is_in_production_whatever_its_counter(
     tag_repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counters = iter([7, 3])
-    monkeypatch.setattr(tagging, "choose_next_counter", lambda _: next(counters))
+    counters = iter([6, 2])
+    monkeypatch.setattr(tags, "find_highest_counter", lambda _: next(counters))
     for release, number in (("a", (1, 0, 0)), ("b", (1, 1, 0))):
         assign_version(register_version(release, number))
     assert [each.counter for each in tags.list_assignments("fraud")] == [7, 3]
