@@ -47,7 +47,7 @@ def release(repo: Repo) -> str:
             number = tagging.choose_next_number(tags.list_versions(name), tags.list_numbers(name), annotation)
             version = tagging.register_version(name, number, commit, annotation)
         assigned = annotation.model_copy(update={"version": version.tag, "main_commit": commit})
-        tagging.assign_version(name, tagging.choose_next_counter(name), version, assigned)
+        tagging.assign_version(name, tags.find_highest_counter(name) + 1, version, assigned)
         return version.tag
 
 

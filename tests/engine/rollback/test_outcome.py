@@ -17,10 +17,10 @@ from pipelines.repository.release_id import release_id
 from pipelines.rollback import flow
 from tests.engine.fixtures_repo import CommandResult
 from tests.engine.in_process import verb
+from tests.engine.release.release_world import World
+from tests.engine.release.release_world import live as live
+from tests.engine.release.release_world import world as world
 from tests.engine.release.tag_repository import tag_repository as tag_repository
-from tests.engine.release.test_flow import World
-from tests.engine.release.test_flow import live as live
-from tests.engine.release.test_flow import world as world
 
 pytestmark = pytest.mark.repository
 REVIEW = """review:
