@@ -7,14 +7,25 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from pipelines.config.base import Count, Name, Positive, Seed, Share, Strict
+from pipelines.config.base import Count, Name, Positive, Reason, Seed, Share, Strict
 from pipelines.config.selection import MetricName
 
 Tolerance = Annotated[float, Field(ge=0)]
 
 
+class History(Strict):
+    """Versions that the head is also compared with; `regression` holds the tolerance of each metric."""
+
+    versions: Count
+    regression: Annotated[Mapping[MetricName, Tolerance], Field(min_length=1)]
+
+
 class Gates(Strict):
-    """Limits that block a merge; `regression` holds the tolerance of each metric."""
+    """Limits that block a merge; `regression` holds the tolerance of each metric.
+
+    Attributes:
+        allow_weaker: why the head may pass by weaker rules than the base's; counts only if the base's differs.
+    """
 
     headline: MetricName
     resamples: Annotated[int, Field(ge=100, le=100_000)]
@@ -23,6 +34,8 @@ class Gates(Strict):
     regression: Mapping[MetricName, Tolerance]
     scoring_time_ratio: Positive
     max_model_mb: Positive
+    history: History | None = None
+    allow_weaker: Reason | None = None
 
 
 class SliceBy(Strict):

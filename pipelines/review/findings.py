@@ -62,6 +62,11 @@ class GateResult:
     group: str = ""
 
 
+def _listed(names: Sequence[str]) -> str:
+    """Up to four names, and how many more there are."""
+    return ", ".join(names[:4]) + f" and {len(names) - 4} more" * (len(names) > 4)
+
+
 def counted(results: Sequence[GateResult]) -> tuple[GateResult, ...]:
     """The results that count as gates: those that block."""
     return tuple(result for result in results if result.blocks)
@@ -163,6 +168,14 @@ class DataError:
     examples: tuple[dict[str, Any], ...] = ()
 
 
+def data_errors(document: dict[str, Any]) -> tuple[DataError, ...]:
+    """The data errors of a reports/validation.json."""
+    return tuple(
+        DataError(error["column"], error["kind"], error["why"], tuple(error["examples"]))
+        for error in document["errors"]
+    )
+
+
 @dataclass(frozen=True)
 class Findings:
     """A whole review.
@@ -174,6 +187,8 @@ class Findings:
         candidates: candidate -> metric -> value on the validation rows; `winner` is the chosen one.
         importance: raw field -> loss of the headline metric when the field is shuffled.
         threshold: of the base's model and of the head's.
+        weaker_rules: rules of the base that the head removed or made weaker.
+        changed_code: files of the review's own code that the head changes.
     """
 
     name: str
@@ -202,6 +217,20 @@ class Findings:
     threshold: tuple[float | None, float | None] = (None, None)
     release: str | None = None
     pull_request: int | None = None
+    weaker_rules: tuple[ParamChange, ...] = ()
+    changed_code: tuple[str, ...] = ()
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What stands beside the verdict on the first line: why the verdict alone would say too little."""
+        needed = [gate.name.removeprefix("weaker rules: ") for gate in self.gates if gate.group == "weaker rules"]
+        spared = [change.path for change in self.weaker_rules if change.path not in needed]
+        texts = (
+            ("passes by weaker rules", needed),
+            ("weakens rules", spared),
+            ("changes the review's own code", list(self.changed_code)),
+        )
+        return tuple(f"{what}: {_listed(names)}" for what, names in texts if names)
 
     @property
     def verdict(self) -> Literal["pass", "fail"]:
@@ -233,6 +262,9 @@ class Findings:
             "notes": list(self.notes),
             "release": self.release,
             "pull_request": self.pull_request,
+            "remarks": list(self.remarks),
+            "weaker_rules": [asdict(change) for change in self.weaker_rules],
+            "changed_code": list(self.changed_code),
         }
         if self.task == "regression":
             # Keys that have no meaning for a regression are left out.

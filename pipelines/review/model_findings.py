@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import ibis.expr.types as ir
@@ -19,6 +21,7 @@ from pipelines.review.gates import evaluate
 from pipelines.review.gates.evidence import Evidence, ModelFiles
 from pipelines.review.gates.fairness import group_rows
 from pipelines.review.gates.slices import slice_rows
+from pipelines.review.weaker_rules import weaker_results
 from pipelines.tables.data import connect, read_data
 from pipelines.tables.split import load_split, rows_on_side
 
@@ -46,11 +49,12 @@ def review_kind(params: Params, base: Base | None, model: str, version: str | No
     return "comparison", ""
 
 
-def model_findings(params: Params, base: Base | None, kind: Kind) -> dict[str, Any]:
-    """Score base and head on the same rows, and evaluate the gates.
+def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str) -> dict[str, Any]:
+    """Score base and head on the same rows, and evaluate the gates by the rules of the head and of the base.
 
     Args:
         base: None if the base has no model.
+        base_sha: the base's commit.
 
     Returns:
         Fields of `Findings`.
@@ -74,9 +78,12 @@ def model_findings(params: Params, base: Base | None, kind: Kind) -> dict[str, A
         groups=group_rows(compared, params),
         critical=tuple(critical_cases.judge(head, case) for case in critical_cases.load()),
     )
+    results = evaluate(evidence)
+    weaker, weaker_rules = weaker_results(base_sha, results, evidence, head, partial(_measure, compared, evidence))
     selection = json.loads(SELECTION.read_text(encoding="utf-8"))
     return {
-        "gates": evaluate(evidence),
+        "gates": (*results, *weaker),
+        "weaker_rules": weaker_rules,
         "rows": evidence.rows,
         "left_out": compared.left_out,
         "metrics": evidence.metrics,
@@ -91,6 +98,21 @@ def model_findings(params: Params, base: Base | None, kind: Kind) -> dict[str, A
         "threshold": (compared.base_threshold, compared.head_threshold),
         "data": _data_change(table, params, split, base) if base and kind != "new model" else None,
     }
+
+
+def _measure(compared: compare.Compared, evidence: Evidence, params: Params) -> Evidence:
+    """The evidence by other settings; only what they change is measured again."""
+    gates, before = params.gates, evidence.params
+    same_draws = (gates.resamples, gates.seed) == (before.gates.resamples, before.gates.seed)
+    same_slices = same_draws and (params.slices, params.table) == (before.slices, before.table)
+    same_groups = (params.fairness, params.table) == (before.fairness, before.table)
+    return replace(
+        evidence,
+        params=params,
+        metrics=evidence.metrics if same_draws else compare.metric_rows(compared, gates.resamples, gates.seed),
+        slices=evidence.slices if same_slices else slice_rows(compared, params),
+        groups=evidence.groups if same_groups else group_rows(compared, params),
+    )
 
 
 def _data_change(table: ir.Table, params: Params, split: dict[str, Any], base: Base) -> DataChange:
