@@ -10,7 +10,6 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
-Reason = Annotated[str, Field(pattern=r"\S", max_length=500)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 

@@ -7,10 +7,12 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from pipelines.config.base import Count, Name, Positive, Reason, Seed, Share, Strict
+from pipelines.config.base import Count, Name, Positive, Seed, Share, Strict
 from pipelines.config.selection import MetricName
 
 Tolerance = Annotated[float, Field(ge=0)]
+Reason = Annotated[str, Field(pattern=r"\S", max_length=500)]
+"""Why a person confirms something. It counts if the base's params.yaml gives another one, so it counts once."""
 
 
 class History(Strict):

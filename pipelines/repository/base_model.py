@@ -100,6 +100,50 @@ def fetch_stored(commit: str, progress: Progress) -> Base | None:
     return None
 
 
+def fetch_each(commits: list[str]) -> dict[str, Path | str]:
+    """Fetch the files of several commits from the cache or, all at once, from the remote; never reproduce them.
+
+    Returns:
+        For each commit the folder with its files, or why they are not there.
+    """
+    fetched: dict[str, Path | str] = {}
+    named: dict[str, dict[str, str]] = {}
+    for commit in commits:
+        try:
+            outputs = named_outputs(commit)
+        except InputError as error:
+            fetched[commit] = str(error).splitlines()[0]
+            continue
+        if outputs is None:
+            fetched[commit] = f"dvc.lock of {commit[:12]} names no model"
+        elif _whole(_folder(outputs), outputs):
+            fetched[commit] = _folder(outputs)
+        else:
+            named[commit] = outputs
+    if named:
+        why_not = _pull([md5 for outputs in named.values() for md5 in outputs.values()])
+        for commit, outputs in named.items():
+            there = _copy_from_dvc(outputs, _folder(outputs), pull=None)
+            fetched[commit] = _folder(outputs) if there else f"its model is in no cache and no remote{why_not}"
+    return fetched
+
+
+def _pull(md5s: list[str]) -> str:
+    """Fetch the files of these md5s that are not in the cache from the remote; why that failed, or nothing."""
+    from dvc.repo import Repo
+    from dvc_data.hashfile.hash_info import HashInfo
+
+    with Repo() as repo:
+        missing = [HashInfo("md5", md5) for md5 in md5s if not Path(repo.cache.local.oid_to_path(md5)).is_file()]
+        if not missing or not default_remote():
+            return ""
+        try:
+            repo.cloud.pull(missing)
+        except Exception as error:  # a store raises what its library does, and nothing here may end a review
+            return f" (the remote: {' '.join(str(error).split())[:200]})"
+    return ""
+
+
 def reproduce(commit: str, progress: Progress, why_not: str = "") -> Base:
     """Reproduce the files with the commit's own code; their md5s may differ from its dvc.lock.
 
@@ -122,7 +166,11 @@ def _named(commit: str) -> tuple[dict[str, str], Path]:
     """The md5s by dvc.lock, and the folder for files of these md5s."""
     named = named_outputs(commit)
     assert named is not None
-    return named, KEPT / "-".join(digest[:12] for digest in named.values())
+    return named, _folder(named)
+
+
+def _folder(named: dict[str, str]) -> Path:
+    return KEPT / "-".join(digest[:12] for digest in named.values())
 
 
 def _whole(folder: Path, named: dict[str, str]) -> bool:

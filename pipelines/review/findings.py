@@ -45,6 +45,24 @@ class MetricRow:
 
 
 @dataclass(frozen=True)
+class HistoryRow:
+    """A metric of the head against that of an earlier version, on rows that neither was trained on.
+
+    Attributes:
+        value: of the version.
+        delta: head - version.
+        error: standard error of the difference; NaN if it is not defined in each resample.
+    """
+
+    version: str
+    metric: str
+    value: float
+    delta: float
+    error: float
+    rows: int
+
+
+@dataclass(frozen=True)
 class GateResult:
     """A result of a gate.
 
@@ -202,6 +220,7 @@ class Findings:
     rows: int = 0
     left_out: int = 0
     metrics: tuple[MetricRow, ...] = ()
+    history: tuple[HistoryRow, ...] = ()
     critical: tuple[CriticalResult, ...] = ()
     slice_metric: str = ""
     slices: tuple[SliceRow, ...] = ()
@@ -224,10 +243,10 @@ class Findings:
     def remarks(self) -> tuple[str, ...]:
         """What stands beside the verdict on the first line: why the verdict alone would say too little."""
         needed = [gate.name.removeprefix("weaker rules: ") for gate in self.gates if gate.group == "weaker rules"]
-        spared = [change.path for change in self.weaker_rules if change.path not in needed]
+        weaker = [change.path for change in self.weaker_rules]
         texts = (
             ("passes by weaker rules", needed),
-            ("weakens rules", spared),
+            ("weakens rules", [] if needed else weaker),
             ("changes the review's own code", list(self.changed_code)),
         )
         return tuple(f"{what}: {_listed(names)}" for what, names in texts if names)
@@ -252,6 +271,7 @@ class Findings:
             "head": asdict(self.head),
             "rows": self.rows,
             "metrics": [asdict(row) for row in self.metrics],
+            "history": [asdict(row) for row in self.history],
             "gates": [asdict(gate) for gate in self.gates],
             "critical": [asdict(case) for case in self.critical],
             "slices": [asdict(row) for row in self.slices],

@@ -116,6 +116,10 @@ def _findings(
         notes.append(not_reproducible)
     with progress.step("Scoring both models on the same rows"):
         fields = model_findings(params, base, kind, base_sha)
+    notes += fields.pop("notes", ())
+    if weaker := fields.get("weaker_rules"):
+        rules = "; ".join(f"{rule.path}: {rule.base} → {rule.head or 'removed'}" for rule in weaker)
+        notes.append(f"Rules that are weaker than the base's (base → head): {rules}.")
     base_side = Side(base_name, base_sha, None)
     if base:
         base_side = Side(base_name, base_sha, base.md5, base.locked_md5, base.source)

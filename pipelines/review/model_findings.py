@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -15,7 +16,7 @@ from pipelines.model import critical_cases
 from pipelines.model.scorer import Scorer
 from pipelines.model.signature import load_signature
 from pipelines.repository.base_model import Base
-from pipelines.review import changes, compare, plots
+from pipelines.review import changes, compare, history, plots
 from pipelines.review.findings import DataChange, Kind
 from pipelines.review.gates import evaluate
 from pipelines.review.gates.evidence import Evidence, ModelFiles
@@ -66,6 +67,8 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str)
     why_not = compare.not_comparable(table, base_scorer.signature, params.table.event_time) if base_scorer else None
     comparable = base_scorer is not None and why_not is None
     compared = compare.compare(table, params, split, head, base_scorer if comparable else None)
+    measure_history = partial(history.measure, table, split=split, head=head, base=base_scorer if comparable else None)
+    past = measure_history(params=params)
     evidence = Evidence(
         params=params,
         kind=kind,
@@ -74,12 +77,14 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str)
         not_comparable=why_not,
         rows=len(compared.target),
         metrics=compare.metric_rows(compared, params.gates.resamples, params.gates.seed),
+        history=past.rows,
         slices=slice_rows(compared, params),
         groups=group_rows(compared, params),
         critical=tuple(critical_cases.judge(head, case) for case in critical_cases.load()),
     )
     results = evaluate(evidence)
-    weaker, weaker_rules = weaker_results(base_sha, results, evidence, head, partial(_measure, compared, evidence))
+    measure = partial(_measure, compared, evidence, measure_history)
+    weaker, weaker_rules = weaker_results(base_sha, results, evidence, head, measure)
     selection = json.loads(SELECTION.read_text(encoding="utf-8"))
     return {
         "gates": (*results, *weaker),
@@ -87,6 +92,8 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str)
         "rows": evidence.rows,
         "left_out": compared.left_out,
         "metrics": evidence.metrics,
+        "history": evidence.history,
+        "notes": past.notes,
         "slices": evidence.slices,
         "slice_metric": params.slices.metric,
         "groups": evidence.groups,
@@ -100,16 +107,23 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str)
     }
 
 
-def _measure(compared: compare.Compared, evidence: Evidence, params: Params) -> Evidence:
+def _measure(
+    compared: compare.Compared,
+    evidence: Evidence,
+    measure_history: Callable[..., history.History],
+    params: Params,
+) -> Evidence:
     """The evidence by other settings; only what they change is measured again."""
     gates, before = params.gates, evidence.params
     same_draws = (gates.resamples, gates.seed) == (before.gates.resamples, before.gates.seed)
+    same_history = same_draws and gates.history == before.gates.history
     same_slices = same_draws and (params.slices, params.table) == (before.slices, before.table)
     same_groups = (params.fairness, params.table) == (before.fairness, before.table)
     return replace(
         evidence,
         params=params,
         metrics=evidence.metrics if same_draws else compare.metric_rows(compared, gates.resamples, gates.seed),
+        history=evidence.history if same_history else measure_history(params=params).rows,
         slices=evidence.slices if same_slices else slice_rows(compared, params),
         groups=evidence.groups if same_groups else group_rows(compared, params),
     )

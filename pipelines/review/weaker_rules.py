@@ -13,6 +13,7 @@ from pipelines.repository.git import git, text_at
 from pipelines.review.base_rules import BaseRules, base_rules, errors_under
 from pipelines.review.findings import GateResult, ParamChange
 from pipelines.review.gates import GATES, evaluate
+from pipelines.review.gates.critical import critical_gate
 from pipelines.review.gates.evidence import Evidence
 from pipelines.review.gates.scoring_time import scoring_time_gate
 
@@ -87,15 +88,16 @@ def _by_base(
     rules: BaseRules, evidence: Evidence, critical: tuple[CriticalResult, ...], measure: Measure
 ) -> list[GateResult]:
     """The gates that the head fails by the base's rules."""
-    gates, measured = GATES, evidence
+    measured = evidence
     if rules.params == evidence.params:
-        gates = tuple(gate for gate in GATES if gate.group == "critical")
+        skipped = {gate for gate in GATES if gate.evaluate is not critical_gate}
     else:
         measured = replace(measure(rules.params), data_errors=errors_under(rules))
-        if rules.params.gates.scoring_time_ratio >= evidence.params.gates.scoring_time_ratio:
-            # Measured a second time, it could fail by chance.
-            gates = tuple(gate for gate in GATES if gate.evaluate is not scoring_time_gate)
-    results = evaluate(replace(measured, critical=critical, kind="comparison"), gates)
+        # Measured a second time by the same limit, it could fail by chance.
+        same_time = rules.params.gates.scoring_time_ratio >= evidence.params.gates.scoring_time_ratio
+        skipped = {gate for gate in GATES if same_time and gate.evaluate is scoring_time_gate}
+    judged = replace(measured, critical=critical, kind="comparison")
+    results = evaluate(judged, [gate for gate in GATES if gate not in skipped])
     return [
         replace(result, why=f"failed by the base's rules: {result.why}")
         for result in results

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipelines.config.params import Params
 from pipelines.model.critical_cases import CriticalResult
-from pipelines.review.findings import DataError, GroupRow, Kind, MetricRow, SliceRow
+from pipelines.review.findings import DataError, GroupRow, HistoryRow, Kind, MetricRow, SliceRow
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Evidence:
     not_comparable: str | None = None
     rows: int = 0
     metrics: tuple[MetricRow, ...] = ()
+    history: tuple[HistoryRow, ...] = ()
     slices: tuple[SliceRow, ...] = ()
     groups: tuple[GroupRow, ...] = ()
     critical: tuple[CriticalResult, ...] = ()
