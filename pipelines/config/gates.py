@@ -28,9 +28,16 @@ Tolerance = Annotated[
     ),
 ]
 """A difference that is accepted: absolute (`0.01`), or a share of the base's distance from no skill (`5%`)."""
-
-
 Ratio = Annotated[float, Field(gt=0, lt=1)]
+Reason = Annotated[str, Field(pattern=r"\S", max_length=500)]
+"""Why a person confirms something. It counts if the base's params.yaml gives another one, so it counts once."""
+
+
+class History(Strict):
+    """Versions that the head is also compared with; `regression` holds the tolerance of each metric."""
+
+    versions: Count
+    regression: Annotated[Mapping[MetricName, Tolerance], Field(min_length=1)]
 
 
 class Gates(Strict):
@@ -38,6 +45,7 @@ class Gates(Strict):
 
     Attributes:
         when_unclear: whether a gate that the test rows are too few for blocks, or is a warning.
+        allow_weaker: why the head may pass by weaker rules than the base's; counts only if the base's differs.
     """
 
     headline: MetricName
@@ -48,6 +56,8 @@ class Gates(Strict):
     regression: Mapping[MetricName, Tolerance]
     scoring_time_ratio: Positive
     max_model_mb: Positive
+    history: History | None = None
+    allow_weaker: Reason | None = None
 
 
 class SliceBy(Strict):

@@ -35,6 +35,8 @@ class Params(SelectionParams, SplitParams):
         used = {"gates.headline": self.gates.headline, "slices.metric": self.slices.metric}
         used |= {f"gates.floors.{name}": name for name in self.gates.floors}
         used |= {f"gates.regression.{name}": name for name in self.gates.regression}
+        if self.gates.history:
+            used |= {f"gates.history.regression.{name}": name for name in self.gates.history.regression}
         check_metrics_fit(self.task, used, self.value is not None)
         if self.task == "regression" and self.fairness is not None:
             raise ValueError("fairness: belongs to task classification")

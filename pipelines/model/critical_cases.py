@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -86,8 +86,7 @@ def load(folder: Path = FOLDER) -> tuple[Case, ...]:
     cases: list[Case] = []
     for path in sorted(folder.glob("*.yaml")):
         try:
-            document = yaml.load(path.read_text(encoding="utf-8"), UniqueKeysLoader) or []  # noqa: S506 - a SafeLoader
-            cases += _CASES.validate_json(json.dumps(document, default=lambda value: value.isoformat()))
+            cases += _CASES.validate_json(json.dumps(_documents(path.read_text(encoding="utf-8"))))
         except (yaml.YAMLError, ValueError, TypeError, AttributeError) as error:  # a ValidationError is a ValueError
             lines = [f"  {error}"]
             if isinstance(error, ValidationError):
@@ -97,6 +96,59 @@ def load(folder: Path = FOLDER) -> tuple[Case, ...]:
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise InputError(f"critical cases of the same name: {', '.join(repeated)}", f"Rename them in {folder}/.")
     return tuple(cases)
+
+
+def parse_past(text: str, source: str) -> tuple[tuple[Case, ...], tuple[str, ...]]:
+    """Return the cases in a file of an earlier commit, and the names of those that this code cannot read.
+
+    Args:
+        source: stands for the names if the file itself cannot be read.
+    """
+    try:
+        documents = _documents(text)
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError):
+        return (), (source,)
+    cases, unreadable = [], []
+    for document in documents:
+        try:
+            cases.append(Case.model_validate_json(json.dumps(document)))
+        except ValidationError:
+            unreadable.append(str(document.get("name", source)) if isinstance(document, dict) else source)
+    return tuple(cases), tuple(unreadable)
+
+
+def _documents(text: str) -> list[Any]:
+    """Return the cases of a file as plain JSON values."""
+    document = yaml.load(text, UniqueKeysLoader) or []  # noqa: S506 - a SafeLoader
+    plain: list[Any] = json.loads(json.dumps(document, default=lambda value: value.isoformat()))
+    return plain
+
+
+def asks_no_less(case: Case, earlier: Case, fields: Collection[str]) -> bool:
+    """Return whether a case expects at least what an earlier one did, of the same values.
+
+    Args:
+        fields: what the model reads; the earlier row may have others, and the case's row may have more.
+    """
+    row = {name: value for name, value in earlier.row.items() if name in fields}
+    if (earlier.level == "must" and case.level != "must") or not row.items() <= case.row.items():
+        return False
+    if isinstance(case.expect, Bounds) and isinstance(earlier.expect, Bounds):
+        (low, high), (earlier_low, earlier_high) = _ends(case.expect), _ends(earlier.expect)
+        return low >= earlier_low and high <= earlier_high
+    if case.invariance and earlier.invariance:
+        same = case.invariance.field == earlier.invariance.field
+        values = [value for value in earlier.invariance.values if value not in case.invariance.values]
+        return same and not values and case.invariance.tolerance <= earlier.invariance.tolerance
+    if case.direction and earlier.direction:
+        without = case.direction.model_copy(update={"tolerance": earlier.direction.tolerance})
+        return without == earlier.direction and case.direction.tolerance <= earlier.direction.tolerance
+    return (case.expect, case.invariance, case.direction) == (earlier.expect, earlier.invariance, earlier.direction)
+
+
+def _ends(bounds: Bounds) -> tuple[float, float]:
+    low = float("-inf") if bounds.at_least is None else bounds.at_least
+    return low, float("inf") if bounds.at_most is None else bounds.at_most
 
 
 def requests(case: Case) -> list[dict[str, Any]]:
@@ -137,11 +189,10 @@ def _compare(case: Case, scores: list[float], threshold: float | None) -> tuple[
         return worst <= direction.tolerance, expected
     score = scores[0]
     if isinstance(case.expect, Bounds):
-        low, high = case.expect.at_least, case.expect.at_most
-        limits = [] if low is None else [f"at least {low:g}"]
-        limits += [] if high is None else [f"at most {high:g}"]
-        passed = (low is None or score >= low) and (high is None or score <= high)
-        return passed, " and ".join(limits)
+        low, high = _ends(case.expect)
+        limits = [] if case.expect.at_least is None else [f"at least {low:g}"]
+        limits += [] if case.expect.at_most is None else [f"at most {high:g}"]
+        return low <= score <= high, " and ".join(limits)
     if threshold is None:
         return False, f"{case.expect}, which a regression does not predict"
     return (score >= threshold) == (case.expect == "positive"), f"{case.expect} (threshold {threshold:.3f})"

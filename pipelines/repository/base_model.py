@@ -105,6 +105,48 @@ def fetch_outputs(commit: str, md5s: dict[str, str], folder: Path, progress: Pro
         return "remote" if _copy_from_cache(md5s, folder) else None
 
 
+def fetch_each(commits: list[str]) -> dict[str, Path | str]:
+    """Fetch the files of several commits from the cache or, all at once, from the remote; never reproduce them.
+
+    Returns:
+        For each commit the folder with its files, or why they are not there.
+    """
+    fetched: dict[str, Path | str] = {}
+    wanted: dict[str, dict[str, str]] = {}
+    for commit in commits:
+        try:
+            wanted[commit] = _locked_md5s(commit)
+        except InputError as error:
+            fetched[commit] = str(error).splitlines()[0]
+    reason = _pull([md5 for md5s in wanted.values() for md5 in md5s.values()])
+    for commit, md5s in wanted.items():
+        if MODEL not in md5s:
+            fetched[commit] = f"dvc.lock of {commit[:12]} names no model"
+        elif _have_md5s({_folder(md5s) / Path(name).name: md5 for name, md5 in md5s.items()}) or _copy_from_cache(
+            md5s, _folder(md5s)
+        ):
+            fetched[commit] = _folder(md5s)
+        else:
+            fetched[commit] = f"its model is in no cache and no remote{reason}"
+    return fetched
+
+
+def _pull(md5s: list[str]) -> str:
+    """Fetch files that are not in the cache from the remote, and return why that failed, or nothing."""
+    from dvc.repo import Repo
+    from dvc_data.hashfile.hash_info import HashInfo
+
+    with Repo() as repo:
+        missing = [HashInfo("md5", md5) for md5 in md5s if not Path(repo.cache.local.oid_to_path(md5)).is_file()]
+        if not missing or not default_remote():
+            return ""
+        try:
+            repo.cloud.pull(missing)
+        except Exception as error:  # a store raises what its library does, and nothing here may end a review
+            return f" (the remote: {' '.join(str(error).split())[:200]})"
+    return ""
+
+
 def reproduce(commit: str, progress: Progress, reason: str = "") -> Base:
     """Reproduce the files with the commit's own code, unless an earlier call did.
 

@@ -127,6 +127,22 @@ def list_versions(model_name: str) -> list[Version]:
     return sorted(versions, key=lambda version: version.number)
 
 
+def list_lasting_versions(model_name: str) -> list[Version]:
+    """List the versions that were not rolled back, the newest first.
+
+    A version was rolled back if an older one was assigned after its last assignment.
+    """
+    versions = list_versions(model_name)
+    numbers = {version.tag: version.number for version in versions}
+    assigned = [numbers[item.version] for item in list_assignments(model_name) if item.version in numbers]
+
+    def lasts(number: Number) -> bool:
+        later = assigned[len(assigned) - assigned[::-1].index(number) :] if number in assigned else []
+        return all(after > number for after in later)
+
+    return [version for version in reversed(versions) if lasts(version.number)]
+
+
 def versions_by_release_id(model_name: str) -> dict[str, str]:
     """Return release id -> tag (`fraud@v1.4.0`) of all registered versions; of two with one release id, the lower."""
     return {version.release_id: version.tag for version in reversed(list_versions(model_name))}

@@ -51,6 +51,24 @@ class MetricRow:
 
 
 @dataclass(frozen=True)
+class HistoryRow:
+    """A metric of the head against that of an earlier version, on rows that neither was trained on.
+
+    Attributes:
+        value: of the version.
+        delta: head - version.
+        error: standard error of the difference; NaN if it is not defined in each resample.
+    """
+
+    version: str
+    metric: str
+    value: float
+    delta: float
+    error: float
+    rows: int
+
+
+@dataclass(frozen=True)
 class GateResult:
     """A result of a gate: passed, failed, or not evaluated because the rows cannot show it.
 
@@ -76,6 +94,11 @@ class GateResult:
     def state(self) -> str:
         """The result as a word: `passed`, `failed` or `not evaluated`."""
         return ("passed" if self.passed else "failed") if self.evaluated else "not evaluated"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Up to four names, and how many more there are."""
+    return ", ".join(names[:4]) + f" and {len(names) - 4} more" * (len(names) > 4)
 
 
 def counted(results: Sequence[GateResult]) -> tuple[GateResult, ...]:
@@ -187,6 +210,14 @@ class DataError:
     examples: tuple[dict[str, Any], ...] = ()
 
 
+def data_errors(document: dict[str, Any]) -> tuple[DataError, ...]:
+    """The data errors of a reports/validation.json."""
+    return tuple(
+        DataError(error["column"], error["kind"], error["why"], tuple(error["examples"]))
+        for error in document["errors"]
+    )
+
+
 @dataclass(frozen=True)
 class Findings:
     """A whole review.
@@ -198,6 +229,8 @@ class Findings:
         candidates: candidate -> metric -> value on the validation rows; `winner` is the chosen one.
         importance: raw field -> loss of the headline metric when the field is shuffled.
         threshold: of the base's model and of the head's.
+        weaker_rules: rules of the base that the head removed or made weaker.
+        changed_code: files of the review's own code that the head changes.
     """
 
     name: str
@@ -211,6 +244,7 @@ class Findings:
     rows: int = 0
     left_out: int = 0
     metrics: tuple[MetricRow, ...] = ()
+    history: tuple[HistoryRow, ...] = ()
     critical: tuple[CriticalResult, ...] = ()
     slice_metric: str = ""
     slices: tuple[SliceRow, ...] = ()
@@ -227,6 +261,20 @@ class Findings:
     release: str | None = None
     pull_request: int | None = None
     value: Value | None = None
+    weaker_rules: tuple[ParamChange, ...] = ()
+    changed_code: tuple[str, ...] = ()
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What stands beside the verdict on the first line: why the verdict alone would say too little."""
+        needed = [gate.name.removeprefix("weaker rules: ") for gate in self.gates if gate.group == "weaker rules"]
+        weaker = [change.path for change in self.weaker_rules]
+        texts = (
+            ("passes by weaker rules", needed),
+            ("weakens rules", [] if needed else weaker),
+            ("changes the review's own code", list(self.changed_code)),
+        )
+        return tuple(f"{what}: {_listed(names)}" for what, names in texts if names)
 
     @property
     def verdict(self) -> Literal["pass", "fail"]:
@@ -253,6 +301,7 @@ class Findings:
             "head": asdict(self.head),
             "rows": self.rows,
             "metrics": [asdict(row) for row in self.metrics],
+            "history": [asdict(row) for row in self.history],
             "gates": [asdict(gate) for gate in self.gates],
             "critical": [asdict(case) for case in self.critical],
             "slices": [asdict(row) for row in self.slices],
@@ -263,6 +312,9 @@ class Findings:
             "notes": list(self.notes),
             "release": self.release,
             "pull_request": self.pull_request,
+            "remarks": list(self.remarks),
+            "weaker_rules": [asdict(change) for change in self.weaker_rules],
+            "changed_code": list(self.changed_code),
         }
         if self.task == "regression":
             # Keys that have no meaning for a regression are left out.

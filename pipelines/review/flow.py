@@ -20,7 +20,7 @@ from pipelines.repository import dvc_lock, git, tags
 from pipelines.repository.dvc import file_md5
 from pipelines.repository.release_id import worktree_release_id
 from pipelines.review import report_cache
-from pipelines.review.findings import DataError, Findings, GateResult, Side, StageRow, summary
+from pipelines.review.findings import Findings, GateResult, Side, StageRow, data_errors, summary
 
 MAX_NAMED = 8  # gates that the console names
 
@@ -102,6 +102,7 @@ def _findings(
     from pipelines.repository import base_model
     from pipelines.review.changes import param_changes
     from pipelines.review.model_findings import model_findings, review_kind
+    from pipelines.review.own_code import changed_code
 
     base = base_model.fetch(base_sha, progress)
     release_id = worktree_release_id()
@@ -114,7 +115,11 @@ def _findings(
         progress.print(not_reproducible)
         notes.append(not_reproducible)
     with progress.step("Scoring both models on the same rows"):
-        fields = model_findings(params, base, kind)
+        fields = model_findings(params, base, kind, base_sha)
+    notes += fields.pop("notes", ())
+    if weaker := fields.get("weaker_rules"):
+        rules = "; ".join(f"{rule.path}: {rule.base} → {rule.head or 'removed'}" for rule in weaker)
+        notes.append(f"Rules that are weaker than the base's (base → head): {rules}.")
     base_side = Side(base_name, base_sha, None)
     if base:
         base_side = Side(base_name, base_sha, base.md5, base.locked_md5, base.source)
@@ -130,6 +135,7 @@ def _findings(
         params=param_changes(git.text_at(base_sha, "params.yaml"), PATH.read_text(encoding="utf-8")),
         release=release_id,
         pull_request=_pull_request(),
+        changed_code=changed_code(base_sha),
         **fields,
     )
     return _with_evidently(findings, params, base_sha, progress)
@@ -164,10 +170,7 @@ def _stopped_findings(params: Params, reproduced: Reproduced, base_name: str, ba
         if error is None:
             raise AlreadyPrinted(reproduced.code)
         raise MainlineError(error["message"], error["remedy"], reproduced.code)
-    errors = tuple(
-        DataError(error["column"], error["kind"], error["why"], tuple(error["examples"]))
-        for error in document["errors"]
-    )
+    errors = data_errors(document)
     return Findings(
         name=params.model_name,
         task=params.task,
@@ -238,5 +241,6 @@ def _print_verdict(document: dict[str, Any], progress: Progress) -> int:
         progress.print(f"  {gate.name}: {gate.why}")
     if len(named) > MAX_NAMED:
         progress.print(f"  and {len(named) - MAX_NAMED} more")
-    print(f"Read {REVIEW / 'review.html'} (or review.md, review.json).")
+    remarks = [f"{text[:1].upper()}{text[1:]}. " for text in document["remarks"]]
+    print(f"{''.join(remarks)}Read {REVIEW / 'review.html'} (or review.md, review.json).")
     return 1 if failed else 0

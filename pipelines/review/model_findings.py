@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import ibis.expr.types as ir
@@ -15,12 +18,13 @@ from pipelines.model.scorer import Scorer
 from pipelines.model.signature import load_signature
 from pipelines.repository.base_model import Base
 from pipelines.repository.git import text_at
-from pipelines.review import changes, compare, plots
+from pipelines.review import changes, compare, history, plots
 from pipelines.review.findings import DataChange, Kind
 from pipelines.review.gates import evaluate
 from pipelines.review.gates.evidence import Evidence, ModelFiles
 from pipelines.review.gates.fairness import group_rows
 from pipelines.review.gates.slices import slice_rows
+from pipelines.review.weaker_rules import weaker_results
 from pipelines.tables.data import connect, read_data
 from pipelines.tables.split import load_split, rows_on_side
 
@@ -48,11 +52,12 @@ def review_kind(params: Params, base: Base | None, model: str, version: str | No
     return "comparison", ""
 
 
-def model_findings(params: Params, base: Base | None, kind: Kind) -> dict[str, Any]:
-    """Score base and head on the same rows, and evaluate the gates.
+def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str) -> dict[str, Any]:
+    """Score base and head on the same rows, and evaluate the gates by the rules of the head and of the base.
 
     Args:
         base: None if the base has no model.
+        base_sha: the base's commit.
 
     Returns:
         Fields of `Findings`.
@@ -65,6 +70,8 @@ def model_findings(params: Params, base: Base | None, kind: Kind) -> dict[str, A
     comparable = base_scorer is not None and why_not is None
     same_choice = base is not None and _chooses_like_head(params, split, base)
     compared = compare.compare(table, params, split, head, base_scorer if comparable else None, same_choice)
+    measure_history = partial(history.measure, table, split=split, head=head, base=base_scorer if comparable else None)
+    past = measure_history(params=params)
     evidence = Evidence(
         params=params,
         kind=kind,
@@ -74,16 +81,23 @@ def model_findings(params: Params, base: Base | None, kind: Kind) -> dict[str, A
         rows=len(compared.target),
         prevalence=float(compared.target.mean()) if params.task == "classification" and len(compared.target) else None,
         metrics=compare.metric_rows(compared, params.gates.resamples, params.gates.seed),
+        history=past.rows,
         slices=slice_rows(compared, params),
         groups=group_rows(compared, params),
         critical=tuple(critical_cases.judge(head, case) for case in critical_cases.load()),
     )
+    results = evaluate(evidence)
+    measure = partial(_measure, compared, evidence, measure_history)
+    weaker, weaker_rules = weaker_results(base_sha, results, evidence, head, measure)
     selection = json.loads(SELECTION.read_text(encoding="utf-8"))
     return {
-        "gates": evaluate(evidence),
+        "gates": (*results, *weaker),
+        "weaker_rules": weaker_rules,
         "rows": evidence.rows,
         "left_out": compared.left_out,
         "metrics": evidence.metrics,
+        "history": evidence.history,
+        "notes": past.notes,
         "slices": evidence.slices,
         "slice_metric": params.slices.metric,
         "groups": evidence.groups,
@@ -109,6 +123,28 @@ def _chooses_like_head(params: Params, split: dict[str, Any], base: Base) -> boo
     documents = [read_yaml(text or "{}", str(PATH)) for text in (before, now)]
     sections = [(document.get("split"), document.get("selection", {}).get("threshold")) for document in documents]
     return sections[0] == sections[1]
+
+
+def _measure(
+    compared: compare.Compared,
+    evidence: Evidence,
+    measure_history: Callable[..., history.History],
+    params: Params,
+) -> Evidence:
+    """The evidence by other settings; only what they change is measured again."""
+    gates, before = params.gates, evidence.params
+    same_draws = (gates.resamples, gates.seed) == (before.gates.resamples, before.gates.seed)
+    same_history = same_draws and gates.history == before.gates.history
+    same_slices = same_draws and (params.slices, params.table) == (before.slices, before.table)
+    same_groups = (params.fairness, params.table) == (before.fairness, before.table)
+    return replace(
+        evidence,
+        params=params,
+        metrics=evidence.metrics if same_draws else compare.metric_rows(compared, gates.resamples, gates.seed),
+        history=evidence.history if same_history else measure_history(params=params).rows,
+        slices=evidence.slices if same_slices else slice_rows(compared, params),
+        groups=evidence.groups if same_groups else group_rows(compared, params),
+    )
 
 
 def _data_change(table: ir.Table, params: Params, split: dict[str, Any], base: Base) -> DataChange:

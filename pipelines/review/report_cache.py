@@ -27,7 +27,9 @@ def inputs_key(base_sha: str, notes: list[str]) -> str:
     for path in files:
         if path.is_file() and "__pycache__" not in path.parts:
             parts[str(path)] = file_md5(path)
-    parts["tags"] = sorted(tags.versions_by_release_id(load().model_name).items())
+    model_name = load().model_name
+    parts["tags"] = sorted(tags.versions_by_release_id(model_name).items())
+    parts["assignments"] = [assignment.tag for assignment in tags.list_assignments(model_name)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

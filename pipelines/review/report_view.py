@@ -34,7 +34,7 @@ def view(findings: Findings) -> dict[str, Any]:
     return {
         "f": findings,
         "passed": findings.verdict == "pass",
-        "summary": summary(findings.gates),
+        "summary": "; ".join([summary(findings.gates), *findings.remarks]),
         "explanation": explanation,
         "notes": notes,
         "lead": headline(findings),

@@ -11,6 +11,7 @@ from pipelines.review.gates.critical import critical_gate
 from pipelines.review.gates.evidence import Evidence
 from pipelines.review.gates.fairness import fairness_gate
 from pipelines.review.gates.floors import floors_gate
+from pipelines.review.gates.history import history_gate
 from pipelines.review.gates.model_size import model_size_gate
 from pipelines.review.gates.regression import regression_gate
 from pipelines.review.gates.scoring_time import scoring_time_gate
@@ -41,6 +42,7 @@ GATES = (
     Gate("comparison", comparable_gate),
     Gate("floors", floors_gate),
     Gate("regression", regression_gate, needs_base=True),
+    Gate("history", history_gate),
     Gate("slices", slices_gate),
     Gate("fairness", fairness_gate),
     Gate("critical", critical_gate, blocks_in_restore=True),

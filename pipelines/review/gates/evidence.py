@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipelines.config.params import Params
 from pipelines.model.critical_cases import CriticalResult
-from pipelines.review.findings import DataError, GroupRow, Kind, MetricRow, SliceRow
+from pipelines.review.findings import DataError, GroupRow, HistoryRow, Kind, MetricRow, SliceRow
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Evidence:
     rows: int = 0
     prevalence: float | None = None
     metrics: tuple[MetricRow, ...] = ()
+    history: tuple[HistoryRow, ...] = ()
     slices: tuple[SliceRow, ...] = ()
     groups: tuple[GroupRow, ...] = ()
     critical: tuple[CriticalResult, ...] = ()

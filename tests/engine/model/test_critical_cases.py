@@ -167,3 +167,54 @@ def test_a_regression_can_be_expected_in_a_range_but_not_in_a_class(regression, 
 def test_yaml_of_a_case_survives_a_round_trip(tmp_path, row):
     (loaded,) = load(tmp_path, yaml.safe_dump([{"name": "a", "why": "b", "row": row, "expect": "negative"}]))
     assert loaded.row["price"] == row["price"]
+
+
+EARLIER = {"expect": {"at_least": 0.2, "at_most": 0.6}}
+INVARIANT = {"field": "price", "values": [1, 2], "tolerance": 0.1}
+RISING = {"field": "price", "values": [1, 2], "must_not": "fall", "tolerance": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("asks", "earlier", "no_less"),
+    [
+        ({"expect": {"at_least": 0.3, "at_most": 0.6}}, EARLIER, True),
+        ({"expect": {"at_most": 0.6}}, EARLIER, False),
+        ({"expect": "positive"}, EARLIER, False),
+        ({"expect": "positive"}, {"expect": "positive"}, True),
+        ({"expect": "positive"}, {"expect": "negative"}, False),
+        ({"expect": "positive", "level": "should"}, {"expect": "positive"}, False),
+        ({"expect": "positive"}, {"expect": "positive", "level": "should"}, True),
+        ({"invariance": INVARIANT | {"values": [1, 2, 3], "tolerance": 0.05}}, {"invariance": INVARIANT}, True),
+        ({"invariance": INVARIANT | {"values": [1, 3]}}, {"invariance": INVARIANT}, False),
+        ({"invariance": INVARIANT | {"tolerance": 0.2}}, {"invariance": INVARIANT}, False),
+        ({"direction": RISING | {"tolerance": 0.0}}, {"direction": RISING}, True),
+        ({"direction": RISING | {"must_not": "rise"}}, {"direction": RISING}, False),
+        ({"direction": RISING}, {"invariance": INVARIANT}, False),
+    ],
+)
+def test_a_case_that_expects_less_than_an_earlier_one_is_known(asks, earlier, no_less):
+    row = {"price": 1, "items": 2}
+    assert critical_cases.asks_no_less(case(row, **asks), case(row, **earlier), ["price", "items"]) is no_less
+
+
+@pytest.mark.parametrize(
+    ("row", "no_less"),
+    [({"price": 1, "items": 2, "gift": True}, True), ({"price": 2, "items": 2}, False), ({"price": 1}, False)],
+)
+def test_a_case_of_other_values_does_not_stand_for_an_earlier_one(row, no_less):
+    earlier = case({"price": 1, "items": 2, "gone": 3}, expect="positive")
+    assert critical_cases.asks_no_less(case(row, expect="positive"), earlier, ["price", "items", "gift"]) is no_less
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "unreadable"),
+    [
+        (GOOD, ["a"], ()),
+        (GOOD + "- {name: b, why: c, row: {}, must_be: 3}\n- 7\n", ["a"], ("b", "old.yaml")),
+        ("- [", [], ("old.yaml",)),
+        ("", [], ()),
+    ],
+)
+def test_cases_of_an_earlier_commit_that_cannot_be_read_are_named(text, names, unreadable):
+    cases, cannot = critical_cases.parse_past(text, "old.yaml")
+    assert ([each.name for each in cases], cannot) == (names, unreadable)

@@ -227,3 +227,22 @@ def test_assignment_stays_on_the_version_commit_when_main_advances(tag_repositor
     assign_version(version)
     head = push_commit("documentation")
     assert git("rev-parse", "fraud#production#1^{commit}") == version.commit != head
+
+
+@pytest.mark.parametrize(
+    ("assigned", "lasting"),
+    [
+        ("", "cba"),
+        ("abc", "cba"),
+        ("abcb", "ba"),
+        ("abca", "a"),
+        ("acb", "ba"),
+        ("abac", "ca"),
+        ("abab", "cba"),
+    ],
+)
+def test_versions_that_an_older_one_replaced_do_not_last(tag_repository: Path, assigned: str, lasting: str) -> None:
+    versions = {name: register_version(name, (1, number, 0)) for number, name in enumerate("abc")}
+    for name in assigned:
+        assign_version(versions[name])
+    assert "".join(version.release_id[0] for version in tags.list_lasting_versions("fraud")) == lasting

@@ -1,0 +1,198 @@
+"""The rules of the base: the sections of its params.yaml that judge a model, read by the code of the head."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+from pipelines.cli.errors import InputError
+from pipelines.cli.verbs import python_first
+from pipelines.config.params import Params
+from pipelines.config.paths import VALIDATION
+from pipelines.config.read import read_yaml, validate
+from pipelines.metrics.table import METRICS
+from pipelines.review.changes import param_changes
+from pipelines.review.findings import DataError, ParamChange, data_errors
+from pipelines.tables.data import DATA
+
+SECTIONS = ("validation", "gates", "slices", "fairness")
+CONFIRMATION = "allow_"  # settings that begin so give a reason for this one change: the head's count, never the base's
+_NEUTRAL = ("gates.headline", "gates.seed")
+_LOWER_IS_STRICTER = re.compile(
+    r"validation\.(max_\w+|leak_score)|gates\.(history\.)?regression\.\w+|gates\.(scoring_time_ratio|max_\w+)"
+    r"|slices\.tolerance|(slices|fairness)\.min_(support|positives)"
+)
+_HIGHER_IS_STRICTER = re.compile(r"validation\.min_\w+|gates\.(resamples|history\.versions)|fairness\.min_\w+_ratio")
+_FLOOR = re.compile(r"gates\.floors\.(\w+)|slices\.floor")
+_STRICTEST = ("gates.when_unclear", '"block"')
+
+
+@dataclass(frozen=True)
+class BaseRules:
+    """The rules of the base.
+
+    Attributes:
+        params: parameters of the head with the base's rules in place of its own.
+        reason: `gates.allow_weaker` of the base.
+        weaker: rules that the head removed, or changed to what is not known to be stricter.
+        unreadable: rules of the base that the head's schema cannot read.
+    """
+
+    params: Params
+    reason: str | None = None
+    weaker: tuple[ParamChange, ...] = ()
+    unreadable: tuple[ParamChange, ...] = ()
+
+
+def base_rules(text: str | None, params: Params) -> BaseRules | None:
+    """Read the rules in the base's params.yaml.
+
+    Args:
+        text: of the base's params.yaml, None if it has none.
+        params: of the head.
+
+    Returns:
+        None if the base has no rules for this model: no params.yaml, or one for another model name, task or target.
+    """
+    if text is None:
+        return None
+    try:
+        base = read_yaml(text, "params.yaml of the base")
+    except InputError as error:
+        return BaseRules(params, unreadable=(ParamChange("params.yaml", str(error).splitlines()[0], None),))
+    schema, gates = _mapping(base, "schema"), _mapping(base, "gates")
+    if (base.get("model_name"), base.get("task"), schema.get("target")) != (
+        params.model_name,
+        params.task,
+        params.table.target,
+    ):
+        return None
+    head = json.loads(params.model_dump_json(by_alias=True))
+    document, unreadable = head, []
+    for path, value in _rules(base, head):
+        document, refused = _adopt(document, path, value)
+        unreadable += [ParamChange(".".join(path), json.dumps(value), None) for path, value in refused]
+    judged = validate(Params, document, "params.yaml of the base")
+    changed = param_changes(_judging(judged), _judging(params))
+    weaker = tuple(change for change in changed if not _is_stricter(change, params.slices.metric))
+    return BaseRules(judged, gates.get("allow_weaker"), weaker, tuple(unreadable))
+
+
+def _mapping(document: dict[str, Any], key: str) -> dict[str, Any]:
+    value = document.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _rules(base: dict[str, Any], head: dict[str, Any]) -> list[tuple[tuple[str, ...], Any]]:
+    """Path and value of each rule of the base, with the reasons of the head."""
+    rules: list[tuple[tuple[str, ...], Any]] = []
+    for section in SECTIONS:
+        values: Any = base.get(section)
+        if isinstance(values, dict):
+            reasons = {key: value for key, value in _mapping(head, section).items() if key.startswith(CONFIRMATION)}
+            values = {key: value for key, value in values.items() if not key.startswith(CONFIRMATION)} | reasons
+        if values is not None or section == "fairness":
+            rules.append(((section,), values))
+    if base.get("fairness"):
+        # A column that is no longer sensitive would no longer be judged.
+        columns = _mapping(_mapping(base, "schema"), "columns")
+        rules += [
+            (("schema", "columns", name, "sensitive"), True)
+            for name in columns
+            if _mapping(columns, name).get("sensitive") and columns[name].get("type") in ("category", "boolean")
+        ]
+    return rules
+
+
+def _adopt(
+    document: dict[str, Any], path: tuple[str, ...], value: Any
+) -> tuple[dict[str, Any], list[tuple[tuple[str, ...], Any]]]:
+    """Put a value into a copy of a document, or, if that is invalid, those of its parts that are valid.
+
+    Returns:
+        The document, and path and value of the parts that are not.
+    """
+    copy: dict[str, Any] = json.loads(json.dumps(document))
+    try:
+        reduce(lambda inner, key: inner[key], path[:-1], copy)[path[-1]] = value
+        validate(Params, copy, "")
+        return copy, []
+    except (InputError, KeyError, TypeError):
+        if not isinstance(value, dict) or not value:
+            return document, [(path, value)]
+    refused = []
+    for key, part in value.items():
+        document, parts = _adopt(document, (*path, key), part)
+        refused += parts
+    return document, refused
+
+
+def _judging(params: Params) -> str:
+    """The rules among parameters, as text."""
+    document = params.model_dump(mode="json", by_alias=True, exclude_none=True)
+    rules = {
+        section: {key: value for key, value in document[section].items() if not key.startswith(CONFIRMATION)}
+        for section in SECTIONS
+        if section in document
+    }
+    rules["schema"] = {"columns": {name: {"sensitive": True} for name in sorted(params.table.sensitive)}}
+    return json.dumps(rules)
+
+
+def _is_stricter(change: ParamChange, slice_metric: str) -> bool:
+    """Whether a changed rule is at least as strict as before, as far as its path tells."""
+    if change.base in (None, "{}", "[]") or change.path in _NEUTRAL or (change.path, change.head) == _STRICTEST:
+        return True
+    base, head = _number(change.base), _number(change.head)
+    if base is None or head is None or base[1] != head[1]:
+        return False
+    if floor := _FLOOR.fullmatch(change.path):
+        is_lower = METRICS[floor[1] or slice_metric].lower_is_better
+    elif _LOWER_IS_STRICTER.fullmatch(change.path):
+        is_lower = True
+    elif _HIGHER_IS_STRICTER.fullmatch(change.path):
+        is_lower = False
+    else:
+        return False
+    return head[0] <= base[0] if is_lower else head[0] >= base[0]
+
+
+def _number(text: str | None) -> tuple[float, str] | None:
+    """A number with its unit, which is empty or %; None for anything else."""
+    match = re.fullmatch(r'"?(-?[\d.]+(?:e[-+]?\d+)?)(%?)"?', text or "")
+    return (float(match[1]), match[2]) if match else None
+
+
+def errors_under(rules: BaseRules) -> tuple[DataError, ...]:
+    """The data errors of the head's rows by the base's limits; measured only if the head weakens one.
+
+    Stage `validate` runs as a process of its own, in a folder with the base's rules.
+
+    Raises:
+        InputError: if it ends without a result.
+    """
+    if not any(change.path.startswith("validation.") for change in rules.weaker):
+        return ()
+    with tempfile.TemporaryDirectory(prefix="review-") as scratch:
+        folder = Path(scratch)
+        (folder / "params.yaml").write_text(rules.params.model_dump_json(by_alias=True), encoding="utf-8")
+        (folder / DATA).symlink_to(DATA.absolute())
+        done = subprocess.run(
+            [sys.executable, "-m", "pipelines.training.validate"],
+            cwd=folder,
+            env={**python_first(), "PYTHONPATH": os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")])},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if not (folder / VALIDATION).is_file():
+            raise InputError(f"the rows cannot be validated by the base's limits: {done.stderr[-400:]}", "Run again.")
+        return data_errors(json.loads((folder / VALIDATION).read_text(encoding="utf-8")))

@@ -1,0 +1,115 @@
+"""The head against the last versions: small losses that pass one by one against the base add up here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ibis.expr.types as ir
+import numpy as np
+
+from pipelines.cli.errors import InputError
+from pipelines.config.params import Params
+from pipelines.config.paths import MODEL
+from pipelines.metrics.bootstrap import paired_bootstrap, too_few
+from pipelines.metrics.compute import Weighted
+from pipelines.model.scorer import Scorer
+from pipelines.repository import base_model, tags
+from pipelines.repository.dvc import file_md5
+from pipelines.review.compare import not_comparable
+from pipelines.review.findings import HistoryRow
+from pipelines.tables.costs import costs_of
+from pipelines.tables.rows import load_rows
+from pipelines.tables.split import is_unseen, rows_on_side
+
+RESAMPLES = 200  # enough for a standard error, from which the gate takes p-values too small to count resamples for
+
+
+@dataclass(frozen=True)
+class History:
+    """The differences from the last versions, and notes that say which of them are not compared, and why."""
+
+    rows: tuple[HistoryRow, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def measure(table: ir.Table, params: Params, split: dict[str, Any], head: Scorer, base: Scorer | None) -> History:
+    """Compare the head with each of the last versions that were not rolled back.
+
+    All are scored on the head's test rows that none of them, nor the base, was trained on.
+
+    Args:
+        base: None if there is no base to compare with.
+    """
+    if params.gates.history is None:
+        return History()
+    scorers: dict[str, Scorer] = {}
+    notes = []
+    for tag, folder in _fetch(params, params.gates.history.versions):
+        try:
+            scorers[tag] = _comparable_scorer(table, params, folder)
+        except InputError as error:
+            notes.append(f"Not compared with {tag}: {error}.")
+    if not scorers:
+        return History(notes=tuple(notes))
+    test = rows_on_side(table, params, split, "test")
+    for scorer in (*scorers.values(), *([base] if base else [])):
+        signature = scorer.signature
+        split_of_model = None if signature.split is None else dict(signature.split)
+        test = test.filter(is_unseen(test, signature.trained_until, split_of_model, params.table.event_time))
+    inputs = {item.name: item for scorer in (head, *scorers.values()) for item in scorer.signature.inputs}
+    rows = load_rows(test, params, tuple(inputs.values()))
+    if shortage := too_few(params.task, rows.target):
+        where = "in the test rows that none of these models was trained on"
+        return History(notes=(*notes, f"Not compared with {', '.join(scorers)}: {shortage}, {where}."))
+    costs = costs_of(rows.arrow, rows.target, params.value)
+    models = [
+        Weighted(params.task, rows.target, scorer.score(rows.inputs), scorer.signature.threshold, costs)
+        for scorer in (head, *scorers.values())
+    ]
+    metrics = tuple(params.gates.history.regression)
+    values = [model(np.ones((1, len(rows)))) for model in models]
+    resampled = paired_bootstrap(models, len(rows), RESAMPLES, params.gates.seed, only=metrics)
+    compared = [
+        HistoryRow(
+            version=tag,
+            metric=metric,
+            value=float(values[i][metric][0]),
+            delta=float(values[0][metric][0] - values[i][metric][0]),
+            error=float(np.std(resampled[0][metric] - resampled[i][metric], ddof=1)),
+            rows=len(rows),
+        )
+        for i, tag in enumerate(scorers, start=1)
+        for metric in metrics
+    ]
+    return History(tuple(compared), tuple(notes))
+
+
+def _fetch(params: Params, count: int) -> list[tuple[str, Path | str]]:
+    """The tags of the last versions with other models than the head's, each with its files or why there are none."""
+    seen = {file_md5(MODEL)}
+    versions = []
+    for version in tags.list_lasting_versions(params.model_name)[:count]:
+        if version.annotation.model not in seen:
+            seen.add(version.annotation.model)
+            versions.append(version)
+    fetched = base_model.fetch_each([version.commit for version in versions])
+    return [(version.tag, fetched[version.commit]) for version in versions]
+
+
+def _comparable_scorer(table: ir.Table, params: Params, folder: Path | str) -> Scorer:
+    """The scorer of a version.
+
+    Raises:
+        InputError: if its model cannot be compared, or `folder` says why it is not there.
+    """
+    if isinstance(folder, str):
+        raise InputError(folder, "")
+    scorer = Scorer(folder / "model.onnx", folder / "signature.json")
+    signature = scorer.signature
+    if (signature.task, signature.target) != (params.task, params.table.target):
+        raise InputError(f"it predicts {signature.target} by {signature.task}", "")
+    if why_not := not_comparable(table, signature, params.table.event_time):
+        raise InputError(why_not, "")
+    return scorer

@@ -1,0 +1,90 @@
+"""Which rules of a base are weaker in the head, and the head's parameters with the base's rules."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from pipelines.config.params import parse
+from pipelines.review.base_rules import base_rules
+from tests.engine.fixtures_model import SMALL
+
+
+def rules(changes_of_head, changes_of_base=None):
+    """The rules of a base for a head; both are the small params.yaml with changes."""
+    base, head = yaml.safe_load(SMALL), yaml.safe_load(SMALL)
+    fairness = {"min_recall_ratio": 0.6, "min_false_positive_ratio": 0.3, "min_support": 100, "min_positives": 30}
+    for document, changes in ((base, changes_of_base or {}), (head, changes_of_head)):
+        document["fairness"] = dict(fairness)
+        for path, value in changes.items():
+            *parents, last = path.split(".")
+            section = document
+            for key in parents:
+                section = section[key]
+            if value is None:
+                del section[last]
+            else:
+                section[last] = value
+    return base_rules(yaml.safe_dump(base), parse(yaml.safe_dump(head)))
+
+
+def weakened(*changes):
+    return [change.path for change in rules(*changes).weaker]
+
+
+STRICTER = {
+    "gates.floors.roc_auc": 0.7, "gates.regression.roc_auc": 0.04, "gates.resamples": 300, "gates.max_model_mb": 4,
+    "gates.scoring_time_ratio": 2.0, "slices.tolerance": 0.05, "slices.min_support": 19, "slices.floor": 0.6,
+    "fairness.min_recall_ratio": 0.7, "fairness.min_positives": 29, "validation.max_missing": 0.4,
+    "validation.min_rows": 11, "gates.history": {"versions": 3, "regression": {"roc_auc": 0.1}},
+    "gates.regression.log_loss": 0.1, "slices.by.shop": {"column": "shop"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "value"), STRICTER.items())
+def test_a_stricter_rule_is_not_listed_and_the_same_change_backwards_is(path, value):
+    assert weakened({path: value}) == []
+    (first, *_) = weakened({}, {path: value})
+    assert first.startswith(path)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"slices.metric": "log_loss"}, {"slices.by.size": {"column": "shop"}}, {"fairness": None}]
+)
+def test_what_is_not_known_to_be_stricter_is_listed(changes):
+    assert weakened(changes)
+
+
+def test_a_column_that_is_no_longer_sensitive_is_listed_and_judged_as_before():
+    result = rules({"schema.columns.region.sensitive": False})
+    assert [change.path for change in result.weaker] == ["schema.columns.region.sensitive"]
+    assert result.params.table.columns["region"].sensitive
+
+
+def test_what_is_no_rule_is_not_listed():
+    assert weakened({"gates.seed": 8, "gates.headline": "log_loss", "features.use": ["price"]}) == []
+
+
+def test_reasons_are_those_of_the_head_and_no_rules():
+    result = rules({"gates.allow_weaker": "the head's"}, {"gates.allow_weaker": "the base's"})
+    assert (result.reason, result.params.gates.allow_weaker, result.weaker) == ("the base's", "the head's", ())
+
+
+def test_the_values_that_can_be_read_are_the_base_s_and_the_others_are_listed():
+    result = rules({"gates.floors.log_loss": 3}, {"gates.old": 3, "gates.floors.gone": 1, "gates.floors.roc_auc": 0.8})
+    assert [change.path for change in result.unreadable] == ["gates.floors.gone", "gates.old"]
+    assert dict(result.params.gates.floors) == {"roc_auc": 0.8, "log_loss": 3}
+
+
+@pytest.mark.parametrize("text", ["[", "- 1\n", "gates: {a: 1, a: 2}\n"])
+def test_a_base_that_cannot_be_read_counts_as_a_weaker_rule(text):
+    (change,) = base_rules(text, parse(SMALL)).unreadable
+    assert change.path == "params.yaml"
+
+
+@pytest.mark.parametrize("path", ["model_name", "task", "schema"])
+def test_a_base_for_another_model_has_no_rules_for_this_one(path):
+    document = yaml.safe_load(SMALL)
+    document[path] = {"target": "another"} if path == "schema" else "another"
+    assert base_rules(yaml.safe_dump(document), parse(SMALL)) is None
+    assert base_rules(None, parse(SMALL)) is None
