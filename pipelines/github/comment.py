@@ -80,17 +80,16 @@ def _is_safe_for_cml(github: GitHub, number: int) -> bool:
 
 
 def _list_comments(github: GitHub, number: int) -> list[Json]:
-    """List all comments, the oldest first."""
     return sorted(github.comments(number), key=lambda comment: int(comment["id"]))
 
 
-def _is_marked(comment: dict[str, str]) -> bool:
+def _is_marked(comment: Json) -> bool:
     """Return whether a comment has the watermark; anybody can write one."""
     return bool(_WATERMARK.search(comment.get("body") or ""))
 
 
-def _is_own(comment: dict[str, dict[str, str]]) -> bool:
-    return (comment.get("user") or {}).get("login") == OUR_LOGIN
+def _is_own(comment: Json) -> bool:
+    return bool((comment.get("user") or {}).get("login") == OUR_LOGIN)
 
 
 def _post_with_cml(number: int, text: str) -> bool:
@@ -106,9 +105,7 @@ def _post_with_cml(number: int, text: str) -> bool:
             "GIT_CONFIG_GLOBAL": str(Path(folder) / "gitconfig"),  # CML adds safe.directory = * to it
         }
         try:
-            done = subprocess.run(
-                [*command, str(path)], env=env, timeout=_CML_TIMEOUT, stdin=subprocess.DEVNULL, check=False
-            )
-        except (OSError, subprocess.TimeoutExpired):
+            subprocess.run([*command, path], env=env, timeout=_CML_TIMEOUT, stdin=subprocess.DEVNULL, check=True)
+            return True
+        except (OSError, subprocess.SubprocessError):
             return False
-        return done.returncode == 0
