@@ -69,10 +69,8 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"{'would change' if arguments.dry_run else 'changed'} {change.description}", flush=True)
             count += 1
     except Refused as error:
-        raise Refused(
-            str(error),
-            "Use an administrator's token: `GITHUB_TOKEN=$(gh auth token) make github-setup`; see docs/github.md.",
-        ) from error
+        remedy = "Use an administrator's token: `GITHUB_TOKEN=$(gh auth token) make github-setup`; see docs/github.md."
+        raise Refused(str(error), remedy) from error
     if not count:
         print(f"nothing to change in {github.repository}")
     if has_placeholder(github.repository, CODEOWNERS):
@@ -130,8 +128,11 @@ def _compare_rulesets(github: GitHub) -> Iterator[Change]:
     # The list has no rules, and may have rulesets of the organization.
     numbers = {ruleset["name"]: ruleset["id"] for ruleset in github.pages("rulesets", includes_parents="false")}
     for path in sorted(RULESETS.glob("*.json")):
-        wanted = _read_ruleset(path)
-        name = wanted["name"]
+        try:
+            wanted = json.loads(path.read_text(encoding="utf-8"))
+            name = wanted["name"]
+        except (ValueError, TypeError, KeyError) as error:
+            raise InputError(f"{path} is not a ruleset: {error!r}", "Fix it, or restore it from git.") from error
         if name not in numbers:
             yield Change(f"ruleset {name}: new", "POST", "rulesets", wanted)
             continue
@@ -139,16 +140,6 @@ def _compare_rulesets(github: GitHub) -> Iterator[Change]:
         current = github.call("GET", url)
         if differing := [key for key, value in wanted.items() if not covers(value, current.get(key))]:
             yield Change(f"ruleset {name}: {', '.join(differing)}", "PUT", url, wanted)
-
-
-def _read_ruleset(path: Path) -> Json:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON: {error}", "Fix it, or restore it from git.") from error
-    if not isinstance(document, dict) or not isinstance(document.get("name"), str):
-        raise InputError(f"{path} has no name", "Fix it, or restore it from git.")
-    return document
 
 
 def covers(wanted: Json, current: Json) -> bool:

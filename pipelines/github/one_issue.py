@@ -30,9 +30,6 @@ class OneIssue:
 
         Returns:
             What was done, in words.
-
-        Raises:
-            Unreachable, Refused, InputError: see `GitHub`.
         """
         text = f"{closing_body if body is None else body}\n\n{self.mark}\n"
         marked = [issue for issue in github.issues(self.label) if self.mark in (issue.get("body") or "")]

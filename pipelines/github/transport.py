@@ -35,34 +35,22 @@ _NOT_DONE = (500, 503)  # the 5xx statuses after which a POST can be sent again
 class Transport:
     """Requests to one repository on GitHub, with its token.
 
+    Raises InputError if an argument is invalid; nothing is sent yet.
+
     Attributes:
         repository: OWNER/NAME.
     """
 
-    def __init__(
-        self,
-        repository: str,
-        token: str,
-        api: str = API,
-        sleep: Callable[[float], None] = time.sleep,
-        timeout: tuple[float, float] = TIMEOUT,
-    ) -> None:
-        """Check the arguments; nothing is sent yet.
-
-        Raises:
-            InputError: if one of them is invalid.
-        """
+    def __init__(self, repository: str, token: str, api: str = API) -> None:
         if not _REPOSITORY.fullmatch(repository):
             raise InputError(f"GITHUB_REPOSITORY is {repository!r}, not OWNER/NAME", "Set it, as in acme/fraud.")
         if not re.fullmatch(r"[!-~]+", token):
             raise InputError("GITHUB_TOKEN is empty, or has a blank or a line end", "Set it again: `gh auth token`.")
-        if not re.match(r"https?://[\w.-]", api):
+        if not re.fullmatch(r"https?://[\w.-]+(:\d+)?(/.*)?", api):
             raise InputError(f"GITHUB_API_URL is {api!r}, not a URL", f"Set it, as in {API}.")
         self.repository = repository
         self._token = token
         self._api = api.rstrip("/")
-        self._sleep = sleep
-        self._timeout = timeout
         self._session = requests.Session()
         # Not as a header of the session, which a .netrc would replace. requests drops it on a redirect to another host.
         self._session.auth = self._add_token
@@ -90,13 +78,13 @@ class Transport:
             )
             page = document.get(key) if key and isinstance(document, dict) else document
             if not isinstance(page, list):
-                raise Unreachable(f"GitHub: GET {_path(url)}: not a list", "Check what GITHUB_API_URL names.")
+                raise Unreachable(f"GitHub: GET {urlsplit(url).path}: not a list", "Check what GITHUB_API_URL names.")
             yield from page
             url, parameters = urljoin(url, next_url) if next_url else None, None
             if url and urlsplit(url)[:2] != urlsplit(self._api)[:2]:
                 # Only the API's own host may get the token.
                 raise InputError(
-                    f"GitHub: GET {_path(self._url(path))}: its next page is on another host",
+                    f"GitHub: GET {urlsplit(self._url(path)).path}: its next page is on another host",
                     f"Set GITHUB_API_URL to the server's own URL; it is {self._api}.",
                 )
 
@@ -108,7 +96,7 @@ class Transport:
         accept_404: bool = False,
         **options: Any,
     ) -> Result:
-        """Send a request with retries (see the module's docstring), and return what `read` makes of the response.
+        """Send a request, with the retries that this module's docstring describes, and return `read` of its response.
 
         Args:
             path: relative to the repository, or a URL.
@@ -120,13 +108,13 @@ class Transport:
             InputError: if GitHub rejects the request itself.
         """
         waited, may_be_done, url = 0.0, False, self._url(path)
-        request, remedy = f"GitHub: {method} {_path(url)}", "Run it again when githubstatus.com is green."
+        request, remedy = f"GitHub: {method} {urlsplit(url).path}", "Run it again when githubstatus.com is green."
         for attempt in range(TRIES):
             wait = 2.0**attempt
             try:
                 # A redirected POST would become a GET, whose response looks like success.
                 with self._session.request(
-                    method, url, timeout=self._timeout, allow_redirects=method == "GET", **options
+                    method, url, timeout=TIMEOUT, allow_redirects=method == "GET", **options
                 ) as response:
                     # What a DELETE does not find is already deleted.
                     accepted = response.status_code == 404 and (accept_404 or method == "DELETE")
@@ -150,7 +138,7 @@ class Transport:
                 break
             if attempt + 1 < TRIES:
                 print(f"{request}: {reason}; trying again in {wait:.0f} s", file=sys.stderr)
-                self._sleep(wait)
+                time.sleep(wait)
                 waited += wait
         raise Unreachable(f"{request}: {reason}", remedy)
 
@@ -170,8 +158,8 @@ def _retry_after(response: requests.Response, wait: float, waited: float) -> flo
     names no time, and then for more.
 
     Args:
-        wait: the seconds to wait after a server error.
-        waited: the seconds that this request has waited so far.
+        wait: seconds to wait after a server error.
+        waited: seconds that this request has waited so far.
     """
     is_server_error = response.status_code >= 500
     if not is_server_error and response.status_code not in (403, 429):
@@ -220,7 +208,3 @@ def _error_for_status(message: str, status: int) -> MainlineError:
     if status < 400:
         return InputError(message, "The repository has moved: set GITHUB_REPOSITORY (and origin) to its new name.")
     return InputError(message, "Check that the request's target exists, and that GitHub accepts the request.")
-
-
-def _path(url: str) -> str:
-    return "/" + url.split("://", 1)[-1].partition("/")[2].partition("?")[0]

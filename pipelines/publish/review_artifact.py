@@ -31,10 +31,9 @@ class _Document(BaseModel):
 
 @dataclass(frozen=True)
 class Review:
-    """A report with its verdict, and the generated files to commit.
+    """A report in Markdown with its verdict, and the generated files to commit.
 
     Attributes:
-        report: the report, in Markdown.
         pull_request: number of the pull request, as the artifact names it.
         generated: path -> content.
     """

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.github import transport
 from pipelines.github.client import GitHub
 from tests.engine.github.scripted_server import TOKEN, Server
 
@@ -33,11 +34,14 @@ def other_server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def slept() -> list[float]:
-    """The seconds of each wait of `github`."""
-    return []
+def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds of each wait; none is real."""
+    seconds: list[float] = []
+    monkeypatch.setattr(transport.time, "sleep", seconds.append)
+    return seconds
 
 
 @pytest.fixture
-def github(server: Server, slept: list[float]) -> GitHub:
-    return GitHub("acme/fraud", TOKEN, server.url + "/", sleep=slept.append, timeout=(0.5, 0.2))
+def github(server: Server, slept: list[float], monkeypatch: pytest.MonkeyPatch) -> GitHub:
+    monkeypatch.setattr(transport, "TIMEOUT", (0.5, 0.2))
+    return GitHub("acme/fraud", TOKEN, server.url + "/")

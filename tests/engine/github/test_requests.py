@@ -114,7 +114,7 @@ def test_a_repository_without_owner_and_name_is_an_input_error(repository: str) 
 @pytest.mark.parametrize("api", ["api.github.com", "ftp://x", "http://", "http://[::1"])
 def test_an_invalid_api_url_is_an_input_error(api: str, slept: list[float]) -> None:
     with pytest.raises(InputError, match="GITHUB_API_URL"):
-        GitHub("acme/fraud", TOKEN, api, sleep=slept.append).pull(1)
+        GitHub("acme/fraud", TOKEN, api).pull(1)
     assert slept == []
 
 

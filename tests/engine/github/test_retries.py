@@ -156,7 +156,7 @@ def test_a_post_that_github_has_not_processed_is_retried(
 
 
 def test_a_post_that_was_not_sent_is_retried(slept: list[float]) -> None:
-    github = GitHub("acme/fraud", TOKEN, f"http://127.0.0.1:{closed_port()}", sleep=slept.append)
+    github = GitHub("acme/fraud", TOKEN, f"http://127.0.0.1:{closed_port()}")
     with pytest.raises(Unreachable, match=r"POST /repos/acme/fraud/issues/1/comments: ConnectionError$"):
         github.create_comment(1, "text")
     assert len(slept) == TRIES - 1

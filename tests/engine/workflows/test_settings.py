@@ -59,7 +59,7 @@ def test_github_knows_every_word_of_a_ruleset(name: str) -> None:
 
 @pytest.mark.parametrize("name", RULESETS)
 def test_github_would_take_a_ruleset(name: str, github: GitHubFake) -> None:
-    GitHub(REPOSITORY, TOKEN, github.url).create_ruleset(RULESETS[name])
+    GitHub(REPOSITORY, TOKEN, github.url).call("POST", "rulesets", RULESETS[name])
     assert github.invalid == []
 
 
