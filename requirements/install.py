@@ -1,7 +1,7 @@
 """Create the environment from a hash-pinned lock; needs only Python 3.11 with venv.
 
-`python requirements/install.py env` creates or updates $VENV; `python requirements/install.py uv` prints uv's path: the one
-on PATH, or else the one that requirements/uv.txt pins, installed in $MAINLINE_CACHE.
+`python requirements/install.py env` creates or updates $VENV; with `uv` instead it prints the path of uv: the one on
+PATH, or else the one that requirements/uv.txt pins, installed in $MAINLINE_CACHE.
 
 The environment contains a stamp: the text of the lock that it was created from. make runs this file only if the two
 differ. Two processes at once wait for each other, and an environment whose creation was killed is created anew.
