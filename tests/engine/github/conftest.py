@@ -37,7 +37,7 @@ def other_server() -> Iterator[Server]:
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds of each wait; none is real."""
     seconds: list[float] = []
-    monkeypatch.setattr(transport.time, "sleep", seconds.append)
+    monkeypatch.setattr("time.sleep", seconds.append)
     return seconds
 
 

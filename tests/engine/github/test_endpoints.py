@@ -10,8 +10,9 @@ from pipelines.cli.errors import InputError, Refused, Unreachable
 from pipelines.github.client import GitHub
 from pipelines.github.transport import TRIES
 from tests.engine.github.scripted_server import Response, Server
-from tests.engine.workflows.github_fake import BOB, REPOSITORY, GitHubFake, permissions, running
-from tests.engine.workflows.github_fake import TOKEN as FAKE_TOKEN
+from tests.engine.workflows.github_accounts import BOB, REPOSITORY
+from tests.engine.workflows.github_accounts import TOKEN as FAKE_TOKEN
+from tests.engine.workflows.github_fake import GitHubFake, permissions, running
 
 
 def test_issues_are_listed_without_pull_requests(github: GitHub, server: Server) -> None:

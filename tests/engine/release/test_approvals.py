@@ -11,14 +11,14 @@ import pytest
 
 from pipelines.cli.errors import InputError, Unreachable
 from pipelines.github import client as github_module
-from pipelines.github import transport
 from pipelines.github.transport import TRIES
 from pipelines.release import approvals
 from pipelines.release.approvals import Approval
 from pipelines.repository.git import git
 from tests.engine.fixtures_repo import ROOT
 from tests.engine.release.tag_repository import push_commit
-from tests.engine.workflows.github_fake import ALICE, BOB, MALLORY, REPOSITORY, TOKEN, GitHubFake, permissions, running
+from tests.engine.workflows.github_accounts import ALICE, BOB, MALLORY, REPOSITORY, TOKEN
+from tests.engine.workflows.github_fake import GitHubFake, permissions, running
 
 RULES = json.loads((ROOT / approvals.RULESET).read_text())
 EARLY, LATE = "2026-01-01T00:00:00Z", "2126-01-01T00:00:00Z"
@@ -319,7 +319,7 @@ def test_a_github_that_is_down_is_unreachable_rather_than_a_bypass(
     fake: GitHubFake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waited: list[float] = []
-    monkeypatch.setattr(transport.time, "sleep", waited.append)
+    monkeypatch.setattr("time.sleep", waited.append)
     fake.down()
     with pytest.raises(Unreachable):
         approvals.read_approval("a" * 40)

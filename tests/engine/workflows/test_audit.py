@@ -18,7 +18,8 @@ import pytest
 from pipelines.__main__ import main
 from pipelines.commands import audit
 from tests.engine.workflows.acting import Run, Runner
-from tests.engine.workflows.github_fake import REPOSITORY, TOKEN, GitHubFake, permissions
+from tests.engine.workflows.github_accounts import REPOSITORY, TOKEN
+from tests.engine.workflows.github_fake import GitHubFake, permissions
 
 ROOT = Path(__file__).parents[3]
 CLEAN = {"name": "numpy", "version": "2.4.0", "vulns": []}

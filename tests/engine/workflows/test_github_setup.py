@@ -13,7 +13,8 @@ import pytest
 from pipelines.__main__ import main
 from pipelines.cli.errors import InputError
 from pipelines.commands import github_setup
-from tests.engine.workflows.github_fake import ALICE, REPOSITORY, GitHubFake
+from tests.engine.workflows.github_accounts import ALICE, REPOSITORY
+from tests.engine.workflows.github_fake import GitHubFake
 
 ROOT = Path(__file__).parents[3]
 

@@ -12,7 +12,6 @@ import pytest
 import yaml
 
 from tests.engine.workflows.acting import STANDINS, USES
-from tests.engine.workflows.github_fake import GitHubFake
 from tests.engine.workflows.install import ROOT
 from tests.engine.workflows.lint import LINTERS, documents, scripts
 from tests.engine.workflows.workflow_files import (
@@ -52,7 +51,7 @@ TRIGGERS: dict[str, dict[str, Any]] = {
         "workflow_dispatch": {
             "inputs": {
                 "to": {
-                    "description": "A version such as fraud@v1.2.0; empty for the release before this one",
+                    "description": "A version such as fraud@v1.2.0; empty for the previous version",
                     "type": "string",
                     "default": "",
                 }
@@ -328,13 +327,13 @@ def test_created_checks_have_the_names_of_jobs():
 
 
 def test_the_fake_serves_only_paths_of_githubs_description():
-    from tests.engine.workflows.github_fake import _OWN
+    from tests.engine.workflows.github_backend import ENDPOINTS, Backend
     from tests.engine.workflows.openapi import PATHS
 
     shapes = {
         re.sub(r"\{[^}]+\}", "1", path).removeprefix("/repos/1/1").replace("artifacts/1/1", "artifacts/1/zip")
         for path in PATHS
     }
-    for pattern, own in _OWN:
-        assert own.__qualname__.startswith(GitHubFake.__name__)
+    for pattern, own in ENDPOINTS:
+        assert own.__qualname__.startswith(Backend.__name__)
         assert any(re.fullmatch(pattern, shape) for shape in shapes), pattern
