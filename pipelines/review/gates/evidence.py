@@ -28,6 +28,7 @@ class Evidence:
         base: None if there is no base to compare with, or the head is not comparable with it.
         not_comparable: why the base's model cannot be scored on the head's rows, None if it can.
         rows: test rows that were scored.
+        prevalence: share of positives in them; None for a regression.
     """
 
     params: Params
@@ -37,6 +38,7 @@ class Evidence:
     base: ModelFiles | None = None
     not_comparable: str | None = None
     rows: int = 0
+    prevalence: float | None = None
     metrics: tuple[MetricRow, ...] = ()
     slices: tuple[SliceRow, ...] = ()
     groups: tuple[GroupRow, ...] = ()
