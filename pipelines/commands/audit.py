@@ -10,18 +10,26 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 from pipelines.cli.errors import InputError, Unreachable
 from pipelines.github.client import GitHub
 from pipelines.github.one_issue import OneIssue
 from pipelines.github.transport import Json
 
+Result = TypeVar("Result")
 LOCKS = ("serving", "pipelines", "dev")
 ISSUE = OneIssue("audit", "The weekly audit has findings", "<!-- mainline-audit -->")
 ROWS = 100  # of the table: GitHub takes 65,536 characters
 ZIZMOR_RULES = Path("tests/engine/workflows/zizmor.yml")
+_PIP_AUDIT_OPTIONS = (
+    *("--disable-pip", "--require-hashes", "--format=json", "--aliases=on", "--desc=off"),
+    "--progress-spinner=off",
+)
+_ZIZMOR_OPTIONS = ("--offline", "--no-progress", "--quiet", "--persona=auditor", "--format=json")
 _ZIZMOR_FINDINGS = (11, 12, 13, 14)  # zizmor's exit codes, by the severity of the worst finding
 
 
@@ -75,7 +83,8 @@ def list_advisories() -> tuple[list[Finding], list[str]]:
     locks: dict[tuple[str, str, str], list[str]] = {}
     known, unknown = set(), set()
     for lock in LOCKS:  # one by one: pip-audit refuses files of which two pin the same package
-        for package in _pip_audit(Path("requirements") / f"{lock}.txt"):
+        command = ["pip-audit", *_PIP_AUDIT_OPTIONS, "--requirement", f"requirements/{lock}.txt"]
+        for package in _scan(command, (0, 1), lambda document: list(document["dependencies"])):
             if "version" not in package:
                 unknown.add(package["name"])
                 continue
@@ -83,29 +92,13 @@ def list_advisories() -> tuple[list[Finding], list[str]]:
             for advisory in package["vulns"]:
                 fixes = ", ".join(advisory["fix_versions"])
                 names = " ".join([advisory["id"], *advisory["aliases"]])
-                key = (
-                    f"{package['name']} {package['version']}",
-                    names,
-                    f"fixed in {fixes}" if fixes else "not fixed yet",
-                )
-                locks.setdefault(key, []).append(lock)
+                remedy = f"fixed in {fixes}" if fixes else "not fixed yet"
+                locks.setdefault((f"{package['name']} {package['version']}", names, remedy), []).append(lock)
     if not known:
-        raise Unreachable(
-            "pip-audit knows none of the packages",
-            "Run it where PyPI can be reached; a mirror of packages has no advisories.",
-        )
+        remedy = "Run it where PyPI can be reached; a mirror of packages has no advisories."
+        raise Unreachable("pip-audit knows none of the packages", remedy)
     findings = [Finding(f"{package} in {', '.join(names)}", *rest) for (package, *rest), names in locks.items()]
     return findings, sorted(unknown)
-
-
-def _pip_audit(lock: Path) -> list[Json]:
-    options = ["--disable-pip", "--require-hashes", "--format=json", "--aliases=on", "--desc=off"]
-    done = _run(["pip-audit", *options, "--progress-spinner=off", "--requirement", str(lock)])
-    # Its exit code is 1 for findings and for errors.
-    try:
-        return list(json.loads(done.stdout)["dependencies"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise _failure("pip-audit", done) from error
 
 
 def list_workflow_errors() -> list[Finding]:
@@ -115,14 +108,10 @@ def list_workflow_errors() -> list[Finding]:
         Unreachable: if zizmor fails.
     """
     rules = ["--config", str(ZIZMOR_RULES)] if ZIZMOR_RULES.is_file() else []
-    options = ["--offline", "--no-progress", "--quiet", "--persona=auditor", "--format=json", *rules]
-    done = _run(["zizmor", *options, ".github"])
-    if done.returncode not in (0, *_ZIZMOR_FINDINGS):
-        raise _failure("zizmor", done)
-    try:
-        return [_workflow_error(item) for item in json.loads(done.stdout) if not item["ignored"]]
-    except (ValueError, KeyError, TypeError, IndexError, StopIteration) as error:
-        raise _failure("zizmor", done) from error
+    command = ["zizmor", *_ZIZMOR_OPTIONS, *rules, ".github"]
+    return _scan(
+        command, (0, *_ZIZMOR_FINDINGS), lambda items: [_workflow_error(item) for item in items if not item["ignored"]]
+    )
 
 
 def _workflow_error(item: Json) -> Finding:
@@ -133,18 +122,20 @@ def _workflow_error(item: Json) -> Finding:
     return Finding(f"{path}:{line}", f"{item['desc']} ({item['determinations']['severity'].lower()})", item["ident"])
 
 
-def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+def _scan(command: list[str], exit_codes: Sequence[int], parse: Callable[[Json], list[Result]]) -> list[Result]:
+    """Run a tool and return `parse` of the JSON that it prints."""
+    tool = command[0]
     try:
-        return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=900, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=900, check=False)
     except FileNotFoundError as error:
-        raise InputError(f"{command[0]} is not on PATH", "Run `make audit`, which makes the environment.") from error
+        raise InputError(f"{tool} is not on PATH", "Run `make audit`, which creates the environment.") from error
     except subprocess.TimeoutExpired as error:
-        raise Unreachable(f"{command[0]} did not end within 15 minutes", "Run it again later.") from error
-
-
-def _failure(tool: str, done: subprocess.CompletedProcess[str]) -> Unreachable:
+        raise Unreachable(f"{tool} did not end within 15 minutes", "Run it again later.") from error
+    if done.returncode in exit_codes:
+        with suppress(ValueError, KeyError, TypeError, IndexError):  # pip-audit exits with 1 for errors, too
+            return parse(json.loads(done.stdout))
     reason = (done.stderr.strip() or f"its exit code is {done.returncode}").splitlines()[-1]
-    return Unreachable(f"{tool} failed: {reason[:300]}", "Run it again later; the issue was not changed.")
+    raise Unreachable(f"{tool} failed: {reason[:300]}", "Run it again later; the issue was not changed.")
 
 
 def format_issue(findings: list[Finding], unknown: list[str]) -> str:
@@ -164,6 +155,6 @@ def format_issue(findings: list[Finding], unknown: list[str]) -> str:
     return "\n".join(lines)
 
 
-def _code(text: Any) -> str:
-    words = " ".join(re.sub(r"[`|\\]", " ", str(text)).split())
+def _code(text: str) -> str:
+    words = " ".join(re.sub(r"[`|\\]", " ", text).split())
     return f"`{words[:200] or '-'}`"
