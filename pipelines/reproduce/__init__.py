@@ -1,13 +1,11 @@
-"""Verb `repro`: fetch the data, run what changed of the training pipeline, and check every output."""
-
-from __future__ import annotations
+"""Verb `repro`: fetch the data, run the stages that changed, and check every output."""
 
 import argparse
 from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the verb."""
+    """Add the options `--report` and `--exact-data`."""
     parser.add_argument(
         "--report", type=Path, metavar="FILE", help="write stages, notes and the error to FILE as JSON, for other verbs"
     )

@@ -91,7 +91,7 @@ def test_a_release_from_elsewhere_is_seen_and_without_origin_the_last_fetch_is_p
     assert status.print_status("fraud", None, True) == 0
     out, err = capsys.readouterr()
     assert json.loads(out)[0]["assignment"] == "fraud#production#3"
-    assert "cannot be fetched" in err
+    assert "origin cannot be reached" in err
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,7 @@ def test_without_an_origin_tags_stay_here(tag_repository: Path) -> None:
 
 def test_an_origin_that_is_gone_is_reported(tag_repository: Path, tmp_path: Path) -> None:
     (tmp_path / "origin.git").rename(tmp_path / "gone.git")
-    with pytest.raises(Unreachable, match="cannot be fetched"):
+    with pytest.raises(Unreachable, match="origin cannot be reached"):
         tags.fetch_tags("fraud")
 
 
