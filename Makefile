@@ -10,7 +10,7 @@ export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 export BENTOML_DO_NOT_TRACK := True
 export ORT_DISABLE_TELEMETRY := 1
-# Some images set this. Each stage and test would then compile all its imports, and take twice as long.
+# Some images set this. Each stage and test would then compile all its imports and take twice as long.
 unexport PYTHONDONTWRITEBYTECODE
 
 MAKEFLAGS += --no-builtin-rules --no-print-directory
@@ -18,12 +18,12 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 .SUFFIXES:
 
 bin := $(if $(filter /%,$(VENV)),$(VENV),$(CURDIR)/$(VENV))/bin
-# A verb starts `dvc`, and the stages of DVC start `python`: both must be of the environment.
+# A verb starts `dvc`, and the stages of DVC start `python`: both must be those of the environment.
 run := PATH="$(bin):$$PATH" "$(bin)/python" -m
 checked := pipelines serving tests testing bench requirements $(wildcard examples)
 pythons := $(if $(PYTHON),"$(PYTHON)",python3.11 python3.12 python3.13 python3.14 python3 python)
 no_python := $(if $(PYTHON),PYTHON=$(PYTHON) is not,there is no) Python 3.11 or newer$(if $(PYTHON),, on PATH). \
-	Install one (Debian: apt-get install python3 python3-venv)$(if $(PYTHON),,, or name it: make PYTHON=/path/to/python3)
+	Install one (Debian: apt-get install python3 python3-venv)$(if $(PYTHON),,, or pass it: make PYTHON=/path/to/python3)
 # The first Python that is new enough runs requirements/install.py.
 install = for p in $(pythons); do \
 		"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && \
@@ -32,7 +32,7 @@ install = for p in $(pythons); do \
 pytest = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(run) pytest -n $(WORKERS) --dist loadgroup
 # Run a command and print its seconds.
 timed = (start=$$(date +%s); $(2); status=$$?; echo "$(1): $$(($$(date +%s) - start)) s"; exit $$status)
-# Run $(1), or where this copy of the template has not changed the engine, $(2). The verb prints which, and why.
+# Run $(1), or $(2) if this copy of the template has not changed the engine. The verb prints which, and why.
 unless_unchanged = if [ "$$($(if $(ENGINE),echo engine,$(run) pipelines template))" = team ]; then $(2); else $(1); fi
 team_tests = $(pytest) -n 0 tests/team tests/engine/team_files $(ARGS)
 
@@ -45,30 +45,30 @@ review: setup  ## reproduce the pipeline, compare with main, write reports/revie
 	@$(run) pipelines review $(if $(BASE),--base "$(BASE)") $(if $(LOCKED),--locked)
 
 .PHONY: test
-test: setup  ## lint, types and the quick tests; in a copy with an unchanged engine, the team's tests (ENGINE=1: all the same)
+test: setup  ## lint, types and the quick tests; in a copy with an unchanged engine, the team's tests (ENGINE=1: all)
 	@$(call unless_unchanged,$(MAKE) lint && $(pytest) -m "not (repository or workflow or server or engine)" $(ARGS),$(team_tests))
 
 .PHONY: test-all
-test-all: setup  ## the same with pre-commit's hooks and every test that needs no Docker engine
+test-all: setup  ## `make test` with pre-commit's hooks and every test that needs no Docker engine
 	@$(call unless_unchanged,$(MAKE) lint && $(call timed,hooks,SKIP=lint $(run) pre_commit run --all-files) && \
 		$(pytest) -m "not engine" $(ARGS),$(team_tests))
 
 .PHONY: test-workflows
-test-workflows: setup workflow-tools  ## only the tests that run the workflow files
+test-workflows: setup workflow-tools  ## run the tests of the workflow files
 	@$(pytest) tests/engine/workflows $(ARGS)
 
 .PHONY: test-release
-test-release: setup  ## every test that needs a Docker engine
+test-release: setup  ## run every test that needs a Docker engine
 	@$(call unless_unchanged,$(MAKE) workflow-tools && \
 		$(pytest) -m engine $(ARGS),\
-		echo "No image is tested: ENGINE=1 does.")
+		echo "The engine is unchanged: no image is tested (ENGINE=1 runs all tests).")
 
 .PHONY: template
 template: setup  ## in a copy: record the engine as taken from the template, so that `make test` tests the team's files only
 	@$(run) pipelines template --write
 
 .PHONY: workflow-tools
-workflow-tools: setup  ## install what runs and lints the workflow files in tests
+workflow-tools: setup  ## install the tools that run and lint the workflow files in tests
 	@$(run) tests.engine.workflows.install
 
 .PHONY: data
@@ -76,7 +76,7 @@ data: setup  ## fetch or simulate the rows that params.yaml names, into data/
 	@$(run) pipelines data
 
 .PHONY: repro
-repro: setup  ## reproduce the pipeline, without a comparison
+repro: setup  ## reproduce the pipeline without a comparison
 	@$(run) pipelines repro
 
 .PHONY: verify
@@ -92,11 +92,11 @@ push: setup  ## push data and models to the DVC remote of DVC_REMOTE_URL
 	@$(run) pipelines push
 
 .PHONY: publish
-publish: setup  ## in CI: commit, check and comment of the review in FROM=folder
+publish: setup  ## in CI: publish the review in FROM=folder as commit, check and comment
 	@$(run) pipelines publish "$(FROM)"
 
 .PHONY: publish-fork
-publish-fork: setup  ## in CI: comment of a fork's review
+publish-fork: setup  ## in CI: post the report of a fork's review
 	@$(run) pipelines publish --fork
 
 .PHONY: serve
@@ -133,8 +133,8 @@ predict: setup  ## score a table (IN=table OUT=table)
 	$(run) pipelines predict "$(IN)" "$(OUT)"
 
 .PHONY: mlflow
-mlflow: setup  ## show what was logged, on http://127.0.0.1:5000 (PORT=number)
-	@[ -f mlflow.db ] || { echo "make: nothing was logged yet; make review logs to mlflow.db." >&2; exit 2; }
+mlflow: setup  ## show the runs logged to MLflow, on http://127.0.0.1:5000 (PORT=number)
+	@[ -f mlflow.db ] || { echo "make: there is no mlflow.db yet; make review logs to it." >&2; exit 2; }
 	@echo "http://127.0.0.1:$(or $(PORT),5000) (Ctrl-C ends it)"
 	@$(run) mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(or $(PORT),5000) --workers 1
 
@@ -143,7 +143,7 @@ bench: setup  ## measure the speed targets, write bench/results.json
 	@$(run) bench
 
 .PHONY: lint
-lint: setup  ## style, imports, types, workflow files, and whether the JSON schema fits the code
+lint: setup  ## check style, imports, types, workflow files, and that params.schema.json is current
 	@$(call timed,lint,$(run) ruff check --quiet $(checked) && $(run) ruff format --quiet --check $(checked))
 	@$(call timed,imports,imports=$$("$(bin)/lint-imports" --no-cache --no-logo) || { echo "$$imports"; false; })
 	@$(call timed,types,$(run) mypy --num-workers 2 $(checked))
@@ -163,7 +163,7 @@ lock:  ## compile requirements/*.in to hash-pinned locks (UPGRADE=1 for newer ve
 	} && compile pipelines && compile dev "--override requirements/overrides.in" && compile serving && compile uv "-c requirements/dev.txt"
 
 .PHONY: setup
-setup:  ## make the environment in VENV; other targets do it when needed
+setup:  ## create the environment in VENV; other targets do it when needed
 	@{ [ -z "$(PYTHON)" ] && [ -x "$(bin)/python" ] && cmp -s requirements/dev.txt "$(bin)/../.mainline-stamp"; } \
 		|| { $(call install,env $(if $(PYTHON),--this-python)); }
 

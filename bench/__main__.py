@@ -1,4 +1,4 @@
-"""`python -m bench [SUBJECT...]`: measure, print a table, write bench/results.json; 1 if a target does not hold."""
+"""`python -m bench [SUBJECT...]`: measure, print a table, write bench/results.json; 1 if a target is missed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SUBJECTS = ("unchanged_review", "params_only", "bootstrap", "score_row", "score_
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure the subjects that are named, or all."""
+    """Measure the named subjects, by default all."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure the speed targets.")
     parser.add_argument("subjects", nargs="*", metavar="SUBJECT", help=f"of {', '.join(SUBJECTS)}; all by default")
     chosen = parser.parse_args(arguments).subjects or list(SUBJECTS)
@@ -30,34 +30,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     measured = measure(chosen, Console(stderr=True, highlight=False))
     Console().print(table(measured))
     print(f"Written to bench/{results.PATH.name}.")
-    return 0 if all(result.holds for result in measured) else 1
+    return 0 if all(result.is_met for result in measured) else 1
 
 
 def measure(subjects: Sequence[str], console: Console) -> list[Result]:
-    """Measure subjects one after the other, saying on the console what runs; each is written when it is done."""
+    """Measure subjects one after the other, showing progress on the console; each result is written at once."""
     measured: list[Result] = []
     order = [name for subject in SUBJECTS for name in names(subject)]
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, console.status("Starting") as status:
         problem = Problem(Path(folder), status.update)
         for subject in subjects:
             started = time.monotonic()
-            found = importlib.import_module(f"bench.{subject}").measure(problem, status.update)
-            measured += found if isinstance(found, list) else [found]
+            results_of_subject = importlib.import_module(f"bench.{subject}").measure(problem, status.update)
+            measured += results_of_subject if isinstance(results_of_subject, list) else [results_of_subject]
             results.save(measured, order)
             console.print(f"  {subject}  {time.monotonic() - started:.0f} s", markup=False)
     return measured
 
 
 def names(subject: str) -> tuple[str, ...]:
-    """The names of a subject's results."""
+    """Return the names of a subject's results."""
     module = importlib.import_module(f"bench.{subject}")
-    found: tuple[str, ...] = module.NAMES if hasattr(module, "NAMES") else (module.NAME,)
-    return found
+    return tuple(module.NAMES) if hasattr(module, "NAMES") else (module.NAME,)
 
 
 def table(measured: Sequence[Result]) -> Table:
-    """The results for a person."""
-    shown = Table("subject", "value", "peer", "ratio", "target", "holds")
+    """Return the results as a table."""
+    shown = Table("subject", "value", "peer", "ratio", "target", "met")
     for result in measured:
         peers = "\n".join(f"{name}: {value:.3g} {result.unit}" for name, value in result.peers.items())
         shown.add_row(
@@ -66,7 +65,7 @@ def table(measured: Sequence[Result]) -> Table:
             peers,
             "" if result.ratio is None else f"{result.ratio:.3g}",
             result.target,
-            "yes" if result.holds else "[bold red]no[/bold red]",
+            "yes" if result.is_met else "[bold red]no[/bold red]",
         )
     return shown
 

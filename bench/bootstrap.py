@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.problem import Problem
 from bench.results import Result
-from bench.timing import THREADS, Says, in_turns, threadpool_limits
+from bench.timing import THREADS, Show, in_turns, threadpool_limits
 from pipelines.config.params import load
 from pipelines.config.paths import SPLIT
 from pipelines.metrics.bootstrap import paired_bootstrap
@@ -23,7 +23,7 @@ ROWS, RESAMPLES = 50_000, 1_000
 MODELS = ("boosting", "logistic")
 
 
-def measure(problem: Problem, says: Says) -> Result:
+def measure(problem: Problem, show: Show) -> Result:
     """Time both on the training rows of the default problem."""
     root = problem.default.path
     params = load(root / "params.yaml")
@@ -33,11 +33,11 @@ def measure(problem: Problem, says: Says) -> Result:
     rows = load_rows(side, params, inputs)
     matrix = features.graph(params, features.vocabulary_of(params, rows.inputs)).transform(rows.inputs)
     signature = load_signature(root / "models/signature.json")
-    some = {name: values[:ROWS] for name, values in rows.inputs.items()}
+    sample = {name: values[:ROWS] for name, values in rows.inputs.items()}
     target = rows.target[:ROWS]
     assert len(target) == ROWS and 0 < target.sum() < ROWS
     weighted = [
-        Weighted(params.task, target, Scorer(root / f"models/candidates/{name}.onnx", signature).score(some), 0.3)
+        Weighted(params.task, target, Scorer(root / f"models/candidates/{name}.onnx", signature).score(sample), 0.3)
         for name in MODELS
     ]
 
@@ -48,7 +48,7 @@ def measure(problem: Problem, says: Says) -> Result:
         estimators.fit("boosting", params.candidates["boosting"], matrix, rows.target)
 
     with threadpool_limits(THREADS):
-        medians = in_turns({"bootstrap": resample, "one fit": fit}, says)
+        medians = in_turns({"bootstrap": resample, "one fit": fit}, show)
     return Result(
         name=NAME,
         value=medians["bootstrap"],

@@ -2,8 +2,8 @@
 
 `python -m bench.load HOST PORT PATH BODY CONNECTIONS SECONDS`
 
-It speaks HTTP/1.1 over asyncio's protocols, without a library. What it can do by itself is measured in each run
-(`subjects/ceiling.py`), so that it is never what is measured.
+It speaks HTTP/1.1 over asyncio's protocols, without a library. Each run also measures the client alone
+(`subjects/ceiling.py`), to show that it is fast enough.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from pathlib import Path
 
 
 class Client(asyncio.Protocol):
-    """One connection: sends the request, waits for the whole answer, sends it again.
+    """One connection: sends the request again after each response.
 
     Attributes:
-        seconds: of each answer.
-        bad: answers other than 200, or cut off.
+        seconds: of each response.
+        bad: number of responses that were not 200 or were cut off.
     """
 
     def __init__(self, request: bytes, until: float) -> None:
@@ -30,7 +30,7 @@ class Client(asyncio.Protocol):
         self.bad = 0
         self.done = asyncio.get_running_loop().create_future()
         self._head = b""
-        self._rest = 0  # bytes of the answer that are to come; they are counted, not kept
+        self._rest = 0  # remaining bytes of the response; they are counted, not stored
         self._sent = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -44,13 +44,13 @@ class Client(asyncio.Protocol):
         self._transport.write(self.request)  # type: ignore[attr-defined]
 
     def data_received(self, data: bytes) -> None:
-        """Count, and send again when the answer is whole."""
+        """Count the bytes, and send again when the response is complete."""
         if self._rest:
             self._rest -= len(data)
         else:
-            head, found, body = (self._head + data).partition(b"\r\n\r\n")
-            self._head = head + found + body
-            if not found:
+            head, separator, body = (self._head + data).partition(b"\r\n\r\n")
+            self._head = head + separator + body
+            if not separator:
                 return
             length = head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
             self.bad += not head.startswith(b"HTTP/1.1 200") or not length
@@ -67,17 +67,17 @@ class Client(asyncio.Protocol):
             self.done.set_result(None)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """The server closed, which it should not."""
+        """Count a connection that the server closed."""
         if not self.done.done():
             self.bad += 1
             self.done.set_result(None)
 
 
 async def run(host: str, port: int, path: str, body: bytes, connections: int, seconds: float) -> dict[str, float]:
-    """Keep so many connections busy for so long.
+    """Keep the connections busy for `seconds`.
 
     Returns:
-        requests a second, the 50th and 99th percentile in milliseconds, and answers other than 200.
+        requests a second, the 50th and 99th percentile in milliseconds, and the number of bad responses.
     """
     kind = "Content-Type: application/json"
     head = f"POST {path} HTTP/1.1\r\nHost: {host}:{port}\r\n{kind}\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -91,7 +91,7 @@ async def run(host: str, port: int, path: str, body: bytes, connections: int, se
     clients = [client for _, client in made]
     await asyncio.gather(*(client.done for client in clients))
     took = time.perf_counter() - started
-    times = sorted(one for client in clients for one in client.seconds) or [float("nan")]
+    times = sorted(seconds for client in clients for seconds in client.seconds) or [float("nan")]
     return {
         "rate": len(times) / took,
         "p50": times[len(times) // 2] * 1e3,

@@ -12,14 +12,14 @@ from pathlib import Path
 from bench import replicate
 from bench.problem import Problem
 from bench.results import Result
-from bench.timing import Says
+from bench.timing import Show
 from pipelines.config.params import load
 from testing.repository import quiet_environment
 
 NAME = "validation and split of 10 million rows"
 ROWS = 10_000_000
 STAGES = ("validate", "split")
-# A process begins with the peak of the one that started it, so a small one stands between this one and the stage.
+# A process inherits the peak memory of its parent, so a small process starts the stage.
 _PEAK = """
 import resource, subprocess, sys
 code = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
@@ -28,19 +28,19 @@ sys.exit(code)
 """
 
 
-def measure(problem: Problem, says: Says) -> Result:
-    """Run both stages once; memory does not scatter as time does."""
+def measure(problem: Problem, show: Show) -> Result:
+    """Run both stages once; memory varies less than time."""
     source = problem.with_data.path
     params = load(source / "params.yaml")
     folder = problem.folder / "many-rows"
     folder.mkdir()
     shutil.copy2(source / "params.yaml", folder)
     small = sum(replicate.rows_of(path) for path in (source / "data").glob("*.parquet"))
-    rows = replicate.write(source / "data", folder / "data", -(-ROWS // small), params.table.key, says)
+    rows = replicate.write(source / "data", folder / "data", -(-ROWS // small), params.table.key, show)
     assert rows >= ROWS
     peaks, notes = [], []
     for stage in STAGES:
-        says(f"{stage} of {rows:,} rows")
+        show(f"{stage} of {rows:,} rows")
         peak, seconds = _run(folder, source, stage)
         peaks.append(peak)
         notes.append(f"{stage} {peak:.2f} GB, {seconds:.0f} s")

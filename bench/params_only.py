@@ -7,14 +7,14 @@ from itertools import count
 
 from bench.problem import Problem, dvc
 from bench.results import Result
-from bench.timing import Says, in_turns
+from bench.timing import Show, in_turns
 
 NAME = "change of one parameter of one candidate"
 RUNS = {"train@boosting"}  # must run
 MAY_RUN = RUNS | {"select", "export", "evaluate"}  # the model is another one, so what follows may run
 
 
-def measure(problem: Problem, says: Says) -> Result:
+def measure(problem: Problem, show: Show) -> Result:
     """Time both on the smaller problem; each change is one that no cache has seen."""
     repo = problem.small
     ran: list[set[str]] = []
@@ -27,7 +27,7 @@ def measure(problem: Problem, says: Says) -> Result:
     def cold() -> None:
         dvc(repo, "repro", "--force")
 
-    medians = in_turns({"dvc repro after the change": change, "cold dvc repro": cold}, says)
+    medians = in_turns({"dvc repro after the change": change, "cold dvc repro": cold}, show)
     return Result(
         name=NAME,
         value=medians["dvc repro after the change"],

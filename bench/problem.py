@@ -1,4 +1,4 @@
-"""The problems that are measured, made once a run in a temporary folder from the files that git would commit."""
+"""The problems to measure, created once per run in a temporary folder from the files that git would commit."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from bench.timing import THREADS, Says
+from bench.timing import THREADS, Show
 from testing.repository import SMALL, CommandResult, Repo, copy_sources, merge, point_at_cache
 
 
 class Problem:
-    """The default problem, and a smaller one; each is built when it is first asked for.
+    """The default problem, and a smaller one; each is created on first use.
 
     Attributes:
-        folder: for whatever a subject writes; it goes away with the run.
+        folder: for files of subjects; removed at the end of the run.
     """
 
-    def __init__(self, folder: Path, says: Says) -> None:
+    def __init__(self, folder: Path, show: Show) -> None:
         self.folder = folder
-        self._says = says
+        self._show = show
 
     @cached_property
     def with_data(self) -> Repo:
@@ -54,12 +54,12 @@ class Problem:
         repo.git("init", "--quiet", "--initial-branch=main")
         repo.params(lambda document: merge(document, dict(changes)))
         point_at_cache(repo)
-        self._says(f"Bringing the rows of the {name} problem")
+        self._show(f"Fetching the rows of the {name} problem")
         must(repo.verb("data"))
         return repo
 
     def _reproduced(self, repo: Repo) -> Repo:
-        self._says(f"Reproducing the {repo.path.name} problem")
+        self._show(f"Reproducing the {repo.path.name} problem")
         must(repo.verb("repro", **threads()))
         repo.commit("reproduced")
         return repo
@@ -71,12 +71,12 @@ def dvc(repo: Repo, *arguments: str) -> CommandResult:
 
 
 def threads() -> dict[str, str]:
-    """The environment of a command that takes as many threads as every other side."""
+    """Return the environment variables that limit a command to THREADS."""
     return {"OMP_NUM_THREADS": str(THREADS), "OPENBLAS_NUM_THREADS": str(THREADS)}
 
 
 def must(done: CommandResult) -> CommandResult:
-    """What a command that succeeded printed.
+    """Return the result of a command.
 
     Raises:
         RuntimeError: with its output, if it failed.

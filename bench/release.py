@@ -1,4 +1,4 @@
-"""The image of a release: its size and start, and how soon a revert answers. Needs a Docker engine and a registry."""
+"""The image of a release: its size, its start, and the seconds until a revert is live. Needs Docker and a registry."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from statistics import median
 from bench import tutorial
 from bench.problem import Problem, must, threads
 from bench.results import Result
-from bench.timing import RUNS, Says
+from bench.timing import RUNS, Show
 from pipelines.release.container import running
 from testing.docker import docker, free_port, missing_tools, registry, stand_in
 from testing.repository import Repo, merge
@@ -28,10 +28,10 @@ CYCLES = 3
 _QUICKSTART = Path(__file__).parent / "subjects/bento_quickstart.py"
 
 
-def measure(problem: Problem, says: Says) -> list[Result]:
+def measure(problem: Problem, show: Show) -> list[Result]:
     """Release the default problem, a change of it, and the revert of that, several times; start two images in turns."""
-    if what := missing_tools():
-        says(f"release: not measured, {what}")
+    if missing := missing_tools():
+        show(f"release: not measured, {missing}")
         return []
     folder = problem.folder / "release"
     folder.mkdir()
@@ -47,12 +47,12 @@ def measure(problem: Problem, says: Says) -> list[Result]:
         }
         name = f"bench-{os.getpid()}-production"
         try:
-            says("Releasing the default problem")
+            show("Releasing the default problem")
             must(repo.verb("release", "run", **environment))
             image = json.loads(must(repo.verb("release", "status", "--json")).out)[0]["image"]
             size = (_size(image) - _size(base)) / 1e6
-            trained, reverted = _cycles(repo, environment, says)
-            starts = _starts(image, _quickstart(problem, base, folder, says), says)
+            trained, reverted = _cycles(repo, environment, show)
+            starts = _starts(image, _quickstart(problem, base, folder, show), show)
         finally:
             subprocess.run(["docker", "rm", "--force", "--volumes", name], capture_output=True)
     return [
@@ -65,7 +65,7 @@ def measure(problem: Problem, says: Says) -> list[Result]:
 
 
 def _repository(problem: Problem, base: str, folder: Path) -> Repo:
-    """A clone on main with a bare origin, a line of its own and the stand-in as base."""
+    """Return a clone on main with a bare origin, its own model name, and the stand-in as base image."""
     origin = folder / "origin.git"
     repo = problem.clone(problem.default, "released")
     repo.git("clone", "--quiet", "--bare", str(problem.default.path), str(origin))
@@ -74,7 +74,7 @@ def _repository(problem: Problem, base: str, folder: Path) -> Repo:
     changes = {"model_name": f"bench-{os.getpid()}", "serving": {"base_image": base}}
     repo.params(lambda document: merge(document, changes))
     must(repo.verb("repro", **threads()))
-    _push(repo, "A line of its own")
+    _push(repo, "Use another model name")
     return repo
 
 
@@ -83,16 +83,16 @@ def _push(repo: Repo, message: str) -> None:
     repo.git("push", "--quiet", "--force", "origin", "main")
 
 
-def _cycles(repo: Repo, environment: dict[str, str], says: Says) -> tuple[float, float]:
-    """Seconds until production answers: of a change that is trained and built, and of its revert; medians.
+def _cycles(repo: Repo, environment: dict[str, str], show: Show) -> tuple[float, float]:
+    """Return the median seconds until production serves a trained change, and until it serves the revert.
 
-    The change is of the split, so that all is trained again, as after new rows. The layer with the packages is there
-    from the release before, as on a runner that keeps them.
+    The change is of the split, so that all stages run again, as after new rows. The image layer with the packages
+    exists from the release before, as on a runner with a cache.
     """
     trained, reverted = [], []
     first = _answer(environment)
     for cycle in range(CYCLES):
-        says(f"Releasing a change and its revert, {cycle + 1} of {CYCLES}")
+        show(f"Releasing a change and its revert, {cycle + 1} of {CYCLES}")
         started = time.monotonic()
         _validate_on(repo, cycle + 1)
         must(repo.verb("repro", **threads()))
@@ -111,13 +111,13 @@ def _validate_on(repo: Repo, more_days: int) -> None:
 
 
 def _until(repo: Repo, environment: dict[str, str], started: float, is_it: Callable[[str | None], bool]) -> float:
-    """Release main's head; seconds since `started` until production answered with what was waited for."""
+    """Release main's head; return the seconds from `started` until `is_it` is true of the release in production."""
     with ThreadPoolExecutor(1) as pool:
         done = pool.submit(repo.verb, "release", "run", **environment)
         while not is_it(_answer(environment)):
             if done.done():
                 must(done.result())
-                raise RuntimeError(f"production does not answer as it should:\n{done.result().out}")
+                raise RuntimeError(f"production does not serve the expected release:\n{done.result().out}")
             time.sleep(0.02)
         seconds = time.monotonic() - started
         must(done.result())
@@ -125,21 +125,21 @@ def _until(repo: Repo, environment: dict[str, str], started: float, is_it: Calla
 
 
 def _answer(environment: dict[str, str]) -> str | None:
-    """The release that production answers, or None."""
+    """Return the release that production serves, or None."""
     return running(environment["SERVICE_URL"])
 
 
-def _quickstart(problem: Problem, base: str, folder: Path, says: Says) -> str:
-    """BentoML's own image of the same model in scikit-learn, as its quick start makes it; the image's name."""
+def _quickstart(problem: Problem, base: str, folder: Path, show: Show) -> str:
+    """Build BentoML's image of the same model in scikit-learn, as its quick start does; return its name."""
     import cloudpickle  # type: ignore[import-untyped]
 
-    says("Building BentoML's quick start")
+    show("Building BentoML's quick start")
     context, store, temporary = folder / "quickstart", folder / "store", folder / "tmp"
-    for made in (context, store, temporary):
-        made.mkdir()
+    for path in (context, store, temporary):
+        path.mkdir()
     shutil.copy(_QUICKSTART, context / "service.py")
     cloudpickle.register_pickle_by_value(tutorial)
-    pipeline = tutorial.fitted(problem.default.path, says)
+    pipeline = tutorial.fitted(problem.default.path, show)
     (context / "pipeline.pkl").write_bytes(cloudpickle.dumps(pipeline))
     import sklearn
 
@@ -167,13 +167,13 @@ def _quickstart(problem: Problem, base: str, folder: Path, says: Says) -> str:
     return tag
 
 
-def _starts(ours: str, quickstart: str, says: Says) -> dict[str, float]:
-    """Seconds from `docker run` until /readyz answers, of both images in turns; medians."""
+def _starts(ours: str, quickstart: str, show: Show) -> dict[str, float]:
+    """Return the median seconds from `docker run` until /readyz responds, of both images in turns."""
     hardened = ["--read-only", "--tmpfs=/tmp", "--env=PREDICTION_LOG=off"]
     pickled = ["--env=BENCH_PIPELINE=/home/bentoml/bento/src/pipeline.pkl", "--env=BENCH_TIMES="]
     seconds: dict[str, list[float]] = {"ours": [], "quick start": []}
     for run in range(RUNS):
-        says(f"Starting containers, {run + 1} of {RUNS}")
+        show(f"Starting containers, {run + 1} of {RUNS}")
         seconds["ours"].append(_start(ours, *hardened))
         seconds["quick start"].append(_start(quickstart, *pickled))
     return {name: median(values) for name, values in seconds.items()}
@@ -190,11 +190,11 @@ def _start(image: str, *options: str) -> float:
                 return time.monotonic() - started
             except (urllib.error.URLError, OSError):
                 time.sleep(0.02)
-        raise RuntimeError(f"{image} does not come up: {docker('logs', container)}")
+        raise RuntimeError(f"{image} does not start: {docker('logs', container)}")
     finally:
         docker("rm", "--force", container)
 
 
 def _size(image: str) -> int:
-    """Bytes of an image, unpacked."""
+    """Return the size of an unpacked image in bytes."""
     return int(docker("image", "inspect", "--format", "{{.Size}}", image))

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 STEP = 7  # seconds between a row and its copy: all copies stay in the months of the small table
 
 
-def write(source: Path, target: Path, copies: int, key: str, says: Callable[[str], None]) -> int:
+def write(source: Path, target: Path, copies: int, key: str, show: Callable[[str], None]) -> int:
     """Write every Parquet file of `source` to `target` with each row `copies` times.
 
     Returns:
@@ -21,7 +21,7 @@ def write(source: Path, target: Path, copies: int, key: str, says: Callable[[str
     target.mkdir(parents=True)
     written = 0
     for path in sorted(source.glob("*.parquet")):
-        says(f"Writing many rows: {written:,} so far")
+        show(f"Writing many rows: {written:,} so far")
         table = pq.read_table(path)
         with pq.ParquetWriter(target / path.name, table.schema) as writer:
             for copy in range(copies):

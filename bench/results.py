@@ -1,4 +1,4 @@
-"""What a subject measured, whether its target holds, and bench/results.json."""
+"""Results of subjects with their targets, and bench/results.json."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from pipelines.cli.files import write_json
 
 PATH = Path(__file__).parent / "results.json"
-KEYS = ("name", "value", "unit", "peers", "ratio", "target", "holds")
+KEYS = ("name", "value", "unit", "peers", "ratio", "target", "met")
 _TARGET = re.compile(r"(value|ratio) (<=|<|>=) ([0-9.]+)")
 
 
@@ -22,9 +22,9 @@ class Result:
 
     Attributes:
         value: in `unit`; a median where there are several runs.
-        peers: what others take for the same, in the same unit; at most one.
+        peers: the same measured for another tool, in the same unit; at most one.
         target: such as `ratio <= 3`, `ratio >= 50` or `value <= 4`.
-        sound: whether what else the subject asks for holds.
+        sound: whether the other conditions of the subject are met.
         note: for the table only.
     """
 
@@ -38,27 +38,27 @@ class Result:
 
     @property
     def ratio(self) -> float | None:
-        """Value to peer where the target is at most a number, peer to value (times faster) where it is at least one."""
+        """Value / peer if the target is a maximum; peer / value (times faster) if it is a minimum."""
         if not self.peers:
             return None
         (peer,) = self.peers.values()
         return peer / self.value if self._limit()[1] == ">=" else self.value / peer
 
     @property
-    def holds(self) -> bool:
-        """Whether the target is met, and the subject did what it should."""
+    def is_met(self) -> bool:
+        """Whether the target is met and the result is sound."""
         of, operator, limit = self._limit()
         measured = self.value if of == "value" else self.ratio
         if measured is None:
-            raise ValueError(f"{self.name} has a target of its ratio, and no peer")
+            raise ValueError(f"{self.name} has a target for its ratio, but no peer")
         met = {"<=": measured <= limit, "<": measured < limit, ">=": measured >= limit}[operator]
         return self.sound and met
 
     def _limit(self) -> tuple[str, str, float]:
-        found = _TARGET.fullmatch(self.target)
-        if not found:
-            raise ValueError(f"{self.target!r} is no target")
-        return found[1], found[2], float(found[3])
+        match = _TARGET.fullmatch(self.target)
+        if not match:
+            raise ValueError(f"{self.target!r} is not a target")
+        return match[1], match[2], float(match[3])
 
     def to_json(self) -> dict[str, Any]:
         """The entry of results.json, numbers with four digits."""
@@ -69,7 +69,7 @@ class Result:
             "peers": {name: _short(value) for name, value in self.peers.items()},
             "ratio": None if self.ratio is None else _short(self.ratio),
             "target": self.target,
-            "holds": self.holds,
+            "met": self.is_met,
         }
 
 
@@ -78,10 +78,10 @@ def _short(value: float) -> float:
 
 
 def save(results: Sequence[Result], order: Iterable[str], path: Path = PATH) -> None:
-    """Write the results, and keep of the file what was not measured this time.
+    """Write the results; entries that were not measured this time stay in the file.
 
     Args:
-        order: all names there are; entries of other names leave the file.
+        order: all names; entries with other names are removed.
     """
     entries: dict[str, dict[str, Any]] = {}
     if path.is_file():

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from bench import tutorial
 from bench.problem import Problem
 from bench.results import Result
-from bench.timing import THREADS, Says, in_turns, threadpool_limits
+from bench.timing import THREADS, Show, in_turns, threadpool_limits
 from pipelines.model.encoding import encode
 from pipelines.model.scorer import Scorer
 from pipelines.tables.data import to_numpy
@@ -17,10 +17,10 @@ NAME = "batches of 100,000 rows"
 ROWS = 100_000
 
 
-def measure(problem: Problem, says: Says) -> Result:
+def measure(problem: Problem, show: Show) -> Result:
     """Time both with the same threads; ours encodes the columns, and the DataFrame is made beforehand."""
     root = problem.default.path
-    peer = tutorial.fitted(root, says)
+    peer = tutorial.fitted(root, show)
     scorer = Scorer(root / "models/candidates/boosting.onnx", root / "models/signature.json", threads=THREADS)
     table = tutorial.any_rows(root, ROWS)
     frame = tutorial.frame(table)
@@ -34,7 +34,7 @@ def measure(problem: Problem, says: Says) -> Result:
         answers["theirs"] = peer.predict_proba(frame)[:, 1]
 
     with threadpool_limits(THREADS):
-        medians = in_turns({"Scorer.score": ours, "scikit-learn": theirs}, says)
+        medians = in_turns({"Scorer.score": ours, "scikit-learn": theirs}, show)
     same = np.abs(answers["ours"] - answers["theirs"]) < tutorial.ALIKE
     return Result(
         name=NAME,

@@ -7,17 +7,17 @@ import numpy as np
 from bench import tutorial
 from bench.problem import Problem
 from bench.results import Result
-from bench.timing import Says, in_turns, threadpool_limits
+from bench.timing import Show, in_turns, threadpool_limits
 from pipelines.model.scorer import Scorer
 
 NAME = "one row in process"
 OURS, THEIRS = 5_000, 100  # rows a run
 
 
-def measure(problem: Problem, says: Says) -> Result:
+def measure(problem: Problem, show: Show) -> Result:
     """Time both with one thread; the DataFrames are made beforehand."""
     root = problem.default.path
-    peer = tutorial.fitted(root, says)
+    peer = tutorial.fitted(root, show)
     scorer = Scorer(root / "models/candidates/boosting.onnx", root / "models/signature.json", threads=1)
     table = tutorial.test_rows(root, THEIRS)
     rows = [{name: row[name] for name in scorer.signature.names} for row in table.to_pylist()]
@@ -30,13 +30,13 @@ def measure(problem: Problem, says: Says) -> Result:
                 scorer.score_row(row)
 
     def theirs() -> None:
-        for one in frames:
-            peer.predict_proba(one)
+        for row in frames:
+            peer.predict_proba(row)
 
     expected = peer.predict_proba(frame)[:, 1]
     same = np.abs(expected - [scorer.score_row(row) for row in rows]) < tutorial.ALIKE
     with threadpool_limits(1):
-        medians = in_turns({"Scorer.score_row": ours, "scikit-learn": theirs}, says)
+        medians = in_turns({"Scorer.score_row": ours, "scikit-learn": theirs}, show)
     return Result(
         name=NAME,
         value=medians["Scorer.score_row"] / OURS * 1e6,

@@ -1,4 +1,4 @@
-"""Medians of sides that run in turns, so that what else the machine does meets them alike."""
+"""Medians of sides that run in turns, so that other load of the machine affects them alike."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from threadpoolctl import threadpool_limits as threadpool_limits
 
 RUNS = 5
 THREADS = min(2, os.cpu_count() or 1)  # of either side
-Says = Callable[[str], None]
+Show = Callable[[str], None]
 
 
-def in_turns(sides: Mapping[str, Callable[[], object]], says: Says, runs: int = RUNS) -> dict[str, float]:
+def in_turns(sides: Mapping[str, Callable[[], object]], show: Show, runs: int = RUNS) -> dict[str, float]:
     """Run the sides A B A B ...
 
     Returns:
@@ -23,7 +23,7 @@ def in_turns(sides: Mapping[str, Callable[[], object]], says: Says, runs: int = 
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for run in range(runs):
         for name, side in sides.items():
-            says(f"{name}, run {run + 1} of {runs}")
+            show(f"{name}, run {run + 1} of {runs}")
             started = time.perf_counter()
             side()
             seconds[name].append(time.perf_counter() - started)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.timing import THREADS, Says, threadpool_limits
+from bench.timing import THREADS, Show, threadpool_limits
 from pipelines.config.params import Params, load
 from pipelines.config.paths import SPLIT
 from pipelines.tables.data import DATA, connect, read_data
@@ -18,9 +18,9 @@ ALIKE = 1e-3  # the graph's thresholds are float32, so a few rows differ by more
 
 
 @cache
-def fitted(root: Path, says: Says) -> Any:
+def fitted(root: Path, show: Show) -> Any:
     """The pipeline, fitted on the training rows of the problem at `root`."""
-    says("Fitting scikit-learn's pipeline")
+    show("Fitting scikit-learn's pipeline")
     params = load(root / "params.yaml")
     rows = _side(root, params, "train").to_pyarrow()
     with threadpool_limits(THREADS):

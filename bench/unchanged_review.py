@@ -4,31 +4,31 @@ from __future__ import annotations
 
 from bench.problem import Problem, dvc, must, threads
 from bench.results import Result
-from bench.timing import Says, in_turns
+from bench.timing import Show, in_turns
 
 NAME = "review that finds nothing changed"
 
 
-def measure(problem: Problem, says: Says) -> Result:
+def measure(problem: Problem, show: Show) -> Result:
     """Time both in one clone of the default problem, whose review was written before."""
     clone = problem.clone(problem.default)
-    said: list[str] = []
+    outputs: list[str] = []
 
     def review() -> None:
         done = clone.verb("review", "--base", "main", **threads())
         if done.code not in (0, 1):
             must(done)
-        said.append(done.out)
+        outputs.append(done.out)
 
-    says("Reviewing the default problem")
+    show("Reviewing the default problem")
     review()
-    said.clear()
-    medians = in_turns({"review": review, "dvc repro": lambda: dvc(clone, "repro")}, says)
+    outputs.clear()
+    medians = in_turns({"review": review, "dvc repro": lambda: dvc(clone, "repro")}, show)
     return Result(
         name=NAME,
         value=medians["review"],
         unit="s",
         peers={"dvc repro": medians["dvc repro"]},
         target="ratio <= 3",
-        sound=all("Nothing changed" in out for out in said),
+        sound=all("Nothing changed" in out for out in outputs),
     )

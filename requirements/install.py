@@ -1,11 +1,10 @@
-"""Make the environment from a hash-pinned lock; needs nothing but Python 3.11 with venv.
+"""Create the environment from a hash-pinned lock; needs only Python 3.11 with venv.
 
-`python requirements/install.py env` makes or mends $VENV, `python requirements/install.py uv` prints where uv is.
-uv is the one on PATH, or else the one that requirements/uv.txt pins, put into $MAINLINE_CACHE.
+`python requirements/install.py env` creates or updates $VENV; with `uv` instead it prints the path of uv: the one on
+PATH, or else the one that requirements/uv.txt pins, installed in $MAINLINE_CACHE.
 
-The environment holds a stamp: the text of the lock that it was made from. make compares the two, and only where they
-differ this file runs. It may be killed at any moment and started twice at once: a lock of the operating system lets one
-work while the other waits, and an environment that was left half-made is made anew.
+The environment contains a stamp: the text of the lock that it was created from. make runs this file only if the two
+differ. Two processes at once wait for each other, and an environment whose creation was killed is created anew.
 """
 
 from __future__ import annotations
@@ -26,78 +25,77 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 STAMP = ".mainline-stamp"
 GUARD = ".mainline-guard"
-UNFINISHED = "unfinished: being made, or left by a process that was killed\n"
+UNFINISHED = "unfinished: in progress, or left by a process that was killed\n"
 OLDEST_UV = (0, 9)
 
 
 class Stop(Exception):
-    """A clear end: the message says what is wrong and what to do."""
+    """An error whose message says what is wrong and what to do."""
 
 
-def environment(venv: Path, lock: Path, cache: Path, *, this_python: bool) -> None:
-    """Bring an environment to what a lock says; does nothing where it is.
+def install_environment(venv: Path, lock: Path, cache: Path, *, this_python: bool) -> None:
+    """Install exactly the packages of a lock; do nothing if the stamp matches.
 
     Args:
-        this_python: make it anew where it is of another Python version than the one that runs this.
+        this_python: create the environment anew if its Python version differs from the running one.
 
     Raises:
         Stop: if the folder is not an environment, or uv fails.
     """
     text = lock.read_text(encoding="utf-8")
-    with _alone(venv) as guard:
+    with _lock_environment(venv) as guard:
         stamp = venv / STAMP
-        was = stamp.read_text(encoding="utf-8") if stamp.is_file() else ""
-        usable = was != UNFINISHED and _works(venv) and not (this_python and _version(venv) != sys.version_info[:2])
-        if usable and was == text:
+        stamped = stamp.read_text(encoding="utf-8") if stamp.is_file() else ""
+        version = _python_version(venv)
+        usable = bool(version) and stamped != UNFINISHED and (not this_python or version == sys.version_info[:2])
+        if usable and stamped == text:
             return
         started = time.monotonic()
         uv = find_uv(cache, not_in=venv)
-        _say(f"setup: {'bringing' if usable else 'making'} {venv} {'up to date ' if usable else ''}from {lock.name}")
+        _log(f"{'updating' if usable else 'creating'} {venv} from {lock.name}")
         stamp.write_text(UNFINISHED, encoding="utf-8")
         if not usable:
-            _empty(venv)
+            _remove_content(venv)
             _run(uv, cache, guard, "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(venv))
         bars = () if sys.stderr.isatty() else ("--quiet",)
         python = str(venv / "bin" / "python")
         _run(uv, cache, guard, "pip", "sync", *bars, "--require-hashes", "--python", python, str(lock))
-        _write(stamp, text.encode())
-        _say(f"setup: {time.monotonic() - started:.0f} s")
+        new_stamp = stamp.with_name(f"{STAMP}.new")
+        new_stamp.write_text(text, encoding="utf-8")
+        os.replace(new_stamp, stamp)
+        _log(f"{time.monotonic() - started:.0f} s")
 
 
 @contextmanager
-def _alone(venv: Path) -> Iterator[int]:
-    """Hold the environment's guard, a file that the operating system lets go of when its last holder ends.
+def _lock_environment(venv: Path) -> Iterator[int]:
+    """Hold a file lock of the environment, which the operating system releases when its last holder ends.
 
     Yields:
-        Its descriptor. uv inherits it: where only this process is killed, the next one waits until uv ends too.
+        The file's descriptor. uv inherits it: if only this process is killed, the next one waits until uv ends too.
     """
     venv.mkdir(parents=True, exist_ok=True)
     if any(venv.iterdir()) and not any((venv / name).exists() for name in ("pyvenv.cfg", GUARD)):
-        raise Stop(f"{venv} is not an environment, and not empty. Give another VENV.")
+        raise Stop(f"{venv} is not an environment, and not empty. Set VENV to another folder.")
     with (venv / GUARD).open("a") as guard:
         try:
             fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            _say(f"setup: waiting for another process that is making {venv}")
+            _log(f"waiting for another process that is creating {venv}")
             fcntl.flock(guard, fcntl.LOCK_EX)
         yield guard.fileno()
 
 
-def _works(venv: Path) -> bool:
-    """Whether the environment's Python is there and starts (an upgrade of the system may have taken it away)."""
-    try:
-        return subprocess.run([venv / "bin" / "python", "-c", ""], stderr=subprocess.DEVNULL).returncode == 0
-    except OSError:
-        return False
-
-
-def _version(venv: Path) -> tuple[int, ...]:
+def _python_version(venv: Path) -> tuple[int, ...]:
+    """Return the version of the environment's Python, or () if it does not start (a system upgrade may remove it)."""
     code = "import sys; print(*sys.version_info[:2])"
-    answer = subprocess.run([venv / "bin" / "python", "-c", code], capture_output=True, text=True, check=True)
-    return tuple(int(part) for part in answer.stdout.split())
+    try:
+        done = subprocess.run([venv / "bin" / "python", "-c", code], capture_output=True, text=True)
+    except OSError:
+        return ()
+    return tuple(int(part) for part in done.stdout.split()) if done.returncode == 0 else ()
 
 
-def _empty(venv: Path) -> None:
+def _remove_content(venv: Path) -> None:
     for item in venv.iterdir():
         if item.name in (STAMP, GUARD):
             continue
@@ -108,76 +106,70 @@ def _empty(venv: Path) -> None:
 
 
 def find_uv(cache: Path, not_in: Path | None = None) -> Path:
-    """The uv on PATH if it is new enough, else a private one, which is brought once.
+    """Return the uv on PATH if it is new enough, else a private one, which is installed once.
 
     Args:
-        not_in: an environment that is about to be changed, whose own uv is therefore not taken.
+        not_in: an environment that is about to be changed, whose own uv is therefore not used.
 
     Raises:
         Stop: if this Python lacks venv, or pip cannot install.
     """
     inside = None if not_in is None else (not_in / "bin").resolve()
     folders = [folder for folder in os.get_exec_path() if Path(folder).resolve() != inside]
-    found = shutil.which("uv", path=os.pathsep.join(folders))
-    if found and _uv_version(Path(found)) >= OLDEST_UV:
-        return Path(found)
+    uv = shutil.which("uv", path=os.pathsep.join(folders))
+    if uv and _uv_version(Path(uv)) >= OLDEST_UV:
+        return Path(uv)
     lock = HERE / "uv.txt"
     private = cache / f"uv-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}" / "uv"
     if not private.is_file():
-        _bring_uv(lock, private)
+        _install_uv(lock, private)
     return private
 
 
 def _uv_version(uv: Path) -> tuple[int, ...]:
-    """The version, or () where it does not start, as a shim of another version manager may not."""
+    """Return the version, or () if uv does not start, as a shim of another version manager may not."""
     try:
-        answer = subprocess.run([uv, "--version"], capture_output=True, text=True)
+        done = subprocess.run([uv, "--version"], capture_output=True, text=True)
     except OSError:
         return ()
-    words = answer.stdout.split()
-    if answer.returncode != 0 or len(words) < 2:
+    words = done.stdout.split()
+    if done.returncode != 0 or len(words) < 2:
         return ()
     return tuple(int(part) for part in words[1].split(".")[:2] if part.isdigit())
 
 
-def _bring_uv(lock: Path, private: Path) -> None:
-    """Install uv by pip into a scratch environment and keep its one file."""
-    _say("setup: no uv on PATH, bringing a private one")
+def _install_uv(lock: Path, private: Path) -> None:
+    """Install uv with pip into a temporary environment, and keep its one file."""
+    _log("no uv on PATH, installing a private one")
     private.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=private.parent, prefix="scratch-") as scratch:
         if subprocess.run([sys.executable, "-m", "venv", scratch], capture_output=True).returncode != 0:
             raise Stop(f"{sys.executable} has no venv. Install it (Debian: apt-get install python3-venv), or uv.")
         pip = [f"{scratch}/bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         if subprocess.run([*pip, "--no-deps", "--require-hashes", "-r", lock]).returncode != 0:
-            raise Stop("pip could not install uv (above: why). Mend that, or install uv yourself.")
+            raise Stop("pip could not install uv (see the error above). Fix that, or install uv yourself.")
         os.replace(f"{scratch}/bin/uv", private)
 
 
 def _run(uv: Path, cache: Path, guard: int, *arguments: str) -> None:
-    # Trust what the system trusts, as git and pip do: a mirror may have a certificate of its own.
-    ours = {"UV_CACHE_DIR": str(cache / "uv"), "UV_PYTHON_DOWNLOADS": "never", "UV_SYSTEM_CERTS": "true"}
-    env = {**ours, **os.environ}
+    # Trust the system's certificates, as git and pip do: a mirror may have its own.
+    defaults = {"UV_CACHE_DIR": str(cache / "uv"), "UV_PYTHON_DOWNLOADS": "never", "UV_SYSTEM_CERTS": "true"}
+    env = {**defaults, **os.environ}
     env.pop("VIRTUAL_ENV", None)
     if subprocess.run([uv, *arguments], env=env, pass_fds=[guard]).returncode != 0:
-        raise Stop("uv failed (above: why). Mend that and run it again; what was downloaded is kept.")
+        raise Stop("uv failed (see the error above). Fix that and run it again; downloads are kept.")
 
 
-def _write(path: Path, content: bytes) -> None:
-    beside = path.with_name(path.name + ".new")
-    beside.write_bytes(content)
-    os.replace(beside, path)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+def _log(line: str) -> None:
+    print(f"setup: {line}", file=sys.stderr, flush=True)
 
 
 def main() -> int:
-    """Run from the command line; the exit code is 0, or 3 after a `Stop`."""
+    """Run from the command line; return 0, or 3 after an error."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["env", "uv"])
     parser.add_argument("--lock", type=Path, default=HERE / "dev.txt")
-    parser.add_argument("--this-python", action="store_true", help="make the environment of this Python, not any")
+    parser.add_argument("--this-python", action="store_true", help="use the Python that runs this")
     arguments = parser.parse_args()
     cache = Path(os.environ.get("MAINLINE_CACHE") or ".mainline/cache").absolute()
     try:
@@ -185,9 +177,9 @@ def main() -> int:
             print(find_uv(cache))
         else:
             venv = Path(os.environ.get("VENV") or ".venv").absolute()
-            environment(venv, arguments.lock, cache, this_python=arguments.this_python)
+            install_environment(venv, arguments.lock, cache, this_python=arguments.this_python)
     except (Stop, OSError) as error:
-        _say(f"setup: {error}")
+        _log(str(error))
         return 3
     return 0
 

@@ -1,6 +1,6 @@
-"""Verb `audit`: advisories of what the locks pin, and faults of the workflow files; in CI kept in one issue.
+"""Verb `audit`: list advisories of the locked packages and errors in the workflow files; in CI, in one issue.
 
-It blocks nobody: what it finds was merged before it was known.
+It blocks no pull request: advisories appear after a package was merged.
 """
 
 from __future__ import annotations
@@ -10,166 +10,151 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 from pipelines.cli.errors import InputError, Unreachable
 from pipelines.github.client import GitHub
 from pipelines.github.one_issue import OneIssue
 from pipelines.github.transport import Json
 
+Result = TypeVar("Result")
 LOCKS = ("serving", "pipelines", "dev")
-ISSUE = OneIssue("audit", "The weekly audit found something", "<!-- mainline-audit -->")
+ISSUE = OneIssue("audit", "The weekly audit has findings", "<!-- mainline-audit -->")
 ROWS = 100  # of the table: GitHub takes 65,536 characters
 ZIZMOR_RULES = Path("tests/engine/workflows/zizmor.yml")
-_FOUND = (11, 12, 13, 14)  # what zizmor ends with, by the worst finding's severity
+_PIP_AUDIT_OPTIONS = (
+    *("--disable-pip", "--require-hashes", "--format=json", "--aliases=on", "--desc=off"),
+    "--progress-spinner=off",
+)
+_ZIZMOR_OPTIONS = ("--offline", "--no-progress", "--quiet", "--persona=auditor", "--format=json")
+_ZIZMOR_FINDINGS = (11, 12, 13, 14)  # zizmor's exit codes, by the severity of the worst finding
 
 
 class Finding(NamedTuple):
-    """Where, what, and what helps; all of it somebody else's text."""
+    """An advisory or an error: its place, its description and a remedy; untrusted text."""
 
     place: str
-    what: str
+    description: str
     remedy: str
 
 
-class Found(NamedTuple):
-    """What a scan gave, and the packages that nobody could say anything of."""
-
-    findings: list[Finding]
-    unknown: list[str]
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the verb."""
-    parser.add_argument("--issue", action="store_true", help="keep the findings in one issue on GitHub")
+    """Add the options of the verb."""
+    parser.add_argument("--issue", action="store_true", help="report the findings in one issue on GitHub")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Look, print, and with --issue open, update or close the one issue.
+    """Print the findings, and with --issue open, update or close the one issue.
 
     Returns:
-        1 if there are findings and no issue holds them.
+        1 if there are findings and no --issue.
 
     Raises:
-        Unreachable: if a scan cannot be made; the issue stays as it is, for half a scan would wrongly shorten it.
+        Unreachable: if a scan fails; the issue is not changed, since findings would be missing from it.
     """
     github = GitHub.from_environment() if arguments.issue else None
-    found = advisories()
-    findings = sorted({*found.findings, *workflow_faults()})
+    advisories, unknown = list_advisories()
+    findings = sorted({*advisories, *list_workflow_errors()})
     for finding in findings:
-        print(f"{finding.place}: {finding.what} ({finding.remedy})")
-    if found.unknown:
-        print(f"nothing is known of {len(found.unknown)} packages: {', '.join(found.unknown)}")
-    print(f"{len(findings)} findings" if findings else "nothing was found")
+        print(f"{finding.place}: {finding.description} ({finding.remedy})")
+    if unknown:
+        print(f"pip-audit does not know {len(unknown)} packages: {', '.join(unknown)}")
+    print(f"findings: {len(findings) or 'none'}")
     if github is not None:
-        body = issue_text(findings, found.unknown) if findings else None
-        print(ISSUE.update(github, body, closing_body="Nothing is found any more."))
+        body = format_issue(findings, unknown) if findings else None
+        print(ISSUE.update(github, body, closing_body="The last audit has no findings."))
         return 0
     if findings:
-        print("Take newer versions (`make lock UPGRADE=1`) and mend the workflow files.", file=sys.stderr)
+        print("Lock newer versions (`make lock UPGRADE=1`) and fix the workflow files.", file=sys.stderr)
     return int(bool(findings))
 
 
-def advisories() -> Found:
-    """Advisories of every pin, by pip-audit; a package that several locks pin is one finding.
+def list_advisories() -> tuple[list[Finding], list[str]]:
+    """Return the advisories of all locked packages by pip-audit, and the packages that it does not know.
+
+    An advisory of a package that several locks pin is one finding.
 
     Raises:
-        Unreachable: if the service of advisories gives no answer, or knows none of the packages.
+        Unreachable: if pip-audit fails, or knows none of the packages.
     """
-    # One run a lock: pip-audit refuses files of which two pin the same package.
-    places: dict[tuple[str, str, str], list[str]] = {}
-    unknown: set[str] = set()
-    known = 0
-    for lock in LOCKS:
-        for package in _pip_audit(Path("requirements") / f"{lock}.txt"):
+    locks: dict[tuple[str, str, str], list[str]] = {}
+    known, unknown = set(), set()
+    for lock in LOCKS:  # one by one: pip-audit refuses files of which two pin the same package
+        command = ["pip-audit", *_PIP_AUDIT_OPTIONS, "--requirement", f"requirements/{lock}.txt"]
+        for package in _scan(command, (0, 1), lambda document: list(document["dependencies"])):
             if "version" not in package:
                 unknown.add(package["name"])
                 continue
-            known += 1
+            known.add(package["name"])
             for advisory in package["vulns"]:
-                remedy = (
-                    f"fixed in {', '.join(advisory['fix_versions'])}" if advisory["fix_versions"] else "not fixed yet"
-                )
+                fixes = ", ".join(advisory["fix_versions"])
                 names = " ".join([advisory["id"], *advisory["aliases"]])
-                places.setdefault((f"{package['name']} {package['version']}", names, remedy), []).append(lock)
+                remedy = f"fixed in {fixes}" if fixes else "not fixed yet"
+                locks.setdefault((f"{package['name']} {package['version']}", names, remedy), []).append(lock)
     if not known:
-        raise Unreachable(
-            "the service of advisories knows none of the packages",
-            "Run it where it is reached; a mirror of packages has no advisories.",
-        )
-    found = [Finding(f"{package} in {', '.join(locks)}", *rest) for (package, *rest), locks in places.items()]
-    return Found(found, sorted(unknown))
+        remedy = "Run it where PyPI can be reached; a mirror of packages has no advisories."
+        raise Unreachable("pip-audit knows none of the packages", remedy)
+    findings = [Finding(f"{package} in {', '.join(names)}", *rest) for (package, *rest), names in locks.items()]
+    return findings, sorted(unknown)
 
 
-def _pip_audit(lock: Path) -> list[Json]:
-    options = ["--disable-pip", "--require-hashes", "--format=json", "--aliases=on", "--desc=off"]
-    done = _run(["pip-audit", *options, "--progress-spinner=off", "--requirement", str(lock)])
-    # It ends with 1 for findings and for errors alike.
-    try:
-        return list(json.loads(done.stdout)["dependencies"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise _no_answer("pip-audit", done) from error
-
-
-def workflow_faults() -> list[Finding]:
-    """What zizmor says of the workflow files, as strictly as `make lint`.
+def list_workflow_errors() -> list[Finding]:
+    """Return zizmor's findings in the workflow files, as strictly as `make lint`.
 
     Raises:
-        Unreachable: if it gives no answer.
+        Unreachable: if zizmor fails.
     """
     rules = ["--config", str(ZIZMOR_RULES)] if ZIZMOR_RULES.is_file() else []
-    options = ["--offline", "--no-progress", "--quiet", "--persona=auditor", "--format=json", *rules]
-    done = _run(["zizmor", *options, ".github"])
-    if done.returncode not in (0, *_FOUND):
-        raise _no_answer("zizmor", done)
+    command = ["zizmor", *_ZIZMOR_OPTIONS, *rules, ".github"]
+    return _scan(
+        command, (0, *_ZIZMOR_FINDINGS), lambda items: [_workflow_error(item) for item in items if not item["ignored"]]
+    )
+
+
+def _workflow_error(item: Json) -> Finding:
+    locations = item["locations"]
+    location = next((location for location in locations if location["symbolic"]["kind"] == "Primary"), locations[0])
+    path = location["symbolic"]["key"]["Local"]["verbatim_path"]
+    line = location["concrete"]["location"]["start_point"]["row"] + 1
+    return Finding(f"{path}:{line}", f"{item['desc']} ({item['determinations']['severity'].lower()})", item["ident"])
+
+
+def _scan(command: list[str], exit_codes: Sequence[int], parse: Callable[[Json], list[Result]]) -> list[Result]:
+    """Run a tool and return `parse` of the JSON that it prints."""
+    tool = command[0]
     try:
-        return [_fault(one) for one in json.loads(done.stdout) if not one["ignored"]]
-    except (ValueError, KeyError, TypeError, IndexError, StopIteration) as error:
-        raise _no_answer("zizmor", done) from error
-
-
-def _fault(one: Json) -> Finding:
-    places = one["locations"]
-    place = next((p for p in places if p["symbolic"]["kind"] == "Primary"), places[0])
-    path = place["symbolic"]["key"]["Local"]["verbatim_path"]
-    line = place["concrete"]["location"]["start_point"]["row"] + 1
-    return Finding(f"{path}:{line}", f"{one['desc']} ({one['determinations']['severity'].lower()})", one["ident"])
-
-
-def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=900, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=900, check=False)
     except FileNotFoundError as error:
-        raise InputError(
-            f"there is no {command[0]} on PATH", "Run `make audit`, which makes the environment."
-        ) from error
+        raise InputError(f"{tool} is not on PATH", "Run `make audit`, which creates the environment.") from error
     except subprocess.TimeoutExpired as error:
-        raise Unreachable(f"{command[0]} gave no answer in 15 minutes", "Run it again later.") from error
+        raise Unreachable(f"{tool} did not end within 15 minutes", "Run it again later.") from error
+    if done.returncode in exit_codes:
+        with suppress(ValueError, KeyError, TypeError, IndexError):  # pip-audit exits with 1 for errors, too
+            return parse(json.loads(done.stdout))
+    reason = (done.stderr.strip() or f"its exit code is {done.returncode}").splitlines()[-1]
+    raise Unreachable(f"{tool} failed: {reason[:300]}", "Run it again later; the issue was not changed.")
 
 
-def _no_answer(tool: str, done: subprocess.CompletedProcess[str]) -> Unreachable:
-    said = (done.stderr.strip() or f"it ended with {done.returncode}").splitlines()[-1]
-    return Unreachable(f"{tool} gave no answer: {said[:300]}", "Run it again later; the issue stays as it is.")
-
-
-def issue_text(findings: list[Finding], unknown: list[str]) -> str:
-    """The issue in Markdown. What others wrote stands in code, so that nothing of it is a link, a mention or HTML."""
+def format_issue(findings: list[Finding], unknown: list[str]) -> str:
+    """Return the issue in Markdown. Findings are in code spans, so that their text is no link, mention or HTML."""
     lines = [
-        "Newer versions: `make lock UPGRADE=1`, then a pull request as for any change.",
-        "The workflow `audit` keeps this issue up to date, and closes it when there is nothing left.",
+        "To lock newer versions, run `make lock UPGRADE=1` and open a pull request.",
+        "The workflow `audit` updates this issue every week, and closes it when there are no findings.",
         "",
-        "| where | what | help |",
+        "| place | finding | remedy |",
         "|---|---|---|",
         *("| " + " | ".join(map(_code, finding)) + " |" for finding in findings[:ROWS]),
     ]
     if len(findings) > ROWS:
         lines += ["", f"And {len(findings) - ROWS} more: `make audit`."]
     if unknown:
-        lines += ["", f"Nothing is known of {len(unknown)} packages, the first of them {_code(unknown[0])}."]
+        lines += ["", f"pip-audit does not know {len(unknown)} packages, for instance {_code(unknown[0])}."]
     return "\n".join(lines)
 
 
-def _code(text: Any) -> str:
-    words = " ".join(re.sub(r"[`|\\]", " ", str(text)).split())
+def _code(text: str) -> str:
+    words = " ".join(re.sub(r"[`|\\]", " ", text).split())
     return f"`{words[:200] or '-'}`"

@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Push what the remote does not hold yet.
+    """Push what the remote does not have yet.
 
     Raises:
         InputError: if no remote is set.
@@ -24,6 +24,6 @@ def run(arguments: argparse.Namespace) -> int:
     set_remote_from_environment(Path())
     if not default_remote():
         raise InputError("no DVC remote is set", "Set DVC_REMOTE_URL, for instance to s3://bucket/path.")
-    # Without the run-cache: with it, what a branch ran would decide what main takes for done.
+    # Without the run-cache, in which main would find the results of stages that a branch ran.
     print(dvc_or_fail(Path(), "push", remedy="Fix the remote and run `make push` again."))
     return 0

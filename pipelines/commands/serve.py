@@ -27,9 +27,9 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         InputError: if models/ has no model, or one that differs from dvc.lock.
     """
-    params, named = load(), dvc_lock.outputs(dvc_lock.read())
-    if any(not Path(part).is_file() or file_md5(Path(part)) != named.get(part) for part in PARTS):
-        raise InputError("models/ does not hold the model of dvc.lock", "Run `make repro`, then `make serve`.")
+    params, md5s = load(), dvc_lock.outputs(dvc_lock.read())
+    if any(not Path(part).is_file() or file_md5(Path(part)) != md5s.get(part) for part in PARTS):
+        raise InputError("models/ does not contain the model of dvc.lock", "Run `make repro`, then `make serve`.")
     write_text(FILE, params.serving.to_json(worktree_release_id()))
     host, port = os.environ.get("HOST") or "127.0.0.1", os.environ.get("PORT") or "3000"
     print(f"http://{host}:{port} (Ctrl-C ends it); its API: http://{host}:{port}/openapi.json", flush=True)

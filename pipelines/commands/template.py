@@ -1,7 +1,8 @@
 """Verb `template`: whether this copy of the template changed the engine, and therefore which tests `make test` runs.
 
 template.json lists the team's files and the engine's, and holds a hash of the engine's files. In the template itself
-the hash is null. A copy records it with `make template`; while it holds, only the team's files need tests.
+the hash is null. A copy records it with `make template`; as long as the engine has this hash, only the team's files
+need tests.
 """
 
 from __future__ import annotations
@@ -32,12 +33,9 @@ class Template(Strict):
     engine: tuple[str, ...]
 
     def is_engine(self, file: str) -> bool:
-        """Whether the most precise entry that matches the file is the engine's; a file without one is the team's."""
-        matches = [
-            entry
-            for entry in (*self.engine, *self.team)
-            if file == entry or (entry.endswith("/") and file.startswith(entry))
-        ]
+        """Return whether the longest entry that matches is the engine's; a file that none matches is the team's."""
+        entries = (*self.engine, *self.team)
+        matches = [entry for entry in entries if file == entry or (entry[-1:] == "/" and file.startswith(entry))]
         return bool(matches) and max(matches, key=len) in self.engine
 
 
@@ -61,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def choose_tests(template: Template) -> tuple[str, str]:
-    """`team` or `engine`, and the reason in one line."""
+    """Return `team` or `engine`, and the reason in one line."""
     if template.engine_hash is None:
         return "engine", f"Testing everything: {PATH} records no engine. In a copy, `make template` records it."
     if template.engine_hash != engine_hash(template):
@@ -83,7 +81,7 @@ def read_template() -> Template:
 
 
 def engine_hash(template: Template) -> str:
-    """SHA-256 of the names and contents of the engine's files in the work tree, ignored files left out.
+    """Return the SHA-256 of the names and contents of the engine's files in the work tree, without ignored files.
 
     Raises:
         InputError: outside of a git repository.
@@ -94,5 +92,5 @@ def engine_hash(template: Template) -> str:
         hashes = git("hash-object", "--stdin-paths", stdin="\n".join(files)).splitlines()
     except subprocess.CalledProcessError as error:
         raise InputError(f"git failed: {error.stderr.strip()}", "Run this in a clone of the repository.") from error
-    lines = [f"{hash_} {name}\n" for hash_, name in zip(hashes, files, strict=True)]
+    lines = [f"{blob} {name}\n" for blob, name in zip(hashes, files, strict=True)]
     return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -11,13 +11,10 @@ TESTS_WORKFLOW, TESTS = "test.yml", "test"
 
 
 def ensure_checks(github: GitHub, branch: str, sha: str, verdict: Literal["pass", "fail"]) -> None:
-    """Create the check of a review on a commit, and start the tests for it; neither twice.
+    """Create the check of a review on a commit and start its tests, each unless that was done before.
 
     Args:
         branch: the branch whose tip the commit is.
-
-    Raises:
-        Unreachable, Refused, InputError: see `GitHub`.
     """
     conclusion = "success" if verdict == "pass" else "failure"
     existing = {(check["name"], check["conclusion"]) for check in github.checks(sha)}

@@ -41,13 +41,9 @@ def shorten(report: str, link: str) -> str:
 
 
 def post_comment(github: GitHub, number: int, sha: str, report: str, link: str) -> str:
-    """Create or update the comment, and return how: "CML" or "REST".
-
-    Raises:
-        Unreachable, Refused, InputError: see `GitHub`.
-    """
+    """Create or update the comment, and return how: "CML" or "REST"."""
     text = shorten(report, link)
-    if shutil.which("cml") and _is_safe_for_cml(github, number) and _post_with_cml(number, text):
+    if shutil.which("cml") and _is_safe_for_cml(_list_comments(github, number)) and _post_with_cml(number, text):
         return "CML"
     body = f"{text}\n\n{watermark(sha)}"
     if not (own := _list_own_comments(github, number)):
@@ -66,13 +62,12 @@ def _list_own_comments(github: GitHub, number: int) -> list[Json]:
     return [comment for comment in _list_comments(github, number) if _is_marked(comment) and _is_own(comment)]
 
 
-def _is_safe_for_cml(github: GitHub, number: int) -> bool:
+def _is_safe_for_cml(comments: list[Json]) -> bool:
     """Return whether CML would create or update our comment and no other.
 
     CML updates the newest marked comment of the 30 oldest comments, by any author, and creates a comment if none of
     the 30 is marked.
     """
-    comments = _list_comments(github, number)
     marked = [position for position, comment in enumerate(comments) if _is_marked(comment)]
     if not marked:
         return len(comments) < _CML_PAGE
@@ -80,17 +75,16 @@ def _is_safe_for_cml(github: GitHub, number: int) -> bool:
 
 
 def _list_comments(github: GitHub, number: int) -> list[Json]:
-    """List all comments, the oldest first."""
     return sorted(github.comments(number), key=lambda comment: int(comment["id"]))
 
 
-def _is_marked(comment: dict[str, str]) -> bool:
+def _is_marked(comment: Json) -> bool:
     """Return whether a comment has the watermark; anybody can write one."""
     return bool(_WATERMARK.search(comment.get("body") or ""))
 
 
-def _is_own(comment: dict[str, dict[str, str]]) -> bool:
-    return (comment.get("user") or {}).get("login") == OUR_LOGIN
+def _is_own(comment: Json) -> bool:
+    return bool((comment.get("user") or {}).get("login") == OUR_LOGIN)
 
 
 def _post_with_cml(number: int, text: str) -> bool:
@@ -106,9 +100,7 @@ def _post_with_cml(number: int, text: str) -> bool:
             "GIT_CONFIG_GLOBAL": str(Path(folder) / "gitconfig"),  # CML adds safe.directory = * to it
         }
         try:
-            done = subprocess.run(
-                [*command, str(path)], env=env, timeout=_CML_TIMEOUT, stdin=subprocess.DEVNULL, check=False
-            )
-        except (OSError, subprocess.TimeoutExpired):
+            subprocess.run([*command, path], env=env, timeout=_CML_TIMEOUT, stdin=subprocess.DEVNULL, check=True)
+            return True
+        except (OSError, subprocess.SubprocessError):
             return False
-        return done.returncode == 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipelines.github.client import GitHub
-from pipelines.github.transport import Json
 
 
 @dataclass(frozen=True)
@@ -31,31 +30,18 @@ class OneIssue:
 
         Returns:
             What was done, in words.
-
-        Raises:
-            Unreachable, Refused, InputError: see `GitHub`.
         """
-        issues = self._list_open(github)
+        text = f"{closing_body if body is None else body}\n\n{self.mark}\n"
+        marked = [issue for issue in github.issues(self.label) if self.mark in (issue.get("body") or "")]
+        issues = {int(issue["number"]): issue for issue in marked}
         if body is None:
-            for issue in issues:
-                fields = {"state": "closed", "state_reason": "completed", "body": self._add_mark(closing_body)}
-                github.update_issue(issue["number"], **fields)
-            return (
-                f"closed issue {', '.join(str(issue['number']) for issue in issues)}" if issues else "no issue is open"
-            )
-        text = self._add_mark(body)
+            for number in issues:
+                github.update_issue(number, state="closed", state_reason="completed", body=text)
+            return f"closed issue {', '.join(map(str, sorted(issues)))}" if issues else "no issue is open"
         if not issues:
             return f"opened issue {github.create_issue(self.title, text, [self.label])['number']}"
-        number = issues[0]["number"]
-        if issues[0]["body"].split() == text.split():  # GitHub changes line ends
-            return f"issue {number} is up to date"
-        github.update_issue(number, body=text)
-        return f"updated issue {number}"
-
-    def _list_open(self, github: GitHub) -> list[Json]:
-        """List the open issues with label and mark, the oldest first."""
-        marked = (issue for issue in github.issues(self.label) if self.mark in (issue.get("body") or ""))
-        return sorted(marked, key=lambda issue: int(issue["number"]))
-
-    def _add_mark(self, body: str) -> str:
-        return f"{body}\n\n{self.mark}\n"
+        oldest = min(issues)
+        if issues[oldest]["body"].split() == text.split():  # GitHub changes line ends
+            return f"issue {oldest} is up to date"
+        github.update_issue(oldest, body=text)
+        return f"updated issue {oldest}"

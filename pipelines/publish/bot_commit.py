@@ -15,13 +15,13 @@ MESSAGE = "Reproduce the pipeline\n\ndvc.lock and reports/ as the review of {sha
 
 
 class Superseded(Exception):
-    """Somebody pushed meanwhile, or the branch was deleted: the results of this run are outdated."""
+    """The branch has a newer commit or was deleted, so the results of this run are outdated."""
 
 
 def push_bot_commit(branch: str, sha: str, files: dict[str, bytes]) -> str:
     """Commit generated files on top of a reviewed commit, and push it to its branch.
 
-    A run after a kill finds the commit that the first run pushed.
+    A repeated run finds the commit that an earlier run pushed.
 
     Args:
         branch: name of the branch; untrusted text, used only as part of a full ref name.
@@ -29,7 +29,7 @@ def push_bot_commit(branch: str, sha: str, files: dict[str, bytes]) -> str:
         files: path -> content of all generated files of the new commit.
 
     Returns:
-        The commit with the files: `sha` itself where nothing differs.
+        The commit with the files; `sha` if nothing differs.
 
     Raises:
         Superseded: if the branch is neither at `sha` nor at the bot commit of an earlier run.
@@ -54,19 +54,18 @@ def push_bot_commit(branch: str, sha: str, files: dict[str, bytes]) -> str:
     try:
         origin.run_git("push", "--quiet", "origin", f"{commit}:{ref}")
     except subprocess.CalledProcessError as error:
-        if origin.read_ref(ref) == commit:
-            return commit
-        if origin.read_ref(ref) != sha:
+        tip = origin.read_ref(ref)
+        if tip not in (sha, commit):
             raise Superseded(f"branch {branch!r} moved meanwhile") from error
-        reason = " ".join((error.stderr or "").strip().splitlines()[-1:])
-        raise Unreachable(
-            f"the bot commit cannot be pushed: {reason}", "Fix the branch's rules, then run the job again."
-        ) from error
+        if tip == sha:
+            reason = " ".join((error.stderr or "").strip().splitlines()[-1:])
+            remedy = "Fix the branch's rules, then run the job again."
+            raise Unreachable(f"the bot commit cannot be pushed: {reason}", remedy) from error
     return commit
 
 
 def _write_tree(sha: str, files: dict[str, bytes]) -> str:
-    """Write a commit's tree with its generated files replaced by these; return its hash."""
+    """Write the tree of a commit with `files` as its generated files; return the tree's hash."""
     with tempfile.TemporaryDirectory() as folder:
         env = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
         git("read-tree", sha, env=env)

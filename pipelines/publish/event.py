@@ -7,60 +7,41 @@ import os
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasPath, BaseModel, ConfigDict, Field, ValidationError
 
 from pipelines.cli.errors import InputError
 
 Sha = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
-FullName = Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
+FullName = Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]  # OWNER/NAME
 
 
-class _Model(BaseModel):
+class _Event(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
 
-
-class Repository(_Model):
-    """A repository; `full_name` is OWNER/NAME."""
-
-    full_name: FullName
+    repository: FullName = Field(validation_alias=AliasPath("repository", "full_name"))
 
 
-class Head(_Model):
-    """The head of a pull request; `repo` is None once a fork was deleted."""
+class PullRequestEvent(_Event):
+    """The event `pull_request`; `head_repository` is None once a fork was deleted."""
 
-    ref: str
-    sha: Sha
-    repo: Repository | None
-
-
-class PullRequest(_Model):
-    """A pull request at the time of the event."""
-
-    number: Annotated[int, Field(ge=1)]
-    head: Head
+    number: int = Field(ge=1, validation_alias=AliasPath("pull_request", "number"))
+    branch: str = Field(validation_alias=AliasPath("pull_request", "head", "ref"))
+    sha: Sha = Field(validation_alias=AliasPath("pull_request", "head", "sha"))
+    head_repository: FullName | None = Field(
+        default=None, validation_alias=AliasPath("pull_request", "head", "repo", "full_name")
+    )
 
 
-class PullRequestEvent(_Model):
-    """The event `pull_request`."""
+class WorkflowRunEvent(_Event):
+    """The event `workflow_run`: a finished run of another workflow.
 
-    pull_request: PullRequest
-    repository: Repository
+    `head_repository` and `sha` come from GitHub, not from the fork.
+    """
 
-
-class WorkflowRun(_Model):
-    """A finished run of another workflow. `head_repository` and `head_sha` come from GitHub, not from the fork."""
-
-    id: int
-    event: str
-    head_sha: Sha
-    head_repository: Repository
-
-
-class WorkflowRunEvent(_Model):
-    """The event `workflow_run`."""
-
-    workflow_run: WorkflowRun
-    repository: Repository
+    run: int = Field(validation_alias=AliasPath("workflow_run", "id"))
+    run_event: str = Field(validation_alias=AliasPath("workflow_run", "event"))
+    sha: Sha = Field(validation_alias=AliasPath("workflow_run", "head_sha"))
+    head_repository: FullName = Field(validation_alias=AliasPath("workflow_run", "head_repository", "full_name"))
 
 
 Event = TypeVar("Event", PullRequestEvent, WorkflowRunEvent)
@@ -76,8 +57,8 @@ def read_event(kind: type[Event]) -> Event:
     remedy = "Run this in the workflow that docs/pull-request.md names."
     try:
         return kind.model_validate(json.loads(Path(path).read_text(encoding="utf-8")))
+    except ValidationError as error:
+        fields = ", ".join(".".join(map(str, detail["loc"])) for detail in error.errors())
+        raise InputError(f"the event is not a valid {kind.__name__}: {fields}", remedy) from error
     except (OSError, ValueError) as error:
-        if isinstance(error, ValidationError):
-            fields = ", ".join(".".join(map(str, detail["loc"])) for detail in error.errors())
-            raise InputError(f"the event is not a valid {kind.__name__}: {fields}", remedy) from error
         raise InputError(f"GITHUB_EVENT_PATH ({path or 'not set'}) is not a file with an event", remedy) from error

@@ -14,6 +14,7 @@ from pipelines.publish.bot_commit import Superseded, push_bot_commit
 from pipelines.publish.event import PullRequestEvent, WorkflowRunEvent, read_event
 
 ARTIFACT = "review"
+_SEE_JOB = "See the log of the review's job."
 # Its branches are in this repository, but its reviews run without write permissions: review.yml.
 DEPENDABOT = "dependabot[bot]"
 FORK_NOTICE = "This report was made by the code of the pull request, which comes from a fork; it is not verified."
@@ -24,28 +25,28 @@ _AT = re.compile(r"@|&(?:#0*64(?!\d)|#x0*40(?![\da-f])|commat);?", re.IGNORECASE
 def publish(folder: Path) -> int:
     """Publish the review of a branch of this repository.
 
-    Every step can be repeated: the commit is found again, the check is not created twice, the comment is updated.
+    Every step can be repeated: an existing commit is used, an existing check not created again, the comment updated.
+
+    Raises:
+        Refused: if the pull request comes from a fork, or the artifact is invalid.
     """
-    event = read_event(PullRequestEvent)
-    pull, github = event.pull_request, GitHub.from_environment()
+    event, github = read_event(PullRequestEvent), GitHub.from_environment()
     review = review_artifact.read_folder(folder)
-    current = github.pull(pull.number)
-    if current["state"] != "open":
-        return _skip(f"pull request {pull.number} is {current['state']} meanwhile")
-    if pull.head.repo is None or pull.head.repo.full_name != event.repository.full_name:
-        raise Refused(f"pull request {pull.number} comes from a fork", "report-fork.yml posts its report.")
+    pull = github.pull(event.number)
+    if pull["state"] != "open":
+        return _skip(f"pull request {event.number} is {pull['state']} meanwhile")
+    if event.head_repository != event.repository:
+        raise Refused(f"pull request {event.number} comes from a fork", "report-fork.yml posts its report.")
     try:
-        head = push_bot_commit(pull.head.ref, pull.head.sha, review.generated)
+        head = push_bot_commit(event.branch, event.sha, review.generated)
     except Superseded as reason:
         return _skip(str(reason))
-    if current["head"]["sha"] not in (pull.head.sha, head):
-        return _skip(f"pull request {pull.number} moved to {current['head']['sha'][:12]} meanwhile")
-    if head != pull.head.sha:
-        print(f"committed {head[:12]} to {pull.head.ref!r}")
-        ensure_checks(github, pull.head.ref, head, review.verdict)
-    route = post_comment(github, pull.number, head, review.report, run_url())
-    print(f"commented on pull request {pull.number} with {route}: {review.verdict}")
-    return 0
+    if pull["head"]["sha"] not in (event.sha, head):
+        return _skip(f"pull request {event.number} moved to {pull['head']['sha'][:12]} meanwhile")
+    if head != event.sha:
+        print(f"committed {head[:12]} to {event.branch!r}")
+        ensure_checks(github, event.branch, head, review.verdict)
+    return _comment(github, event.number, head, review, review.report, run_url())
 
 
 def publish_fork() -> int:
@@ -56,34 +57,36 @@ def publish_fork() -> int:
     Raises:
         Refused: if the artifact does not belong to a pull request of that commit and repository.
     """
-    event = read_event(WorkflowRunEvent)
-    run, github = event.workflow_run, GitHub.from_environment()
-    if run.event != "pull_request":
+    event, github = read_event(WorkflowRunEvent), GitHub.from_environment()
+    if event.run_event != "pull_request":
         return _skip("the run does not belong to a pull request")
-    artifact = next((artifact for artifact in github.artifacts(run.id) if artifact["name"] == ARTIFACT), None)
+    artifact = next((artifact for artifact in github.artifacts(event.run) if artifact["name"] == ARTIFACT), None)
     if artifact is None:
-        raise Refused(f"run {run.id} has no artifact {ARTIFACT!r}", "See the log of the review's job.")
+        raise Refused(f"run {event.run} has no artifact {ARTIFACT!r}", _SEE_JOB)
     if artifact["size_in_bytes"] > review_artifact.LARGEST_ZIP:
         size = f"{artifact['size_in_bytes']:,} bytes"
-        raise Refused(f"the artifact has {size}, more than {review_artifact.LARGEST_ZIP:,}", "See the review's job.")
+        raise Refused(f"the artifact has {size}, more than {review_artifact.LARGEST_ZIP:,}", _SEE_JOB)
     review = review_artifact.read_zip(github.download_artifact(artifact["id"], review_artifact.LARGEST_ZIP))
-    if review.pull_request is None:
-        raise Refused("the artifact names no pull request", "See the log of the review's job.")
-    pull = github.pull(review.pull_request)
-    head_repository = (pull["head"]["repo"] or {}).get("full_name")
-    if head_repository != run.head_repository.full_name:
-        raise Refused(
-            f"pull request {review.pull_request} is not of {run.head_repository.full_name}", "See the review's job."
-        )
-    if head_repository == event.repository.full_name and pull["user"]["login"] != DEPENDABOT:
-        return _skip(f"review.yml publishes pull request {review.pull_request} itself")
-    if pull["state"] != "open" or pull["head"]["sha"] != run.head_sha:
-        return _skip(f"pull request {review.pull_request} is closed or has a newer commit")
+    number = review.pull_request
+    if number is None:
+        raise Refused("the artifact names no pull request", _SEE_JOB)
+    pull = github.pull(number)
+    if (pull["head"]["repo"] or {}).get("full_name") != event.head_repository:
+        raise Refused(f"pull request {number} does not come from {event.head_repository}", _SEE_JOB)
+    is_fork = event.head_repository != event.repository
+    if not is_fork and pull["user"]["login"] != DEPENDABOT:
+        return _skip(f"review.yml publishes pull request {number} itself")
+    if pull["state"] != "open" or pull["head"]["sha"] != event.sha:
+        return _skip(f"pull request {number} is closed or has a newer commit")
     report = _AT.sub("\\g<0>\u200b", review.report)  # after a zero-width space, a name is no mention
-    if head_repository != event.repository.full_name:
+    if is_fork:
         report = f"{FORK_NOTICE}\n\n{report}"
-    route = post_comment(github, review.pull_request, run.head_sha, report, run_url(run.id))
-    print(f"commented on pull request {review.pull_request} with {route}: {review.verdict}")
+    return _comment(github, number, event.sha, review, report, run_url(event.run))
+
+
+def _comment(github: GitHub, number: int, sha: str, review: review_artifact.Review, report: str, link: str) -> int:
+    route = post_comment(github, number, sha, report, link)
+    print(f"commented on pull request {number} with {route}: {review.verdict}")
     return 0
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
-import json
 import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from pydantic import BaseModel, PositiveInt, ValidationError
 
 from pipelines.cli.errors import Refused
 from pipelines.repository.dvc_lock import is_generated
@@ -23,12 +24,16 @@ _SEE_JOB = "See the log of the review's job."
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, RuntimeError, ValueError)
 
 
+class _Document(BaseModel):
+    verdict: Literal["pass", "fail"]
+    pull_request: PositiveInt | None = None
+
+
 @dataclass(frozen=True)
 class Review:
-    """A report with its verdict, and the generated files to commit.
+    """A report in Markdown with its verdict, and the generated files to commit.
 
     Attributes:
-        report: the report, in Markdown.
         pull_request: number of the pull request, as the artifact names it.
         generated: path -> content.
     """
@@ -89,15 +94,14 @@ def _check_size(name: str, size: int) -> None:
 def _parse_review(contents: dict[str, bytes]) -> Review:
     if sum(map(len, contents.values())) > LARGEST_SUM:
         raise Refused(f"the artifact's files have more than {LARGEST_SUM:,} bytes", _SEE_JOB)
+    if REPORT not in contents or DOCUMENT not in contents:
+        raise Refused("the artifact has no report", f"The review ended early. {_SEE_JOB}")
     try:
         report = contents[REPORT].decode("utf-8")
-        document = json.loads(contents[DOCUMENT])
-        verdict = document["verdict"]
-        pull_request = document.get("pull_request")
-    except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise Refused(f"the artifact has no report: {error!r}", f"The review ended early. {_SEE_JOB}") from error
-    is_number = type(pull_request) is int and pull_request > 0
-    if verdict not in ("pass", "fail") or not (pull_request is None or is_number):
-        raise Refused("review.json in the artifact is invalid", _SEE_JOB)
+        document = _Document.model_validate_json(contents[DOCUMENT], strict=True)
+    except UnicodeDecodeError as error:
+        raise Refused("review.md in the artifact is not UTF-8", _SEE_JOB) from error
+    except ValidationError as error:
+        raise Refused("review.json in the artifact is invalid", _SEE_JOB) from error
     generated = {name: content for name, content in contents.items() if is_generated(name)}
-    return Review(report, verdict, pull_request, generated)
+    return Review(report, document.verdict, document.pull_request, generated)

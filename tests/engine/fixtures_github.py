@@ -1,4 +1,4 @@
-"""A GitHub in memory, for what the verb `publish` asks of the client; the client has tests of its own."""
+"""A GitHub in memory, with the calls of the client that the verb `publish` uses."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ PERSON = {"login": "mallory", "type": "User"}
 
 @dataclass
 class MemoryGitHub:
-    """Answers as GitHub does.
+    """Behaves as GitHub does.
 
     Attributes:
         pulls: number -> pull request.
-        kept: comment's id -> comment; of one pull request.
-        runs: (commit, name, conclusion) of the check runs, the oldest first.
-        started: (workflow file, branch) of the workflows that were started.
+        stored_comments: comment's id -> comment; of one pull request.
+        check_runs: (commit, name, conclusion) of the check runs, the oldest first.
+        started_workflows: (workflow file, branch) of the workflows that were started.
         zips: artifact's id -> (run, name, stated size, content).
-        errors: method -> the error that it raises once instead of an answer.
-        before: method -> what happens once just before its answer.
+        errors: method -> the error that it raises once.
+        before: method -> a function to call once before it returns.
     """
 
     pulls: dict[int, Json] = field(default_factory=dict)
-    kept: dict[int, Json] = field(default_factory=dict)
-    runs: list[tuple[str, str, str]] = field(default_factory=list)
-    started: list[tuple[str, str]] = field(default_factory=list)
+    stored_comments: dict[int, Json] = field(default_factory=dict)
+    check_runs: list[tuple[str, str, str]] = field(default_factory=list)
+    started_workflows: list[tuple[str, str]] = field(default_factory=list)
     zips: dict[int, tuple[int, str, int, bytes]] = field(default_factory=dict)
     errors: dict[str, MainlineError] = field(default_factory=dict)
     before: dict[str, Callable[[], object]] = field(default_factory=dict)
@@ -41,70 +41,70 @@ class MemoryGitHub:
     @property
     def bodies(self) -> list[str]:
         """The comments, the oldest first."""
-        return [comment["body"] for comment in self.kept.values()]
+        return [comment["body"] for comment in self.stored_comments.values()]
 
     @property
     def untouched(self) -> bool:
-        """Whether nothing was posted, put or started."""
-        return not (self.kept or self.runs or self.started)
+        """Whether there is no comment, no check run and no started workflow."""
+        return not (self.stored_comments or self.check_runs or self.started_workflows)
 
-    def say(self, body: str, user: Json) -> Json:
-        """Somebody comments."""
+    def add_comment(self, body: str, user: Json) -> Json:
+        """Add a comment of a user."""
         number = next(self._ids)
-        self.kept[number] = {"id": number, "body": body, "user": user}
-        return self.kept[number]
+        self.stored_comments[number] = {"id": number, "body": body, "user": user}
+        return self.stored_comments[number]
 
     def pull(self, number: int) -> Json:
         """A pull request."""
-        self._meet("pull")
+        self._prepare("pull")
         if number not in self.pulls:
             raise InputError(f"GitHub: GET /pulls/{number}: 404", "")
         return self.pulls[number]
 
     def comments(self, number: int) -> list[Json]:
         """All comments."""
-        return list(self.kept.values())
+        return list(self.stored_comments.values())
 
     def create_comment(self, number: int, body: str) -> Json:
-        """Comment as the bot."""
-        self._meet("create_comment")
-        return self.say(body, BOT)
+        """Add a comment of the bot."""
+        self._prepare("create_comment")
+        return self.add_comment(body, BOT)
 
     def update_comment(self, comment: int, body: str) -> None:
-        """Replace a text."""
-        self.kept[comment]["body"] = body
+        """Replace the text of a comment."""
+        self.stored_comments[comment]["body"] = body
 
     def delete_comment(self, comment: int) -> None:
         """Remove a comment."""
-        del self.kept[comment]
+        del self.stored_comments[comment]
 
     def checks(self, sha: str) -> list[Json]:
         """The newest check run of each name."""
-        newest = {name: conclusion for of, name, conclusion in self.runs if of == sha}
+        newest = {name: conclusion for of, name, conclusion in self.check_runs if of == sha}
         return [{"name": name, "conclusion": conclusion} for name, conclusion in newest.items()]
 
     def create_check(self, sha: str, name: str, conclusion: str, title: str, summary: str) -> None:
-        """Put a check."""
-        self._meet("create_check")
-        self.runs.append((sha, name, conclusion))
+        """Create a check run."""
+        self._prepare("create_check")
+        self.check_runs.append((sha, name, conclusion))
 
     def dispatch(self, workflow: str, ref: str) -> None:
         """Start a workflow."""
-        self._meet("dispatch")
-        self.started.append((workflow, ref))
+        self._prepare("dispatch")
+        self.started_workflows.append((workflow, ref))
 
     def artifacts(self, run: int) -> list[Json]:
         """The artifacts of a run."""
-        found = self.zips.items()
-        return [{"id": key, "name": name, "size_in_bytes": size} for key, (of, name, size, _) in found if of == run]
+        zips = self.zips.items()
+        return [{"id": key, "name": name, "size_in_bytes": size} for key, (of, name, size, _) in zips if of == run]
 
     def download_artifact(self, number: int, limit: int) -> bytes:
         """An artifact's zip."""
         self.downloads.append((number, limit))
         return self.zips[number][3]
 
-    def _meet(self, method: str) -> None:
-        if happens := self.before.pop(method, None):
-            happens()
+    def _prepare(self, method: str) -> None:
+        if action := self.before.pop(method, None):
+            action()
         if error := self.errors.pop(method, None):
             raise error

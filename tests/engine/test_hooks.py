@@ -1,4 +1,4 @@
-"""The hooks are run by the real pre-commit, in a scratch repository."""
+"""The git hooks, run by pre-commit in a scratch repository."""
 
 import os
 import shlex
@@ -16,7 +16,7 @@ CONFIG = ROOT / ".pre-commit-config.yaml"
 
 @pytest.fixture
 def scratch(tmp_path, monkeypatch):
-    """An empty git repository, in which the test runs; neither git nor pre-commit reads a setting of this machine."""
+    """An empty git repository as the current folder; git and pre-commit read no settings of this machine."""
     for name in [*filter(lambda name: name.startswith("GIT_"), os.environ), "VENV"]:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PRE_COMMIT_HOME", str(tmp_path / "home"))
@@ -29,15 +29,15 @@ def scratch(tmp_path, monkeypatch):
 
 @pytest.fixture
 def hook(scratch):
-    """Runs one hook on a staged file of a size, and gives its status and what it printed."""
+    """Runs one hook on a staged file of a size; returns its exit code and output."""
 
     def run(name, file, size):
         (scratch / file).parent.mkdir(parents=True, exist_ok=True)
         (scratch / file).write_bytes(b"\0" * size)
         subprocess.run(["git", "add", "--", file], check=True)
         command = [sys.executable, "-m", "pre_commit", "run", name, "--config", CONFIG]
-        answer = subprocess.run(command, capture_output=True, text=True)
-        return answer.returncode, answer.stdout
+        done = subprocess.run(command, capture_output=True, text=True)
+        return done.returncode, done.stdout
 
     return run
 
@@ -48,26 +48,26 @@ def test_every_hook_is_local_and_fetches_no_code():
     assert {hook["language"] for hook in repos[0]["hooks"]} <= {"system", "fail"}
 
 
-def test_the_lint_hook_runs_what_ci_runs():
+def test_the_lint_hook_and_ci_run_make_lint():
     (lint,) = (hook for hook in yaml.safe_load(CONFIG.read_text())["repos"][0]["hooks"] if hook["id"] == "lint")
     assert lint["entry"] == "make lint"
     recipe = (ROOT / "Makefile").read_text(encoding="utf-8").partition("\ntest-all:")[2].partition("\n.PHONY")[0]
     assert "$(MAKE) lint &&" in recipe
 
 
-def test_a_large_file_is_refused_by_name(hook):
-    status, said = hook("large-files", "some notes.bin", 2**20 + 1)
+def test_a_large_file_is_refused_with_its_name(hook):
+    status, output = hook("large-files", "some notes.bin", 2**20 + 1)
     assert status == 1
-    assert "some notes.bin" in said
+    assert "some notes.bin" in output
 
 
-def test_a_file_of_a_megabyte_passes(hook):
+def test_a_file_of_one_megabyte_is_accepted(hook):
     assert hook("large-files", "notes.bin", 2**20)[0] == 0
 
 
 @pytest.mark.parametrize("file", ["-delete", "a\nb", "$(rm notes.txt)", "-print0 notes.txt"])
 @pytest.mark.parametrize(("size", "status"), [(10, 0), (2**20 + 1, 1)])
-def test_the_name_of_a_large_file_is_never_an_option_or_a_command(hook, scratch, file, size, status):
+def test_a_file_name_is_never_run_as_an_option_or_a_command(hook, scratch, file, size, status):
     (scratch / "notes.txt").write_text("notes")
     assert hook("large-files", file, size)[0] == status
     assert {path.name for path in scratch.iterdir()} == {".git", "notes.txt", file}
@@ -80,18 +80,18 @@ def test_a_file_whose_size_cannot_be_read_is_refused():
 
 
 @pytest.mark.parametrize("file", ["data/2026-01.parquet", "models/model.onnx", "mlflow.db"])
-def test_what_dvc_keeps_is_refused(hook, file):
-    status, said = hook("dvc-keeps-it", file, 10)
+def test_a_file_that_belongs_to_dvc_is_refused(hook, file):
+    status, output = hook("dvc-keeps-it", file, 10)
     assert status == 1
-    assert file in said
+    assert file in output
 
 
 @pytest.mark.parametrize("file", ["data.dvc", "models/README.md", "reports/README.md"])
-def test_the_pointers_and_the_pages_pass(hook, file):
+def test_pointers_and_readmes_are_accepted(hook, file):
     assert hook("dvc-keeps-it", file, 10)[0] == 0
 
 
-def test_a_worktree_without_an_environment_is_made_and_switched(scratch, monkeypatch):
+def test_a_worktree_without_an_environment_can_be_created_and_switched(scratch, monkeypatch):
     shutil.copy(CONFIG, scratch)
     subprocess.run(["git", "add", "."], check=True)
     subprocess.run(["git", "commit", "--quiet", "--message=first"], check=True)
@@ -104,12 +104,12 @@ def test_a_worktree_without_an_environment_is_made_and_switched(scratch, monkeyp
     assert subprocess.run(["git", "switch", "--quiet", "--create", "third"]).returncode == 1
 
 
-def test_a_switch_of_branches_is_followed_by_dvc_checkout(repo):
+def test_switching_branches_runs_dvc_checkout(repo):
     installed = repo.run(sys.executable, "-m", "pre_commit", "install")
     assert installed.code == 0 and (repo.path / ".git/hooks/pre-commit").is_file(), installed.out
     model = repo.path / "models/model.onnx"
     model.unlink()
     repo.run("git", "checkout", "--quiet", "HEAD", "--", "README.md", VENV=sys.prefix)
-    assert not model.exists()  # files were checked out, and no branch
+    assert not model.exists()  # a checkout of files is no switch of branches
     done = repo.run("git", "checkout", "--quiet", "main", VENV=sys.prefix)
     assert done.code == 0 and model.is_file(), done.out

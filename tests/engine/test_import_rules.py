@@ -1,4 +1,4 @@
-"""The import rules of pyproject.toml refuse a planted import of each kind; `make lint` runs them on the sources."""
+"""The import rules of pyproject.toml refuse a forbidden import of each kind; `make lint` checks the sources."""
 
 import shutil
 import subprocess
@@ -48,11 +48,11 @@ def broken_contracts(sources: Path) -> list[str]:
         ("serving/errors.py", "from serving import service", "no circle"),
     ],
 )
-def test_a_planted_import_breaks_its_rule(sources: Path, file: str, line: str, contract: str) -> None:
+def test_a_forbidden_import_breaks_its_rule(sources: Path, file: str, line: str, contract: str) -> None:
     with (sources / file).open("a") as module:
         module.write(f"\n{line}\n")
     assert any(contract in name for name in broken_contracts(sources))
 
 
-def test_the_sources_keep_every_rule(sources: Path) -> None:
+def test_the_sources_break_no_rule(sources: Path) -> None:
     assert broken_contracts(sources) == []

@@ -1,4 +1,4 @@
-"""The Makefile is run by the real make; the environment is a stand-in, so that nothing is installed."""
+"""The Makefile, run by make with a stand-in for the environment, so that nothing is installed."""
 
 import os
 import re
@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 TARGETS = set(re.findall(r"(?m)^\.PHONY: (\S+)$", MAKEFILE))
-ASKED_FOR = {"review", "test", "data", "predict", "mlflow", "bench", "lint", "fix", "lock", "repro"}
+REQUIRED = {"review", "test", "data", "predict", "mlflow", "bench", "lint", "fix", "lock", "repro"}
 PYTHON = """#!/bin/sh
 echo "ran: $*"
 env
@@ -21,7 +21,7 @@ exit ${STAND_IN_EXIT:-0}
 
 @pytest.fixture
 def venv(tmp_path):
-    """An environment that is current by its stamp; its Python prints how it was called."""
+    """An environment with a current stamp, whose Python prints its arguments."""
     python = tmp_path / "venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.write_text(PYTHON)
@@ -41,22 +41,22 @@ def make(*arguments, **changes):
 
 
 def documented():
-    """Targets named in the documentation, in backticks or in a block of code."""
+    """Return (page, target) of each target in the documentation, in backticks or in a block of code."""
     for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]:
         text = path.read_text(encoding="utf-8")
         blocks = "\n".join(re.findall(r"(?ms)^```.*?^```", text))
-        found = re.findall(r"`make ([a-z][a-z-]*)", text) + re.findall(r"(?m)^(?:\$ )?make ([a-z][a-z-]*)", blocks)
-        yield from ((path.name, target) for target in found)
+        targets = re.findall(r"`make ([a-z][a-z-]*)", text) + re.findall(r"(?m)^(?:\$ )?make ([a-z][a-z-]*)", blocks)
+        yield from ((path.name, target) for target in targets)
 
 
-def test_help_gives_every_target_a_line():
+def test_help_lists_every_target():
     lines = make("help").stdout.splitlines()
     assert {line.split()[1] for line in lines} == TARGETS
     assert all(len(line.split()) > 3 for line in lines)
-    assert TARGETS >= ASKED_FOR
+    assert TARGETS >= REQUIRED
 
 
-def test_make_alone_is_help():
+def test_make_without_a_target_prints_the_help():
     assert make().stdout == make("help").stdout
 
 
@@ -68,35 +68,35 @@ def test_every_target_is_documented():
     assert TARGETS - {target for path, target in documented() if path == "commands.md"} == set()
 
 
-def test_nothing_is_installed_when_nothing_changed(venv):
+def test_setup_does_nothing_if_the_lock_is_unchanged(venv):
     before = sorted((path, path.lstat().st_mtime_ns) for path in venv.rglob("*"))
-    answer = make("setup", VENV=str(venv), PATH="/nowhere:/usr/bin:/bin")
-    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
+    result = make("setup", VENV=str(venv), PATH="/nowhere:/usr/bin:/bin")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
     assert sorted((path, path.lstat().st_mtime_ns) for path in venv.rglob("*")) == before
 
 
-def test_another_lock_is_noticed(venv):
+def test_setup_runs_if_the_lock_changed(venv):
     (venv / ".mainline-stamp").write_text("numpy==1.0\n")
-    answer = make("setup", VENV=str(venv), PATH="/nowhere")
-    assert answer.returncode != 0
-    assert "there is no Python 3.11 or newer on PATH" in answer.stderr
+    result = make("setup", VENV=str(venv), PATH="/nowhere")
+    assert result.returncode != 0
+    assert "there is no Python 3.11 or newer on PATH" in result.stderr
 
 
-def test_no_python_is_one_clear_error(tmp_path):
-    answer = make("setup", VENV=str(tmp_path / "venv"), PATH="/nowhere")
-    assert answer.returncode != 0
-    said = answer.stderr.splitlines()
-    assert "there is no Python 3.11 or newer on PATH. Install one" in said[0]
-    assert len(said) == 2  # the other one is make's own
+def test_a_missing_python_is_one_error_message(tmp_path):
+    result = make("setup", VENV=str(tmp_path / "venv"), PATH="/nowhere")
+    assert result.returncode != 0
+    errors = result.stderr.splitlines()
+    assert "there is no Python 3.11 or newer on PATH. Install one" in errors[0]
+    assert len(errors) == 2  # the second line is make's
 
 
 def test_a_python_that_is_too_old_is_named(tmp_path):
     old = tmp_path / "python3.10"
     old.write_text("#!/bin/sh\nexit 1\n")
     old.chmod(0o755)
-    answer = make("setup", f"PYTHON={old}", VENV=str(tmp_path / "venv"))
-    assert answer.returncode != 0
-    assert f"PYTHON={old} is not Python 3.11 or newer" in answer.stderr
+    result = make("setup", f"PYTHON={old}", VENV=str(tmp_path / "venv"))
+    assert result.returncode != 0
+    assert f"PYTHON={old} is not Python 3.11 or newer" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -116,26 +116,26 @@ def test_a_python_that_is_too_old_is_named(tmp_path):
     ],
 )
 def test_a_target_runs_its_verb(venv, arguments, ran):
-    answer = make(*arguments, VENV=str(venv))
-    assert answer.returncode == 0
-    assert answer.stdout.splitlines()[0] == f"ran: {ran}"
+    result = make(*arguments, VENV=str(venv))
+    assert result.returncode == 0
+    assert result.stdout.splitlines()[0] == f"ran: {ran}"
 
 
-def test_a_verb_that_fails_makes_make_fail_and_shows_its_exit_code(venv):
-    answer = make("review", VENV=str(venv), STAND_IN_EXIT="1")
-    assert answer.returncode == 2
-    assert "review] Error 1" in answer.stderr
+def test_make_fails_and_prints_the_exit_code_if_a_verb_fails(venv):
+    result = make("review", VENV=str(venv), STAND_IN_EXIT="1")
+    assert result.returncode == 2
+    assert "review] Error 1" in result.stderr
 
 
-def test_lint_stops_test(venv):
-    answer = make("test", VENV=str(venv), STAND_IN_EXIT="1")
-    assert answer.returncode != 0
-    assert "ran: -m ruff" in answer.stdout
-    assert "ran: -m pytest" not in answer.stdout
+def test_no_test_runs_if_lint_fails(venv):
+    result = make("test", VENV=str(venv), STAND_IN_EXIT="1")
+    assert result.returncode != 0
+    assert "ran: -m ruff" in result.stdout
+    assert "ran: -m pytest" not in result.stdout
 
 
 @pytest.mark.parametrize(("target", "tests"), [("test", ["pytest -n"]), ("test-all", ["pre_commit run", "pytest -n"])])
-def test_test_runs_style_types_schema_and_then_the_tests(venv, target, tests):
+def test_make_test_runs_lint_and_then_the_tests(venv, target, tests):
     done = make(target, VENV=str(venv))
     ran = re.findall(r"(?m)^ran: -m (\S+ ?\S*)", done.stdout)
     lint = ["ruff check", "ruff format", "mypy --num-workers", "pipelines schema"]
@@ -143,19 +143,19 @@ def test_test_runs_style_types_schema_and_then_the_tests(venv, target, tests):
     assert "ran: lint-imports" in done.stderr
 
 
-def test_test_release_runs_every_test_that_needs_an_engine_wherever_it_is(venv):
+def test_make_test_release_runs_every_test_with_the_marker_engine(venv):
     ran = re.findall(r"(?m)^ran: -m (.*)", make("test-release", "WORKERS=1", VENV=str(venv)).stdout)
     assert ran == ["tests.engine.workflows.install", "pytest -n 1 --dist loadgroup -m engine"]
 
 
-def test_nothing_is_reported_to_anybody_and_the_environment_is_first_on_the_path(venv):
-    said = set(make("review", VENV=str(venv)).stdout.splitlines())
-    assert {"DVC_NO_ANALYTICS=1", "ITERATIVE_DO_NOT_TRACK=1", "DO_NOT_TRACK=true"} <= said
-    assert {"MLFLOW_DISABLE_TELEMETRY=true", "BENTOML_DO_NOT_TRACK=True", "ORT_DISABLE_TELEMETRY=1"} <= said
-    assert any(line.startswith(f"PATH={venv}/bin:") for line in said)
+def test_usage_reports_are_turned_off_and_the_environment_is_first_on_the_path(venv):
+    lines = set(make("review", VENV=str(venv)).stdout.splitlines())
+    assert {"DVC_NO_ANALYTICS=1", "ITERATIVE_DO_NOT_TRACK=1", "DO_NOT_TRACK=true"} <= lines
+    assert {"MLFLOW_DISABLE_TELEMETRY=true", "BENTOML_DO_NOT_TRACK=True", "ORT_DISABLE_TELEMETRY=1"} <= lines
+    assert any(line.startswith(f"PATH={venv}/bin:") for line in lines)
 
 
-def test_predict_says_what_it_needs(venv):
-    answer = make("predict", "IN=a.csv", VENV=str(venv))
-    assert answer.returncode != 0
-    assert "predict takes IN=table OUT=table" in answer.stderr
+def test_make_predict_without_out_names_the_variables(venv):
+    result = make("predict", "IN=a.csv", VENV=str(venv))
+    assert result.returncode != 0
+    assert "predict takes IN=table OUT=table" in result.stderr

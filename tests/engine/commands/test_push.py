@@ -1,4 +1,4 @@
-"""`python -m pipelines push`: what dvc.lock and data.dvc name goes to the DVC remote.
+"""`python -m pipelines push`: the outputs of dvc.lock and the rows of data.dvc go to the DVC remote.
 
 Needs the small problem (git, DVC, all stages).
 """
@@ -14,7 +14,7 @@ from tests.engine.fixtures_repo import Repo
 from tests.engine.in_process import must, verb
 
 
-def test_without_a_remote_it_says_how_to_set_one(repo: Repo) -> None:
+def test_push_without_a_remote_is_an_input_error(repo: Repo) -> None:
     done = must(verb(repo, "push"), 2)
     assert done.out.splitlines() == [
         "no DVC remote is set",
@@ -22,28 +22,28 @@ def test_without_a_remote_it_says_how_to_set_one(repo: Repo) -> None:
     ]
 
 
-def test_a_remote_gets_rows_and_models_once_and_no_record_of_what_was_run(repo: Repo, tmp_path: Path) -> None:
-    shelf = tmp_path / "shelf"
-    done = must(verb(repo, "push", DVC_REMOTE_URL=str(shelf)))
+def test_rows_and_models_are_pushed_once_and_the_run_cache_is_not(repo: Repo, tmp_path: Path) -> None:
+    remote = tmp_path / "remote"
+    done = must(verb(repo, "push", DVC_REMOTE_URL=str(remote)))
     assert done.last.endswith("pushed")
-    pushed = {path.relative_to(shelf) for path in shelf.rglob("*") if path.is_file()}
-    named = dvc_lock.outputs(dvc_lock.read(repo.path))
-    md5s = [md5 for name, md5 in named.items() if name.startswith("models/")] + [
+    pushed = {path.relative_to(remote) for path in remote.rglob("*") if path.is_file()}
+    outputs = dvc_lock.outputs(dvc_lock.read(repo.path))
+    md5s = [md5 for name, md5 in outputs.items() if name.startswith("models/")] + [
         str(dvc_lock.data_md5(dvc_lock.read(repo.path)))
     ]
     assert {Path("files/md5") / md5[:2] / md5[2:] for md5 in md5s} <= pushed
-    # A run-cache would let what a branch ran decide what main takes for done.
+    # In a run-cache, main would find the results of stages that a branch ran.
     assert {path.parts[0] for path in pushed} == {"files"}
 
-    again = must(verb(repo, "push", DVC_REMOTE_URL=str(shelf)))
+    again = must(verb(repo, "push", DVC_REMOTE_URL=str(remote)))
     assert again.last == "Everything is up to date."
     assert repo.git("status", "--porcelain") == ""
 
 
 @pytest.mark.parametrize("remote", ["a server that is down", "a file"])
-def test_a_remote_that_takes_nothing_is_unreachable(repo: Repo, tmp_path: Path, remote: str) -> None:
+def test_a_remote_that_cannot_be_written_is_unreachable(repo: Repo, tmp_path: Path, remote: str) -> None:
     (tmp_path / "file").touch()
-    down = {
+    server = {
         "DVC_REMOTE_URL": "s3://bucket/there",
         "DVC_REMOTE_ENDPOINT_URL": "http://127.0.0.1:9",
         "AWS_ACCESS_KEY_ID": "made-up",
@@ -52,7 +52,7 @@ def test_a_remote_that_takes_nothing_is_unreachable(repo: Repo, tmp_path: Path, 
         "AWS_MAX_ATTEMPTS": "1",
     }
     done = must(
-        verb(repo, "push", **(down if "server" in remote else {"DVC_REMOTE_URL": str(tmp_path / "file/below")})), 3
+        verb(repo, "push", **(server if "server" in remote else {"DVC_REMOTE_URL": str(tmp_path / "file/below")})), 3
     )
     assert done.out.startswith("dvc push failed: ")
     assert "no reason given" not in done.out

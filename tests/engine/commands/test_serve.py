@@ -16,7 +16,7 @@ from tests.engine.in_process import must, verb
 from tests.engine.release.engine import free_port
 
 
-def test_it_answers_with_the_release_id_that_the_work_tree_would_have(repo: Repo) -> None:
+def test_the_service_returns_the_release_id_of_the_work_tree(repo: Repo) -> None:
     release = must(verb(repo, "release", "id")).last
     port = free_port()
     process = subprocess.Popen(
@@ -29,8 +29,8 @@ def test_it_answers_with_the_release_id_that_the_work_tree_would_have(repo: Repo
     try:
         for _ in range(600):
             try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/info", timeout=5) as answer:
-                    info = json.load(answer)
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/info", timeout=5) as response:
+                    info = json.load(response)
                 break
             except (urllib.error.URLError, OSError):
                 assert process.poll() is None
@@ -43,13 +43,13 @@ def test_it_answers_with_the_release_id_that_the_work_tree_would_have(repo: Repo
     assert process.returncode == 0
 
 
-def test_another_model_than_the_locks_is_not_served(repo: Repo) -> None:
+def test_a_model_that_differs_from_dvc_lock_is_not_served(repo: Repo) -> None:
     with (repo.path / "models/model.onnx").open("ab") as file:
         file.write(b"\0")
     done = must(verb(repo, "serve"), 2)
     assert done.last == "Run `make repro`, then `make serve`."
 
 
-def test_the_service_learns_its_limits_and_nothing_else() -> None:
+def test_serving_json_contains_only_the_limits_of_the_service() -> None:
     document = json.loads(load(PARAMS).serving.to_json("0123456789ab"))
     assert set(document) == {"release", "max_batch_rows", "max_body_mb", "timeout_seconds"}

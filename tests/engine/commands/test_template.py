@@ -1,4 +1,4 @@
-"""Which tests a copy of the template runs: the team's while its engine is unchanged, else all. Needs git."""
+"""The verb `template`: a copy with an unchanged engine tests only the team's files. Needs git."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipelines.commands.template import PATH, Template, choose_tests, read_templ
 from pipelines.repository.git import git
 from testing.repository import ROOT, Repo
 
-# Runs the verb `template` and pytest as they are, and prints every other command instead of running it.
+# Runs the verb `template` and the team's tests, and prints every other command instead of running it.
 PYTHON = f"""#!/bin/sh
 case "$*" in
   "-m pipelines template"*) exec {sys.executable} "$@" ;;
@@ -47,14 +47,14 @@ def recorded(copy: Path) -> Path:
     return copy
 
 
-def test_the_template_itself_tests_everything(copy: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_template_itself_runs_all_tests(copy: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert entry.main(["template"]) == 0
     printed = capfd.readouterr()
     assert printed.out == "engine\n"
     assert "template.json records no engine" in printed.err and printed.err.count("\n") == 1
 
 
-def test_a_copy_with_an_unchanged_engine_tests_the_teams_files(
+def test_a_copy_with_an_unchanged_engine_runs_the_teams_tests(
     recorded: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert entry.main(["template"]) == 0
@@ -67,7 +67,7 @@ def test_a_copy_with_an_unchanged_engine_tests_the_teams_files(
     "file",
     ["pipelines/review/judge.py", "pipelines/new.py", "Makefile", ".github/workflows/review.yml", "tests/conftest.py"],
 )
-def test_a_changed_or_new_file_of_the_engine_makes_everything_tested(recorded: Path, file: str) -> None:
+def test_a_copy_with_a_changed_or_new_engine_file_runs_all_tests(recorded: Path, file: str) -> None:
     Path(file).parent.mkdir(parents=True, exist_ok=True)
     Path(file).write_text("changed\n")
     assert choose_tests(read_template())[0] == "engine"
@@ -75,7 +75,7 @@ def test_a_changed_or_new_file_of_the_engine_makes_everything_tested(recorded: P
     assert choose_tests(read_template())[0] == "team"
 
 
-def test_a_removed_file_of_the_engine_makes_everything_tested(recorded: Path) -> None:
+def test_a_copy_with_a_removed_engine_file_runs_all_tests(recorded: Path) -> None:
     Path("pipelines/review/judge.py").unlink()
     assert choose_tests(read_template())[0] == "engine"
 
@@ -94,7 +94,7 @@ def test_a_removed_file_of_the_engine_makes_everything_tested(recorded: Path) ->
         "pipelines/review/judge.pyc",
     ],
 )
-def test_the_teams_files_and_ignored_files_are_not_the_engine(recorded: Path, file: str) -> None:
+def test_a_copy_with_changes_of_the_team_runs_the_teams_tests(recorded: Path, file: str) -> None:
     Path(file).parent.mkdir(parents=True, exist_ok=True)
     Path(file).write_text("changed\n")
     assert choose_tests(read_template())[0] == "team"
@@ -120,7 +120,7 @@ def test_every_file_of_the_template_is_in_a_list_of_template_json(monkeypatch: p
 
 
 def make_test(repo: Repo, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`make test` in a repository, with a Python that runs nothing but the verb `template` and the team's tests."""
+    """Run `make test` in a repository, with a Python that runs only the verb `template` and the team's tests."""
     python = folder / "venv/bin/python"
     if not python.exists():
         python.parent.mkdir(parents=True)
@@ -133,17 +133,15 @@ def make_test(repo: Repo, folder: Path, *arguments: str) -> subprocess.Completed
     return subprocess.run(["make", "test", *arguments], cwd=repo.path, env=env, capture_output=True, text=True)
 
 
-def test_make_test_runs_the_teams_tests_in_an_untouched_copy_and_all_in_a_touched_one(
-    repo: Repo, tmp_path: Path
-) -> None:
+def test_make_test_runs_all_tests_only_if_the_engine_changed(repo: Repo, tmp_path: Path) -> None:
     document = json.loads((repo.path / PATH).read_text())
     (repo.path / PATH).write_text(json.dumps(document | {"engine_hash": None}))
     assert repo.verb("template", "--write").code == 0
 
-    untouched = make_test(repo, tmp_path)
-    assert untouched.returncode == 0, untouched.stdout + untouched.stderr
-    assert "Testing the team's files only" in untouched.stderr
-    assert " passed" in untouched.stdout and "ran: -m mypy" not in untouched.stdout
+    unchanged = make_test(repo, tmp_path)
+    assert unchanged.returncode == 0, unchanged.stdout + unchanged.stderr
+    assert "Testing the team's files only" in unchanged.stderr
+    assert " passed" in unchanged.stdout and "ran: -m mypy" not in unchanged.stdout
 
     everything = make_test(repo, tmp_path, "ENGINE=1")
     assert "ran: -m mypy" in everything.stdout and "ran: -m pytest" in everything.stdout
@@ -153,7 +151,7 @@ def test_make_test_runs_the_teams_tests_in_an_untouched_copy_and_all_in_a_touche
     assert broken.returncode != 0 and "candidates.forest.estimator" in broken.stdout
 
     (repo.path / "pipelines/new.py").write_text("\n")
-    touched = make_test(repo, tmp_path)
-    assert touched.returncode == 0, touched.stdout + touched.stderr
-    assert "the engine differs" in touched.stderr
-    assert "ran: -m mypy" in touched.stdout and "ran: -m pytest" in touched.stdout
+    changed = make_test(repo, tmp_path)
+    assert changed.returncode == 0, changed.stdout + changed.stderr
+    assert "the engine differs" in changed.stderr
+    assert "ran: -m mypy" in changed.stdout and "ran: -m pytest" in changed.stdout

@@ -1,4 +1,4 @@
-"""`python -m pipelines update`: main is merged, and what the pipeline writes is made anew instead of merged.
+"""`python -m pipelines update`: main is merged, and generated files are reproduced instead of merged.
 
 Needs the small problem (git, DVC, all stages).
 """
@@ -15,7 +15,7 @@ from tests.engine.in_process import must, verb
 
 
 def on_main(repo: Repo, change: Callable[[Repo], None]) -> str:
-    """Commit a change onto the clone's main and return to the branch; the commit."""
+    """Commit a change to main, switch back to the branch, and return the commit."""
     repo.git("checkout", "--quiet", "main")
     change(repo)
     repo.commit("on main")
@@ -28,14 +28,14 @@ def append(repo: Repo, path: str, line: str) -> None:
         file.write(f"{line}\n")
 
 
-def is_untouched(repo: Repo, head: str) -> None:
-    """The branch is where it was, and no merge is under way."""
+def assert_unchanged(repo: Repo, head: str) -> None:
+    """Assert that the branch is at `head` and no merge is in progress."""
     assert repo.git("rev-parse", "HEAD") == head
     assert repo.git("status", "--porcelain", "--untracked-files=no") == ""
     assert not (repo.path / ".git/MERGE_HEAD").exists()
 
 
-def test_two_branches_that_each_changed_another_candidate_end_with_both_changes_in_one_lock(repo: Repo) -> None:
+def test_changes_of_two_branches_to_different_candidates_are_both_in_dvc_lock(repo: Repo) -> None:
     def change(candidate: str, **params: float) -> None:
         repo.params(lambda document: document["candidates"][candidate]["params"].update(params))
         append(repo, "dvc.lock", f"# by {candidate}")
@@ -44,7 +44,7 @@ def test_two_branches_that_each_changed_another_candidate_end_with_both_changes_
     change("boosting", max_iter=50)
     repo.commit("on the branch")
     mine = repo.git("rev-parse", "HEAD")
-    assert "dvc.lock" in repo.run("git", "merge-tree", "--name-only", mine, main).out  # git alone cannot
+    assert "dvc.lock" in repo.run("git", "merge-tree", "--name-only", mine, main).out  # git cannot merge it
 
     done = must(verb(repo, "update", "--base", "main"))
     assert done.last == "change is up to date with main; push it."
@@ -58,25 +58,25 @@ def test_two_branches_that_each_changed_another_candidate_end_with_both_changes_
 
     merged = repo.git("rev-parse", "HEAD")
     assert must(verb(repo, "update", "--base", "main")).last == "change was up to date with main."
-    is_untouched(repo, merged)
+    assert_unchanged(repo, merged)
 
 
-def test_a_generated_file_that_somebody_edited_is_thrown_away_and_main_is_fetched_first(repo: Repo) -> None:
-    # Its own origin: where `main` moves, origin/main knows nothing of it before a fetch.
+def test_main_is_fetched_and_an_edited_generated_file_is_reproduced(repo: Repo) -> None:
+    # The repository is its own origin, so origin/main differs from main until a fetch.
     repo.git("remote", "set-url", "origin", str(repo.path))
     main = on_main(repo, lambda clone: append(clone, "NOTES.md", "A note."))
-    was = (repo.path / "reports/metrics.json").read_bytes()
+    metrics = (repo.path / "reports/metrics.json").read_bytes()
     (repo.path / "reports/metrics.json").write_text("{}\n")
     repo.commit("better numbers")
     assert repo.git("rev-parse", "origin/main") != main
 
     assert must(verb(repo, "update")).last == "change is up to date with origin/main; push it."
     assert repo.git("merge-base", "HEAD", "main") == main
-    assert (repo.path / "reports/metrics.json").read_bytes() == was
+    assert (repo.path / "reports/metrics.json").read_bytes() == metrics
     assert repo.git("diff", "--name-only", "main") == ""
 
 
-def test_a_conflict_in_a_source_is_named_alone_and_leaves_no_half_merge(repo: Repo) -> None:
+def test_a_conflict_in_another_file_is_named_and_the_merge_aborted(repo: Repo) -> None:
     def edit(side: str) -> None:
         append(repo, "README.md", f"By {side}.")
         append(repo, "dvc.lock", f"# by {side}")
@@ -86,12 +86,11 @@ def test_a_conflict_in_a_source_is_named_alone_and_leaves_no_half_merge(repo: Re
     repo.commit("on the branch")
     head = repo.git("rev-parse", "HEAD")
     done = must(verb(repo, "update", "--base", "main"), 1)
-    said = done.out.strip().splitlines()
-    assert said[:-1] == ["merge these conflicts by hand:", "  README.md"]
+    assert done.out.strip().splitlines()[:-1] == ["merge these conflicts by hand:", "  README.md"]
     assert "`git merge main`" in done.last and "make update" in done.last
-    is_untouched(repo, head)
+    assert_unchanged(repo, head)
 
-    # What it says is the way out; a merge that a person has begun is never thrown away.
+    # Following the message helps, and a merge that a person started is never aborted.
     assert repo.run("git", "merge", "main").code == 1
     append(repo, "README.md", "Half a resolution.")
     must(verb(repo, "update", "--base", "main"), 1)
@@ -106,7 +105,7 @@ def test_a_conflict_in_a_source_is_named_alone_and_leaves_no_half_merge(repo: Re
 
 
 @pytest.mark.parametrize("staged", [False, True])
-def test_changes_that_are_not_committed_are_named_and_kept(repo: Repo, staged: bool) -> None:
+def test_uncommitted_changes_are_named_and_kept(repo: Repo, staged: bool) -> None:
     on_main(repo, lambda clone: append(clone, "NOTES.md", "A note."))
     head = repo.git("rev-parse", "HEAD")
     append(repo, "README.md", "Not committed.")

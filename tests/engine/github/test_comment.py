@@ -1,3 +1,5 @@
+"""The sticky comment, on a GitHub in memory and with a stand-in for CML."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -14,7 +16,7 @@ from tests.engine.fixtures_github import BOT, PERSON, MemoryGitHub
 LINK = "https://github.com/acme/fraud/actions/runs/1"
 
 
-def test_a_short_report_is_left_as_it_is() -> None:
+def test_a_short_report_is_not_changed() -> None:
     assert comment.shorten("# fine\n", LINK) == "# fine\n"
 
 
@@ -28,7 +30,7 @@ def test_a_long_report_is_cut_before_a_section_with_a_link_to_the_rest() -> None
     assert cut.rstrip().endswith(f"]({LINK}).**")
 
 
-def test_no_cut_falls_into_an_open_details() -> None:
+def test_a_report_is_not_cut_inside_of_details() -> None:
     report = "# verdict\n\nwhy\n\n" + "<details><summary>x</summary>\n\n## inner\n" + "row\n" * 30_000 + "</details>\n"
     cut = comment.shorten(report, LINK)
     assert cut.count("<details") == cut.count("</details>")
@@ -36,36 +38,38 @@ def test_no_cut_falls_into_an_open_details() -> None:
 
 
 @given(st.lists(st.text(max_size=3_000), max_size=60))
-def test_whatever_the_report_it_fits(parts: list[str]) -> None:
+def test_every_shortened_report_fits_into_a_comment(parts: list[str]) -> None:
     report = "\n## s\n".join(parts)
     cut = comment.shorten(report, LINK)
     assert len(cut) <= comment.LIMIT - 2_000 or cut == report
     assert len(cut) <= comment.LIMIT
 
 
-def test_the_watermark_is_found_whatever_its_commit() -> None:
+def test_the_watermark_of_any_commit_is_recognized() -> None:
     for sha in ("0" * 40, "abcdef0123"):
         assert comment._WATERMARK.search("text\n\n" + comment.watermark(sha))
     assert not comment._WATERMARK.search('![](https://cml.dev/watermark.png#ab "CML watermark other")')
 
 
 @pytest.mark.parametrize("other_first", [True, False])
-def test_of_two_comments_made_at_once_the_older_one_stays(other_first: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_two_comments_created_at_once_the_older_one_is_kept(
+    other_first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", "")  # no CML
     github = MemoryGitHub()
     theirs = "theirs\n\n" + comment.watermark("b" * 40)
 
-    def meet(number: int, body: str) -> None:
+    def create_two(number: int, body: str) -> None:
         for text in (theirs, body) if other_first else (body, theirs):
-            github.say(text, BOT)
+            github.add_comment(text, BOT)
 
-    monkeypatch.setattr(github, "create_comment", meet)
+    monkeypatch.setattr(github, "create_comment", create_two)
     assert post(github) == "REST"
-    assert github.kept == {1: {"id": 1, "body": "ours\n\n" + comment.watermark("a" * 40), "user": BOT}}
+    assert github.stored_comments == {1: {"id": 1, "body": "ours\n\n" + comment.watermark("a" * 40), "user": BOT}}
 
 
 RECORDER = """#!/bin/sh
-# CML 0.20.6 as documented: this one command line, and nothing else.
+# Accepts only the documented command line of CML 0.20.6.
 [ "$#" = 6 ] && [ "$*" = "comment update --publish=false --watermark-title=mainline-review --target=pr/7 $6" ] || exit 1
 [ "${6##*/} $REPO_TOKEN $ITERATIVE_DO_NOT_TRACK" = "report.md the-token 1" ] || exit 1
 [ "$GIT_CONFIG_GLOBAL" != "$HOME/.gitconfig" ] && echo x >> "$GIT_CONFIG_GLOBAL" || exit 1
@@ -75,7 +79,7 @@ PATH=/usr/bin:/bin; cp "$6" "$RECORD"; [ "$STATUS" != hang ] || exec sleep 60; e
 
 @pytest.fixture
 def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the recorder of CML, alone on PATH, leaves what it was given to post."""
+    """The file to which a stand-in for CML, alone on PATH, copies the report that it should post."""
     program = tmp_path / "bin/cml"
     program.parent.mkdir()
     program.write_text(RECORDER)
@@ -91,36 +95,34 @@ def post(github: MemoryGitHub, report: str = "ours") -> str:
     return comment.post_comment(cast(GitHub, github), 7, "a" * 40, report, LINK)
 
 
-def test_cml_posts_by_its_documented_command_line(record: Path) -> None:
+def test_cml_is_called_by_its_documented_command_line(record: Path) -> None:
     github = MemoryGitHub()
     assert post(github, "# é | b |\n") == "CML"
     assert record.read_text() == "# é | b |\n"
     assert github.bodies == []
 
 
-def test_what_cml_cannot_post_goes_over_rest_and_the_same_comment_is_found_again(
-    record: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rest_updates_the_comment_of_cml_if_cml_fails(record: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     github = MemoryGitHub()
-    github.say("by CML\n\n" + comment.watermark("b" * 40), BOT)
+    github.add_comment("by CML\n\n" + comment.watermark("b" * 40), BOT)
     monkeypatch.setenv("STATUS", "1")
     assert post(github) == "REST"
     assert record.exists()
     assert github.bodies == ["ours\n\n" + comment.watermark("a" * 40)]
 
 
-def test_a_comment_with_our_mark_by_somebody_else_is_neither_changed_nor_updated_by_cml(record: Path) -> None:
+def test_a_marked_comment_of_a_person_is_not_changed(record: Path) -> None:
     github = MemoryGitHub()
-    theirs = "Look, all is well\n\n" + comment.watermark("b" * 40)
-    github.say(theirs, PERSON)
+    theirs = "All is well\n\n" + comment.watermark("b" * 40)
+    github.add_comment(theirs, PERSON)
     assert post(github) == "REST"
     assert github.bodies == [theirs, "ours\n\n" + comment.watermark("a" * 40)]
-    assert post(github) == "REST"  # the newest is ours now, and theirs may become the newest until CML looks
+    assert post(github) == "REST"  # ours is the newest now, but CML might still update theirs
     assert github.bodies == [theirs, "ours\n\n" + comment.watermark("a" * 40)]
 
 
 @pytest.mark.parametrize(
-    ("before", "marked", "after", "way"),
+    ("before", "marked", "after", "route"),
     [
         (29, 0, 0, "CML"),
         (30, 0, 0, "REST"),
@@ -129,8 +131,8 @@ def test_a_comment_with_our_mark_by_somebody_else_is_neither_changed_nor_updated
         (0, 2, 0, "REST"),
     ],
 )
-def test_cml_posts_only_where_the_first_page_of_comments_shows_it_all_that_is_marked(
-    record: Path, before: int, marked: int, after: int, way: str
+def test_cml_is_used_only_if_the_marked_comment_is_among_the_first_30(
+    record: Path, before: int, marked: int, after: int, route: str
 ) -> None:
     github = MemoryGitHub()
     for user, count, text in (
@@ -139,26 +141,24 @@ def test_cml_posts_only_where_the_first_page_of_comments_shows_it_all_that_is_ma
         (PERSON, after, "Hello"),
     ):
         for _ in range(count):
-            github.say(text, user)
-    assert post(github) == way
-    assert record.exists() == (way == "CML")
+            github.add_comment(text, user)
+    assert post(github) == route
+    assert record.exists() == (route == "CML")
     ours = [body for body in github.bodies if body == "ours\n\n" + comment.watermark("a" * 40)]
-    assert len(ours) == (way == "REST")
-    assert len(github.bodies) == before + after + (1 if way == "REST" else marked)
+    assert len(ours) == (route == "REST")
+    assert len(github.bodies) == before + after + (1 if route == "REST" else marked)
 
 
-def test_a_comment_of_another_bot_is_not_ours(record: Path) -> None:
+def test_a_marked_comment_of_another_bot_is_not_changed(record: Path) -> None:
     github = MemoryGitHub()
     theirs = "theirs\n\n" + comment.watermark("b" * 40)
-    github.say(theirs, {"login": "mallory[bot]", "type": "Bot"})
-    github.say(theirs, {"login": "github-actions", "type": "User"})
+    github.add_comment(theirs, {"login": "mallory[bot]", "type": "Bot"})
+    github.add_comment(theirs, {"login": "github-actions", "type": "User"})
     assert post(github) == "REST"
     assert github.bodies == [theirs, theirs, "ours\n\n" + comment.watermark("a" * 40)]
 
 
-def test_a_cml_that_hangs_is_stopped_and_the_report_goes_over_rest(
-    record: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rest_is_used_if_cml_times_out(record: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STATUS", "hang")
     monkeypatch.setattr(comment, "_CML_TIMEOUT", 0.5)
     github = MemoryGitHub()

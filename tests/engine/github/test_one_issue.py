@@ -14,7 +14,7 @@ CLOSED = "No drift any more."
 
 
 class IssueGitHub:
-    """The three calls of issues; `issues` lists only open ones, as GitHub does."""
+    """A GitHub in memory that has only issues; `issues` lists the open ones, as GitHub does."""
 
     def __init__(self) -> None:
         self.all: dict[int, dict[str, Any]] = {}
@@ -43,7 +43,7 @@ def update(github: IssueGitHub, body: str | None) -> str:
     return ISSUE.update(cast(GitHub, github), body, CLOSED)
 
 
-def test_the_issue_is_opened_updated_and_closed_and_a_new_one_opened_after_that(github: IssueGitHub) -> None:
+def test_the_issue_is_opened_updated_closed_and_opened_anew(github: IssueGitHub) -> None:
     assert update(github, "age drifts") == "opened issue 1"
     assert (github.all[1]["title"], github.all[1]["labels"]) == (ISSUE.title, [ISSUE.label])
     assert update(github, "age and amount drift") == "updated issue 1"
@@ -62,7 +62,7 @@ def test_an_issue_with_the_same_text_is_not_updated(github: IssueGitHub) -> None
     assert github.updates == 0
 
 
-def test_issues_of_others_with_the_label_are_left_alone(github: IssueGitHub) -> None:
+def test_other_issues_with_the_label_are_not_changed(github: IssueGitHub) -> None:
     github.create_issue("Drift in the report", None, [ISSUE.label])
     github.create_issue("Other label", ISSUE.mark, ["other"])
     assert update(github, None) == "no issue is open"

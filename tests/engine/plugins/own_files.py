@@ -1,7 +1,7 @@
-"""No test reads the files of the team's own problem, so that they pass in every repository made from this template.
+"""A pytest plugin: a test that reads the team's files fails, so that tests pass in every copy of the template.
 
-The problem of the tests is in tests/engine/fixtures/. A test about the repository's own files uses `own_files`.
-What a process started by a test reads is not seen here.
+The tests' own problem is in tests/engine/fixtures/. A test about the repository's own files uses `own_files`.
+Files that a process of a test reads are not checked.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _allowed = False
 def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
     if event != "open" or _allowed or isinstance(arguments[0], int):
         return
-    path = os.path.abspath(os.fsdecode(arguments[0]))  # noqa: PTH100  # quick: it runs at every file that is opened
+    path = os.path.abspath(os.fsdecode(arguments[0]))  # noqa: PTH100  # fast: it runs for every opened file
     if path.startswith(f"{ROOT}/") and is_own(path[len(str(ROOT)) + 1 :]):
         raise AssertionError(
-            f"a test reads {path}: take the problem of tests/engine/fixtures/, or the fixture `own_files`"
+            f"a test reads {path}: use the problem of tests/engine/fixtures/, or the fixture `own_files`"
         )
 
 
@@ -35,7 +35,7 @@ def pytest_configure() -> None:
 
 @pytest.fixture
 def own_files() -> Iterator[Path]:
-    """The repository, whose own files may be read as long as the test runs."""
+    """The repository, whose own files the test may read."""
     global _allowed
     _allowed = True
     yield ROOT

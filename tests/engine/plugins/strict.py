@@ -1,4 +1,4 @@
-"""In CI a skip is a failure, whatever its reason; and every run ends with the seconds of each group.
+"""A pytest plugin: in CI every skip is a failure, and each run prints the seconds of each group.
 
 A group is the first folder below tests/.
 """

@@ -1,4 +1,4 @@
-"""The team's own files are out of a test's reach."""
+"""Tests cannot read the team's files."""
 
 from __future__ import annotations
 

@@ -5,9 +5,9 @@ SKIPPING = """
     def test_skips(): pytest.skip("no docker here")
     @pytest.mark.skipif(True, reason="not on this machine")
     def test_is_marked(): pass
-    @pytest.mark.xfail(reason="known fault")
+    @pytest.mark.xfail(reason="known bug")
     def test_is_known_to_fail(): assert False
-    @pytest.mark.xfail(reason="was a fault", strict=False)
+    @pytest.mark.xfail(reason="was a bug", strict=False)
     def test_passes_unexpectedly(): pass
     def test_passes(): pass
 """
@@ -28,31 +28,31 @@ def run(pytester, monkeypatch):
     return run
 
 
-def test_in_ci_every_skip_and_expected_failure_fails(run):
+def test_skips_and_expected_failures_fail_in_ci(run):
     result = run(SKIPPING, True)
     result.assert_outcomes(passed=1, failed=3, errors=1)  # a mark skips in setup
-    result.stdout.fnmatch_lines(["*CI allows no skip*no docker here*", "*CI allows no skip*known fault*"])
+    result.stdout.fnmatch_lines(["*CI allows no skip*no docker here*", "*CI allows no skip*known bug*"])
     assert result.ret == pytest.ExitCode.TESTS_FAILED
 
 
-def test_in_ci_a_module_that_skips_itself_fails(run):
+def test_a_skipped_module_fails_in_ci(run):
     result = run("import pytest; pytest.importorskip('no_such_module')", True)
     result.assert_outcomes(errors=1)
     assert result.ret != pytest.ExitCode.OK
 
 
-def test_elsewhere_a_skip_stays_a_skip(run):
+def test_skips_are_allowed_outside_ci(run):
     result = run(SKIPPING, False)
     result.assert_outcomes(passed=1, skipped=2, xfailed=1, xpassed=1)
     assert result.ret == pytest.ExitCode.OK
 
 
-def test_workers_of_xdist_refuse_skips_too(run):
+def test_skips_fail_in_workers_of_xdist(run):
     result = run(SKIPPING, True, "-p", "xdist", "-n", "1")
     result.assert_outcomes(passed=1, failed=3, errors=1)  # a mark skips in setup
 
 
-def test_the_seconds_of_each_group_are_printed_before_the_summary(pytester):
+def test_the_seconds_of_each_group_are_printed(pytester):
     for folder in ("ingest", "review"):
         module = pytester.path / "tests" / folder / f"test_{folder}.py"
         module.parent.mkdir(parents=True)

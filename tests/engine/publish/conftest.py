@@ -19,7 +19,7 @@ BRANCH = "feature/$(touch${IFS}evil);'\"&"
 
 @pytest.fixture
 def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A clone whose origin has a branch with a name that no shell must see; the work tree stands on main."""
+    """A clone on main, whose origin has a branch with a name that a shell would run."""
     for name, value in IDENTITY.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("GITHUB_TOKEN", raising=False)

@@ -16,36 +16,36 @@ from tests.engine.publish.conftest import BRANCH, tip, write
 FILES = {"dvc.lock": b"new\n", "reports/metrics.json": b"{}\n"}
 
 
-def test_the_commit_holds_the_generated_files_and_nothing_else(clone: Path) -> None:
+def test_the_commit_changes_only_generated_files(clone: Path) -> None:
     sha = tip()
-    made = push_bot_commit(BRANCH, sha, FILES)
-    assert tip() == made
-    assert git("rev-parse", f"{made}^") == sha
-    changed = git("diff", "--no-renames", "--name-status", sha, made).splitlines()
+    commit = push_bot_commit(BRANCH, sha, FILES)
+    assert tip() == commit
+    assert git("rev-parse", f"{commit}^") == sha
+    changed = git("diff", "--no-renames", "--name-status", sha, commit).splitlines()
     assert changed == ["M\tdvc.lock", "D\treports/gone.json", "A\treports/metrics.json"]
-    assert git("show", "--no-patch", "--format=%an", made) == "github-actions[bot]"
-    assert "[skip ci]" not in git("show", "--no-patch", "--format=%B", made)
+    assert git("show", "--no-patch", "--format=%an", commit) == "github-actions[bot]"
+    assert "[skip ci]" not in git("show", "--no-patch", "--format=%B", commit)
     assert not list(clone.glob("evil*"))
 
 
-def test_the_work_tree_and_the_index_are_left_alone(clone: Path) -> None:
+def test_work_tree_and_index_are_not_changed(clone: Path) -> None:
     push_bot_commit(BRANCH, tip(), FILES)
     assert git("status", "--porcelain") == ""
     assert Path("dvc.lock").read_text() == "old\n"
 
 
-def test_run_again_it_finds_its_commit(clone: Path) -> None:
+def test_a_repeated_run_returns_the_same_commit(clone: Path) -> None:
     sha = tip()
     assert push_bot_commit(BRANCH, sha, FILES) == push_bot_commit(BRANCH, sha, FILES) == tip()
 
 
-def test_equal_files_make_no_commit(clone: Path) -> None:
+def test_unchanged_files_make_no_commit(clone: Path) -> None:
     sha = tip()
     same = {"dvc.lock": b"old\n", "reports/gone.json": b"{}\n"}
     assert push_bot_commit(BRANCH, sha, same) == sha == tip()
 
 
-def test_a_newer_push_is_never_overwritten(clone: Path) -> None:
+def test_a_newer_push_is_not_overwritten(clone: Path) -> None:
     sha = tip()
     git("checkout", "--quiet", BRANCH)
     newer = write({"params.yaml": "a: 3\n"})
@@ -55,50 +55,50 @@ def test_a_newer_push_is_never_overwritten(clone: Path) -> None:
     assert tip() == newer
 
 
-def test_a_commit_with_the_same_files_on_another_one_is_somebody_elses(clone: Path) -> None:
+def test_a_commit_with_the_same_files_and_another_parent_is_not_taken_for_the_bot_commit(clone: Path) -> None:
     sha = tip()
-    made = push_bot_commit(BRANCH, sha, FILES)
-    other = git("commit-tree", f"{made}^{{tree}}", "-p", "main", "-m", "rebased")
+    commit = push_bot_commit(BRANCH, sha, FILES)
+    other = git("commit-tree", f"{commit}^{{tree}}", "-p", "main", "-m", "rebased")
     git("push", "--quiet", "--force", "origin", f"{other}:refs/heads/{BRANCH}")
     with pytest.raises(Superseded, match="moved"):
         push_bot_commit(BRANCH, sha, FILES)
     assert tip() == other
 
 
-def test_a_push_that_arrived_without_an_answer_is_a_push(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sha, call = tip(), origin.run_git
+def test_a_push_that_succeeded_although_git_failed_is_recognized(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sha, run_git = tip(), origin.run_git
 
-    def call_and_hang_up(*arguments: str) -> str:
-        answer = call(*arguments)
+    def run_git_and_fail(*arguments: str) -> str:
+        output = run_git(*arguments)
         if arguments[0] == "push":
             raise subprocess.CalledProcessError(128, "git")
-        return answer
+        return output
 
-    monkeypatch.setattr(origin, "run_git", call_and_hang_up)
+    monkeypatch.setattr(origin, "run_git", run_git_and_fail)
     assert push_bot_commit(BRANCH, sha, FILES) == tip() != sha
 
 
-def test_a_push_between_look_and_push_is_never_overwritten(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_push_after_the_branch_was_read_is_not_overwritten(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sha = tip()
     git("checkout", "--quiet", BRANCH)
     newer = write({"params.yaml": "a: 3\n"})
-    look = origin.read_ref
+    read_ref = origin.read_ref
 
-    def look_then_somebody_pushes(ref: str) -> str | None:
-        found = look(ref)
+    def read_ref_before_another_push(ref: str) -> str | None:
+        sha_before = read_ref(ref)
         git("push", "--quiet", "origin", BRANCH)
-        return found
+        return sha_before
 
-    monkeypatch.setattr(origin, "read_ref", look_then_somebody_pushes)
+    monkeypatch.setattr(origin, "read_ref", read_ref_before_another_push)
     with pytest.raises(Superseded, match="moved"):
         push_bot_commit(BRANCH, sha, FILES)
     assert tip() == newer
 
 
-def test_a_deleted_branch_stays_deleted(clone: Path) -> None:
+def test_a_deleted_branch_is_not_created_again(clone: Path) -> None:
     sha = tip()
     git("push", "--quiet", "origin", "--delete", BRANCH)
-    # GitHub keeps the commits of a pull request; this origin does by a ref like GitHub's.
+    # GitHub keeps the commits of a pull request under this ref.
     git("push", "--quiet", "origin", f"{sha}:refs/pull/1/head")
     subprocess.run(
         ["git", "-C", git("remote", "get-url", "origin"), "config", "uploadpack.allowAnySHA1InWant", "true"], check=True
@@ -108,7 +108,7 @@ def test_a_deleted_branch_stays_deleted(clone: Path) -> None:
     assert git("ls-remote", "origin", f"refs/heads/{BRANCH}") == ""
 
 
-def test_an_origin_that_is_gone_is_unreachable(clone: Path) -> None:
+def test_a_missing_origin_is_unreachable(clone: Path) -> None:
     sha = tip()
     origin_path = Path(git("remote", "get-url", "origin"))
     origin_path.rename(origin_path.with_name("gone.git"))

@@ -1,3 +1,5 @@
+"""The event of a workflow's run."""
+
 from __future__ import annotations
 
 import json
@@ -17,22 +19,22 @@ GOOD: dict[str, Any] = {
 }
 
 
-def given_event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, document: Any) -> None:
+def write_event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, document: Any) -> None:
     path = tmp_path / "event.json"
     path.write_text(document if isinstance(document, str) else json.dumps(document))
     monkeypatch.setenv("GITHUB_EVENT_PATH", str(path))
 
 
-def test_what_is_not_in_use_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    given_event(tmp_path, monkeypatch, GOOD)
-    assert event.read_event(event.PullRequestEvent).pull_request.number == 7
+def test_unused_fields_are_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_event(tmp_path, monkeypatch, GOOD)
+    assert event.read_event(event.PullRequestEvent).number == 7
 
 
 def test_a_deleted_fork_has_no_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     document = json.loads(json.dumps(GOOD))
     document["pull_request"]["head"]["repo"] = None
-    given_event(tmp_path, monkeypatch, document)
-    assert event.read_event(event.PullRequestEvent).pull_request.head.repo is None
+    write_event(tmp_path, monkeypatch, document)
+    assert event.read_event(event.PullRequestEvent).head_repository is None
 
 
 @pytest.mark.parametrize(
@@ -44,22 +46,22 @@ def test_a_deleted_fork_has_no_repository(tmp_path: Path, monkeypatch: pytest.Mo
         ({"pull_request": {"number": "7", "head": GOOD["pull_request"]["head"]}}, "pull_request.number"),
     ],
 )
-def test_an_event_that_lacks_fields_names_them(
+def test_missing_or_invalid_fields_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], names: str
 ) -> None:
-    given_event(tmp_path, monkeypatch, GOOD | change)
+    write_event(tmp_path, monkeypatch, GOOD | change)
     with pytest.raises(InputError, match=names):
         event.read_event(event.PullRequestEvent)
 
 
 @pytest.mark.parametrize("text", ["", "[", "[]", "null"])
-def test_what_is_no_event_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    given_event(tmp_path, monkeypatch, text)
+def test_a_file_without_an_event_is_an_input_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    write_event(tmp_path, monkeypatch, text)
     with pytest.raises(InputError):
         event.read_event(event.PullRequestEvent)
 
 
-def test_no_event_at_all_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_event_path_is_an_input_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GITHUB_EVENT_PATH", raising=False)
     with pytest.raises(InputError, match="not set"):
         event.read_event(event.PullRequestEvent)

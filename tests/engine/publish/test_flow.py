@@ -1,4 +1,4 @@
-"""`publish` against a real origin and a GitHub in memory, while people and GitHub get in its way. Needs git."""
+"""`publish` with a real origin and a GitHub in memory, also after interruptions and pushes. Needs git."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ OURS = {"full_name": "acme/fraud"}
 @pytest.fixture
 def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MemoryGitHub:
     """acme/fraud without a pull request, in a workflow's run whose event the test writes; no CML on PATH."""
-    made = MemoryGitHub()
-    monkeypatch.setattr(GitHub, "from_environment", lambda: made)
+    memory = MemoryGitHub()
+    monkeypatch.setattr(GitHub, "from_environment", lambda: memory)
     monkeypatch.setattr("shutil.which", lambda program: None)
     monkeypatch.setenv("GITHUB_REPOSITORY", "acme/fraud")
     monkeypatch.setenv("GITHUB_RUN_ID", "1")
     monkeypatch.setenv("GITHUB_EVENT_PATH", str(tmp_path / "event.json"))
-    return made
+    return memory
 
 
 @pytest.fixture
@@ -40,17 +40,17 @@ def github(empty: MemoryGitHub, clone: Path) -> MemoryGitHub:
     """Pull request 7 comes from the branch of `clone`."""
     head = {"ref": BRANCH, "sha": tip(), "repo": OURS}
     empty.pulls[NUMBER] = {"number": NUMBER, "state": "open", "head": head, "user": {"login": "alice"}}
-    happen({"pull_request": empty.pulls[NUMBER], "repository": OURS})
+    write_event({"pull_request": empty.pulls[NUMBER], "repository": OURS})
     return empty
 
 
-def happen(event: dict[str, Any]) -> None:
-    """The event of the run."""
+def write_event(event: dict[str, Any]) -> None:
+    """Write the event of the run."""
     Path(os.environ["GITHUB_EVENT_PATH"]).write_text(json.dumps(event))
 
 
-def reviewed(verdict: str = "pass", report: str = "# A report\n", lock: str = "new\n") -> Path:
-    """What the job `review` left."""
+def write_artifact(verdict: str = "pass", report: str = "# A report\n", lock: str = "new\n") -> Path:
+    """Write the artifact of the job `review`."""
     folder = Path("../handover")
     (folder / "reports/review").mkdir(parents=True, exist_ok=True)
     (folder / "dvc.lock").write_text(lock)
@@ -61,102 +61,102 @@ def reviewed(verdict: str = "pass", report: str = "# A report\n", lock: str = "n
 
 
 def push_newer() -> None:
-    """Somebody pushes one more commit to the branch."""
+    """Push one more commit to the branch."""
     git("fetch", "--quiet", "origin", f"refs/heads/{BRANCH}")
     git("checkout", "--quiet", "FETCH_HEAD")
     write({"params.yaml": "a: 3\n"})
     git("push", "--quiet", "origin", f"HEAD:refs/heads/{BRANCH}")
 
 
-def test_it_leaves_a_commit_a_check_and_a_comment_once_however_often_it_runs(github: MemoryGitHub) -> None:
-    assert flow.publish(reviewed()) == 0
+def test_two_runs_leave_one_commit_one_check_and_one_comment(github: MemoryGitHub) -> None:
+    assert flow.publish(write_artifact()) == 0
     bot = tip()
     assert git("show", f"{bot}:dvc.lock") == "new"
     github.pulls[NUMBER]["head"]["sha"] = bot
-    assert flow.publish(reviewed()) == 0
+    assert flow.publish(write_artifact()) == 0
     assert tip() == bot
-    assert github.runs == [(bot, "review", "success")]
-    assert set(github.started) == {("test.yml", BRANCH)}
+    assert github.check_runs == [(bot, "review", "success")]
+    assert set(github.started_workflows) == {("test.yml", BRANCH)}
     (body,) = github.bodies
     assert body.startswith("# A report\n") and bot in body
 
 
-def test_the_check_follows_a_verdict_that_changed(github: MemoryGitHub) -> None:
-    flow.publish(reviewed("fail"))
-    flow.publish(reviewed("pass"))
-    assert [conclusion for _, _, conclusion in github.runs] == ["failure", "success"]
+def test_a_changed_verdict_creates_a_new_check(github: MemoryGitHub) -> None:
+    flow.publish(write_artifact("fail"))
+    flow.publish(write_artifact("pass"))
+    assert [conclusion for _, _, conclusion in github.check_runs] == ["failure", "success"]
 
 
-def test_a_report_that_is_too_long_ends_with_a_link_to_the_run(github: MemoryGitHub) -> None:
-    flow.publish(reviewed(report="# A report\n\n## Rows\n\n" + "| 1 | 2 |\n" * 10_000))
+def test_a_long_report_ends_with_a_link_to_the_run(github: MemoryGitHub) -> None:
+    flow.publish(write_artifact(report="# A report\n\n## Rows\n\n" + "| 1 | 2 |\n" * 10_000))
     assert "/acme/fraud/actions/runs/1)" in github.bodies[0]
 
 
-def test_a_newer_push_while_it_runs_is_respected(github: MemoryGitHub) -> None:
+def test_nothing_is_published_after_a_newer_push(github: MemoryGitHub) -> None:
     github.before["pull"] = push_newer
-    assert flow.publish(reviewed()) == 0
+    assert flow.publish(write_artifact()) == 0
     assert git("show", f"{tip()}:params.yaml") == "a: 3"
     assert github.untouched
 
 
-def test_a_newer_head_is_respected_where_nothing_is_to_be_committed(github: MemoryGitHub) -> None:
+def test_nothing_is_published_after_a_newer_push_if_no_file_changed(github: MemoryGitHub) -> None:
     github.pulls[NUMBER]["head"]["sha"] = "b" * 40
-    assert flow.publish(reviewed(lock="old\n")) == 0
+    assert flow.publish(write_artifact(lock="old\n")) == 0
     assert github.untouched
 
 
-def test_a_closed_pull_request_is_left_alone(github: MemoryGitHub) -> None:
-    before = tip()
+def test_nothing_is_published_for_a_closed_pull_request(github: MemoryGitHub) -> None:
+    tip_before = tip()
     github.pulls[NUMBER]["state"] = "closed"
-    assert flow.publish(reviewed()) == 0
-    assert (tip(), github.untouched) == (before, True)
+    assert flow.publish(write_artifact()) == 0
+    assert (tip(), github.untouched) == (tip_before, True)
 
 
-def test_a_branch_that_was_deleted_meanwhile_is_not_made_again(github: MemoryGitHub) -> None:
+def test_a_deleted_branch_is_not_created_again(github: MemoryGitHub) -> None:
     git("-C", git("remote", "get-url", "origin"), "config", "uploadpack.allowAnySHA1InWant", "true")
     git("push", "--quiet", "origin", f"{tip()}:refs/pull/{NUMBER}/head")
     github.before["pull"] = lambda: git("push", "--quiet", "origin", "--delete", BRANCH)
-    assert flow.publish(reviewed()) == 0
+    assert flow.publish(write_artifact()) == 0
     assert git("ls-remote", "origin", f"refs/heads/{BRANCH}") == ""
     assert github.untouched
 
 
 @pytest.mark.parametrize("repository", [FORK, None], ids=["fork", "deleted fork"])
-def test_a_forks_pull_request_is_refused(github: MemoryGitHub, repository: dict[str, str] | None) -> None:
-    before = tip()
-    head = {"ref": BRANCH, "sha": before, "repo": repository}
-    happen({"pull_request": {"number": NUMBER, "head": head}, "repository": OURS})
+def test_publish_refuses_a_pull_request_of_a_fork(github: MemoryGitHub, repository: dict[str, str] | None) -> None:
+    tip_before = tip()
+    head = {"ref": BRANCH, "sha": tip_before, "repo": repository}
+    write_event({"pull_request": {"number": NUMBER, "head": head}, "repository": OURS})
     with pytest.raises(Refused, match="comes from a fork"):
-        flow.publish(reviewed())
-    assert (tip(), github.untouched) == (before, True)
+        flow.publish(write_artifact())
+    assert (tip(), github.untouched) == (tip_before, True)
 
 
 @pytest.mark.parametrize(
     ("method", "commits"), [("pull", False), ("create_check", True), ("dispatch", True), ("create_comment", True)]
 )
-def test_what_failed_halfway_is_finished_by_running_it_again(github: MemoryGitHub, method: str, commits: bool) -> None:
-    before = tip()
+def test_a_second_run_completes_an_interrupted_one(github: MemoryGitHub, method: str, commits: bool) -> None:
+    tip_before = tip()
     github.errors[method] = Unreachable("GitHub: 502", "Run it again.")
     with pytest.raises(Unreachable):
-        flow.publish(reviewed())
-    assert (tip() != before, github.bodies) == (commits, [])
-    flow.publish(reviewed())
-    assert git("rev-parse", f"{tip()}^") == before
-    assert github.runs == [(tip(), "review", "success")]
-    assert set(github.started) == {("test.yml", BRANCH)}
+        flow.publish(write_artifact())
+    assert (tip() != tip_before, github.bodies) == (commits, [])
+    flow.publish(write_artifact())
+    assert git("rev-parse", f"{tip()}^") == tip_before
+    assert github.check_runs == [(tip(), "review", "success")]
+    assert set(github.started_workflows) == {("test.yml", BRANCH)}
     assert len(github.bodies) == 1
 
 
-def test_a_review_that_ended_without_a_report_changes_nothing(github: MemoryGitHub) -> None:
-    before = tip()
-    folder = reviewed()
+def test_nothing_is_published_without_a_report(github: MemoryGitHub) -> None:
+    tip_before = tip()
+    folder = write_artifact()
     (folder / review_artifact.REPORT).unlink()
     with pytest.raises(Refused, match="has no report"):
         flow.publish(folder)
-    assert (tip(), github.untouched) == (before, True)
+    assert (tip(), github.untouched) == (tip_before, True)
 
 
-# A fork's
+# Pull requests of forks and of Dependabot
 
 
 @pytest.fixture
@@ -164,20 +164,20 @@ def fork(empty: MemoryGitHub) -> MemoryGitHub:
     """Pull request 7 comes from mallory/fraud, and its review, run 21, has ended."""
     head = {"ref": "change", "sha": "a" * 40, "repo": FORK}
     empty.pulls[NUMBER] = {"number": NUMBER, "state": "open", "head": head, "user": PERSON}
-    ended()
+    write_run_event()
     return empty
 
 
-def ended(event: str = "pull_request", sha: str = "a" * 40, repository: dict[str, str] = FORK) -> None:
-    """The event of a review's end."""
+def write_run_event(event: str = "pull_request", sha: str = "a" * 40, repository: dict[str, str] = FORK) -> None:
+    """Write the event of a finished review."""
     run = {"id": RUN, "event": event, "head_sha": sha, "head_repository": repository}
-    happen({"workflow_run": run, "repository": OURS})
+    write_event({"workflow_run": run, "repository": OURS})
 
 
 def artifact(
     number: object = NUMBER, size: int = 1_000, name: str = "review", report: str = "# A report\n"
 ) -> tuple[int, str, int, bytes]:
-    """What a fork's review left."""
+    """Return the artifact of a fork's review, as `MemoryGitHub.zips` has it."""
     document = json.dumps({"verdict": "pass", "pull_request": number})
     return (
         RUN,
@@ -193,13 +193,13 @@ def test_a_forks_report_is_posted_once_and_updated(fork: MemoryGitHub) -> None:
     (body,) = fork.bodies
     assert body.startswith(f"{flow.FORK_NOTICE}\n\n# A report") and "a" * 40 in body
     assert fork.downloads[0] == (4, review_artifact.LARGEST_ZIP)
-    assert (fork.runs, fork.started) == ([], [])
+    assert (fork.check_runs, fork.started_workflows) == ([], [])
 
 
-def test_of_a_pull_request_on_our_own_branch_only_dependabots_report_is_posted(fork: MemoryGitHub) -> None:
+def test_for_a_branch_of_the_repository_only_the_report_of_dependabot_is_posted(fork: MemoryGitHub) -> None:
     fork.zips[4] = artifact()
     fork.pulls[NUMBER]["head"]["repo"] = OURS
-    ended(repository=OURS)
+    write_run_event(repository=OURS)
     assert flow.publish_fork() == 0
     assert fork.untouched
     fork.pulls[NUMBER]["user"] = {"login": "dependabot[bot]"}
@@ -222,13 +222,13 @@ def test_a_forks_report_mentions_nobody(fork: MemoryGitHub, mention: str) -> Non
 @pytest.mark.parametrize("event", ["push", "merge_group"])
 def test_a_run_of_another_event_posts_nothing(fork: MemoryGitHub, event: str) -> None:
     fork.zips[4] = artifact()
-    ended(event)
+    write_run_event(event)
     assert flow.publish_fork() == 0
     assert fork.untouched
 
 
 @pytest.mark.parametrize("change", [{"state": "closed"}, {"head": {"sha": "b" * 40, "repo": FORK}}])
-def test_a_forks_pull_request_that_was_closed_or_moved_on_is_left_alone(
+def test_nothing_is_posted_for_a_closed_or_newer_pull_request_of_a_fork(
     fork: MemoryGitHub, change: dict[str, Any]
 ) -> None:
     fork.zips[4] = artifact()
@@ -238,26 +238,26 @@ def test_a_forks_pull_request_that_was_closed_or_moved_on_is_left_alone(
 
 
 @pytest.mark.parametrize(
-    ("left", "error", "why"),
+    ("stored", "error", "message"),
     [
         (None, Refused, "has no artifact 'review'"),
         (artifact(name="other"), Refused, "has no artifact 'review'"),
         (artifact(size=review_artifact.LARGEST_ZIP + 1), Refused, "50,000,001 bytes"),
         (artifact(number=None), Refused, "names no pull request"),
-        (artifact(number=8), Refused, "8 is not of mallory/fraud"),
+        (artifact(number=8), Refused, "8 does not come from mallory/fraud"),
         (artifact(number=10**30), InputError, "404"),
         (artifact(number=True), Refused, "review.json in the artifact is invalid"),
         (artifact(number=0), Refused, "review.json in the artifact is invalid"),
         ((RUN, "review", 6, b"no zip"), Refused, "not a readable zip"),
     ],
 )
-def test_what_a_fork_must_not_hand_over_is_refused(
-    fork: MemoryGitHub, left: tuple[int, str, int, bytes] | None, error: type[MainlineError], why: str
+def test_an_invalid_artifact_of_a_fork_is_refused(
+    fork: MemoryGitHub, stored: tuple[int, str, int, bytes] | None, error: type[MainlineError], message: str
 ) -> None:
     fork.pulls[8] = {"number": 8, "state": "open", "head": {"sha": "a" * 40, "repo": OURS}, "user": PERSON}
-    if left:
-        fork.zips[4] = left
-    with pytest.raises(error, match=why):
+    if stored:
+        fork.zips[4] = stored
+    with pytest.raises(error, match=message):
         flow.publish_fork()
     assert fork.untouched
-    assert (fork.downloads == []) == (not left or left[1] != "review" or left[2] > review_artifact.LARGEST_ZIP)
+    assert (fork.downloads == []) == (not stored or stored[1] != "review" or stored[2] > review_artifact.LARGEST_ZIP)

@@ -1,4 +1,4 @@
-"""What a fork may hand over: everything but a plain, small report is refused, and nothing is unpacked."""
+"""Reading the artifact of a review: all but a small, valid report is refused, and nothing is unpacked to disk."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ def zipped(files: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> 
     return content.getvalue()
 
 
-def test_a_report_is_read_out_of_a_zip() -> None:
-    found = review_artifact.read_zip(zipped(GOOD))
-    assert (found.report, found.verdict, found.pull_request, found.generated) == ("# fine", "pass", 7, {})
+def test_a_report_is_read_from_a_zip() -> None:
+    review = review_artifact.read_zip(zipped(GOOD))
+    assert (review.report, review.verdict, review.pull_request, review.generated) == ("# fine", "pass", 7, {})
 
 
-def test_paths_that_climb_out_are_never_looked_at(tmp_path: Path) -> None:
+def test_other_files_of_a_zip_are_ignored(tmp_path: Path) -> None:
     evil = {"../../evil.sh": b"boo", "/etc/evil": b"boo", "dvc.lock": b"boo", "reports/metrics.json": b"{}"}
     assert review_artifact.read_zip(zipped(GOOD | evil)).generated == {}
     assert not (tmp_path.parent.parent / "evil.sh").exists()
 
 
-def test_a_bomb_is_refused_before_it_is_unpacked() -> None:
+def test_a_zip_bomb_is_refused_before_it_is_unpacked() -> None:
     bomb = zipped(GOOD | {"reports/review/review.md": b"0" * 200_000_000})
     assert len(bomb) < review_artifact.LARGEST_ZIP
     with pytest.raises(Refused, match="200,000,000 bytes"):
         review_artifact.read_zip(bomb)
 
 
-def test_a_directory_that_lies_about_a_size_is_found_out_before_everything_is_unpacked() -> None:
+def test_a_zip_bomb_with_a_wrong_size_is_refused_before_it_is_unpacked() -> None:
     content = zipped(GOOD | {"reports/review/review.md": b"0" * 100_000_000})
     lying = content.replace((100_000_000).to_bytes(4, "little"), (10).to_bytes(4, "little"))
     assert lying != content
@@ -76,31 +76,31 @@ def test_a_directory_that_lies_about_a_size_is_found_out_before_everything_is_un
         pytest.param(b"[" * 100_000, id="nested too deeply"),
     ],
 )
-def test_a_document_that_is_not_a_reviews_is_refused(document: bytes) -> None:
+def test_an_invalid_review_json_is_refused(document: bytes) -> None:
     with pytest.raises(Refused):
         review_artifact.read_zip(zipped(GOOD | {"reports/review/review.json": document}))
 
 
-def test_a_report_that_is_no_text_is_refused() -> None:
+def test_a_report_that_is_not_utf8_is_refused() -> None:
     with pytest.raises(Refused):
         review_artifact.read_zip(zipped(GOOD | {"reports/review/review.md": b"\xff\xfe\x00"}))
 
 
 @given(st.binary(max_size=400))
-def test_no_bytes_end_in_anything_but_a_report_or_a_refusal(content: bytes) -> None:
+def test_random_bytes_are_refused(content: bytes) -> None:
     with pytest.raises(Refused):
         review_artifact.read_zip(content)
 
 
 @given(st.integers(0, len(zipped(GOOD)) - 1), st.integers(0, 255))
-def test_a_damaged_zip_ends_in_a_report_or_a_refusal(position: int, byte: int) -> None:
+def test_a_damaged_zip_is_read_or_refused(position: int, byte: int) -> None:
     content = bytearray(zipped(GOOD))
     content[position] = byte
     with contextlib.suppress(Refused):
         review_artifact.read_zip(bytes(content))
 
 
-def test_a_zip_whose_compressed_data_is_damaged_is_refused() -> None:
+def test_a_zip_with_damaged_data_is_refused() -> None:
     content = bytearray(zipped(GOOD))
     content[30 + len(review_artifact.REPORT)] = 0xFF  # the first byte after the first local header
     with pytest.raises(Refused, match="not a readable zip: Error -3"):
@@ -120,7 +120,7 @@ def write(folder: Path, files: dict[str, bytes]) -> Path:
     return folder
 
 
-def test_only_generated_files_are_taken_from_a_folder(tmp_path: Path) -> None:
+def test_only_generated_files_are_read_from_a_folder(tmp_path: Path) -> None:
     more = {
         "dvc.lock": b"l",
         "reports/metrics.json": b"m",
@@ -130,8 +130,8 @@ def test_only_generated_files_are_taken_from_a_folder(tmp_path: Path) -> None:
         "params.yaml": b"p",
         ".github/workflows/evil.yml": b"e",
     }
-    found = review_artifact.read_folder(write(tmp_path, GOOD | more))
-    assert set(found.generated) == {"dvc.lock", "reports/metrics.json"}
+    review = review_artifact.read_folder(write(tmp_path, GOOD | more))
+    assert set(review.generated) == {"dvc.lock", "reports/metrics.json"}
 
 
 def test_a_link_in_the_folder_is_refused(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_a_folder_without_a_report_is_refused(tmp_path: Path) -> None:
         review_artifact.read_folder(write(tmp_path, {"dvc.lock": b"l"}))
 
 
-def test_files_that_are_small_and_together_too_large_are_refused(tmp_path: Path) -> None:
+def test_files_that_are_too_large_together_are_refused(tmp_path: Path) -> None:
     many = {f"reports/{number}.json": b"0" * review_artifact.LARGEST_FILE for number in range(5)}
     assert len(review_artifact.read_folder(write(tmp_path, GOOD | dict(list(many.items())[:4]))).generated) == 4
     with pytest.raises(Refused, match="more than 10,000,000 bytes"):

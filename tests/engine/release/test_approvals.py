@@ -11,13 +11,14 @@ import pytest
 
 from pipelines.cli.errors import InputError, Unreachable
 from pipelines.github import client as github_module
-from pipelines.github.transport import API, TRIES
+from pipelines.github.transport import TRIES
 from pipelines.release import approvals
 from pipelines.release.approvals import Approval
 from pipelines.repository.git import git
 from tests.engine.fixtures_repo import ROOT
 from tests.engine.release.tag_repository import push_commit
-from tests.engine.workflows.github_fake import ALICE, BOB, MALLORY, REPOSITORY, TOKEN, GitHubFake, permissions, running
+from tests.engine.workflows.github_accounts import ALICE, BOB, MALLORY, REPOSITORY, TOKEN
+from tests.engine.workflows.github_fake import GitHubFake, permissions, running
 
 RULES = json.loads((ROOT / approvals.RULESET).read_text())
 EARLY, LATE = "2026-01-01T00:00:00Z", "2126-01-01T00:00:00Z"
@@ -314,7 +315,7 @@ def test_invalid_repository_name_is_an_error(fake: GitHubFake, monkeypatch: pyte
 
 def test_unreachable_github_is_not_reported_as_a_bypass(fake: GitHubFake, monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[float] = []
-    monkeypatch.setattr(github_module.GitHub.__init__, "__defaults__", (API, waited.append, (1.0, 1.0)))
+    monkeypatch.setattr("time.sleep", waited.append)
     fake.down()
     with pytest.raises(Unreachable):
         approvals.read_approval("a" * 40)

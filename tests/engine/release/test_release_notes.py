@@ -14,7 +14,8 @@ from pipelines.github.client import GitHub
 from pipelines.release import release_notes
 from pipelines.repository.tags import Assignment, Version
 from tests.engine.release.tag_repository import annotation, assign_version, register_version
-from tests.engine.workflows.github_fake import REPOSITORY, TOKEN, GitHubFake, running
+from tests.engine.workflows.github_accounts import REPOSITORY, TOKEN
+from tests.engine.workflows.github_fake import GitHubFake, running
 
 
 @pytest.fixture(scope="module")

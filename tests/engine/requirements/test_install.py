@@ -1,4 +1,4 @@
-"""The environment is made by the real uv and the real pip, offline, from wheels that the tests build."""
+"""The environment is created by the real uv and the real pip, offline, from wheels that the tests build."""
 
 import base64
 import hashlib
@@ -77,32 +77,32 @@ def place(tmp_path):
     return Place(tmp_path)
 
 
-def test_an_environment_is_made_once(place):
-    code, said = place.run()
-    assert (code, place.installed()) == (0, "1.0"), said
+def test_an_environment_is_created_once(place):
+    code, output = place.run()
+    assert (code, place.installed()) == (0, "1.0"), output
     place.without_uv()
     assert place.run() == (0, "")
 
 
-def test_a_changed_lock_changes_the_environment_and_keeps_the_rest(place):
+def test_a_changed_lock_updates_the_environment_in_place(place):
     place.run()
     (place.venv / "kept").touch()
     place.lock.write_text(wheel(place.wheels, "tiny", "2.0"))
-    code, said = place.run()
-    assert (code, place.installed()) == (0, "2.0"), said
+    code, output = place.run()
+    assert (code, place.installed()) == (0, "2.0"), output
     assert (place.venv / "kept").exists()
 
 
-def test_an_environment_whose_making_was_killed_is_made_anew(place):
+def test_an_unfinished_environment_is_created_anew(place):
     place.run()
-    (place.venv / ".mainline-stamp").write_text("unfinished: being made, or left by a process that was killed\n")
+    (place.venv / ".mainline-stamp").write_text("unfinished: in progress, or left by a process that was killed\n")
     (place.venv / "half-installed").mkdir()
-    code, said = place.run()
-    assert (code, place.installed()) == (0, "1.0"), said
+    code, output = place.run()
+    assert (code, place.installed()) == (0, "1.0"), output
     assert not (place.venv / "half-installed").exists()
 
 
-def test_an_environment_that_lost_its_python_is_made_anew(place):
+def test_an_environment_without_its_python_is_created_anew(place):
     place.run()
     (place.venv / "bin" / "python").unlink()
     (place.venv / "bin" / "python").symlink_to("/nowhere/python")
@@ -110,35 +110,35 @@ def test_an_environment_that_lost_its_python_is_made_anew(place):
     assert place.installed() == "1.0"
 
 
-def test_of_two_that_start_at_once_one_makes_the_environment(place):
+def test_two_processes_at_once_create_the_environment_once(place):
     processes = [place.start(), place.start()]
-    said = [process.communicate(timeout=120)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], said
-    assert sum("making" in text and "from dev.txt" in text for text in said) == 1
+    output = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], output
+    assert sum("creating" in text and "from dev.txt" in text for text in output) == 1
     assert place.installed() == "1.0"
 
 
-def test_a_package_with_another_hash_is_refused_and_leaves_no_stamp(place):
+def test_a_package_with_a_wrong_hash_is_refused(place):
     text = place.lock.read_text()
     place.lock.write_text(text[:-9] + "00000000\n")
-    code, said = place.run()
+    code, output = place.run()
     assert code == 3
-    assert "hash" in said.lower()
+    assert "hash" in output.lower()
     assert (place.venv / ".mainline-stamp").read_text().startswith("unfinished")
     place.lock.write_text(text)
     assert place.run()[0] == 0
 
 
-def test_a_folder_that_is_no_environment_is_left_alone(place):
+def test_a_folder_that_is_not_an_environment_is_not_changed(place):
     place.venv.mkdir()
     (place.venv / "thesis.doc").write_text("all I have")
-    code, said = place.run()
+    code, output = place.run()
     assert code == 3
-    assert "is not an environment" in said
+    assert "is not an environment" in output
     assert [item.name for item in place.venv.iterdir()] == ["thesis.doc"]
 
 
-def test_without_a_uv_that_starts_a_private_one_is_brought_once_by_its_hash(place, tmp_path):
+def test_a_private_uv_is_installed_once_if_the_uv_on_path_does_not_start(place, tmp_path):
     shim = tmp_path / "shims" / "uv"  # as other version managers leave on PATH
     shim.parent.mkdir()
     shim.write_text("#!/bin/sh\nexit 127\n")
@@ -146,21 +146,21 @@ def test_without_a_uv_that_starts_a_private_one_is_brought_once_by_its_hash(plac
     stub = f'#!/bin/sh\nexec "{uv.find_uv_bin()}" "$@"\n'
     (place.script.parent / "uv.txt").write_text(wheel(place.wheels, "uv", "99.0", {"uv": stub}))
     place.path = str(shim.parent)
-    code, said = place.run()
-    assert code == 0, said
+    code, output = place.run()
+    assert code == 0, output
     assert place.installed() == "1.0"
-    assert "bringing a private one" in said
-    code, said = place.run("uv")
+    assert "installing a private one" in output
+    code, output = place.run("uv")
     assert code == 0
-    assert Path(said.strip()).read_text() == stub
-    assert Path(said.strip()).parent.parent == place.cache
+    assert Path(output.strip()).read_text() == stub
+    assert Path(output.strip()).parent.parent == place.cache
 
 
-def test_a_private_uv_with_another_hash_is_refused(place):
+def test_a_private_uv_with_a_wrong_hash_is_refused(place):
     line = wheel(place.wheels, "uv", "99.0", {"uv": "#!/bin/sh\n"})
     (place.script.parent / "uv.txt").write_text(line[:-9] + "00000000\n")
     place.without_uv()
-    code, said = place.run("uv")
+    code, output = place.run("uv")
     assert code == 3
-    assert "pip could not install uv" in said
+    assert "pip could not install uv" in output
     assert [item for item in place.cache.rglob("*") if item.is_file()] == []

@@ -19,7 +19,8 @@ from typing import Any
 
 import yaml
 
-from tests.engine.workflows.github_fake import REPOSITORY, TOKEN, GitHubFake
+from tests.engine.workflows.github_accounts import REPOSITORY, TOKEN
+from tests.engine.workflows.github_fake import GitHubFake
 from tests.engine.workflows.install import NODE
 
 STANDINS = Path(__file__).with_name("standins")

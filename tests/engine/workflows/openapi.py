@@ -114,7 +114,7 @@ class Validator:
             else:
                 return
 
-    def faults(self, method: str, target: str, headers: dict[str, str], body: bytes) -> list[str]:
+    def find_errors(self, method: str, target: str, headers: dict[str, str], body: bytes) -> list[str]:
         """What is wrong with a request by GitHub's description; empty if nothing."""
         status, text = self._ask(method, target, headers, body)
         if status < 400:

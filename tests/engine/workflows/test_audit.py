@@ -1,4 +1,4 @@
-"""`make audit`, and audit.yml by act, with a stand-in for pip-audit, the real zizmor, and emulate for the issue.
+"""`make audit` and audit.yml, with a stand-in for pip-audit, the real zizmor, and a fake GitHub.
 
 Needs git, act and the tools of `make workflow-tools`.
 """
@@ -18,7 +18,8 @@ import pytest
 from pipelines.__main__ import main
 from pipelines.commands import audit
 from tests.engine.workflows.acting import Run, Runner
-from tests.engine.workflows.github_fake import REPOSITORY, TOKEN, GitHubFake, permissions
+from tests.engine.workflows.github_accounts import REPOSITORY, TOKEN
+from tests.engine.workflows.github_fake import GitHubFake, permissions
 
 ROOT = Path(__file__).parents[3]
 CLEAN = {"name": "numpy", "version": "2.4.0", "vulns": []}
@@ -43,7 +44,7 @@ def advisory(name: str, *fixes: str) -> dict[str, Any]:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with clean workflows, and a pip-audit that gives the answers put there."""
+    """A folder with workflows without errors, and a pip-audit that prints the files of answers/."""
     shutil.copytree(ROOT / ".github", tmp_path / ".github")
     (tmp_path / audit.ZIZMOR_RULES).parent.mkdir(parents=True)
     shutil.copy(ROOT / audit.ZIZMOR_RULES, tmp_path / audit.ZIZMOR_RULES)
@@ -69,10 +70,10 @@ def on_github(github: GitHubFake, monkeypatch: pytest.MonkeyPatch) -> GitHubFake
 
 
 def answer(place: Path, **packages: Any) -> None:
-    """What pip-audit says of each lock: nothing bad, and these."""
+    """Write what pip-audit prints for each lock: a package without advisories, and `packages`."""
     for lock in audit.LOCKS:
-        found = {"dependencies": [CLEAN, *packages.get(lock, [])], "fixes": []}
-        (place / "answers" / f"{lock}.txt").write_text(json.dumps(found))
+        document = {"dependencies": [CLEAN, *packages.get(lock, [])], "fixes": []}
+        (place / "answers" / f"{lock}.txt").write_text(json.dumps(document))
 
 
 def jinja(version: str = "2.4.1") -> dict[str, Any]:
@@ -80,16 +81,16 @@ def jinja(version: str = "2.4.1") -> dict[str, Any]:
 
 
 def issues(github: GitHubFake, state: str = "open") -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = github.ask("GET", f"/issues?state={state}&labels=audit")
-    return found
+    listed: list[dict[str, Any]] = github.ask("GET", f"/issues?state={state}&labels=audit")
+    return listed
 
 
-def test_nothing_found_is_success_without_a_token(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_audit_without_findings_exits_with_0(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["audit"]) == 0
-    assert capsys.readouterr().out == "nothing was found\n"
+    assert capsys.readouterr().out == "findings: none\n"
 
 
-def test_every_lock_is_asked_for_as_it_is_pinned(place: Path) -> None:
+def test_pip_audit_checks_the_hashes_of_every_lock(place: Path) -> None:
     main(["audit"])
     calls = (place / "calls").read_text().splitlines()
     assert [call.split()[-1] for call in calls] == [f"requirements/{lock}.txt" for lock in audit.LOCKS]
@@ -97,24 +98,26 @@ def test_every_lock_is_asked_for_as_it_is_pinned(place: Path) -> None:
     assert all((ROOT / call.split()[-1]).is_file() for call in calls)
 
 
-def test_a_finding_of_several_locks_is_one_line_and_status_1(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_finding_in_several_locks_is_one_line_and_the_exit_code_is_1(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     answer(place, serving=[jinja()], dev=[jinja()])
     assert main(["audit"]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines == [
         "jinja2 2.4.1 in serving, dev: PYSEC-1 CVE-PYSEC-1 (fixed in 2.4.2, 3.0)",
-        "1 findings",
+        "findings: 1",
     ]
 
 
-def test_a_fault_of_a_workflow_is_found_with_its_line(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_in_a_workflow_file_is_listed_with_its_line(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (place / ".github/workflows/bad.yml").write_text(BAD_WORKFLOW)
     assert main(["audit"]) == 1
     out = capsys.readouterr().out
     assert ".github/workflows/bad.yml:7: code injection via template expansion (high) (template-injection)" in out
 
 
-def test_findings_open_one_issue_and_the_run_is_no_failure(place: Path, on_github: GitHubFake) -> None:
+def test_findings_open_one_issue_and_the_exit_code_is_0(place: Path, on_github: GitHubFake) -> None:
     answer(place, serving=[jinja()])
     assert main(["audit", "--issue"]) == 0
     (issue,) = issues(on_github)
@@ -124,7 +127,7 @@ def test_findings_open_one_issue_and_the_run_is_no_failure(place: Path, on_githu
     assert permissions(on_github.requests) == {"issues": "write"}
 
 
-def test_the_issue_is_updated_and_left_alone_where_it_says_it_already(
+def test_the_issue_is_updated_only_if_the_findings_changed(
     place: Path, on_github: GitHubFake, capsys: pytest.CaptureFixture[str]
 ) -> None:
     answer(place, serving=[jinja()])
@@ -141,7 +144,7 @@ def test_the_issue_is_updated_and_left_alone_where_it_says_it_already(
     assert on_github.changes == ["POST /issues", "PATCH /issues/1"]
 
 
-def test_when_nothing_is_left_the_issue_is_closed_and_a_new_fault_opens_another(
+def test_the_issue_is_closed_without_findings_and_a_new_finding_opens_another(
     place: Path, on_github: GitHubFake, capsys: pytest.CaptureFixture[str]
 ) -> None:
     answer(place, serving=[jinja()])
@@ -158,7 +161,7 @@ def test_when_nothing_is_left_the_issue_is_closed_and_a_new_fault_opens_another(
     assert on_github.invalid == []
 
 
-def test_issues_of_other_people_are_left_alone(place: Path, on_github: GitHubFake) -> None:
+def test_other_issues_with_the_label_are_not_changed(place: Path, on_github: GitHubFake) -> None:
     on_github.ask("POST", "/issues", {"title": "Audit of the books", "body": "by hand", "labels": ["audit"]})
     main(["audit", "--issue"])
     answer(place, serving=[jinja()])
@@ -167,7 +170,7 @@ def test_issues_of_other_people_are_left_alone(place: Path, on_github: GitHubFak
     assert on_github.changes == ["POST /issues"]
 
 
-def test_a_service_that_cannot_be_reached_is_said_and_the_issue_stays(
+def test_the_issue_is_not_changed_if_pip_audit_fails(
     place: Path, on_github: GitHubFake, capsys: pytest.CaptureFixture[str]
 ) -> None:
     answer(place, serving=[jinja()])
@@ -175,14 +178,14 @@ def test_a_service_that_cannot_be_reached_is_said_and_the_issue_stays(
     (place / "answers" / "dev.txt").unlink()
     capsys.readouterr()
     assert main(["audit", "--issue"]) == 3
-    said = capsys.readouterr().err.splitlines()
-    assert "pip-audit gave no answer: ERROR: cannot connect to the service" in said[0]
-    assert said[-1] == "Run it again later; the issue stays as it is."
+    errors = capsys.readouterr().err.splitlines()
+    assert "pip-audit failed: ERROR: cannot connect to the service" in errors[0]
+    assert errors[-1] == "Run it again later; the issue was not changed."
     assert len(issues(on_github)) == 1
     assert on_github.changes == ["POST /issues"]
 
 
-def test_a_mirror_that_knows_no_advisories_is_not_taken_for_clean(
+def test_an_audit_fails_if_pip_audit_knows_no_package(
     place: Path, on_github: GitHubFake, capsys: pytest.CaptureFixture[str]
 ) -> None:
     skipped = {"name": "numpy", "skip_reason": "Dependency not found and could not be audited"}
@@ -193,17 +196,13 @@ def test_a_mirror_that_knows_no_advisories_is_not_taken_for_clean(
     assert on_github.changes == []
 
 
-def test_packages_that_nobody_knows_are_named_and_are_no_finding(
-    place: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unknown_packages_are_named_but_are_not_findings(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     answer(place, dev=[{"name": "acme-internal", "skip_reason": "not found"}])
     assert main(["audit"]) == 0
-    assert "nothing is known of 1 packages: acme-internal" in capsys.readouterr().out
+    assert "pip-audit does not know 1 packages: acme-internal" in capsys.readouterr().out
 
 
-def test_github_that_cannot_be_reached_is_said(
-    place: Path, on_github: GitHubFake, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_error_of_github_is_printed(place: Path, on_github: GitHubFake, capsys: pytest.CaptureFixture[str]) -> None:
     answer(place, serving=[jinja()])
     on_github.fail("GET", "/issues$", status=403, message="Resource not accessible by integration")
     assert main(["audit", "--issue"]) == 1
@@ -211,7 +210,7 @@ def test_github_that_cannot_be_reached_is_said(
 
 
 @pytest.mark.parametrize("tool", ["pip-audit", "zizmor"])
-def test_a_tool_that_is_missing_is_named(
+def test_a_missing_tool_is_named(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tool: str
 ) -> None:
     if tool == "pip-audit":
@@ -219,33 +218,33 @@ def test_a_tool_that_is_missing_is_named(
         shutil.copytree(place / "bin", place / "alone")
     monkeypatch.setenv("PATH", os.pathsep.join([str(place / "bin"), "/usr/bin", "/bin"]))
     assert main(["audit"]) == 2
-    said = capsys.readouterr().err.splitlines()
-    assert f"there is no {tool} on PATH" in said[0]
-    assert "make audit" in said[-1]
+    errors = capsys.readouterr().err.splitlines()
+    assert f"{tool} is not on PATH" in errors[0]
+    assert "make audit" in errors[-1]
 
 
 @pytest.mark.parametrize("text", ["", "null", "[]", '{"dependencies": 3}', '{"fixes": []}'])
-def test_an_answer_of_another_form_is_no_answer(place: Path, capsys: pytest.CaptureFixture[str], text: str) -> None:
+def test_unexpected_output_of_pip_audit_is_an_error(place: Path, capsys: pytest.CaptureFixture[str], text: str) -> None:
     (place / "answers" / "serving.txt").write_text(text)
     assert main(["audit"]) == 3
-    assert "pip-audit gave no answer" in capsys.readouterr().err
+    assert "pip-audit failed" in capsys.readouterr().err
 
 
-def test_workflows_that_zizmor_cannot_read_are_no_success(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_audit_fails_if_zizmor_fails(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.rmtree(place / ".github")
     assert main(["audit"]) == 3
-    assert "zizmor gave no answer" in capsys.readouterr().err
+    assert "zizmor failed" in capsys.readouterr().err
 
 
-def test_what_others_wrote_is_neither_a_mention_nor_html_nor_a_new_row(place: Path) -> None:
+def test_findings_cannot_add_mentions_html_or_rows_to_the_issue(place: Path) -> None:
     bad = audit.Finding("a | b\n| c", "`@everyone` <img src=x> [x](http://y)", "\\`")
-    row = next(line for line in audit.issue_text([bad], []).splitlines() if "everyone" in line)
+    row = next(line for line in audit.format_issue([bad], []).splitlines() if "everyone" in line)
     assert row == "| `a b c` | `@everyone <img src=x> [x](http://y)` | `-` |"
 
 
-def test_a_long_list_fits_into_an_issue_and_says_what_is_left_out(place: Path) -> None:
+def test_a_long_list_of_findings_is_shortened_to_fit_into_an_issue(place: Path) -> None:
     many = [audit.Finding(f"package-{index} " + "x" * 500, "y" * 500, "z" * 500) for index in range(1000)]
-    text = audit.issue_text(many, ["a"] * 5)
+    text = audit.format_issue(many, ["a"] * 5)
     assert len(text) < 65_536
     assert "more: `make audit`" in text
 
@@ -255,7 +254,7 @@ def test_a_long_list_fits_into_an_issue_and_says_what_is_left_out(place: Path) -
 
 @pytest.fixture
 def runner(tmp_path: Path, github: GitHubFake) -> Runner:
-    """acme/fraud with what audit.yml needs, and an environment whose pip-audit gives the answers put there."""
+    """acme/fraud with what audit.yml needs, and an environment whose pip-audit prints the files of answers/."""
     work = tmp_path / "work"
     for name in (".github", "pipelines", "requirements"):
         shutil.copytree(ROOT / name, work / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -288,7 +287,7 @@ def act(runner: Runner, run: int = 1) -> Run:
     return runner.act("audit.yml", "schedule", event, run=run, ref="refs/heads/main", finished={"verify"})
 
 
-def test_the_weekly_run_opens_one_issue_and_closes_it(runner: Runner, github: GitHubFake, tmp_path: Path) -> None:
+def test_the_weekly_run_opens_and_closes_one_issue(runner: Runner, github: GitHubFake, tmp_path: Path) -> None:
     answer(tmp_path, serving=[jinja()])
     first = act(runner)
     assert first.conclusions["audit"] == "success", first.log
@@ -302,12 +301,10 @@ def test_the_weekly_run_opens_one_issue_and_closes_it(runner: Runner, github: Gi
     assert github.invalid == []
 
 
-def test_a_weekly_run_without_the_service_fails_with_the_reason(
-    runner: Runner, github: GitHubFake, tmp_path: Path
-) -> None:
+def test_the_weekly_run_fails_if_pip_audit_fails(runner: Runner, github: GitHubFake, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "answers")
     run = act(runner)
     assert run.conclusions["audit"] == "failure"
     assert run.jobs["audit"].failed == ["audit"]
-    assert "pip-audit gave no answer: ERROR: cannot connect to the service" in run.jobs["audit"].log
+    assert "pip-audit failed: ERROR: cannot connect to the service" in run.jobs["audit"].log
     assert github.changes == []

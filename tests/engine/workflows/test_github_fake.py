@@ -1,4 +1,4 @@
-"""Where the made-up GitHub could be wrong and every test green: what it takes, and what it says was needed.
+"""The fake GitHub refuses invalid requests, and knows the permissions of valid ones.
 
 Needs emulate and Prism (`make workflow-tools`).
 """
@@ -10,7 +10,8 @@ import requests
 
 from pipelines.cli.errors import InputError
 from pipelines.github.client import GitHub
-from tests.engine.workflows.github_fake import REPOSITORY, TOKEN, GitHubFake, permissions
+from tests.engine.workflows.github_accounts import REPOSITORY, TOKEN
+from tests.engine.workflows.github_fake import GitHubFake, permissions
 
 
 @pytest.fixture
@@ -19,26 +20,26 @@ def client(github: GitHubFake) -> GitHub:
     return GitHub(REPOSITORY, TOKEN, github.url)
 
 
-def test_a_body_that_github_would_not_take_is_refused_and_kept(github: GitHubFake, client: GitHub) -> None:
+def test_an_invalid_body_is_refused_and_recorded(github: GitHubFake, client: GitHub) -> None:
     with pytest.raises(InputError, match="not by GitHub's description"):
-        client.create_ruleset({"name": "main", "enforcement": "sometimes"})
+        client.call("POST", "rulesets", {"name": "main", "enforcement": "sometimes"})
     assert "POST /repos/acme/fraud/rulesets: body.enforcement" in github.invalid[0]
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "why"), [("POST", "comment", "comment"), ("GET", "issues?per_page=many", "query.per_page")]
+    ("method", "path", "error"), [("POST", "comment", "comment"), ("GET", "issues?per_page=many", "query.per_page")]
 )
-def test_a_path_or_query_that_github_does_not_have_is_refused_and_kept(
-    github: GitHubFake, method: str, path: str, why: str
+def test_an_unknown_path_or_invalid_query_is_refused_and_recorded(
+    github: GitHubFake, method: str, path: str, error: str
 ) -> None:
-    answer = requests.request(
+    response = requests.request(
         method, f"{github.url}/repos/{REPOSITORY}/{path}", json={} if method == "POST" else None, timeout=5
     )
-    assert answer.status_code == 422
-    assert why in github.invalid[0]
+    assert response.status_code == 422
+    assert error in github.invalid[0]
 
 
-def test_the_permissions_that_calls_need_are_known(github: GitHubFake, client: GitHub) -> None:
+def test_the_permissions_of_requests_are_returned(github: GitHubFake, client: GitHub) -> None:
     number = github.pull("change")
     client.pull(number)
     assert permissions(github.requests) == {"pull-requests": "read"}

@@ -17,7 +17,8 @@ import pytest
 from tests.engine.fixtures_repo import Repo
 from tests.engine.release.engine import ImageRegistry, free_port
 from tests.engine.workflows.acting import Run
-from tests.engine.workflows.github_fake import BOB, GitHubFake, permissions
+from tests.engine.workflows.github_accounts import BOB
+from tests.engine.workflows.github_fake import GitHubFake, permissions
 from tests.engine.workflows.world import World, docs, tune
 
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("docker-workflows")]

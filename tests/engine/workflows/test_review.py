@@ -13,8 +13,9 @@ import yaml
 from pipelines.github import checks
 from tests.engine.fixtures_repo import Repo
 from tests.engine.forged import plant, scaled
-from tests.engine.workflows.github_fake import DEPENDABOTS, permissions
-from tests.engine.workflows.test_yaml import PERMISSIONS
+from tests.engine.workflows.github_accounts import DEPENDABOTS
+from tests.engine.workflows.github_fake import permissions
+from tests.engine.workflows.test_permissions import PERMISSIONS
 from tests.engine.workflows.world import World, docs, dvc, spoil, tune
 
 REVIEW = ["actions/checkout", "./.github/actions/setup", "review", "summary", "actions/upload-artifact"]
@@ -48,7 +49,7 @@ def test_a_better_model_is_committed_checked_tested_and_told_of(world: World, tm
     reviewed = world.tip(world.ref(number))
     run = world.review(number)
     assert run.conclusions == {"review": "success", "publish": "success"}, run.log
-    stored = [*REVIEW[:2], "./.github/actions/storage", "review", "push what was reproduced", *REVIEW[3:]]
+    stored = [*REVIEW[:2], "./.github/actions/storage", "review", "push", *REVIEW[3:]]
     assert run.ran("review") == stored
     assert "assumed arn:aws:iam::1:role/models" in run.jobs["review"].step("./.github/actions/storage").log
     assert run.ran("publish") == PUBLISH  # no credentials of the storage beside the right to write

@@ -1,4 +1,4 @@
-"""What is asked of GitHub in files: rulesets, owners, Dependabot. Needs the tools of `make workflow-tools`."""
+"""The files that configure GitHub: rulesets, owners, Dependabot. Needs the tools of `make workflow-tools`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ import yaml
 
 from pipelines.github.client import GitHub
 from pipelines.repository.release_id import FILES
-from tests.engine.workflows.github_fake import REPOSITORY, TOKEN, GitHubFake
+from tests.engine.workflows.github_accounts import REPOSITORY, TOKEN
+from tests.engine.workflows.github_fake import GitHubFake
 from tests.engine.workflows.install import ROOT
 from tests.engine.workflows.lint import BIN
 from tests.engine.workflows.openapi import trimmed
 
 GITHUB = ROOT / ".github"
-ACTIONS = 15368  # the app that puts the checks of workflows, and those that a workflow's token puts
+ACTIONS = 15368  # the app that creates the checks of workflows and of their tokens
 RULESETS: dict[str, dict[str, Any]] = {
     path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(GITHUB.glob("rulesets/*.json"))
 }
@@ -32,23 +33,23 @@ def rules(name: str) -> dict[str, dict[str, Any]]:
 
 
 def jobs_on(event: str) -> set[str]:
-    """The names of the checks that the workflows of an event put."""
-    found = set()
+    """Return the names of the checks of the workflows of an event."""
+    names: set[str] = set()
     for path in GITHUB.glob("workflows/*.yml"):
         workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
         if event in workflow[True]:  # YAML 1.1 takes `on` for true
-            found |= {job.get("name", name) for name, job in workflow["jobs"].items()}
-    return found
+            names |= {job.get("name", name) for name, job in workflow["jobs"].items()}
+    return names
 
 
 @pytest.mark.parametrize("name", RULESETS)
-def test_a_ruleset_is_on_and_bears_its_files_name(name: str) -> None:
+def test_a_ruleset_is_active_and_has_the_name_of_its_file(name: str) -> None:
     assert (RULESETS[name]["name"], RULESETS[name]["enforcement"]) == (name, "active")
 
 
 @pytest.mark.parametrize("name", RULESETS)
-def test_github_knows_every_word_of_a_ruleset(name: str) -> None:
-    # Its description forbids no unknown fields, and passes over a rule whose parameter is misspelt.
+def test_every_field_of_a_ruleset_is_in_githubs_description(name: str) -> None:
+    # GitHub's description allows unknown fields, also a rule with a misspelt parameter.
     schemas = trimmed()["components"]["schemas"]
     for rule, parameters in rules(name).items():
         known = schemas[f"repository-rule-{rule.replace('_', '-')}"]["properties"]
@@ -58,19 +59,19 @@ def test_github_knows_every_word_of_a_ruleset(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", RULESETS)
-def test_github_would_take_a_ruleset(name: str, github: GitHubFake) -> None:
-    GitHub(REPOSITORY, TOKEN, github.url).create_ruleset(RULESETS[name])
+def test_a_ruleset_follows_githubs_description(name: str, github: GitHubFake) -> None:
+    GitHub(REPOSITORY, TOKEN, github.url).call("POST", "rulesets", RULESETS[name])
     assert github.invalid == []
 
 
-def test_the_required_checks_are_jobs_of_every_event_that_a_merge_waits_for() -> None:
+def test_the_required_checks_are_jobs_of_pull_requests_and_merge_groups() -> None:
     checks = rules("main")["required_status_checks"]["required_status_checks"]
     assert [check["context"] for check in checks] == ["review", "test"]
     assert {check["context"] for check in checks} <= jobs_on("pull_request") & jobs_on("merge_group")
     assert {check["integration_id"] for check in checks} == {ACTIONS}
 
 
-def test_main_takes_squashed_pull_requests_that_are_up_to_date_and_approved_by_owners() -> None:
+def test_main_requires_a_squashed_current_and_approved_pull_request() -> None:
     main = rules("main")
     assert RULESETS["main"]["conditions"]["ref_name"] == {"include": ["~DEFAULT_BRANCH"], "exclude": []}
     assert main.keys() >= {"deletion", "non_fast_forward", "required_linear_history"}
@@ -78,30 +79,30 @@ def test_main_takes_squashed_pull_requests_that_are_up_to_date_and_approved_by_o
     review = main["pull_request"]
     assert review["allowed_merge_methods"] == ["squash"]
     assert (review["required_approving_review_count"], review["require_code_owner_review"]) == (1, True)
-    # An approval from before the report, or from whoever pushed last, is none: docs/github.md.
+    # An approval from before the report or by the last person to push does not count: docs/github.md.
     assert (review["dismiss_stale_reviews_on_push"], review["require_last_push_approval"]) == (True, True)
 
 
-def test_only_an_administrator_passes_main_by_and_only_through_a_pull_request() -> None:
+def test_only_administrators_can_bypass_the_ruleset_of_main_in_a_pull_request() -> None:
     admin = {"actor_id": 5, "actor_type": "RepositoryRole", "bypass_mode": "pull_request"}
     assert RULESETS["main"]["bypass_actors"] == [admin]
 
 
-def test_nobody_moves_or_deletes_a_tag() -> None:
+def test_nobody_can_move_or_delete_a_tag() -> None:
     assert rules("tags").keys() == {"deletion", "non_fast_forward", "update"}
     assert (RULESETS["tags"]["target"], RULESETS["tags"]["bypass_actors"]) == ("tag", [])
 
 
 @pytest.mark.parametrize(
-    ("tag", "kept"),
+    ("tag", "is_protected"),
     [("fraud@v1.4.0", True), ("fraud#production#7", True), ("fraud@v2.0.0#production", True), ("v1.0", False)],
 )
-def test_the_tags_that_are_kept_are_those_of_releases(tag: str, kept: bool) -> None:
+def test_the_tags_of_releases_are_protected(tag: str, is_protected: bool) -> None:
     patterns = RULESETS["tags"]["conditions"]["ref_name"]["include"]
-    assert any(fnmatchcase(f"refs/tags/{tag}", pattern) for pattern in patterns) == kept
+    assert any(fnmatchcase(f"refs/tags/{tag}", pattern) for pattern in patterns) == is_protected
 
 
-def test_the_gate_what_it_stands_on_and_what_releases_have_owners() -> None:
+def test_gates_code_and_releases_have_owners() -> None:
     lines = (GITHUB / "CODEOWNERS").read_text(encoding="utf-8").splitlines()
     owned = dict(line.split(maxsplit=1) for line in lines if not line.startswith("#"))
     numbers = {"/params.yaml", "/dvc.yaml", "/tests/critical/"}
@@ -112,32 +113,32 @@ def test_the_gate_what_it_stands_on_and_what_releases_have_owners() -> None:
     assert all(re.fullmatch(r"@[\w-]+/[\w-]+", owner) for owner in owned.values())
 
 
-def test_what_names_a_release_has_owners_but_the_lock_that_comes_with_every_model() -> None:
+def test_every_file_of_the_release_id_except_dvc_lock_has_owners() -> None:
     text = (GITHUB / "CODEOWNERS").read_text(encoding="utf-8")
     owned = [line.split()[0].strip("/") for line in text.splitlines() if not line.startswith("#")]
     assert {path for path in FILES if not path.startswith(tuple(owned))} == {"dvc.lock"}
     assert "dvc.lock" in text
 
 
-def test_dependabots_file_is_by_its_schema() -> None:
+def test_dependabot_yml_follows_its_schema() -> None:
     command = [BIN / "check-jsonschema", "--builtin-schema", "vendor.dependabot", GITHUB / "dependabot.yml"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize("update", UPDATES, ids=lambda update: update["package-ecosystem"])
-def test_an_update_is_weekly_grouped_and_not_of_yesterday(update: dict[str, Any]) -> None:
+def test_updates_are_weekly_grouped_and_at_least_a_week_old(update: dict[str, Any]) -> None:
     assert update["schedule"] == {"interval": "weekly"}
     assert update["cooldown"]["default-days"] >= 7
     assert [group["patterns"] for group in update["groups"].values()] == [["*"]]
 
 
 @pytest.mark.parametrize("update", UPDATES, ids=lambda update: update["package-ecosystem"])
-def test_an_update_finds_its_manifest(update: dict[str, Any]) -> None:
+def test_the_manifest_of_an_update_exists(update: dict[str, Any]) -> None:
     folders = update.get("directories") or [update["directory"]]
     manifest = MANIFESTS[update["package-ecosystem"]]
-    assert any(found for folder in folders for found in ROOT.glob(f"{folder}/{manifest}".strip("/")))
+    assert any(path for folder in folders for path in ROOT.glob(f"{folder}/{manifest}".strip("/")))
 
 
-def test_what_is_pinned_is_updated() -> None:
+def test_every_ecosystem_is_updated() -> None:
     assert {update["package-ecosystem"] for update in UPDATES} == MANIFESTS.keys()

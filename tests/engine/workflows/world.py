@@ -15,7 +15,8 @@ from typing import Any
 
 from tests.engine.fixtures_repo import CommandResult, Repo, point_at_cache
 from tests.engine.workflows.acting import Run, Runner
-from tests.engine.workflows.github_fake import ALICE, FORK, REPOSITORY, GitHubFake
+from tests.engine.workflows.github_accounts import ALICE, FORK, REPOSITORY
+from tests.engine.workflows.github_fake import GitHubFake
 
 Change = Callable[[Repo], None]
 # Whoever pushes is noted: a workflow's job by its id, a person by "-".

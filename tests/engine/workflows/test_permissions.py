@@ -1,0 +1,198 @@
+"""Permissions, secrets and untrusted code in the workflow files."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.engine.workflows.install import ROOT
+from tests.engine.workflows.lint import documents
+from tests.engine.workflows.workflow_files import (
+    CHECKOUTS,
+    GITHUB,
+    JOBS,
+    WORKFLOWS,
+    every_job,
+    every_workflow,
+    job_of,
+    text_of,
+)
+
+PAGE = ROOT / "docs/pull-request.md"
+
+
+PERMISSIONS: dict[tuple[str, str], dict[str, str]] = {
+    ("audit.yml", "audit"): {"contents": "read", "issues": "write"},
+    ("audit.yml", "verify"): {"contents": "read", "id-token": "write"},
+    ("review.yml", "review"): {"contents": "read", "id-token": "write"},
+    ("review.yml", "publish"): {"contents": "write", "pull-requests": "write", "checks": "write", "actions": "write"},
+    ("review.yml", "keep"): {"contents": "read", "id-token": "write"},
+    ("release.yml", "verify"): {"contents": "read", "id-token": "write"},
+    ("release.yml", "release"): {
+        "contents": "write",
+        "packages": "write",
+        "id-token": "write",
+        "attestations": "write",
+        "actions": "read",
+        "checks": "read",
+        "pull-requests": "read",
+    },
+    ("report-fork.yml", "report-fork"): {"contents": "read", "actions": "read", "pull-requests": "write"},
+    ("rollback.yml", "rollback"): {
+        "contents": "write",
+        "pull-requests": "write",
+        "checks": "write",
+        "actions": "write",
+        "id-token": "write",
+    },
+    ("test.yml", "test"): {"contents": "read"},
+    ("test.yml", "test-release"): {"contents": "read"},
+}
+
+
+# Workflow, job and step -> the secrets besides GitHub's token that it gets, and no other step.
+SECRETS = {
+    ("release.yml", "release", "release"): {
+        "PREDICTION_LOG_SALT",
+        "MLFLOW_TRACKING_USERNAME",
+        "MLFLOW_TRACKING_PASSWORD",
+        "MLFLOW_TRACKING_TOKEN",
+    }
+}
+
+
+# True where the head is a branch of this repository. `head.repo.fork` would be wrong: a team's repository may itself be
+# a fork, and a pull request may come from the repository that it was forked from.
+SAME_REPOSITORY = "github.event.pull_request.head.repo.full_name == github.repository"
+
+
+def runs_foreign_code(workflow: str, job: str) -> bool:
+    """Return whether a job may run code of somebody without write access."""
+    guard = str(job_of(workflow, job).get("if", ""))
+    events = WORKFLOWS[workflow]["on"]
+    return "pull_request" in events and SAME_REPOSITORY not in guard and "github.event_name == 'push'" not in guard
+
+
+def test_no_workflow_uses_pull_request_target():
+    assert [name for name, workflow in WORKFLOWS.items() if "pull_request_target" in workflow["on"]] == []
+
+
+@every_workflow
+def test_a_workflow_has_no_permissions_for_all_jobs(workflow):
+    assert WORKFLOWS[workflow]["permissions"] == {}
+
+
+@every_job
+def test_a_job_has_the_listed_permissions(workflow, job):
+    assert job_of(workflow, job)["permissions"] == PERMISSIONS[workflow, job]
+
+
+def test_the_documents_list_permissions_and_secrets_of_every_job():
+    rows = re.findall(r"(?m)^\| (\S+\.yml) \| (\S+) \|[^|]*\|([^|]*)\|([^|]*)\|$", PAGE.read_text(encoding="utf-8"))
+    listed = [
+        ((workflow, job), dict(re.findall(r"([a-z-]+): (read|write)", permissions)))
+        for workflow, job, permissions, _ in rows
+    ]
+    assert sorted(listed) == sorted(((each, job), job_of(each, job)["permissions"]) for each, job in JOBS)
+    without = {(workflow, job) for workflow, job, _, secrets in rows if secrets.strip() == "none"}
+    assert without == {each for each in JOBS if not re.search(r"\bsecrets\.|github\.token", text_of(job_of(*each)))}
+
+
+def test_each_secret_is_passed_to_one_step_and_documented():
+    found: dict[tuple[str, str, str], set[str]] = {}
+    for workflow, job in JOBS:
+        for step in job_of(workflow, job)["steps"]:
+            for name, secret in re.findall(r"(?m)^ *(\S+): \$\{\{ secrets\.(\w+) \}\}$", text_of(step)):
+                assert name == secret
+                found.setdefault((workflow, job, step["name"]), set()).add(secret)
+    assert found == SECRETS
+    everywhere = "".join(path.read_text(encoding="utf-8") for path in documents(GITHUB))
+    assert len(re.findall(r"\bsecrets\b", everywhere)) == sum(map(len, SECRETS.values()))
+    page = PAGE.read_text(encoding="utf-8")
+    for (workflow, job, _), names in SECRETS.items():
+        (row,) = re.findall(rf"(?m)^\| {re.escape(workflow)} \| {job} \|.*$", page)
+        assert names <= set(re.findall(r"\w+", row))
+
+
+def test_jobs_that_are_started_by_hand_and_write_contents_run_only_on_main():
+    by_hand = [(name, job) for name, job in JOBS if "workflow_dispatch" in WORKFLOWS[name]["on"]]
+    writing = [each for each in by_hand if PERMISSIONS[each].get("contents") == "write"]
+    assert writing == [("release.yml", "release"), ("rollback.yml", "rollback")]
+    assert {str(job_of(*each).get("if")) for each in writing} == {"github.ref == 'refs/heads/main'"}
+
+
+@pytest.mark.parametrize(("workflow", "job", "given"), CHECKOUTS)
+def test_no_checkout_stores_the_token(workflow, job, given):
+    assert given.get("persist-credentials") is False
+
+
+def test_a_job_with_write_permissions_does_not_check_out_a_pull_request():
+    for workflow, job, given in CHECKOUTS:
+        writes = {name for name, level in PERMISSIONS[workflow, job].items() if level == "write"} - {"id-token"}
+        if writes and "pull_request" in WORKFLOWS[workflow]["on"]:
+            assert given.get("ref") == "${{ github.event.pull_request.base.sha }}", (workflow, job)
+        elif writes:
+            assert not {"ref", "repository"} & set(given), (workflow, job)
+
+
+@every_job
+def test_a_job_that_runs_code_of_a_fork_has_no_secret_and_no_write_permission(workflow, job):
+    if runs_foreign_code(workflow, job):
+        part = job_of(workflow, job)
+        assert not re.search(r"\bsecrets\b|github\.token", text_of(part))
+        # GitHub gives no OIDC token to the run of a fork.
+        assert {name for name, level in part["permissions"].items() if level == "write"} <= {"id-token"}
+
+
+def test_only_these_jobs_run_code_of_forks():
+    assert {job for workflow, job in JOBS if runs_foreign_code(workflow, job)} == {"review", "test", "test-release"}
+
+
+@every_workflow
+def test_a_workflow_run_job_reads_data_of_a_fork_only_from_the_api(workflow):
+    if "workflow_run" in WORKFLOWS[workflow]["on"]:
+        used = text_of(WORKFLOWS[workflow]["jobs"])
+        # The only use of the branch name is this condition, which grants nothing.
+        used = used.replace("startsWith(github.event.workflow_run.head_branch, 'dependabot/')", "")
+        assert "download-artifact" not in used
+        assert not re.search(r"workflow_run\.(head_branch|head_commit|display_title|pull_requests)", used)
+
+
+@every_workflow
+def test_forks_are_recognized_by_their_repository(workflow):
+    """A team's repository may be a fork itself: `head.repo.fork` would then be true for its own branches."""
+    assert "head.repo.fork" not in text_of(WORKFLOWS[workflow])
+
+
+@every_job
+def test_steps_that_publish_get_the_token(workflow, job):
+    for step in job_of(workflow, job)["steps"]:
+        if re.match(r"make publish", step.get("run", "")):
+            assert step["env"]["GITHUB_TOKEN"] == "${{ github.token }}"
+
+
+def test_a_model_is_trained_again_in_jobs_that_cannot_write_and_have_no_environment():
+    trains = [
+        (name, job, step)
+        for name, job in JOBS
+        for step in job_of(name, job)["steps"]
+        if step.get("run", "").startswith("make verify")
+    ]
+    assert [(name, job) for name, job, _ in trains] == [
+        ("audit.yml", "verify"),
+        ("release.yml", "verify"),
+        ("review.yml", "review"),
+    ]
+    for name, job, step in trains:
+        part = job_of(name, job)
+        assert {key for key, level in part["permissions"].items() if level == "write"} <= {"id-token"}
+        assert "environment" not in part and not re.search(r"\bsecrets\b|github\.token", text_of(part))
+        assert "continue-on-error" not in step
+    assert trains[2][2]["if"] == "github.event_name == 'merge_group'"
+    # A job that trained nothing vouches for nothing.
+    release = job_of("release.yml", "release")
+    assert release["needs"] == "verify"
+    assert release["env"] == {"VERIFIED_COMMIT": "${{ needs.verify.outputs.commit }}"}
+    commit = job_of("release.yml", "verify")["outputs"]["commit"]
+    assert commit == "${{ steps.verify.outcome == 'success' && github.sha || '' }}"
