@@ -270,7 +270,7 @@ def test_without_a_pointer_there_is_one_clear_message(repository, params, text):
 
 
 def test_make_outside_a_dvc_repository_is_refused(tmp_path, params):
-    with pytest.raises(InputError, match="not a DVC repository"):
+    with pytest.raises(InputError, match="not inside of a DVC repository"):
         make_data(params, tmp_path, quiet)
     assert list(tmp_path.iterdir()) == []
 
