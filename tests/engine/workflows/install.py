@@ -81,5 +81,5 @@ if __name__ == "__main__":
     try:
         install()
     except subprocess.CalledProcessError as error:
-        print(f"npm failed ({error.returncode}, above: why). Mend that and run it again.", file=sys.stderr)
+        print(f"npm failed ({error.returncode}, above: why). Fix that and run it again.", file=sys.stderr)
         sys.exit(3)
