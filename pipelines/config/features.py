@@ -80,6 +80,8 @@ class FeatureParams(TableParams):
                 raise ValueError(f"features: {where} names {name}, which is not in schema.columns")
             if name in own:
                 raise ValueError(f"features: {where} names {name}, which the model must not see")
+            if self.table.columns[name].known == "after":
+                raise ValueError(f"features: {where} names {name}, which is known only after the prediction")
             _check_operand(where, name, self.table.columns[name], op)
         return self
 

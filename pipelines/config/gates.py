@@ -23,6 +23,11 @@ class Gates(Strict):
     regression: Mapping[MetricName, Tolerance]
     scoring_time_ratio: Positive
     max_model_mb: Positive
+    max_changed_labels: Share = 0.005
+    max_lost_rows: Share = 0.005
+    max_repeated_rows: Share = 0.001
+    plausible_gain: Share = 0.5
+    confirm_gain: Annotated[str, Field(min_length=1)] | None = None
 
 
 class SliceBy(Strict):

@@ -16,7 +16,7 @@ from pipelines.repository.dvc import error_of, file_md5, run_dvc
 from pipelines.repository.dvc_remote import default_remote
 from pipelines.repository.git import git, text_at
 
-FILES = ("models/model.onnx", "models/signature.json", "models/profile.json")
+FILES = ("models/model.onnx", "models/signature.json", "models/profile.json", "models/split.json")
 KEPT = Path(".mainline/base")
 REBUILT = "rebuilt.json"  # beside files that were reproduced: their md5s, which may be others than dvc.lock names
 
@@ -51,6 +51,12 @@ class Base:
     def profile(self) -> Path | None:
         """models/profile.json of the base, where there is one."""
         path = self.folder / "profile.json"
+        return path if path.is_file() else None
+
+    @property
+    def split(self) -> Path | None:
+        """models/split.json of the base, where there is one."""
+        path = self.folder / "split.json"
         return path if path.is_file() else None
 
 
@@ -143,7 +149,7 @@ def _copy_from_dvc(named: dict[str, str], folder: Path, pull: str | None) -> boo
     with Repo() as repo:
         odb = repo.cache.local
         if pull:
-            _fetch_revision(pull, named)
+            fetch_revision(pull, list(named))
         paths = {name: Path(odb.oid_to_path(md5)) for name, md5 in named.items()}
     # The cache is shared and may hold a truncated file: use only files with the right md5.
     if not all(path.is_file() and file_md5(path) == named[name] for name, path in paths.items()):
@@ -152,14 +158,14 @@ def _copy_from_dvc(named: dict[str, str], folder: Path, pull: str | None) -> boo
     return True
 
 
-def _fetch_revision(commit: str, named: dict[str, str]) -> None:
-    """`dvc fetch` of the base's outputs; in a worktree, since the stages of dvc.yaml may be others here.
+def fetch_revision(commit: str, targets: list[str]) -> None:
+    """`dvc fetch` of a commit's files; in a worktree, since the stages of dvc.yaml may be others here.
 
     Raises:
         Unreachable: with DVC's message, also if the remote does not hold them.
     """
     with _worktree(commit) as tree:
-        done = run_dvc(tree, "fetch", *named)
+        done = run_dvc(tree, "fetch", *targets)
     if done.returncode:
         raise Unreachable(error_of(done), "Fix DVC_REMOTE_URL or the network.")
 

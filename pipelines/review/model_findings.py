@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
+import ibis
 import ibis.expr.types as ir
 
 from pipelines.config.params import Params
-from pipelines.config.paths import IMPORTANCE, MODEL, SELECTION, SIGNATURE
+from pipelines.config.paths import IMPORTANCE, METRICS, MODEL, SELECTION, SIGNATURE
+from pipelines.config.read import PATH
 from pipelines.model import critical_cases
+from pipelines.model.inputs import inputs_of
 from pipelines.model.scorer import Scorer
 from pipelines.model.signature import load_signature
+from pipelines.repository import git
 from pipelines.repository.base_model import Base
-from pipelines.review import changes, compare, plots
+from pipelines.review import changes, compare, leak_scores, plots, row_changes
+from pipelines.review.base_rows import BaseRows
 from pipelines.review.findings import DataChange, Kind
 from pipelines.review.gates import evaluate
 from pipelines.review.gates.evidence import Evidence, ModelFiles
 from pipelines.review.gates.fairness import group_rows
 from pipelines.review.gates.slices import slice_rows
+from pipelines.review.leak_scores import LeakScores
+from pipelines.review.row_changes import RowChanges
 from pipelines.tables.data import connect, read_data
 from pipelines.tables.split import load_split, rows_on_side
 
@@ -46,22 +54,26 @@ def review_kind(params: Params, base: Base | None, model: str, version: str | No
     return "comparison", ""
 
 
-def model_findings(params: Params, base: Base | None, kind: Kind) -> dict[str, Any]:
+def model_findings(params: Params, base: Base | None, kind: Kind, base_rows: BaseRows) -> dict[str, Any]:
     """Score base and head on the same rows, and evaluate the gates.
 
     Args:
         base: None if the base has no model.
+        base_rows: the rows that the base's model was made from.
 
     Returns:
         Fields of `Findings`.
     """
-    table = read_data(connect())
+    connection = connect()
+    table = read_data(connection)
     split = load_split()
     head = Scorer(MODEL, SIGNATURE)
     base_scorer = Scorer(base.model, base.signature) if base and kind != "new model" else None
     why_not = compare.not_comparable(table, base_scorer.signature, params.table.event_time) if base_scorer else None
     comparable = base_scorer is not None and why_not is None
     compared = compare.compare(table, params, split, head, base_scorer if comparable else None)
+    importance = json.loads(IMPORTANCE.read_text(encoding="utf-8"))
+    of_rows, of_inputs = _compare_rows(table, connection, params, split, base_scorer, base, base_rows)
     evidence = Evidence(
         params=params,
         kind=kind,
@@ -73,6 +85,11 @@ def model_findings(params: Params, base: Base | None, kind: Kind) -> dict[str, A
         slices=slice_rows(compared, params),
         groups=group_rows(compared, params),
         critical=tuple(critical_cases.judge(head, case) for case in critical_cases.load()),
+        row_changes=of_rows,
+        importance=importance,
+        new_inputs=tuple(sorted(set(params.inputs) - set(base_scorer.signature.names))) if base_scorer else (),
+        leak_scores=of_inputs,
+        confirmed_gain=_confirmed_gain(params, base),
     )
     selection = json.loads(SELECTION.read_text(encoding="utf-8"))
     return {
@@ -86,13 +103,63 @@ def model_findings(params: Params, base: Base | None, kind: Kind) -> dict[str, A
         "critical": evidence.critical,
         "candidates": selection["candidates"],
         "winner": selection["winner"],
-        "importance": json.loads(IMPORTANCE.read_text(encoding="utf-8")),
+        "importance": importance,
         "plots": plots.plots(compared) if evidence.rows else (),
         "threshold": (compared.base_threshold, compared.head_threshold),
-        "data": _data_change(table, params, split, base) if base and kind != "new model" else None,
+        "data": _data_change(table, params, split, base, evidence) if base and kind != "new model" else None,
     }
 
 
-def _data_change(table: ir.Table, params: Params, split: dict[str, Any], base: Base) -> DataChange:
+def _compare_rows(
+    table: ir.Table,
+    connection: ibis.BaseBackend,
+    params: Params,
+    split: dict[str, Any],
+    base_scorer: Scorer | None,
+    base: Base | None,
+    base_rows: BaseRows,
+) -> tuple[RowChanges, LeakScores | None]:
+    """What happened to the base's rows, and leak scores; nothing is computed where neither rows nor inputs changed."""
+    inputs = inputs_of(params)
+    if base is None or base_scorer is None:
+        sample = leak_scores.Sample(table, params, split, inputs)
+        missing = row_changes.row_changes(table, "there is no base to compare with", params, split, None)
+        return missing, leak_scores.leak_scores(sample, None, params.inputs, ())
+    signature = base_scorer.signature
+    before: ir.Table | str = base_rows.why_not
+    if base_rows.files:
+        before = connection.read_parquet([str(path) for path in base_rows.files], union_by_name=True)
+    elif base_rows.unchanged:
+        before = table
+    same = base_rows.unchanged and (not signature.classes or signature.classes[-1] == params.table.positive)
+    compared = RowChanges() if same else row_changes.row_changes(table, before, params, split, base_scorer)
+    if base_rows.unchanged and set(signature.names) == set(params.inputs):
+        return compared, None
+    both = {item.name: item for item in (*signature.inputs, *inputs) if item.name in table.columns}
+    sample = of_base = leak_scores.Sample(table, params, split, tuple(both.values()))
+    if base_rows.files and base.split:
+        of_base = leak_scores.Sample(before, params, load_split(base.split), signature.inputs)
+    elif not set(signature.names) <= set(both):
+        return compared, leak_scores.leak_scores(sample, None, params.inputs, ())
+    return compared, leak_scores.leak_scores(sample, of_base, params.inputs, signature.names)
+
+
+def _confirmed_gain(params: Params, base: Base | None) -> str:
+    """The reason in `gates.confirm_gain`, unless the base's params.yaml gives the same one."""
+    reason = params.gates.confirm_gain
+    before = dict(changes.leaves(git.text_at(base.commit, str(PATH)))) if base else {}
+    return reason if reason and before.get("gates.confirm_gain") != json.dumps(reason, ensure_ascii=False) else ""
+
+
+def _data_change(table: ir.Table, params: Params, split: dict[str, Any], base: Base, evidence: Evidence) -> DataChange:
     train = rows_on_side(table, params, split, "train")
-    return changes.data_change(train, base.profile, base.signature)
+    change = changes.data_change(train, base.profile, base.signature)
+    sides, sides_changed = changes.side_changes(
+        load_split(base.split).get("counts") if base.split else None, split.get("counts")
+    )
+    own = json.loads(git.text_at(base.commit, str(METRICS)) or "{}").get("test", {})
+    row = next((row for row in evidence.metrics if row.name == params.gates.headline), None)
+    sides += changes.score_change(own.get(params.gates.headline), row)
+    if params.task == "regression" and evidence.row_changes and evidence.row_changes.target:
+        sides += changes.target_change(*evidence.row_changes.target)
+    return replace(change, sides=sides, sides_changed=sides_changed)

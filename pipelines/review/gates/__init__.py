@@ -11,8 +11,12 @@ from pipelines.review.gates.critical import critical_gate
 from pipelines.review.gates.evidence import Evidence
 from pipelines.review.gates.fairness import fairness_gate
 from pipelines.review.gates.floors import floors_gate
+from pipelines.review.gates.labels import labels_gate
+from pipelines.review.gates.lost_rows import lost_rows_gate
 from pipelines.review.gates.model_size import model_size_gate
+from pipelines.review.gates.plausible import plausible_gate
 from pipelines.review.gates.regression import regression_gate
+from pipelines.review.gates.repeated_rows import repeated_rows_gate
 from pipelines.review.gates.scoring_time import scoring_time_gate
 from pipelines.review.gates.slices import slices_gate
 from pipelines.review.gates.validation import validation_gate
@@ -38,7 +42,11 @@ class Gate:
 
 GATES = (
     Gate("validation", validation_gate, needs_model=False, blocks_in_restore=True),
+    Gate("rows", labels_gate, needs_base=True),
+    Gate("rows", lost_rows_gate, needs_base=True),
+    Gate("rows", repeated_rows_gate),
     Gate("comparison", comparable_gate),
+    Gate("plausible", plausible_gate),
     Gate("floors", floors_gate),
     Gate("regression", regression_gate, needs_base=True),
     Gate("slices", slices_gate),
