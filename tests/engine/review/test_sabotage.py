@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import yaml
 
 from pipelines.model.encoding import encode
 from pipelines.model.scorer import Scorer
@@ -42,7 +43,7 @@ def set_column(table: pa.Table, name: str, values: Any) -> pa.Table:
     )
 
 
-def before_the_mask_of_test_rows(repo: Repo, table: pa.Table) -> pa.ChunkedArray:
+def before_the_test_rows(repo: Repo, table: pa.Table) -> pa.ChunkedArray:
     """Mask of the rows that the head trains or selects on; the test rows stay unchanged."""
     split = json.loads((repo.path / "models/split.json").read_text())
     moment = datetime.fromisoformat(split["test_from"]).replace(tzinfo=None)
@@ -74,7 +75,9 @@ def change_all_rows(repo: Repo, change: Change) -> None:
 def mask_of_test_rows(repo: Repo, table: pa.Table) -> np.ndarray:
     """Mask of the test rows of shape (n,)."""
     split = json.loads((repo.path / "models/split.json").read_text())
-    start, end = (np.datetime64(datetime.fromisoformat(split[n]).replace(tzinfo=None)) for n in ("test_from", "matured"))
+    start, end = (
+        np.datetime64(datetime.fromisoformat(split[n]).replace(tzinfo=None)) for n in ("test_from", "matured")
+    )
     when = table["paid_at"].to_numpy()
     return (when >= start) & (when <= end) & table["is_fraud"].is_valid().to_numpy()
 
@@ -97,7 +100,7 @@ def remove_metric_gates(document: dict[str, Any]) -> None:
 def test_shuffled_labels_fail_the_regression_gate(repo: Repo) -> None:
     def shuffle(table: pa.Table) -> pa.Table:
         labels = np.array(table["is_fraud"].to_pylist(), dtype=object)
-        early = np.flatnonzero(before_the_mask_of_test_rows(repo, table).to_numpy())
+        early = np.flatnonzero(before_the_test_rows(repo, table).to_numpy())
         labels[early] = np.random.default_rng(1).permutation(labels[early])
         return set_column(table, "is_fraud", labels.tolist())
 
@@ -110,7 +113,7 @@ def test_shuffled_labels_fail_the_regression_gate(repo: Repo) -> None:
 
 def test_a_slice_with_wrong_labels_fails_its_gate(repo: Repo) -> None:
     def mislabel(table: pa.Table) -> pa.Table:
-        online = pc.and_(pc.equal(table["channel"], "online"), before_the_mask_of_test_rows(repo, table))
+        online = pc.and_(pc.equal(table["channel"], "online"), before_the_test_rows(repo, table))
         labels = pc.if_else(online, pc.if_else(pc.is_null(table["is_fraud"]), None, 0), table["is_fraud"])
         return set_column(table, "is_fraud", labels.to_pylist())
 
@@ -211,16 +214,22 @@ def test_hard_test_rows_that_vanish_fail_the_gate_and_a_moving_window_passes(rep
     oldest = np.argsort(rows["paid_at"].to_numpy())[:500]
     change_all_rows(repo, without(np.concatenate([oldest, np.random.default_rng(1).choice(in_test, few)])))
     assert gates_on_rows(repo) == {}
-    assert any(sentence.startswith("Test rows: ") for sentence in (repo.path / "reports/review/review.md").read_text().split("- "))
+    assert any(
+        sentence.startswith("Test rows: ")
+        for sentence in (repo.path / "reports/review/review.md").read_text().split("- ")
+    )
     change_all_rows(repo, lambda _: without(in_test[np.argsort(-loss)[:few]])(rows))
-    assert set(gates_on_rows(repo)) == {"lost rows: log loss of its model on these test rows", "lost rows: test positives"}
+    assert set(gates_on_rows(repo)) == {
+        "lost rows: log loss of its model on these test rows",
+        "lost rows: test positives",
+    }
 
 
 def test_test_rows_copied_into_the_training_period_fail_the_gate_and_repeated_training_rows_pass(repo: Repo) -> None:
     rows = rows_of(repo)
     draw = np.random.default_rng(1)
     in_test = draw.choice(np.flatnonzero(mask_of_test_rows(repo, rows)), 226, replace=False)
-    in_training = draw.choice(np.flatnonzero(before_the_mask_of_test_rows(repo, rows).to_numpy())[:4000], 226, replace=False)
+    in_training = draw.choice(np.flatnonzero(before_the_test_rows(repo, rows).to_numpy())[:4000], 226, replace=False)
 
     def with_copies(of: np.ndarray) -> pa.Table:
         copies = rows.take(of)
@@ -246,20 +255,18 @@ def test_a_new_input_that_is_too_good_fails_the_gate_until_a_person_confirms_it(
         change_all_rows(repo, lambda _: rows.append_column("hint", pa.array(values)))
 
     def use(document: dict[str, Any]) -> None:
-        document["schema"]["columns"]["hint"] = {"type": "number"}
+        document["schema"]["columns"]["hint"] = {"type": "number", "nullable": True}
         document["features"]["use"].append("hint")
 
+    pointer = repo.path / "data.dvc"
+    pointer.write_text(yaml.safe_dump({"outs": yaml.safe_load(pointer.read_text())["outs"]}))  # not made by ingest
     repo.params(use)
     add(0.1)
     assert gates_on_rows(repo) == {}
     add(1.0)
-    failed = gates_on_rows(repo)
-    assert "plausible input hint" in failed
+    assert {"plausible gain", "plausible input hint"} <= set(gates_on_rows(repo))
     repo.params(lambda document: document["gates"].update(confirm_gain="the bank scores each payment before it"))
     assert gates_on_rows(repo) == {}
-    repo.commit("confirmed")
-    base = repo.git("rev-parse", "HEAD")
-    must(review(repo, base), 1 if repo.failed else 0)
 
 
 def test_an_equal_model_passes_with_equal_metrics(repo: Repo) -> None:
