@@ -15,9 +15,9 @@ from pipelines.config.params import Params
 from pipelines.model.encoding import Columns
 from pipelines.model.signature import Input
 from pipelines.tables.rows import Rows, load_rows
-from pipelines.tables.split import Side, rows_on_side
+from pipelines.tables.split import Side, is_on_side
 
-SAMPLE = 20_000
+SAMPLE = 10_000
 VALUES = 20  # of a category, the most frequent ones
 Matrix = npt.NDArray[np.float64]
 
@@ -46,7 +46,7 @@ class LeakScores:
 
 
 class Sample:
-    """Training rows to fit on and validation rows to score on, at most 20,000 each, chosen by a hash of the key."""
+    """Training rows to fit on and validation rows to score on, at most 10,000 each, chosen by a hash of the key."""
 
     def __init__(self, table: ir.Table, params: Params, split: dict[str, Any], inputs: tuple[Input, ...]) -> None:
         """Load the rows of `inputs` and the target."""
@@ -104,9 +104,10 @@ def leak_scores(head: Sample, base: Sample | None, now: tuple[str, ...], before:
 
 
 def _load(table: ir.Table, params: Params, split: dict[str, Any], inputs: tuple[Input, ...], side: Side) -> Rows:
-    rows = rows_on_side(table, params, split, side)
-    order = rows[params.table.key].cast("string").hexdigest("sha256")
+    rows = table.filter(table[params.table.target].notnull() & is_on_side(table, split, side))
     columns = {params.table.key, params.table.target, *(item.name for item in inputs)}
+    # By the key too: a table can have keys with equal hashes.
+    order = [rows[params.table.key].cast("string").hash(), rows[params.table.key]]
     return load_rows(rows.order_by(order).limit(SAMPLE).select(*sorted(columns)), params, inputs)
 
 

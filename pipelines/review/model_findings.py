@@ -6,7 +6,6 @@ import json
 from dataclasses import replace
 from typing import Any
 
-import ibis
 import ibis.expr.types as ir
 
 from pipelines.config.params import Params
@@ -73,7 +72,15 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_rows: Bas
     comparable = base_scorer is not None and why_not is None
     compared = compare.compare(table, params, split, head, base_scorer if comparable else None)
     importance = json.loads(IMPORTANCE.read_text(encoding="utf-8"))
-    of_rows, of_inputs = _compare_rows(table, connection, params, split, base_scorer, base, base_rows)
+    before: ir.Table | str = table if base_rows.unchanged else base_rows.why_not
+    if base_rows.files:
+        before = connection.read_parquet([str(path) for path in base_rows.files], union_by_name=True)
+    compared_rows = _compare_rows(table, before, params, split, base_scorer, base_rows.unchanged)
+    inputs_of_base = base_scorer.signature.names if base_scorer else ()
+    scored_inputs = None
+    if not base_rows.unchanged or set(inputs_of_base) != set(params.inputs):
+        known = before if base_rows.files and not compared_rows.why_not else None
+        scored_inputs = _score_inputs(table, known, params, split, base if base_scorer else None)
     evidence = Evidence(
         params=params,
         kind=kind,
@@ -85,10 +92,10 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_rows: Bas
         slices=slice_rows(compared, params),
         groups=group_rows(compared, params),
         critical=tuple(critical_cases.judge(head, case) for case in critical_cases.load()),
-        row_changes=of_rows,
+        row_changes=compared_rows,
         importance=importance,
-        new_inputs=tuple(sorted(set(params.inputs) - set(base_scorer.signature.names))) if base_scorer else (),
-        leak_scores=of_inputs,
+        new_inputs=tuple(name for name in params.inputs if base_scorer and name not in inputs_of_base),
+        leak_scores=scored_inputs,
         confirmed_gain=_confirmed_gain(params, base),
     )
     selection = json.loads(SELECTION.read_text(encoding="utf-8"))
@@ -111,37 +118,30 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_rows: Bas
 
 
 def _compare_rows(
-    table: ir.Table,
-    connection: ibis.BaseBackend,
-    params: Params,
-    split: dict[str, Any],
-    base_scorer: Scorer | None,
-    base: Base | None,
-    base_rows: BaseRows,
-) -> tuple[RowChanges, LeakScores | None]:
-    """What happened to the base's rows, and leak scores; nothing is computed where neither rows nor inputs changed."""
-    inputs = inputs_of(params)
-    if base is None or base_scorer is None:
-        sample = leak_scores.Sample(table, params, split, inputs)
-        missing = row_changes.row_changes(table, "there is no base to compare with", params, split, None)
-        return missing, leak_scores.leak_scores(sample, None, params.inputs, ())
-    signature = base_scorer.signature
-    before: ir.Table | str = base_rows.why_not
-    if base_rows.files:
-        before = connection.read_parquet([str(path) for path in base_rows.files], union_by_name=True)
-    elif base_rows.unchanged:
-        before = table
-    same = base_rows.unchanged and (not signature.classes or signature.classes[-1] == params.table.positive)
-    compared = RowChanges() if same else row_changes.row_changes(table, before, params, split, base_scorer)
-    if base_rows.unchanged and set(signature.names) == set(params.inputs):
-        return compared, None
-    both = {item.name: item for item in (*signature.inputs, *inputs) if item.name in table.columns}
-    sample = of_base = leak_scores.Sample(table, params, split, tuple(both.values()))
-    if base_rows.files and base.split:
-        of_base = leak_scores.Sample(before, params, load_split(base.split), signature.inputs)
-    elif not set(signature.names) <= set(both):
-        return compared, leak_scores.leak_scores(sample, None, params.inputs, ())
-    return compared, leak_scores.leak_scores(sample, of_base, params.inputs, signature.names)
+    table: ir.Table, before: ir.Table | str, params: Params, split: dict[str, Any], base: Scorer | None, unchanged: bool
+) -> RowChanges:
+    """What happened to the base's rows; nothing is read where they and the positive class are the same."""
+    same_classes = base and (not base.signature.classes or base.signature.classes[-1] == params.table.positive)
+    if unchanged and same_classes:
+        return RowChanges()
+    return row_changes.row_changes(table, before, params, split, base)
+
+
+def _score_inputs(
+    table: ir.Table, before: ir.Table | None, params: Params, split: dict[str, Any], base: Base | None
+) -> LeakScores:
+    """Leak scores of the head's inputs, and of the base's: on the base's rows if they are known, else on the head's."""
+    inputs = {item.name: item for item in inputs_of(params)}
+    of_base = load_signature(base.signature).inputs if base else ()
+    names = tuple(item.name for item in of_base)
+    if base and base.split and before is not None:
+        head = leak_scores.Sample(table, params, split, tuple(inputs.values()))
+        return leak_scores.leak_scores(
+            head, leak_scores.Sample(before, params, load_split(base.split), of_base), params.inputs, names
+        )
+    both = {item.name: item for item in of_base if item.name in table.columns} | inputs
+    head = leak_scores.Sample(table, params, split, tuple(both.values()))
+    return leak_scores.leak_scores(head, head if base and set(names) <= set(both) else None, params.inputs, names)
 
 
 def _confirmed_gain(params: Params, base: Base | None) -> str:

@@ -206,6 +206,15 @@ def test_a_feature_that_cannot_be_made_is_refused(change, said):
     assert said in fault and "features" in fault
 
 
+@pytest.mark.parametrize("where", ["features.use", "features.derive.far"])
+def test_a_column_that_is_known_only_after_the_prediction_is_no_feature(where):
+    settled = changed("schema.columns.settled", {"type": "number", "nullable": True, "known": "after"})
+    assert "settled" not in parse(settled).inputs
+    used = ["channel", "settled"] if where == "features.use" else {"op": "log1p", "of": "settled"}
+    (fault,) = faults(changed(where, used, settled))
+    assert "names settled, which is known only after the prediction" in fault
+
+
 def test_a_time_that_may_be_missing_is_no_feature():
     text = changed("schema.columns.paid_at.nullable", True)
     (fault,) = faults(text)
