@@ -117,13 +117,9 @@ def _labelled(
         key=rows[params.table.key].cast("string"),
         target=value,
         test=is_on_side(rows, split, "test"),
-        training=~is_on_side(rows, split, "test") & _is_used(rows, split),
+        training=is_on_side(rows, split, "train") | is_on_side(rows, split, "validation"),
         content=ibis.struct(content).hash(),
     )
-
-
-def _is_used(rows: ir.Table, split: dict[str, Any]) -> ir.BooleanValue:
-    return is_on_side(rows, split, "train") | is_on_side(rows, split, "validation")
 
 
 def _matched(before: ir.Table, after: ir.Table, params: Params) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
@@ -173,11 +169,11 @@ def _lost_weight(
     A few rows that are hard for the model are a small share of the rows and a large one of the loss. Each share comes
     with the largest of as many rows chosen at random 999 times: a deletion without a choice exceeds it once in 1,000.
     """
-    keys = before.filter(before.test).anti_join(after.filter(after.test), "key").key.to_pyarrow().to_pylist()
+    gone = set(before.filter(before.test).anti_join(after.filter(after.test), "key").key.to_pyarrow().to_pylist())
     known = base.filter(base[params.table.target].notnull() & is_on_side(base, split, "test"))
-    known = known.mutate(__lost=known[params.table.key].cast("string").isin(keys))
+    known = known.mutate(__key=known[params.table.key].cast("string"))
     rows = load_rows(known, params, base_scorer.signature.inputs)
-    lost = np.asarray(rows.arrow["__lost"].to_numpy(zero_copy_only=False))
+    lost = np.array([key in gone for key in rows.arrow["__key"].to_pylist()])
     scores = base_scorer.score(rows.inputs)
     if params.task == "regression":
         weights = {"absolute error of its model on these test rows": np.abs(scores - rows.target)}
