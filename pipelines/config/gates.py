@@ -2,21 +2,46 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from pipelines.config.base import Count, Name, Positive, Seed, Share, Strict
 from pipelines.config.selection import MetricName
 
-Tolerance = Annotated[float, Field(ge=0)]
+_PERCENT = re.compile(r"\d+(\.\d+)?%")
+
+
+def _is_tolerance(value: float | str) -> float | str:
+    if _PERCENT.fullmatch(value) if isinstance(value, str) else value >= 0:
+        return value
+    raise ValueError("expected a number from 0 on, or a percentage such as '5%'")
+
+
+Tolerance = Annotated[
+    float | str,
+    AfterValidator(_is_tolerance),
+    WithJsonSchema(
+        {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": f"^{_PERCENT.pattern}$"}]}
+    ),
+]
+"""A difference that is accepted: absolute (`0.01`), or a share of the base's distance from no skill (`5%`)."""
+
+
+Ratio = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Gates(Strict):
-    """Limits that block a merge; `regression` holds the tolerance of each metric."""
+    """Limits that block a merge; `regression` holds the tolerance of each metric.
+
+    Attributes:
+        when_unclear: whether a gate that the test rows are too few for blocks, or is a warning.
+    """
 
     headline: MetricName
+    when_unclear: Literal["block", "warn"]
     resamples: Annotated[int, Field(ge=100, le=100_000)]
     seed: Seed
     floors: Mapping[MetricName, float]
@@ -50,16 +75,21 @@ class Slices(Strict):
 
     metric: MetricName
     min_support: Count
-    min_positives: Annotated[int, Field(ge=0)] = 0
+    min_positives: Annotated[int, Field(ge=20)] = 20
     floor: float | None = None
     tolerance: Tolerance
     by: Mapping[Name, SliceBy]
 
 
 class Fairness(Strict):
-    """Limits of the ratio of the smallest to the largest group, for each sensitive category or boolean."""
+    """Limits of the ratio of the smallest to the largest group, for each sensitive category or boolean.
 
-    min_recall_ratio: Share
-    min_false_positive_ratio: Share
+    Attributes:
+        min_selection_ratio: of the share of rows that are predicted positive (demographic parity).
+    """
+
+    min_recall_ratio: Ratio
+    min_false_positive_ratio: Ratio
+    min_selection_ratio: Ratio | None = None
     min_support: Count
     min_positives: Count

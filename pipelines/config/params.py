@@ -36,7 +36,7 @@ class Params(SelectionParams, SplitParams):
         used = {"gates.headline": self.gates.headline, "slices.metric": self.slices.metric}
         used |= {f"gates.floors.{name}": name for name in self.gates.floors}
         used |= {f"gates.regression.{name}": name for name in self.gates.regression}
-        check_metrics_fit(self.task, used)
+        check_metrics_fit(self.task, used, self.value is not None)
         if self.task == "regression" and self.fairness is not None:
             raise ValueError("fairness: belongs to task classification")
         return self

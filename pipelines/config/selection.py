@@ -8,7 +8,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from pipelines.config.base import Share, Strict
 from pipelines.config.features import FeatureParams
-from pipelines.metrics.table import METRICS, names
+from pipelines.config.value import Value
+from pipelines.metrics.table import COST, METRICS, names
 
 
 def _known(name: str) -> str:
@@ -21,28 +22,34 @@ MetricName = Annotated[str, AfterValidator(_known), Field(json_schema_extra={"en
 ModelName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
 
 
-def check_metrics_fit(task: str, used: dict[str, str]) -> None:
-    """Refuse metrics of another task.
+def check_metrics_fit(task: str, used: dict[str, str], costs: bool) -> None:
+    """Refuse metrics of another task, and the metric `cost` without costs.
 
     Args:
         used: path in params.yaml -> metric.
+        costs: whether params.yaml has a section `value`.
 
     Raises:
         ValueError: naming the first such path.
     """
     for path, name in used.items():
-        if name not in names(task):
+        if name == COST and not costs:
+            raise ValueError(f"{path}: {COST} needs the section value")
+        if name not in names(task, costs):
             raise ValueError(f"{path}: {name} is not a metric of a {task}; use one of {', '.join(names(task))}")
 
 
 class Threshold(Strict):
-    """How the decision threshold is chosen on the validation rows."""
+    """How the decision threshold is chosen on the validation rows: by `maximise`, or for the lowest cost."""
 
-    maximise: Literal["f1", "recall"] = "f1"
+    maximise: Literal["f1", "recall"] | None = None
     min_precision: Share | None = None
+    minimise: Literal["cost"] | None = None
 
     @model_validator(mode="after")
     def _recall_needs_precision(self) -> Threshold:
+        if self.maximise and self.minimise:
+            raise ValueError("give maximise or minimise, not both")
         if (self.maximise == "recall") != (self.min_precision is not None):
             raise ValueError("min_precision belongs to maximise: recall, which needs it")
         return self
@@ -60,10 +67,27 @@ class SelectionParams(FeatureParams):
 
     model_name: ModelName
     selection: Selection
+    value: Value | None
 
     @model_validator(mode="after")
     def _selection_fits_task(self) -> SelectionParams:
-        check_metrics_fit(self.task, {"selection.metric": self.selection.metric})
+        check_metrics_fit(self.task, {"selection.metric": self.selection.metric}, self.value is not None)
+        if self.selection.threshold and self.selection.threshold.minimise and self.value is None:
+            raise ValueError("selection.threshold: minimise: cost needs the section value")
         if self.task == "regression" and self.selection.threshold is not None:
             raise ValueError("selection.threshold: belongs to task classification")
+        return self
+
+    @model_validator(mode="after")
+    def _costs_are_numbers(self) -> SelectionParams:
+        if self.value is None:
+            return self
+        if self.task == "regression":
+            raise ValueError("value: belongs to task classification")
+        for outcome, name in self.value.columns.items():
+            column = self.table.columns.get(name)
+            if column is None:
+                raise ValueError(f"value.{outcome}: {name} is not in schema.columns")
+            if column.type not in ("number", "integer") or column.nullable:
+                raise ValueError(f"value.{outcome}: {name} is not a column of numbers that are never missing")
         return self

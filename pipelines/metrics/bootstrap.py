@@ -10,6 +10,8 @@ import numpy.typing as npt
 from pipelines.metrics.compute import Weighted
 from pipelines.metrics.table import Floats
 
+MIN_OF_EACH_CLASS = 20  # below that, percentile intervals are too narrow
+_MAX_UNDEFINED = 0.01
 _CHUNK = 32  # resamples at a time; those of 50,000 rows fit into the cache of a core
 
 
@@ -45,10 +47,23 @@ def paired_bootstrap(
     return [{name: np.concatenate(parts) for name, parts in values.items()} for values in collected]
 
 
+def too_few(task: str, target: Floats) -> str:
+    """Why rows with these targets are too few for an interval; empty if they are enough."""
+    if task == "regression":
+        return f"{len(target)} rows are fewer than {MIN_OF_EACH_CLASS}" if len(target) < MIN_OF_EACH_CLASS else ""
+    positives = int(target.sum())
+    count, name = min((positives, "positives"), (len(target) - positives, "negatives"))
+    return f"{count} {name} are fewer than {MIN_OF_EACH_CLASS}" if count < MIN_OF_EACH_CLASS else ""
+
+
 def interval(values: Floats, level: float = 0.95) -> tuple[float, float]:
-    """Percentile interval (Efron, 1979) of the bootstrap values of shape (b,) that are defined."""
-    defined = values[~np.isnan(values)]
-    if not len(defined):
+    """Percentile interval (Efron, 1979) of bootstrap values of shape (b,).
+
+    Returns:
+        NaN twice if more than 1 % of the values are not defined: the others alone would give a wrong interval.
+    """
+    undefined = np.isnan(values)
+    if not len(values) or undefined.mean() > _MAX_UNDEFINED:
         return float("nan"), float("nan")
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(values[~undefined], [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

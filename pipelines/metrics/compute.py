@@ -11,18 +11,21 @@ import numpy as np
 from pipelines.metrics.table import METRICS, Floats, Metric, Ranking, Rows, Term, names
 
 
-def compute(task: str, target: Floats, scores: Floats, threshold: float | None) -> dict[str, float]:
+def compute(
+    task: str, target: Floats, scores: Floats, threshold: float | None, costs: Floats | None = None
+) -> dict[str, float]:
     """Every metric of the task on the rows.
 
     Args:
         target: shape (n,): 0 and 1 for a classification, values for a regression.
         scores: shape (n,): probabilities or predicted values.
         threshold: of the decision; None for a regression.
+        costs: shape (n, 2), see `Rows`.
 
     Returns:
         name -> value; NaN where a metric is not defined, for instance without a positive.
     """
-    weighted = Weighted(task, target, scores, threshold)
+    weighted = Weighted(task, target, scores, threshold, costs)
     return {name: float(value[0]) for name, value in weighted(np.ones((1, len(target)))).items()}
 
 
@@ -33,10 +36,12 @@ class Weighted:
     do not depend on the weights and are computed once.
     """
 
-    def __init__(self, task: str, target: Floats, scores: Floats, threshold: float | None) -> None:
+    def __init__(
+        self, task: str, target: Floats, scores: Floats, threshold: float | None, costs: Floats | None = None
+    ) -> None:
         """Prepare the rows; the arguments are those of `compute`."""
-        self._rows = Rows(np.asarray(target, dtype=np.float64), np.asarray(scores, dtype=np.float64), threshold)
-        self._metrics = {name: METRICS[name] for name in names(task)}
+        self._rows = Rows(np.asarray(target, dtype=np.float64), np.asarray(scores, dtype=np.float64), threshold, costs)
+        self._metrics = {name: METRICS[name] for name in names(task, costs is not None)}
         terms = dict.fromkeys(term for metric in self._metrics.values() for term in metric.terms)
         summands = {term: _as_columns(term(self._rows)) for term in terms}
         edges = np.cumsum([0, *(part.shape[1] for part in summands.values())])
@@ -103,6 +108,39 @@ class Weighted:
         precision = np.divide(caught, flagged, out=np.zeros_like(caught), where=flagged > 0)
         won = (gained * (negatives[:, None] - above - tied / 2)).sum(axis=1)
         return Ranking(positives, negatives, (gained * precision).sum(axis=1), won)
+
+
+class AtThresholds:
+    """The metrics that need a threshold, with a threshold of its own for each vector of row weights."""
+
+    def __init__(self, task: str, target: Floats, scores: Floats, costs: Floats | None = None) -> None:
+        """Prepare the rows; the arguments are those of `compute`."""
+        self._target, self._scores = np.asarray(target, dtype=np.float64), np.asarray(scores, dtype=np.float64)
+        self._costs = costs
+        self._metrics = {
+            name: METRICS[name] for name in names(task, costs is not None) if METRICS[name].needs_threshold
+        }
+        self._terms = list(dict.fromkeys(term for metric in self._metrics.values() for term in metric.terms))
+        # A term's sum is its sum where no row is flagged, and what flagging adds for each flagged row.
+        unflagged, flagged = self._summands(np.inf), self._summands(-np.inf)
+        self._unflagged, self._added = unflagged.astype(np.float32), (flagged - unflagged).astype(np.float32)
+
+    def __call__(self, weights: Floats, thresholds: Floats) -> dict[str, Floats]:
+        """Metrics for weights of shape (b, n) and thresholds of shape (b,); NaN where the threshold is NaN."""
+        flagged = weights * (self._scores >= thresholds[:, None])
+        sums = (weights @ self._unflagged + flagged @ self._added).astype(np.float64).T
+        by_term = dict(zip(self._terms, sums, strict=True))
+        values = {}
+        with np.errstate(divide="ignore", invalid="ignore"):
+            for name, metric in self._metrics.items():
+                assert metric.value is not None, "a metric that needs a threshold is made of sums"
+                value = metric.value(*(by_term[term] for term in metric.terms))
+                values[name] = np.where(np.isnan(thresholds), np.nan, value)
+        return values
+
+    def _summands(self, threshold: float) -> Floats:
+        rows = Rows(self._target, self._scores, threshold, self._costs)
+        return np.stack([term(rows) for term in self._terms], axis=1)
 
 
 def _as_columns(summands: Floats) -> Floats:

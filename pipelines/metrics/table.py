@@ -19,15 +19,23 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.floating[Any]]
 Task = Literal["classification", "regression"]
 CALIBRATION_BINS = 10
+COST = "cost"  # the metric made of the section `value` of params.yaml
+COST_ROWS = 10_000
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Scored rows: target and scores of shape (n,), and the decision threshold (None for a regression)."""
+    """Scored rows: target and scores of shape (n,), and the decision threshold (None for a regression).
+
+    Attributes:
+        costs: shape (n, 2): what a row costs if it is not predicted positive, and if it is; None without a section
+            `value` in params.yaml.
+    """
 
     target: Floats
     scores: Floats
     threshold: float | None
+    costs: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,8 @@ class Metric:
     """A metric; exactly one of `value`, `rank` and `direct` is set.
 
     Attributes:
+        no_skill: value of a model that knows nothing, the reference of a relative tolerance: 0 for a loss, whose
+            distance from it is the loss itself; None for the share of positives.
         value: takes the sum of each term, of shape (b,) or (k, b), and returns shape (b,).
         direct: takes the rows and their weights of shape (n,).
     """
@@ -62,6 +72,8 @@ class Metric:
     task: Task
     lower_is_better: bool = False
     needs_threshold: bool = False
+    needs_costs: bool = False
+    no_skill: float | None = 0.0
     terms: tuple[Term, ...] = ()
     value: Callable[..., Floats] | None = None
     rank: Callable[[Ranking], Floats] | None = None
@@ -103,6 +115,11 @@ def _caught(rows: Rows) -> Floats:
     return _flagged(rows) * rows.target
 
 
+def _cost(rows: Rows) -> Floats:
+    assert rows.costs is not None, "the metric needs costs"
+    return np.where(_flagged(rows) == 1, rows.costs[:, 1], rows.costs[:, 0])
+
+
 def _calibration_gaps(rows: Rows) -> Floats:
     """Score minus target, in the column of the score's bin, of shape (n, bins)."""
     bins = np.minimum((rows.scores * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
@@ -125,11 +142,15 @@ def _r2(rows: Floats, square: Floats, target: Floats, target_square: Floats) -> 
 
 METRICS: dict[str, Metric] = {
     "average_precision": Metric(
-        "average precision", "classification", rank=lambda ranking: ranking.precision_gain / ranking.positives
+        "average precision",
+        "classification",
+        no_skill=None,
+        rank=lambda ranking: ranking.precision_gain / ranking.positives,
     ),
     "roc_auc": Metric(
         "ROC AUC",
         "classification",
+        no_skill=0.5,
         rank=lambda ranking: ranking.pairs_won / (ranking.positives * ranking.negatives),
     ),
     "log_loss": Metric("log loss", "classification", lower_is_better=True, terms=(_rows, _log_loss), value=_mean),
@@ -143,7 +164,12 @@ METRICS: dict[str, Metric] = {
         value=lambda rows, gaps: np.abs(gaps).sum(axis=0) / rows,
     ),
     "precision": Metric(
-        "precision", "classification", needs_threshold=True, terms=(_caught, _flagged), value=_precision
+        "precision",
+        "classification",
+        needs_threshold=True,
+        no_skill=None,
+        terms=(_caught, _flagged),
+        value=_precision,
     ),
     "recall": Metric(
         "recall",
@@ -159,6 +185,15 @@ METRICS: dict[str, Metric] = {
         terms=(_caught, _flagged, _target),
         value=lambda caught, flagged, positives: 2 * caught / (flagged + positives),
     ),
+    COST: Metric(
+        f"cost per {COST_ROWS:,} rows",
+        "classification",
+        lower_is_better=True,
+        needs_threshold=True,
+        needs_costs=True,
+        terms=(_rows, _cost),
+        value=lambda rows, cost: COST_ROWS * cost / rows,
+    ),
     "mae": Metric(
         "mean absolute error", "regression", lower_is_better=True, terms=(_rows, _absolute_error), value=_mean
     ),
@@ -173,9 +208,13 @@ METRICS: dict[str, Metric] = {
 }
 
 
-def names(task: str) -> tuple[str, ...]:
-    """Names of a task's metrics, in the order in which they are shown."""
-    return tuple(name for name, metric in METRICS.items() if metric.task == task)
+def names(task: str, costs: bool = False) -> tuple[str, ...]:
+    """Names of a task's metrics, in the order in which they are shown.
+
+    Args:
+        costs: whether the rows have costs.
+    """
+    return tuple(name for name, metric in METRICS.items() if metric.task == task and (costs or not metric.needs_costs))
 
 
 def is_better(name: str, head: float, base: float) -> bool:
@@ -186,6 +225,17 @@ def is_better(name: str, head: float, base: float) -> bool:
 def gain(name: str, delta: float) -> float:
     """A difference head - base with the sign by which positive is better."""
     return -delta if METRICS[name].lower_is_better else delta
+
+
+def skill(name: str, value: float, prevalence: float) -> float:
+    """How far a value is from that of a model without skill; 0 if it is not better than that.
+
+    Args:
+        prevalence: share of positives.
+    """
+    metric = METRICS[name]
+    distance = value - (prevalence if metric.no_skill is None else metric.no_skill)
+    return max(distance, 0.0)
 
 
 def label(name: str) -> str:

@@ -10,15 +10,33 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.config.params import Params
-from pipelines.metrics.bootstrap import interval, paired_bootstrap
-from pipelines.metrics.compute import Weighted
-from pipelines.metrics.table import METRICS, names
+from pipelines.config.selection import Threshold
+from pipelines.metrics.bootstrap import interval, paired_bootstrap, resamples, too_few
+from pipelines.metrics.compute import AtThresholds, Weighted
+from pipelines.metrics.table import METRICS, Floats, names
 from pipelines.model.scorer import Scorer
 from pipelines.model.signature import Signature
+from pipelines.model.threshold import ThresholdChoice
 from pipelines.review.findings import MetricRow
 from pipelines.tables.column_types import has_type
+from pipelines.tables.costs import costs_of
 from pipelines.tables.rows import load_rows
 from pipelines.tables.split import is_unseen, rows_on_side
+
+
+@dataclass(frozen=True)
+class ValidationRows:
+    """Scored validation rows: in each bootstrap resample, both thresholds are chosen on them again.
+
+    Intervals with fixed thresholds would leave out the chance in that choice; in half of all pairs of equally good
+    models they exclude zero.
+    """
+
+    rule: Threshold
+    target: npt.NDArray[np.float64]
+    head: npt.NDArray[np.float64]
+    base: npt.NDArray[np.float64]
+    costs: npt.NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -29,6 +47,9 @@ class Compared:
         arrow: the rows with all columns.
         target, head, base: targets and scores, shape (n,); `base` is None if there is no base to compare with.
         left_out: test rows that were not scored because the base's model was trained on them.
+        costs: shape (n, 2), see `pipelines.metrics.table.Rows`; None without a section `value`.
+        validation: None for a regression, without a base, and where the base chose its threshold by another rule or
+            on other rows: its threshold is then taken as it is.
     """
 
     task: str
@@ -39,19 +60,27 @@ class Compared:
     base: npt.NDArray[np.float64] | None
     base_threshold: float | None
     left_out: int
+    validation: ValidationRows | None = None
+    costs: npt.NDArray[np.float64] | None = None
 
     def only(self, mask: npt.NDArray[np.bool_]) -> Compared:
         """Some of the rows, by a mask of shape (n,); the result has no `arrow`."""
         base = None if self.base is None else self.base[mask]
+        costs = None if self.costs is None else self.costs[mask]
         parts = (self.task, None, self.target[mask], self.head[mask], self.head_threshold, base, self.base_threshold)
-        return Compared(*parts, self.left_out)
+        return Compared(*parts, self.left_out, costs=costs)
+
+    def gives_equal_answers(self) -> bool:
+        """Whether base and head have the same scores and the same threshold."""
+        same_threshold = self.head_threshold == self.base_threshold
+        return self.base is not None and same_threshold and np.array_equal(self.head, self.base)
 
     def weighted(self) -> list[Weighted]:
         """The metrics of the head, and of the base if there is one, as functions of row weights."""
         sides = [(self.head, self.head_threshold)]
         if self.base is not None:
             sides.append((self.base, self.base_threshold))
-        return [Weighted(self.task, self.target, scores, threshold) for scores, threshold in sides]
+        return [Weighted(self.task, self.target, scores, threshold, self.costs) for scores, threshold in sides]
 
 
 def not_comparable(table: ir.Table, base: Signature, event_time: str | None) -> str | None:
@@ -78,11 +107,19 @@ def not_comparable(table: ir.Table, base: Signature, event_time: str | None) -> 
     return None
 
 
-def compare(table: ir.Table, params: Params, split: dict[str, Any], head: Scorer, base: Scorer | None) -> Compared:
+def compare(
+    table: ir.Table,
+    params: Params,
+    split: dict[str, Any],
+    head: Scorer,
+    base: Scorer | None,
+    same_choice: bool = False,
+) -> Compared:
     """Score the head's test rows with both models.
 
     Args:
         base: None if there is no base to compare with.
+        same_choice: whether the base chose its threshold by the same rule, on validation rows split off the same way.
     """
     test = rows_on_side(table, params, split, "test")
     total = int(test.count().execute())
@@ -101,7 +138,21 @@ def compare(table: ir.Table, params: Params, split: dict[str, Any], head: Scorer
         base=base.score(loaded.inputs) if base else None,
         base_threshold=base.signature.threshold if base else None,
         left_out=total - len(loaded),
+        validation=_score_validation(table, params, split, head, base) if base and same_choice else None,
+        costs=costs_of(loaded.arrow, loaded.target, params.value),
     )
+
+
+def _score_validation(
+    table: ir.Table, params: Params, split: dict[str, Any], head: Scorer, base: Scorer
+) -> ValidationRows | None:
+    inputs = {item.name: item for scorer in (head, base) for item in scorer.signature.inputs}
+    rows = load_rows(rows_on_side(table, params, split, "validation"), params, tuple(inputs.values()))
+    if too_few(params.task, rows.target):
+        return None
+    rule = params.selection.threshold or Threshold()
+    costs = costs_of(rows.arrow, rows.target, params.value)
+    return ValidationRows(rule, rows.target, head.score(rows.inputs), base.score(rows.inputs), costs)
 
 
 def metric_rows(compared: Compared, count: int, seed: int) -> tuple[MetricRow, ...]:
@@ -114,18 +165,55 @@ def metric_rows(compared: Compared, count: int, seed: int) -> tuple[MetricRow, .
         {name: float(value[0]) for name, value in model(np.ones((1, len(compared.target)))).items()}
         for model in compared.weighted()
     ]
-    resampled = paired_bootstrap(compared.weighted(), len(compared.target), count, seed) if len(values) > 1 else []
+    equal = compared.gives_equal_answers()
+    shortage = "" if equal else too_few(compared.task, compared.target)
+    resampled: list[dict[str, Floats]] = []
+    if len(values) > 1 and not equal and not shortage:
+        resampled = paired_bootstrap(compared.weighted(), len(compared.target), count, seed)
+        if compared.validation is not None:
+            for side, rechosen in zip(resampled, _bootstrap_with_choice(compared, count, seed), strict=True):
+                side |= rechosen
     rows = []
-    for name in names(compared.task):
-        head, lower = _defined(values[0][name]), METRICS[name].lower_is_better
-        if not resampled:
+    for name in names(compared.task, compared.costs is not None):
+        head, base = (_defined(side[name]) for side in (values[0], values[-1]))
+        lower = METRICS[name].lower_is_better
+        if len(values) == 1:
             rows.append(MetricRow(name, None, head, lower_is_better=lower))
             continue
-        base = _defined(values[1][name])
-        low, high = interval(resampled[0][name] - resampled[1][name])
         delta = None if head is None or base is None else head - base
-        rows.append(MetricRow(name, base, head, delta, _defined(low), _defined(high), lower))
+        low = high = 0.0 if equal and delta is not None else None
+        if resampled:
+            low, high = map(_defined, interval(resampled[0][name] - resampled[1][name]))
+        rows.append(MetricRow(name, base, head, delta, low, high, lower, shortage))
     return tuple(rows)
+
+
+def _bootstrap_with_choice(compared: Compared, count: int, seed: int) -> list[dict[str, Floats]]:
+    """The metrics that need a threshold, where each resample chooses the thresholds of both models again.
+
+    Returns:
+        For head and base a mapping name -> shape (count,).
+    """
+    validation = compared.validation
+    assert validation is not None and compared.base is not None
+    sides = [
+        (
+            ThresholdChoice(validation.target, chosen_on, validation.rule, validation.costs),
+            AtThresholds(compared.task, compared.target, scores, compared.costs),
+        )
+        for chosen_on, scores in ((validation.head, compared.head), (validation.base, compared.base))
+    ]
+    collected: list[dict[str, list[Floats]]] = [{}, {}]
+    draws = zip(
+        resamples(len(compared.target), count, seed),
+        resamples(len(validation.target), count, seed + 1),
+        strict=True,
+    )
+    for weights, validation_weights in draws:
+        for (choice, metrics), values in zip(sides, collected, strict=True):
+            for name, value in metrics(weights, choice(validation_weights)).items():
+                values.setdefault(name, []).append(value)
+    return [{name: np.concatenate(parts) for name, parts in values.items()} for values in collected]
 
 
 def _defined(value: float) -> float | None:

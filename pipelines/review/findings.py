@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from pipelines.config.value import Value
 from pipelines.model.critical_cases import CriticalResult
 
 Kind = Literal["comparison", "restore", "new model"]
@@ -33,6 +35,9 @@ class MetricRow:
     """A metric of base and head, with the paired difference head - base and its 95 % confidence interval.
 
     A value that is not defined, or that needs a base where there is none, is None.
+
+    Attributes:
+        shortage: why the rows are too few for an interval; empty if they are enough.
     """
 
     name: str
@@ -42,15 +47,19 @@ class MetricRow:
     low: float | None = None
     high: float | None = None
     lower_is_better: bool = False
+    shortage: str = ""
 
 
 @dataclass(frozen=True)
 class GateResult:
-    """A result of a gate.
+    """A result of a gate: passed, failed, or not evaluated because the rows cannot show it.
 
     Attributes:
-        blocks: False for a result that is shown and does not count.
+        passed: False too if the gate was not evaluated.
+        blocks: whether the review fails unless the result passed.
         group: the gate's group, set by `evaluate`.
+        warns: whether the result is a warning on the report's first line; set by `evaluate` for a result that was not
+            evaluated and does not block, since `gates.when_unclear` is `warn`.
     """
 
     name: str
@@ -60,22 +69,32 @@ class GateResult:
     why: str
     blocks: bool = True
     group: str = ""
+    evaluated: bool = True
+    warns: bool = False
+
+    @property
+    def state(self) -> str:
+        """The result as a word: `passed`, `failed` or `not evaluated`."""
+        return ("passed" if self.passed else "failed") if self.evaluated else "not evaluated"
 
 
 def counted(results: Sequence[GateResult]) -> tuple[GateResult, ...]:
-    """The results that count as gates: those that block."""
-    return tuple(result for result in results if result.blocks)
+    """The results that count as gates; the others are shown only."""
+    return tuple(result for result in results if result.blocks or result.warns)
 
 
 def summary(results: Sequence[GateResult]) -> str:
     """How many gates passed or failed, in words; the console and every report print this text."""
     gates = counted(results)
-    failed = sum(not gate.passed for gate in gates)
+    states = Counter(gate.state for gate in gates)
+    total, failed, unclear = len(gates), states["failed"], states["not evaluated"]
     if not gates:
         return "no gate was evaluated"
-    if failed:
-        return f"{failed:,} of {len(gates):,} gates failed"
-    return f"all {len(gates):,} gates passed" if len(gates) > 1 else "the only gate passed"
+    if states["passed"] == total:
+        return f"all {total:,} gates passed" if total > 1 else "the only gate passed"
+    if not failed:
+        return f"{states['passed']:,} of {total:,} gates passed, {unclear:,} not evaluated"
+    return f"{failed:,} of {total:,} gates failed" + f", {unclear:,} not evaluated" * bool(unclear)
 
 
 @dataclass(frozen=True)
@@ -95,7 +114,11 @@ class SliceRow:
 
 @dataclass(frozen=True)
 class GroupRow:
-    """A group of a sensitive column: recall and false positive rate at the threshold."""
+    """A group of a sensitive column: rates at the threshold.
+
+    Attributes:
+        selection_rate: share of rows that are predicted positive.
+    """
 
     column: str
     group: str
@@ -103,6 +126,7 @@ class GroupRow:
     positives: int
     recall: float | None
     false_positive_rate: float | None
+    selection_rate: float | None
     judged: bool
 
 
@@ -206,16 +230,22 @@ class Findings:
     threshold: tuple[float | None, float | None] = (None, None)
     release: str | None = None
     pull_request: int | None = None
+    value: Value | None = None
 
     @property
     def verdict(self) -> Literal["pass", "fail"]:
-        """`fail` if a gate failed."""
+        """`fail` if a gate blocks."""
         return "fail" if self.failures else "pass"
 
     @property
     def failures(self) -> tuple[GateResult, ...]:
-        """The gates that failed."""
-        return tuple(gate for gate in counted(self.gates) if not gate.passed)
+        """The gates that block: failed, or not evaluated under `gates.when_unclear: block`."""
+        return tuple(gate for gate in self.gates if gate.blocks and not gate.passed)
+
+    @property
+    def warnings(self) -> tuple[GateResult, ...]:
+        """The gates that were not evaluated and do not block."""
+        return tuple(gate for gate in self.gates if gate.warns)
 
     def to_json(self) -> dict[str, Any]:
         """The document review.json."""

@@ -22,7 +22,7 @@ from pipelines.repository.release_id import worktree_release_id
 from pipelines.review import report_cache
 from pipelines.review.findings import DataError, Findings, GateResult, Side, StageRow, summary
 
-MAX_FAILURES = 8  # failed gates that the console names
+MAX_NAMED = 8  # gates that the console names
 
 
 @dataclass(frozen=True)
@@ -231,13 +231,14 @@ def _with_note(findings: Findings, note: str | None) -> Findings:
 
 
 def _print_verdict(document: dict[str, Any], progress: Progress) -> int:
-    """Print the verdict of a review.json and the failed gates; return the exit code."""
+    """Print the verdict of a review.json and the gates that block, or else the warnings; return the exit code."""
     gates = [GateResult(**gate) for gate in document["gates"]]
     failed = [gate for gate in gates if gate.blocks and not gate.passed]
     progress.print(f"{document['verdict'].upper()}: {summary(gates)}")
-    for gate in failed[:MAX_FAILURES]:
+    named = failed or [gate for gate in gates if gate.warns]
+    for gate in named[:MAX_NAMED]:
         progress.print(f"  {gate.name}: {gate.why}")
-    if len(failed) > MAX_FAILURES:
-        progress.print(f"  and {len(failed) - MAX_FAILURES} more")
+    if len(named) > MAX_NAMED:
+        progress.print(f"  and {len(named) - MAX_NAMED} more")
     print(f"Read {REVIEW / 'review.html'} (or review.md, review.json).")
     return 1 if failed else 0

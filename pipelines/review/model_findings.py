@@ -10,7 +10,7 @@ import ibis.expr.types as ir
 
 from pipelines.config.params import Params
 from pipelines.config.paths import IMPORTANCE, METRICS, MODEL, SELECTION, SIGNATURE
-from pipelines.config.read import PATH
+from pipelines.config.read import PATH, read_text, read_yaml
 from pipelines.model import critical_cases
 from pipelines.model.inputs import inputs_of
 from pipelines.model.scorer import Scorer
@@ -70,7 +70,8 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_rows: Bas
     base_scorer = Scorer(base.model, base.signature) if base and kind != "new model" else None
     why_not = compare.not_comparable(table, base_scorer.signature, params.table.event_time) if base_scorer else None
     comparable = base_scorer is not None and why_not is None
-    compared = compare.compare(table, params, split, head, base_scorer if comparable else None)
+    same_choice = base is not None and _chooses_like_head(params, split, base)
+    compared = compare.compare(table, params, split, head, base_scorer if comparable else None, same_choice)
     importance = json.loads(IMPORTANCE.read_text(encoding="utf-8"))
     before: ir.Table | str = table if base_rows.unchanged else base_rows.why_not
     if base_rows.files:
@@ -88,6 +89,7 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_rows: Bas
         base=ModelFiles(base.model, base.signature) if base and comparable else None,
         not_comparable=why_not,
         rows=len(compared.target),
+        prevalence=float(compared.target.mean()) if params.task == "classification" and len(compared.target) else None,
         metrics=compare.metric_rows(compared, params.gates.resamples, params.gates.seed),
         slices=slice_rows(compared, params),
         groups=group_rows(compared, params),
@@ -112,9 +114,23 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_rows: Bas
         "winner": selection["winner"],
         "importance": importance,
         "plots": plots.plots(compared) if evidence.rows else (),
+        "value": params.value,
         "threshold": (compared.base_threshold, compared.head_threshold),
         "data": _data_change(table, params, split, base, evidence) if base and kind != "new model" else None,
     }
+
+
+def _chooses_like_head(params: Params, split: dict[str, Any], base: Base) -> bool:
+    """Whether the base chose its threshold by the head's rule, on validation rows that are split off the same way."""
+    if params.task == "regression":
+        return False
+    trained_until = load_signature(base.signature).trained_until
+    if trained_until is not None and trained_until > split["test_from"]:
+        return False
+    before, now = git.text_at(base.commit, PATH.as_posix()), read_text()
+    documents = [read_yaml(text or "{}", str(PATH)) for text in (before, now)]
+    sections = [(document.get("split"), document.get("selection", {}).get("threshold")) for document in documents]
+    return sections[0] == sections[1]
 
 
 def _compare_rows(

@@ -10,19 +10,19 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pipelines.metrics.table import METRICS, label
+from pipelines.metrics.table import COST, COST_ROWS, METRICS, label
 from pipelines.review import charts
 from pipelines.review.findings import Findings, GateResult, MetricRow, Plot, SliceRow, counted, summary
 from pipelines.review.numbers import number, of, signed
 
-MAX_REASONS = 8  # failed gates that the verdict names; the table of all gates has the others
+MAX_REASONS = 8  # gates that the verdict names; the table of all gates has the others
 SHIFT_WORDS = ((0.1, "little"), (0.25, "some"), (math.inf, "large"))  # the usual reading of the stability index
 
 
 def view(findings: Findings) -> dict[str, Any]:
     """The variables of the templates."""
     explanation, notes = _explanation(findings)
-    failures = one_of_each_first(findings.failures)
+    reasons = one_of_each_first(findings.failures or findings.warnings)
     metrics = sorted(findings.metrics, key=lambda row: row.name != findings.headline)
     plots = [plot for plot in findings.plots if plot.name != "importance"]
     if findings.importance:
@@ -38,8 +38,9 @@ def view(findings: Findings) -> dict[str, Any]:
         "explanation": explanation,
         "notes": notes,
         "lead": headline(findings),
-        "reasons": failures[:MAX_REASONS],
-        "other_reasons": failures[MAX_REASONS:],
+        "saving": saving(findings),
+        "reasons": reasons[:MAX_REASONS],
+        "other_reasons": reasons[MAX_REASONS:],
         "gate_count": len(gates),
         "passed_count": sum(gate.passed for gate in gates),
         "shown_count": len(findings.gates) - len(gates),
@@ -90,8 +91,8 @@ def one_of_each_first(gates: Sequence[GateResult]) -> list[GateResult]:
 
 
 def _gate_order(gate: GateResult) -> int:
-    """Failed gates, failed results that do not block, passed gates, passed results that do not block."""
-    return 2 * gate.passed + (not gate.blocks)
+    """Gates that block, warnings, other results that did not pass, passed gates, passed results that do not block."""
+    return 3 * gate.passed + 2 * (not gate.blocks and not gate.warns) + gate.warns
 
 
 def _limit(row: MetricRow, gates: Sequence[GateResult]) -> float | None:
@@ -127,6 +128,22 @@ def headline(findings: Findings) -> tuple[str, str]:
     if tone(row) == "even":
         return "No clear difference", f"{sentence}: this may be chance."
     return upper_first(word(row)), f"{sentence}.{' Lower is better.' * row.lower_is_better}"
+
+
+def saving(findings: Findings) -> str:
+    """What the head costs or saves, as a sentence; empty without a section `value`, or without a base."""
+    row = next((row for row in findings.metrics if row.name == COST), None)
+    if row is None or row.delta is None or findings.value is None:
+        return ""
+    unit, per = findings.value.unit, f"per {COST_ROWS:,} {findings.value.rows}"
+    if row.low is None or row.high is None:
+        return f"It costs {number(row.head)} {unit} {per}, the base {number(row.base)}."
+    if row.delta == row.low == row.high == 0:
+        return f"It costs what the base costs: {number(row.head)} {unit} {per}."
+    verb, sign = ("Saves", -1) if row.delta < 0 else ("Costs", 1)
+    low, high = sorted((sign * row.low, sign * row.high))
+    amount = f"{number(abs(row.delta), digits=3)} {unit} {'more ' * (sign > 0)}{per}"
+    return f"{verb} {amount} (95 % CI {number(low, digits=3)} to {number(high, digits=3)})."
 
 
 def tone(row: MetricRow | SliceRow, lower_is_better: bool | None = None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import numpy as np
+import numpy.typing as npt
 
 from pipelines.cli.exit_codes import end_with_code
 from pipelines.cli.files import write_csv, write_json, write_text
@@ -15,6 +16,7 @@ from pipelines.metrics.compute import compute
 from pipelines.metrics.table import gain
 from pipelines.model.encoding import Columns
 from pipelines.model.scorer import Scorer
+from pipelines.tables.costs import costs_of
 from pipelines.tables.data import connect, read_data
 from pipelines.tables.rows import Rows, load_rows
 from pipelines.tables.split import load_split, rows_on_side
@@ -25,7 +27,9 @@ REPEATS = 3
 SEED = 7
 
 
-def importance(scorer: Scorer, rows: Rows, metric: str, seed: int) -> dict[str, float]:
+def importance(
+    scorer: Scorer, rows: Rows, metric: str, seed: int, costs: npt.NDArray[np.float64] | None = None
+) -> dict[str, float]:
     """Return permutation importance (Breiman, 2001): the loss of the metric when one raw field is shuffled.
 
     It is the mean of three shuffles, on a sample of at most 20,000 rows.
@@ -34,9 +38,10 @@ def importance(scorer: Scorer, rows: Rows, metric: str, seed: int) -> dict[str, 
     sample = np.sort(generator.permutation(len(rows))[:IMPORTANCE_ROWS])
     columns: Columns = {name: values[sample] for name, values in rows.inputs.items()}
     target, signature = rows.target[sample], scorer.signature
+    costs = None if costs is None else costs[sample]
 
     def score(changed: Columns) -> float:
-        return compute(signature.task, target, scorer.score(changed), signature.threshold)[metric]
+        return compute(signature.task, target, scorer.score(changed), signature.threshold, costs)[metric]
 
     unshuffled = score(columns)
     losses: dict[str, float] = {}
@@ -54,8 +59,9 @@ def main() -> None:
     split = load_split()
     rows = load_rows(rows_on_side(table, params, split, "test"), params, scorer.signature.inputs)
     scores = scorer.score(rows.inputs)
-    metrics = compute(params.task, rows.target, scores, scorer.signature.threshold)
-    losses = importance(scorer, rows, params.selection.metric, SEED)
+    costs = costs_of(rows.arrow, rows.target, params.value)
+    metrics = compute(params.task, rows.target, scores, scorer.signature.threshold, costs)
+    losses = importance(scorer, rows, params.selection.metric, SEED, costs)
     write_json(METRICS, {"test": metrics, "rows": len(rows)})
     write_json(IMPORTANCE, losses)
     for name, points in curves.curves(params.task, rows.target, scores).items():

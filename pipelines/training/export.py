@@ -19,11 +19,12 @@ from pipelines.config.selection import SelectionParams, Threshold
 from pipelines.config.table_schema import TableParams
 from pipelines.model.inputs import inputs_of
 from pipelines.model.signature import Input, Signature
+from pipelines.model.threshold import choose_threshold
+from pipelines.tables.costs import costs_of
 from pipelines.tables.data import connect, read_data
 from pipelines.tables.rows import Rows, load_rows
 from pipelines.tables.split import load_split, rows_on_side
 from pipelines.training.select import candidate_scores, draft_signature
-from pipelines.training.threshold import choose_threshold
 
 
 def example_row(rows: Rows, inputs: tuple[Input, ...]) -> dict[str, Any]:
@@ -81,7 +82,8 @@ def main() -> None:
     signature: Signature = draft_signature(params, winner, inputs)
     if params.task == "classification":
         scores = candidate_scores(params, path, rows.inputs)
-        threshold = rounded(choose_threshold(rows.target, scores, params.selection.threshold or Threshold()))
+        costs = costs_of(rows.arrow, rows.target, params.value)
+        threshold = rounded(choose_threshold(rows.target, scores, params.selection.threshold or Threshold(), costs))
         signature = replace(signature, classes=classes_of(params), threshold=threshold)
     if split["by"] == "time":
         signature = replace(signature, trained_until=split["test_from"])

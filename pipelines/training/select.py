@@ -16,11 +16,12 @@ from pipelines.config.paths import CANDIDATES, CANDIDATES_PLOT, NOT_REPRODUCIBLE
 from pipelines.config.read import read_sections
 from pipelines.config.selection import SelectionParams, Threshold
 from pipelines.metrics.compute import compute
-from pipelines.metrics.table import METRICS, gain, names
+from pipelines.metrics.table import METRICS, gain
 from pipelines.model.encoding import Columns
 from pipelines.model.inputs import inputs_of
 from pipelines.model.scorer import Scorer
 from pipelines.model.signature import Input, Signature
+from pipelines.tables.costs import costs_of
 from pipelines.tables.data import connect, read_data
 from pipelines.tables.rows import Rows, load_rows
 from pipelines.tables.split import load_split, rows_on_side
@@ -84,13 +85,14 @@ def _is_marked(path: Path) -> bool:
 
 def _at_best_threshold(params: SelectionParams, rows: Rows, name: str) -> dict[str, float]:
     """Return the metrics that need a threshold, at the one that the export of this candidate would choose."""
-    from pipelines.training.threshold import choose_threshold
+    from pipelines.model.threshold import choose_threshold
 
     assert params.task == "classification"
     scores = candidate_scores(params, CANDIDATES / f"{name}.onnx", rows.inputs)
-    threshold = choose_threshold(rows.target, scores, params.selection.threshold or Threshold())
-    metrics = compute(params.task, rows.target, scores, threshold)
-    return {key: metrics[key] for key in names(params.task) if METRICS[key].needs_threshold}
+    costs = costs_of(rows.arrow, rows.target, params.value)
+    threshold = choose_threshold(rows.target, scores, params.selection.threshold or Threshold(), costs)
+    metrics = compute(params.task, rows.target, scores, threshold, costs)
+    return {key: value for key, value in metrics.items() if METRICS[key].needs_threshold}
 
 
 if __name__ == "__main__":

@@ -62,9 +62,11 @@ candidates:
     estimator: sklearn.ensemble.HistGradientBoostingClassifier
     params: {max_iter: 15, max_leaf_nodes: 8, min_samples_leaf: 5, early_stopping: false, random_state: 7}
 selection: {metric: roc_auc}
+value: null
 gates:
   headline: roc_auc
   resamples: 200
+  when_unclear: block
   seed: 7
   floors: {roc_auc: 0.6}
   regression: {roc_auc: 0.05}

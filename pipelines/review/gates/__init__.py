@@ -60,10 +60,13 @@ GATES = (
 def evaluate(evidence: Evidence, gates: Sequence[Gate] = GATES) -> tuple[GateResult, ...]:
     """Evaluate gates on the evidence of a review, in their order."""
     results: list[GateResult] = []
+    warn = evidence.params.gates.when_unclear == "warn"
     for gate in gates:
         if (gate.needs_model and evidence.head is None) or (gate.needs_base and evidence.base is None):
             continue
         may_block = evidence.kind != "restore" or gate.blocks_in_restore
         for result in gate.evaluate(evidence):
-            results.append(replace(result, group=gate.group, blocks=result.blocks and may_block))
+            blocks = result.blocks and may_block
+            warns = blocks and not result.evaluated and warn
+            results.append(replace(result, group=gate.group, blocks=blocks and not warns, warns=warns))
     return tuple(results)

@@ -31,6 +31,7 @@ class Evidence:
         base: None if there is no base to compare with, or the head is not comparable with it.
         not_comparable: why the base's model cannot be scored on the head's rows, None if it can.
         rows: test rows that were scored.
+        prevalence: share of positives in them; None for a regression.
         row_changes: None if the base's rows are not known.
         importance: input -> loss of the headline metric when the input is shuffled.
         new_inputs: inputs that the base's model does not have; empty without a base.
@@ -45,6 +46,7 @@ class Evidence:
     base: ModelFiles | None = None
     not_comparable: str | None = None
     rows: int = 0
+    prevalence: float | None = None
     metrics: tuple[MetricRow, ...] = ()
     slices: tuple[SliceRow, ...] = ()
     groups: tuple[GroupRow, ...] = ()

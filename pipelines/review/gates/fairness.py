@@ -1,66 +1,99 @@
-"""Gate `fairness`: recall and false positive rate do not differ too much between groups of a sensitive column."""
+"""Gate `fairness`: rates at the threshold do not differ too much between groups of a sensitive column."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from itertools import combinations
+from statistics import NormalDist
 
 from pipelines.config.gates import Fairness
 from pipelines.config.params import Params
 from pipelines.review.compare import Compared
 from pipelines.review.findings import GateResult, GroupRow
 from pipelines.review.gates.evidence import Evidence
+from pipelines.review.gates.slices import group_labels, to_texts
 from pipelines.review.numbers import plain_number
 from pipelines.tables.data import to_numpy
 
 
 def fairness_gate(evidence: Evidence) -> Iterator[GateResult]:
-    """Two results for each sensitive column with at least two groups that have enough rows."""
+    """A result for each rate with a limit and each sensitive column with at least two groups that have enough rows."""
     limits = evidence.params.fairness
     if limits is None:
         return
     for column in dict.fromkeys(row.column for row in evidence.groups):
         judged = [row for row in evidence.groups if row.column == column and row.judged]
+        # Rate and number of rows that it is a share of, by group.
         rates = (
-            ("recall", {row.group: row.recall for row in judged}, limits.min_recall_ratio),
+            ("recall", limits.min_recall_ratio, {row.group: (row.recall, row.positives) for row in judged}),
             (
                 "false positive rate",
-                {row.group: row.false_positive_rate for row in judged},
                 limits.min_false_positive_ratio,
+                {row.group: (row.false_positive_rate, row.support - row.positives) for row in judged},
+            ),
+            (
+                "selection rate",
+                limits.min_selection_ratio,
+                {row.group: (row.selection_rate, row.support) for row in judged},
             ),
         )
-        for rate, values, limit in rates:
-            defined = {group: value for group, value in values.items() if value is not None}
-            if len(defined) > 1:
-                yield _compare_groups(column, rate, defined, limit)
+        for rate, limit, groups in rates:
+            defined = {group: (value, rows) for group, (value, rows) in groups.items() if value is not None}
+            if limit is not None and len(defined) > 1:
+                yield _judge(f"fairness {column}: {rate}", rate, defined, limit)
 
 
-def _compare_groups(column: str, rate: str, values: dict[str, float], limit: float) -> GateResult:
-    """Compare the smallest value of a rate with the largest."""
-    lowest, highest = min(values, key=lambda group: values[group]), max(values, key=lambda group: values[group])
-    ratio = values[lowest] / values[highest] if values[highest] else 1.0
+def _judge(name: str, rate: str, groups: dict[str, tuple[float, int]], limit: float) -> GateResult:
+    """Judge the two groups that differ most.
+
+    Fails if the whole 95 % confidence interval of the ratio is below the limit. The interval is that of Katz et al.
+    (1978) on the log scale, with half a row added to each count, and Bonferroni's correction for the number of pairs,
+    since the two groups are chosen. If its half-width exceeds the distance from 1 to the limit, the gate cannot tell.
+    """
+    lowest, highest = min(groups, key=lambda group: groups[group][0]), max(groups, key=lambda group: groups[group][0])
+    (low_rate, low_rows), (high_rate, high_rows) = groups[lowest], groups[highest]
+    ratio = low_rate / high_rate if high_rate else 1.0
+    pairs = len(list(combinations(groups, 2)))
+    z = NormalDist().inv_cdf(1 - 0.025 / pairs)
+    half_width = z * math.sqrt(_log_variance(low_rate, low_rows) + _log_variance(high_rate, high_rows))
+    smoothed = _smoothed(low_rate, low_rows) / _smoothed(high_rate, high_rows)
+    bounds = [smoothed * math.exp(sign * half_width) for sign in (-1, 1)]
     why = (
-        f"{rate} is {plain_number(values[lowest])} for {lowest} and {plain_number(values[highest])} for {highest}, "
-        f"ratio {ratio:.2f}; minimum is {limit:g}"
+        f"{rate} is {plain_number(low_rate)} for {lowest} and {plain_number(high_rate)} for {highest}, "
+        f"ratio {ratio:.2f} (95 % CI {bounds[0]:.2f} to {bounds[1]:.2f}); minimum is {limit:g}"
     )
-    return GateResult(f"fairness {column}: {rate}", ratio >= limit, ratio, limit, why)
+    if bounds[1] < limit:
+        return GateResult(name, False, ratio, limit, why)
+    if half_width > -math.log(limit):
+        why += "; these rows cannot show it: it needs more rows of the smaller group, or a higher fairness.min_support"
+        return GateResult(name, False, ratio, limit, why, evaluated=False)
+    return GateResult(name, True, ratio, limit, why)
+
+
+def _smoothed(rate: float, rows: int) -> float:
+    return (rate * rows + 0.5) / (rows + 0.5)
+
+
+def _log_variance(rate: float, rows: int) -> float:
+    """Variance of the logarithm of a share."""
+    return 1 / (rate * rows + 0.5) - 1 / (rows + 0.5)
 
 
 def group_rows(compared: Compared, params: Params) -> tuple[GroupRow, ...]:
-    """Recall and false positive rate of the groups of every sensitive boolean, or category with allowed values.
-
-    A value that params.yaml does not declare is no group, so no report names it.
-    """
+    """The rates of the groups of every sensitive boolean or category; missing values are no group."""
     if params.fairness is None:
         return ()
     rows = []
     for name, column in params.table.columns.items():
-        groups = column.allowed or (("true", "false") if column.type == "boolean" else ())
-        if not column.sensitive or not groups or name not in compared.arrow.column_names:
+        if not column.sensitive or column.type not in ("category", "boolean"):
             continue
-        values = to_numpy(compared.arrow, name)
-        for group in groups:
-            mask = values == (group if values.dtype == object else float(group == "true"))
-            rows.append(_group_row(name, group, compared.only(mask), params.fairness))
+        if name not in compared.arrow.column_names:
+            continue
+        texts = to_texts(to_numpy(compared.arrow, name))
+        for label, value in group_labels(texts, column).items():
+            if value != "missing":
+                rows.append(_group_row(name, label, compared.only(texts == value), params.fairness))
     return tuple(rows)
 
 
@@ -70,5 +103,6 @@ def _group_row(column: str, group: str, part: Compared, limits: Fairness) -> Gro
     support, positives = len(part.target), int(positive.sum())
     recall = float(flagged[positive].mean()) if positives else None
     false_rate = float(flagged[~positive].mean()) if support > positives else None
+    selection_rate = float(flagged.mean()) if support else None
     judged = support >= limits.min_support and positives >= limits.min_positives
-    return GroupRow(column, group, support, positives, recall, false_rate, judged)
+    return GroupRow(column, group, support, positives, recall, false_rate, selection_rate, judged)

@@ -16,7 +16,7 @@ def labels_gate(evidence: Evidence) -> Iterator[GateResult]:
         return
     limit = evidence.params.gates.max_changed_labels
     if why := evidence.row_changes.why_not:
-        yield GateResult("changed labels", False, None, limit, f"not evaluated: {why}", blocks=False)
+        yield GateResult("changed labels", False, None, limit, why, evaluated=False)
         return
     parts = evidence.row_changes.labels
     if not parts:

@@ -17,7 +17,7 @@ def lost_rows_gate(evidence: Evidence) -> Iterator[GateResult]:
         return
     limit = evidence.params.gates.max_lost_rows
     if why := evidence.row_changes.why_not:
-        yield GateResult("lost rows", False, None, limit, f"not evaluated: {why}", blocks=False)
+        yield GateResult("lost rows", False, None, limit, why, evaluated=False)
         return
     if not evidence.row_changes.lost:
         yield GateResult("lost rows", True, 0.0, limit, "the base has the same rows")

@@ -4,25 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pipelines.config.gates import Tolerance
 from pipelines.metrics.table import gain
-from pipelines.review.findings import GateResult
+from pipelines.review.findings import GateResult, MetricRow
 from pipelines.review.gates.evidence import Evidence
-from pipelines.review.numbers import describe_change, plain_number
+from pipelines.review.gates.tolerance import is_within, limit, what_would_help
+from pipelines.review.numbers import describe_change
 
 
 def regression_gate(evidence: Evidence) -> Iterator[GateResult]:
-    """A result for each metric of `gates.regression`.
-
-    The worse bound of the 95 % confidence interval of the paired difference is compared with the tolerance. A change
-    must show that it is not worse: with too few rows to tell, the gate fails.
-    """
+    """A result for each metric of `gates.regression`."""
     rows = {row.name: row for row in evidence.metrics}
     for metric, tolerance in evidence.params.gates.regression.items():
-        row = rows[metric]
-        if row.low is None or row.high is None or row.delta is None:
-            why = f"the difference of {metric} is not defined on the test rows; tolerance is {plain_number(tolerance)}"
-            yield GateResult(f"regression {metric}", False, None, -tolerance, why)
-            continue
-        worst = min(gain(metric, row.low), gain(metric, row.high))
-        why = f"{describe_change(metric, row.delta, row.low, row.high)}; tolerance is {plain_number(tolerance)}"
-        yield GateResult(f"regression {metric}", worst >= -tolerance, worst, -tolerance, why)
+        yield judge(f"regression {metric}", rows[metric], tolerance, evidence.prevalence)
+
+
+def judge(name: str, row: MetricRow, tolerance: Tolerance, prevalence: float | None) -> GateResult:
+    """Judge the difference of a metric by the 95 % confidence interval of the paired difference.
+
+    Args:
+        name: of the gate.
+        prevalence: share of positives in the test rows; None for a regression.
+    """
+    if row.base is None or row.delta is None or row.low is None or row.high is None:
+        why = row.shortage or f"the difference of {row.name} is not defined on enough resamples of the test rows"
+        return GateResult(name, False, None, None, why, evaluated=False)
+    allowed = limit(row.name, tolerance, row.base, prevalence or 0.0)
+    change = describe_change(row.name, row.delta, row.low, row.high)
+    if allowed is None:
+        why = f"{change}; the base has no skill for {tolerance} to be a share of: give an absolute tolerance"
+        return GateResult(name, False, None, None, why, evaluated=False)
+    worst = min(gain(row.name, row.low), gain(row.name, row.high))
+    within = is_within(row.name, row.low, row.high, allowed.amount)
+    why = f"{change}; {allowed.text}"
+    if within is None:
+        why += f"; {what_would_help(row.low, row.high, allowed.amount, 'rows' if prevalence is None else 'positives')}"
+    return GateResult(name, bool(within), worst, -allowed.amount, why, evaluated=within is not None)

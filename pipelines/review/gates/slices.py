@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,11 +11,13 @@ import numpy.typing as npt
 
 from pipelines.config.gates import SliceBy
 from pipelines.config.params import Params
+from pipelines.config.table_schema import Column
 from pipelines.metrics.bootstrap import interval, paired_bootstrap
 from pipelines.metrics.table import METRICS, gain, is_better
 from pipelines.review.compare import Compared
 from pipelines.review.findings import GateResult, SliceRow
 from pipelines.review.gates.evidence import Evidence
+from pipelines.review.gates.tolerance import limit
 from pipelines.review.numbers import describe_change, plain_number
 from pipelines.tables.data import to_numpy
 
@@ -36,20 +39,19 @@ def slices_gate(evidence: Evidence) -> Iterator[GateResult]:
 
 
 def slice_rows(compared: Compared, params: Params) -> tuple[SliceRow, ...]:
-    """Evaluate every slice of params.yaml.
+    """Evaluate every slice of params.yaml, at fixed thresholds.
 
     A slice fails if the whole 95 % confidence interval of its difference is beyond the tolerance, or the whole interval
     of its value misses the floor: few rows alone never fail a slice. With too few rows it is not evaluated.
     """
     rows = []
     for name, by in params.slices.by.items():
-        for label, mask in masks(compared.arrow, name, by):
-            shown = _mask_label(label, by.column, params) if by.column in params.table.sensitive else label
-            rows.append(_slice_row(shown, compared.only(mask), params))
+        for label, mask in masks(compared.arrow, name, by, params.table.columns[by.column]):
+            rows.append(_slice_row(label, compared.only(mask), params))
     return tuple(rows)
 
 
-def masks(arrow: Any, name: str, by: SliceBy) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
+def masks(arrow: Any, name: str, by: SliceBy, column: Column) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
     """The slices of an entry of `slices.by`: label and mask of the rows, shape (n,).
 
     Without values and range, each of the 50 most frequent values of the column is a slice.
@@ -60,27 +62,36 @@ def masks(arrow: Any, name: str, by: SliceBy) -> Iterator[tuple[str, npt.NDArray
         high = np.inf if by.high is None else by.high
         yield name, (values >= low) & (values < high)
         return
-    texts = _to_texts(values)
+    texts = to_texts(values)
     if by.values is not None:
         yield name, np.isin(texts, by.values)
         return
+    for label, value in group_labels(texts, column).items():
+        yield f"{name}={label}", texts == value
+
+
+def group_labels(texts: npt.NDArray[np.str_], column: Column) -> dict[str, str]:
+    """Label -> value of the 50 most frequent values, in the order of the labels.
+
+    A sensitive column's values that params.yaml does not declare are numbered, the most frequent first: no report
+    names them.
+    """
     distinct, counts = np.unique(texts, return_counts=True)
-    for text in sorted(distinct[np.argsort(-counts, kind="stable")[:MAX_VALUES]]):
-        yield f"{name}={text}", texts == text
+    frequent = distinct[np.argsort(-counts, kind="stable")[:MAX_VALUES]].tolist()
+    if not column.sensitive:
+        return {value: value for value in sorted(frequent)}
+    declared = ["missing", *(column.allowed or ()), *(("true", "false") if column.type == "boolean" else ())]
+    labels = {value: value for value in sorted(frequent) if value in declared}
+    undeclared = [value for value in frequent if value not in declared]
+    return labels | {f"group {i}": value for i, value in enumerate(undeclared, start=1)}
 
 
-def _to_texts(values: npt.NDArray[Any]) -> npt.NDArray[np.str_]:
+def to_texts(values: npt.NDArray[Any]) -> npt.NDArray[np.str_]:
+    """The values of a category or boolean column as texts; null is `missing`."""
     if values.dtype == object:
         return np.array(["missing" if value is None else str(value) for value in values])
     # A boolean column is read as 0, 1 and NaN.
     return np.where(np.isnan(values), "missing", np.where(values == 1, "true", "false"))
-
-
-def _mask_label(label: str, column: str, params: Params) -> str:
-    """The label of a sensitive column's slice; a value that params.yaml does not declare is masked."""
-    name, _, value = label.partition("=")
-    declared = params.table.columns[column].allowed or ("true", "false", "missing")
-    return label if not value or value in declared else f"{name}=•••"
 
 
 def _slice_row(name: str, part: Compared, params: Params) -> SliceRow:
@@ -99,9 +110,13 @@ def _slice_row(name: str, part: Compared, params: Params) -> SliceRow:
     low = high = None
     if base is not None:
         low, high = interval(resampled[0][limits.metric] - resampled[1][limits.metric])
+        if math.isnan(low):
+            note = f"{limits.metric} is not defined on enough resamples of these rows"
+            return SliceRow(name, support, positives, value, base, None, None, None, note)
+        allowed = limit(limits.metric, limits.tolerance, base, (positives or 0) / support)
         best = max(gain(limits.metric, low), gain(limits.metric, high))
-        if best < -limits.tolerance:
-            reasons.append(f"the whole CI is beyond the tolerance of {limits.tolerance:g}")
+        if allowed is not None and best < -allowed.amount:
+            reasons.append(f"the whole CI is beyond the tolerance of {plain_number(allowed.amount)}")
     if limits.floor is not None:
         bounds = interval(resampled[0][limits.metric])
         lower = METRICS[limits.metric].lower_is_better
@@ -118,7 +133,7 @@ def _shortage(support: int, positives: int | None, params: Params) -> str:
         return f"{support} rows are too few to evaluate (slices.min_support is {limits.min_support})"
     if positives is not None:
         count, name = min((positives, "positives"), (support - positives, "negatives"))
-        if count < max(limits.min_positives, 1):
+        if count < limits.min_positives:
             return f"{count} {name} are too few to evaluate (slices.min_positives is {limits.min_positives})"
     return ""
 

@@ -46,7 +46,7 @@ def faults(text):
 def regression(text=OWN):
     """The params.yaml of the tests, rewritten as a regression of the amount."""
     document = yaml.safe_load(text)
-    document["task"] = "regression"
+    document |= {"task": "regression", "value": None}
     document["schema"]["target"] = "amount"
     del document["schema"]["positive"], document["fairness"], document["selection"]["threshold"]
     document["features"] = {"use": ["channel", "payments_1h"]}
@@ -137,6 +137,15 @@ def test_an_anchor_and_a_merge_of_yaml_work():
         ("candidates.Bad", {"estimator": "a.B"}, None),
         ("candidates.forest.estimator", "RandomForest", None),
         ("selection.threshold", {"maximise": "recall"}, None),
+        ("selection.threshold", {"maximise": "f1", "minimise": "cost"}, None),
+        ("value", MISSING, "value: is missing"),
+        ("value.false_negative", "amont", "value.false_negative: amont is not in schema.columns"),
+        ("value.false_negative", "usual_amount", None),
+        ("value.false_negative", "channel", None),
+        ("gates.regression.log_loss", "5 %", None),
+        ("gates.regression.log_loss", -1, None),
+        ("gates.when_unclear", MISSING, "gates.when_unclear: is missing"),
+        ("fairness.min_recall_ratio", 1.0, None),
         ("ingest.start", "tomorrow", None),
         ("slices.by.channel.from", 3, None),
         ("slices.by.gone", {"column": "gone"}, None),
@@ -165,7 +174,7 @@ def test_a_candidate_or_column_with_the_name_of_a_form_keeps_its_path(name):
     assert faults(changed(f"slices.by.{name}", {}))[0] == f"slices.by.{name}.column: is missing"
 
 
-@pytest.mark.parametrize("where", ["schema.positive", "selection.threshold", "fairness"])
+@pytest.mark.parametrize("where", ["schema.positive", "selection.threshold", "fairness", "value"])
 def test_a_regression_refuses_what_belongs_to_a_classification(where):
     found = yaml.safe_load(OWN)
     for key in where.split("."):
@@ -332,3 +341,17 @@ def test_the_verb_checks_and_writes_the_schema(tmp_path, monkeypatch, capsys):
 def test_a_date_that_no_calendar_has_is_named() -> None:
     with pytest.raises(InputError, match="not YAML"):
         parse("ingest: {start: 2026-99-99}")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"selection": {"metric": "cost"}},
+        {"selection": {"metric": "average_precision", "threshold": {"minimise": "cost"}}},
+    ],
+)
+def test_cost_needs_the_section_value(changes):
+    document = yaml.safe_load(PARAMS.read_text()) | changes
+    parse(yaml.safe_dump(document, sort_keys=False))
+    with pytest.raises(InputError, match="cost needs the section value"):
+        parse(yaml.safe_dump(document | {"value": None}, sort_keys=False))

@@ -6,9 +6,9 @@ import sklearn.metrics as sklearn_metrics
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from pipelines.metrics.bootstrap import interval, paired_bootstrap, resamples
-from pipelines.metrics.compute import Weighted, compute
-from pipelines.metrics.table import METRICS, gain, is_better, names
+from pipelines.metrics.bootstrap import interval, paired_bootstrap, resamples, too_few
+from pipelines.metrics.compute import AtThresholds, Weighted, compute
+from pipelines.metrics.table import METRICS, gain, is_better, names, skill
 
 PROBABILITY = st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0]) | st.floats(0, 1)  # the list makes ties
 LABELLED = st.lists(st.tuples(st.sampled_from([0.0, 1.0]), PROBABILITY), min_size=1, max_size=60)
@@ -142,7 +142,7 @@ def test_only_resamples_without_a_positive_are_not_defined():
 
 def test_is_better_and_gain_follow_the_direction_of_the_metric():
     for name in METRICS:
-        lower = name in ("log_loss", "brier", "calibration_error", "mae", "rmse")
+        lower = name in ("log_loss", "brier", "calibration_error", "cost", "mae", "rmse")
         assert is_better(name, 0.2, 0.3) is lower and is_better(name, 0.3, 0.2) is not lower
         assert is_better(name, 0.2, 0.2) is False
         assert gain(name, -0.1) == (0.1 if lower else -0.1)
@@ -205,8 +205,58 @@ def test_a_95_percent_interval_covers_the_true_value_about_95_times_of_100():
     assert 86 <= covered <= 100  # 95 of 100 expected; fewer than 86 in a run has a chance below 1 in 1,000
 
 
-def test_an_interval_ignores_values_that_are_not_defined():
-    values = np.append(np.linspace(0, 1, 101), [np.nan] * 50)
-    assert interval(values, 0.9) == pytest.approx((0.05, 0.95))
-    assert all(math.isnan(end) for end in interval(np.full(3, np.nan)))
-    assert all(math.isnan(end) for end in interval(np.empty(0)))
+def test_an_interval_needs_99_percent_of_its_values_to_be_defined():
+    values = np.linspace(0, 1, 1001)
+    assert interval(np.append(values, [np.nan] * 10), 0.9) == pytest.approx((0.05, 0.95))
+    for undefined in (np.append(values, [np.nan] * 11), np.full(3, np.nan), np.empty(0)):
+        assert all(math.isnan(bound) for bound in interval(undefined))
+
+
+@pytest.mark.parametrize(("positives", "enough"), [(19, False), (20, True), (80, True), (81, False)])
+def test_an_interval_needs_20_rows_of_each_class(positives, enough):
+    assert bool(too_few("classification", np.repeat([1.0, 0.0], [positives, 100 - positives]))) is not enough
+
+
+def test_an_interval_of_a_regression_needs_20_rows():
+    assert too_few("regression", np.zeros(19)) and not too_few("regression", np.zeros(20))
+
+
+def draw_costs(rows, seed=6):
+    return np.random.default_rng(seed).normal(size=(rows, 2)).round(2)
+
+
+def test_cost_is_that_of_the_decisions_per_10_000_rows():
+    target, scores = draw_rows(300)
+    costs = draw_costs(300)
+    expected = sum(costs[i, int(score >= 0.5)] for i, score in enumerate(scores)) / 300 * 10_000
+    assert compute("classification", target, scores, 0.5, costs)["cost"] == pytest.approx(expected)
+    assert "cost" not in compute("classification", target, scores, 0.5)
+
+
+def test_thresholds_of_their_own_give_the_values_of_models_with_these_thresholds():
+    target, scores = draw_rows(300, 4)
+    weights = next(resamples(300, 20, 5))
+    thresholds = np.linspace(scores.min(), scores.max(), 20)
+    thresholds[3] = np.nan
+    costs = draw_costs(300)
+    values = AtThresholds("classification", target, scores, costs)(weights, thresholds)
+    assert set(values) == {"precision", "recall", "f1", "cost"}
+    for i, threshold in enumerate(thresholds):
+        expected = Weighted("classification", target, scores, float(threshold), costs)(weights[i : i + 1])
+        for name, value in values.items():
+            assert value[i] == pytest.approx(np.nan if i == 3 else expected[name][0], nan_ok=True, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "distance"),
+    [
+        ("roc_auc", 0.8, 0.3),
+        ("roc_auc", 0.4, 0.0),
+        ("average_precision", 0.6, 0.59),
+        ("precision", 0.3, 0.29),
+        ("r2", 0.7, 0.7),
+        ("log_loss", 0.05, 0.05),
+    ],
+)
+def test_skill_is_the_distance_from_a_model_that_knows_nothing(name, value, distance):
+    assert skill(name, value, prevalence=0.01) == pytest.approx(distance)

@@ -143,7 +143,7 @@ def groups() -> tuple[GroupRow, ...]:
         ("45-59", 16_020, 170, 0.571, 0.001),
         ("60+", 8329, 19, 0.42, 0.0004),
     )
-    return tuple(GroupRow("age_group", name, n, p, recall, rate, p >= 25) for name, n, p, recall, rate in rows)
+    return tuple(GroupRow("age_group", name, n, p, recall, rate, 0.01, p >= 25) for name, n, p, recall, rate in rows)
 
 
 def _fixed_gates() -> Iterator[Gate]:
@@ -172,6 +172,7 @@ def evaluated(findings: Findings) -> Findings:
         head=files if findings.head.model else None,
         base=files if findings.base.model else None,
         rows=findings.rows,
+        prevalence=None if findings.task == "regression" else 0.012,
         metrics=findings.metrics,
         slices=findings.slices,
         groups=findings.groups,
@@ -339,7 +340,7 @@ def hostile(text: str = HOSTILE, many: int = 3) -> Findings:
         notes=(text,) * many,
         critical=tuple(CriticalResult(text, "must", False, 0.1, text, text) for _ in range(many)),
         slices=tuple(SliceRow(text, 10, 2, 0.1, 0.2, -0.2, 0.1, False, text) for _ in range(many)),
-        groups=tuple(GroupRow(text, text, 10, 2, 0.1, 0.2, True) for _ in range(many)),
+        groups=tuple(GroupRow(text, text, 10, 2, 0.1, 0.2, 0.3, True) for _ in range(many)),
         stages=tuple(StageRow(text, "ran", 1.0) for _ in range(many)),
         params=tuple(ParamChange(text, text, text) for _ in range(many)),
         data=DataChange(1, 2, (text,) * many, ((text, 0.3),) * many, text),

@@ -5,11 +5,14 @@ from datetime import datetime
 
 import ibis
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from pipelines.config.selection import Threshold
 from pipelines.metrics.table import names
 from pipelines.model.signature import Input, Signature
-from pipelines.review.compare import compare, metric_rows, not_comparable
+from pipelines.model.threshold import choose_threshold
+from pipelines.review.compare import Compared, ValidationRows, compare, metric_rows, not_comparable
 from tests.engine.review.made_up import compared, params
 
 
@@ -41,6 +44,43 @@ def test_equal_inputs_give_equal_intervals():
     rows = compared(skill=0.9)
     assert metric_rows(rows, 100, 7) == metric_rows(rows, 100, 7)
     assert metric_rows(rows, 100, 7) != metric_rows(rows, 100, 8)
+
+
+def equal_pair(seed: int, rows: int = 1500) -> Compared:
+    """Two models of the same skill, each with the threshold that is best for F1 on 800 validation rows."""
+    draw = np.random.default_rng(seed)
+
+    def side(count):
+        truth = draw.normal(size=count)
+        target = (truth + draw.normal(size=count) > 2.2).astype(float)
+        return target, *(1 / (1 + np.exp(-truth - draw.normal(0, 0.5, count))) for _ in range(2))
+
+    rule = Threshold()
+    validation = ValidationRows(rule, *side(800))
+    target, head, base = side(rows)
+    thresholds = [choose_threshold(validation.target, scores, rule) for scores in (validation.head, validation.base)]
+    return Compared(
+        "classification", pa.table({}), target, head, thresholds[0], base, thresholds[1], 0, validation
+    )  # fmt: skip
+
+
+def test_intervals_of_metrics_with_a_threshold_take_its_choice_into_account():
+    def excludes_zero(scored):
+        row = next(row for row in metric_rows(scored, 100, 7) if row.name == "recall")
+        return not row.low <= 0 <= row.high
+
+    pairs = [equal_pair(seed) for seed in range(60)]
+    assert sum(excludes_zero(replace(pair, validation=None)) for pair in pairs) >= 15  # wrong: fixed thresholds
+    assert sum(excludes_zero(pair) for pair in pairs) <= 6
+
+
+@pytest.mark.parametrize("positives", [19, 20])
+def test_below_20_rows_of_a_class_there_is_no_interval_unless_the_answers_are_equal(positives):
+    scored = compared(200, skill=0.9)
+    few = replace(scored, target=np.repeat([1.0, 0.0], [positives, 200 - positives]))
+    rows = metric_rows(few, 100, 7)
+    assert all((row.low is None) == bool(row.shortage) == (positives < 20) for row in rows)
+    assert {row.low for row in metric_rows(replace(few, base=few.head), 100, 7)} == {0.0}
 
 
 def test_without_a_base_there_is_no_difference():

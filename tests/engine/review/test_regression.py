@@ -52,9 +52,11 @@ candidates:
     params: {n_estimators: 20, max_depth: 8, n_jobs: 1, random_state: 7}
     before: [{estimator: sklearn.impute.SimpleImputer, params: {strategy: median, keep_empty_features: true}}]
 selection: {metric: mae}
+value: null
 gates:
   headline: mae
   resamples: 300
+  when_unclear: block
   seed: 7
   floors: {mae: 60000, r2: 0.7}
   regression: {mae: 3000, r2: 0.03}

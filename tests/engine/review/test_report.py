@@ -18,6 +18,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from pipelines.cli.errors import Unreachable
+from pipelines.config.value import Value
 from pipelines.review import numbers, report, report_view, safe_text
 from pipelines.review.findings import Findings, GateResult, MetricRow
 from tests.engine.review import samples
@@ -206,13 +207,13 @@ class TestTheFirstScreen:
     def test_has_the_verdict_and_a_failed_gate_of_every_group(self, render) -> None:
         screen = self.first(render(samples.failing())).replace("\\", "")
         assert "FAIL: " in screen
-        assert "12 of 33 gates failed" in screen
+        assert "13 of 33 gates failed" in screen
         assert "Worse." in screen
-        assert "average_precision dropped by 0.0772 (95 % CI -0.0889 to -0.0662); tolerance is 0.03" in screen
+        assert "average_precision dropped by 0.0772 (95 % CI -0.0889 to -0.0662); tolerance is 0.0" in screen
         for reason in ("regression average_precision", "slice merchant_category=airline", "critical: gift cards"):
             assert reason in screen
-        assert screen.count("the whole CI is beyond the tolerance") == 6  # eight reasons are shown, the others counted
-        assert "4 more" in screen
+        assert screen.count("the whole CI is beyond the tolerance") == 5  # eight reasons are shown, the others counted
+        assert "5 more" in screen
 
     def test_shows_notes_below_the_verdict(self, render) -> None:
         text = render(samples.failing())
@@ -393,3 +394,20 @@ def test_a_folder_that_cannot_be_written_ends_with_an_error_and_leaves_nothing(t
     with pytest.raises(Unreachable, match="cannot be written"):
         report.write(samples.passing(), tmp_path / "review")
     assert [path.name for path in tmp_path.iterdir()] == ["review"]
+
+
+@pytest.mark.parametrize(
+    ("delta", "low", "high", "sentence"),
+    [
+        (-1240.0, -2100.0, -300.0, "Saves 1,240 EUR per 10,000 payments (95 % CI 300 to 2,100)."),
+        (620.0, -100.0, 1300.0, "Costs 620 EUR more per 10,000 payments (95 % CI −100 to 1,300)."),
+        (0.0, 0.0, 0.0, "It costs what the base costs: 8,000 EUR per 10,000 payments."),
+        (620.0, None, None, "It costs 8,620 EUR per 10,000 payments, the base 8,000."),
+    ],
+)
+def test_the_first_screen_says_what_a_change_is_worth(delta, low, high, sentence) -> None:
+    row = MetricRow("cost", 8000.0, 8000.0 + delta, delta, low, high, lower_is_better=True)
+    value = Value(unit="EUR", rows="payments", false_positive=2.5, false_negative="amount")
+    findings = replace(samples.passing(), metrics=(*samples.metrics(), row), value=value)
+    assert sentence in report.markdown(findings).split("###")[0].replace("\\", "")
+    assert sentence in Page(report.page(findings)).text

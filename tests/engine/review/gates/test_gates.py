@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -65,6 +66,38 @@ def test_a_head_is_not_comparable_for_the_reason_that_was_found_or_without_rows(
 
 
 @pytest.mark.parametrize(
+    ("setting", "kind", "blocks", "warns"),
+    [
+        ("block", "comparison", True, False),
+        ("warn", "comparison", False, True),
+        ("block", "restore", False, False),
+        ("warn", "restore", False, False),
+    ],
+)
+def test_a_gate_that_is_not_evaluated_blocks_or_warns_as_params_yaml_says(setting, kind, blocks, warns):
+    unclear = Gate("tests", lambda _: [GateResult("a gate", False, None, None, "", evaluated=False)])
+    (result,) = evaluate(evidence(sections={"gates": {"when_unclear": setting}}, kind=kind), [unclear])
+    assert (result.blocks, result.warns) == (blocks, warns)
+
+
+def test_a_failed_gate_blocks_also_where_unclear_ones_warn():
+    (result,) = evaluate(evidence(sections={"gates": {"when_unclear": "warn"}}), [failing_gate()])
+    assert (result.blocks, result.warns) == (True, False)
+
+
+def test_the_first_line_of_a_review_with_warnings_is_no_plain_success():
+    unclear = GateResult(
+        "regression roc_auc", False, None, None, "too few rows", blocks=False, evaluated=False, warns=True
+    )
+    findings = replace(samples.passing(), gates=(*samples.passing().gates, unclear))
+    assert findings.verdict == "pass"
+    heading = next(line for line in report.markdown(findings).splitlines() if line.startswith("## "))
+    assert "✅" not in heading and "33 of 34 gates passed, 1 not evaluated" in heading
+    assert "too few rows" in report.markdown(findings).split("###")[0]
+    assert "1 not evaluated" in re.findall("<h1>(.*)</h1>", report.page(findings))[0]
+
+
+@pytest.mark.parametrize(
     ("passed", "text"),
     [
         ([], "no gate was evaluated"),
@@ -72,10 +105,12 @@ def test_a_head_is_not_comparable_for_the_reason_that_was_found_or_without_rows(
         ([False], "1 of 1 gates failed"),
         ([True] * 30, "all 30 gates passed"),
         ([False] * 2 + [True] * 28, "2 of 30 gates failed"),
+        ([None] * 2 + [True] * 28, "28 of 30 gates passed, 2 not evaluated"),
+        ([False, None] + [True] * 28, "1 of 30 gates failed, 1 not evaluated"),
     ],
 )
 def test_the_summary_counts_the_gates_that_block(passed, text):
-    results = [GateResult("a gate", value, None, None, "") for value in passed]
+    results = [GateResult("a gate", bool(value), None, None, "", evaluated=value is not None) for value in passed]
     assert summary(results) == text
     shown = [GateResult("shown", value, None, None, "", blocks=False) for value in (True, False)]
     assert summary([*results, *shown]) == text

@@ -17,8 +17,8 @@ def test_a_share_of_the_loss_fails_only_beyond_what_chance_gives():
     assert lost(Part("loss", 8.0, 100.0, by_chance=0.09), Part("loss", 8.0, 100.0, by_chance=0.04)) == [True, False]
 
 
-def test_the_same_rows_pass_and_rows_that_are_not_known_do_not_block():
+def test_the_same_rows_pass_and_rows_that_are_not_known_are_not_evaluated():
     assert lost() == [True]
     (unknown,) = lost_rows_gate(evidence(row_changes=RowChanges(why_not="not in the cache")))
-    assert not unknown.passed and not unknown.blocks and "not in the cache" in unknown.why
+    assert unknown.state == "not evaluated" and "not in the cache" in unknown.why
     assert list(lost_rows_gate(evidence())) == []

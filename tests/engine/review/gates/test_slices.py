@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
+from pipelines.config.table_schema import Column
 from pipelines.review.gates.slices import masks, slice_rows, slices_gate
 from tests.engine.review.made_up import compared, evidence, params
 
@@ -20,7 +22,8 @@ def with_slices(by, task="classification", **limits):
 
 def masks_of(by, table):
     (entry,) = with_slices({"part": by}).slices.by.values()
-    return {name: mask.tolist() for name, mask in masks(table, "part", entry)}
+    column = Column(type="boolean" if entry.column == "gift" else "category")
+    return {name: mask.tolist() for name, mask in masks(table, "part", entry, column)}
 
 
 def test_each_value_of_a_column_is_a_slice_and_so_are_missing_values():
@@ -127,10 +130,21 @@ def test_a_slice_without_rows_is_not_evaluated():
     assert (rows["none"].support, rows["none"].value, rows["none"].passed) == (0, None, None)
 
 
-def test_values_of_a_sensitive_column_are_named_only_if_params_yaml_names_them():
-    regions = np.array(["north", "elsewhere"] * (ROWS // 2), dtype=object)
+def test_values_of_a_sensitive_column_that_params_yaml_does_not_name_are_numbered():
+    regions = np.array(["elsewhere", "north", "nowhere", "elsewhere"] * (ROWS // 4), dtype=object)
     rows, _ = judged(compared(ROWS, region=regions), with_slices({"region": {"column": "region"}}))
-    assert sorted(rows) == ["region=north", "region=•••"]
+    assert {name: row.support for name, row in rows.items()} == {
+        "region=north": ROWS // 4,
+        "region=group 1": ROWS // 2,
+        "region=group 2": ROWS // 4,
+    }
+
+
+@pytest.mark.parametrize(("tolerance", "passed"), [("1%", False), ("90%", True)])
+def test_a_tolerance_of_a_slice_may_be_a_share_of_the_bases_skill(tolerance, passed):
+    scored = compared(ROWS, skill=0.6, base_skill=1.0, size=SIZES)
+    _, gates = judged(scored, with_slices({"size": {"column": "size"}}, tolerance=tolerance))
+    assert {gate.passed for gate in gates.values()} == {passed}
 
 
 def test_a_slice_on_which_the_metric_is_not_defined_is_not_evaluated():

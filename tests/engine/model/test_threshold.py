@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pipelines.cli.errors import InputError
 from pipelines.cli.files import rounded
 from pipelines.config.selection import Threshold
-from pipelines.training.threshold import choose_threshold
+from pipelines.model.threshold import ThresholdChoice, choose_threshold
 
 rows = st.lists(st.tuples(st.booleans(), st.integers(0, 20)), min_size=2, max_size=60).filter(
     lambda found: any(positive for positive, _ in found)
@@ -27,6 +27,32 @@ def test_no_other_threshold_has_a_better_f1(found: list[tuple[bool, int]]) -> No
     chosen = choose_threshold(target, scores, Threshold())
     best = max(f1(target, scores, other) for other in np.unique(scores))
     assert f1(target, scores, chosen) == pytest.approx(best)
+
+
+@given(rows, st.integers(0, 3))
+def test_no_other_threshold_costs_less(found: list[tuple[bool, int]], seed: int) -> None:
+    target = np.array([float(positive) for positive, _ in found])
+    scores = np.array([score / 20 for _, score in found])
+    costs = np.random.default_rng(seed).integers(-5, 6, (len(found), 2)).astype(float)
+
+    def cost(threshold: float) -> float:
+        return float(np.where(scores >= threshold, costs[:, 1], costs[:, 0]).sum())
+
+    chosen = choose_threshold(target, scores, Threshold(minimise="cost"), costs)
+    assert cost(chosen) == pytest.approx(min(cost(other) for other in np.unique(scores)))
+
+
+@given(rows, st.integers(0, 5))
+def test_a_weighted_choice_is_that_of_repeated_rows(found: list[tuple[bool, int]], seed: int) -> None:
+    target = np.array([float(positive) for positive, _ in found])
+    scores = np.array([score / 20 for _, score in found])
+    weights = np.random.default_rng(seed).integers(0, 3, len(found))
+    if not (weights * target).any():
+        return
+    (chosen,) = ThresholdChoice(target, scores, Threshold())(weights[None, :].astype(np.float32))
+    repeated = np.repeat(target, weights), np.repeat(scores, weights)
+    again = choose_threshold(*repeated, Threshold())
+    assert f1(*repeated, chosen) == pytest.approx(f1(*repeated, again))
 
 
 @given(rows)
