@@ -30,7 +30,7 @@ SMALL: dict[str, Any] = {
         # Two processes that time microseconds beside other tests: the gate itself is tested apart.
         "scoring_time_ratio": 50.0,
     },
-    "slices": {"min_support": 150, "min_positives": 12, "floor": 0.6, "tolerance": 0.02},
+    "slices": {"min_support": 150, "min_positives": 20, "floor": 0.6, "tolerance": 0.02},
     "fairness": {"min_support": 100, "min_positives": 10, "min_recall_ratio": 0.4, "min_false_positive_ratio": 0.02},
     "candidates": {
         "boosting": {"params": {"max_iter": 60, "min_samples_leaf": 20}},
