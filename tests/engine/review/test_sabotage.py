@@ -264,7 +264,7 @@ def test_a_new_input_that_is_too_good_fails_the_gate_until_a_person_confirms_it(
     add(0.1)
     assert gates_on_rows(repo) == {}
     add(1.0)
-    assert {"plausible gain", "plausible input hint"} <= set(gates_on_rows(repo))
+    assert "plausible input hint" in gates_on_rows(repo)
     repo.params(lambda document: document["gates"].update(confirm_gain="the bank scores each payment before it"))
     assert gates_on_rows(repo) == {}
 
