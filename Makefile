@@ -79,6 +79,10 @@ data: setup  ## fetch or simulate the rows that params.yaml names, into data/
 repro: setup  ## reproduce the pipeline, without a comparison
 	@$(run) pipelines repro
 
+.PHONY: verify
+verify: setup  ## train the model of HEAD again in a scratch worktree and compare it with dvc.lock (UNRELEASED=1: unless it was released)
+	@$(run) pipelines verify $(if $(UNRELEASED),--unreleased) $(if $(BEFORE_RELEASE),--before-release)
+
 .PHONY: update
 update: setup  ## merge main, discard the generated files, reproduce, commit (BASE=revision)
 	@$(run) pipelines update $(if $(BASE),--base "$(BASE)")

@@ -110,7 +110,7 @@ def bank() -> Bank:
         rows = _training_rows(fitting, target, params.ingest.fraud_rate, np.random.default_rng(number))
         matrix = graph.transform({name: values[rows] for name, values in columns.items()})
         model = estimators.fit("boosting", params.candidates["boosting"], matrix, target[rows])
-        scores.append(estimators.answers(model, judged, params.task))
+        scores.append(estimators.predict(model, judged, params.task))
         print(f"fitted model {number + 1} of {MODELS}", file=sys.stderr, flush=True)
     return Bank(params, table.take(judging), target[judging], np.stack(scores))
 

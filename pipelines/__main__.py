@@ -11,6 +11,7 @@ from pipelines.cli.exit_codes import end_with_code
 VERBS = {
     "data": ("pipelines.ingest", "fetch or simulate the rows of data/"),
     "repro": ("pipelines.reproduce", "reproduce the pipeline and check its outputs"),
+    "verify": ("pipelines.commands.verify", "train a commit's model again and compare it with dvc.lock"),
     "review": ("pipelines.review", "reproduce, compare with the base, evaluate the gates, report"),
     "update": ("pipelines.commands.update", "merge main, discard generated files, reproduce"),
     "push": ("pipelines.commands.push", "push data and models to the DVC remote"),

@@ -1,7 +1,7 @@
-"""The prediction service: models/model.onnx behind HTTP. It imports nothing of pipelines/; files are the contract."""
+"""The prediction service: models/model.onnx over HTTP. It shares files with pipelines/, and no code."""
 
 import os
 
-# Nothing reports its use to anybody. ONNX Runtime would send the model's file name and its hashes to its maker.
+# No telemetry: ONNX Runtime would send the model's file name and hashes to its vendor.
 os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -1,97 +1,75 @@
-"""Reading the body of a request: its kind, its size, its time."""
+"""Reads the body of a request, within limits of size and time."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from serving.errors import RefusedError
+from serving.errors import RequestError, overloaded
 
 Receive = Callable[[], Awaitable[Any]]
-_ONCE = (b"content-type", b"content-encoding", b"content-length")
-_SMALL = 16_384  # is scored before anything else is read
-_UTF8 = (b"utf-8", b"utf8", b'"utf-8"')
+_SMALL_BYTES = 16_384  # a body of one part and up to this size is scored before anything else is read
 
 
-class GoneError(Exception):
-    """The client went away before its request was whole."""
+class DisconnectError(Exception):
+    """The client disconnected before its request was complete."""
 
 
 def check_headers(headers: Mapping[bytes, bytes]) -> None:
-    """Refuse what is not JSON in UTF-8.
+    """Check that the headers announce plain JSON.
 
     Raises:
-        RefusedError: 415.
+        RequestError: 415.
     """
-    kind = headers.get(b"content-type", b"")
-    if kind != b"application/json":
-        name, *parameters = (part.strip().lower() for part in kind.split(b";"))
-        if name != b"application/json":
-            raise RefusedError(415, "send JSON with the header content-type: application/json", close=True)
-        for parameter in parameters:
-            key, _, value = parameter.partition(b"=")
-            if key.strip() == b"charset" and value.strip() not in _UTF8:
-                raise RefusedError(415, "send JSON in UTF-8", close=True)
+    content_type = headers.get(b"content-type", b"")
+    if content_type != b"application/json" and content_type.partition(b";")[0].strip().lower() != b"application/json":
+        raise RequestError(415, "send JSON with the header content-type: application/json", close=True)
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-        raise RefusedError(415, "send the body without a content-encoding", close=True)
+        raise RequestError(415, "send the body without a content-encoding", close=True)
 
 
-def announced(headers: Mapping[bytes, bytes]) -> bool:
-    """Whether there may be a body, which would be taken for the next request, or the other way round, if not read."""
+def is_announced(headers: Mapping[bytes, bytes]) -> bool:
+    """Return whether a body may follow. Unless it is read, the connection must be closed."""
     return headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
 
 
-def check_once(headers: Sequence[tuple[bytes, bytes]]) -> None:
-    """Refuse headers that say two things of the body; elsewhere the last of a name counts.
-
-    Raises:
-        RefusedError: 400.
-    """
-    names = [name for name, _ in headers]
-    for name in _ONCE:
-        if names.count(name) > 1:
-            raise RefusedError(400, f"the header {name.decode()} comes more than once", close=True)
-
-
-class Room:
-    """How much there may be of one body, and of all bodies together that wait or are worked on.
+class Budget:
+    """The bytes that one body may have, and all bodies together that are being read or scored.
 
     Attributes:
-        taken: bytes that are there now. Small bodies that come at once are not counted.
+        taken: bytes in use. Small bodies of one part are not counted.
     """
 
-    def __init__(self, one: int, all_together: int) -> None:
-        self.one = one
+    def __init__(self, per_body: int, total: int) -> None:
+        self.per_body = per_body
         self.taken = 0
-        self._all = all_together
+        self._total = total
 
     def take(self, size: int) -> bool:
-        """Whether there is room for so many bytes until the request's task ends."""
+        """Reserve bytes until the request's task ends; return whether there were enough."""
         task = asyncio.current_task()
         assert task is not None
-        if self.taken + size > self._all:
+        if self.taken + size > self._total:
             return False
         self.taken += size
-        task.add_done_callback(lambda _: self._give(size))
+        task.add_done_callback(lambda _: self._release(size))
         return True
 
-    def _give(self, size: int) -> None:
+    def _release(self, size: int) -> None:
         self.taken -= size
 
 
-async def read(receive: Receive, headers: Mapping[bytes, bytes], room: Room, seconds: float) -> bytes:
-    """The whole body.
+async def read(receive: Receive, headers: Mapping[bytes, bytes], budget: Budget, seconds: float) -> bytes:
+    """Read the whole body.
 
     Raises:
-        RefusedError: 413 for more bytes than there may be, 503 where there is no room for them now, 408 where they are
-            not whole within `seconds`.
-        GoneError: if the client went away.
+        RequestError: 413 if it is too large, 503 if all bodies together are, 408 if it is not complete in `seconds`.
+        DisconnectError: if the client disconnected.
     """
-    declared = headers.get(b"content-length", b"")
-    refusal = _too_large(room.one) if declared.isdigit() and int(declared[:20]) > room.one else None
-    if refusal is not None and b"expect" in headers:
-        raise refusal  # the client waits before it sends
+    error = _too_large(budget) if int(headers.get(b"content-length", b"0")) > budget.per_body else None
+    if error is not None and b"expect" in headers:
+        raise error  # the client waits for an answer before it sends the body
     parts: list[bytes] = []
     size, more = 0, True
     try:
@@ -99,29 +77,24 @@ async def read(receive: Receive, headers: Mapping[bytes, bytes], room: Room, sec
             while more:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    raise GoneError
+                    raise DisconnectError
                 part, more = message.get("body", b""), message.get("more_body", False)
-                if refusal is None:
+                if error is None:
                     size += len(part)
                     parts.append(part)
-                    if size > room.one:
-                        refusal = _too_large(room.one)
-                    elif (more or size > _SMALL) and not room.take(len(part)):
-                        refusal = _no_room()
-                if refusal is not None:  # it still sends, and would not read an answer before its end
+                    if size > budget.per_body:
+                        error = _too_large(budget)
+                    elif (more or size > _SMALL_BYTES) and not budget.take(len(part)):
+                        error = overloaded("too many request bodies at once; send it again", close=True)
+                if error is not None:  # read on: most clients read no response before they have sent everything
                     parts.clear()
     except TimeoutError:
-        if refusal is None:
-            raise RefusedError(408, f"the body did not come within {seconds:g} s", close=True) from None
-    if refusal is not None:
-        raise refusal
+        if error is None:
+            raise RequestError(408, f"the body did not arrive within {seconds:g} s", close=True) from None
+    if error is not None:
+        raise error
     return b"".join(parts)
 
 
-def _too_large(limit: int) -> RefusedError:
-    return RefusedError(413, f"the body has more than {limit / 1e6:g} MB", close=True)
-
-
-def _no_room() -> RefusedError:
-    message = "there are more bodies than the service has room for; send it again"
-    return RefusedError(503, message, headers=[(b"retry-after", b"1")], close=True)
+def _too_large(budget: Budget) -> RequestError:
+    return RequestError(413, f"the body has more than {budget.per_body / 1e6:g} MB", close=True)

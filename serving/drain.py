@@ -1,7 +1,4 @@
-"""Ending without losing a request: first no longer ready, then no longer listening, then no longer there.
-
-How it ceases to listen and ends is in server.py.
-"""
+"""Shutdown without losing a request: the service first is not ready, then stops listening, then ends (server.py)."""
 
 from __future__ import annotations
 
@@ -12,14 +9,14 @@ from typing import Any
 
 
 class Drain:
-    """Stands before the server's own handler of SIGTERM and SIGINT.
+    """Delays the server's own handler of SIGTERM and SIGINT.
 
-    At the first signal the service goes on to answer, says in each answer that the connection ends with it, and is not
-    ready any more. So many seconds later, in which clients and balancers take their leave, the server stops to listen,
-    finishes what it has begun, and ends. A second signal reaches the server at once, instead of the first.
+    After the first signal the service still responds, closes each connection with its response, and is not ready. After
+    `seconds`, in which load balancers notice it, the server gets the signal: it stops listening, completes its requests
+    and ends. A second signal reaches the server at once, instead of the first.
 
     Attributes:
-        on: whether the end has been asked for.
+        on: whether a signal was received.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -28,7 +25,7 @@ class Drain:
         self._timer: asyncio.TimerHandle | None = None
 
     def install(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Take over the signals; the server has set its handlers by now. Only for the main thread."""
+        """Wrap the server's handlers, which must be installed. Only in the main thread."""
         for number in (signal.SIGTERM, signal.SIGINT):
             server = signal.getsignal(number)
             if callable(server):
@@ -36,7 +33,7 @@ class Drain:
 
     def _handler(self, loop: asyncio.AbstractEventLoop, server: Any) -> Any:
         def handle(number: int, frame: FrameType | None) -> None:
-            # In the loop, where they come one after the other.
+            # In the loop, which calls one after the other.
             loop.call_soon_threadsafe(self._end if self.on else self._begin, server, number)
             self.on = True
 

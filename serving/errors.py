@@ -1,77 +1,68 @@
-"""What can go wrong: a service that cannot start, and a request that gets no prediction."""
+"""Errors: the service cannot start, or a request gets no prediction."""
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
+
+import msgspec
+
+from serving.responses import Error, FieldError
 
 
 class CannotStartError(Exception):
     """The files or settings are wrong. The message is the one line that is printed."""
 
 
-@dataclass(frozen=True)
-class Fault:
-    """Why a request is refused: the field, what was expected, and in a batch the row (counted from 0).
-
-    It never holds a value of a sensitive field.
-    """
-
-    field: str
-    reason: str
-    row: int | None = None
-
-    def __str__(self) -> str:
-        return f"{'' if self.row is None else f'row {self.row}: '}{self.field} {self.reason}"
-
-
-class RefusedError(Exception):
-    """A request that is answered with a status of the 400s, or 503.
+class RequestError(Exception):
+    """The request is answered with a status of 400 to 499, or 503.
 
     Attributes:
-        status: of the answer.
-        faults: per field, where the request could be read.
-        headers: of the answer besides the usual ones.
-        close: whether the connection must end, since the body was not read to its end.
+        errors: the invalid fields, if the request could be read.
+        headers: of the response, besides the usual ones.
+        close: whether the connection must be closed, because the body was not read to its end.
     """
 
     def __init__(
         self,
         status: int,
         message: str,
-        faults: Sequence[Fault] = (),
+        errors: Sequence[FieldError] = (),
         headers: Sequence[tuple[bytes, bytes]] = (),
         *,
         close: bool = False,
     ) -> None:
         super().__init__(message)
         self.status = status
-        self.faults = tuple(faults)
+        self.errors = tuple(errors)
         self.headers = tuple(headers)
         self.close = close
 
 
-SHOWN = 20  # faults in one answer; of the others none is made, since there may be a million
+MAX_SHOWN = 20  # errors listed in one response; a body may have a million
 
 
-def unfit(faults: Sequence[Fault], count: int) -> RefusedError:
-    """The refusal of rows that can be read, and do not fit the signature; `faults` are the first of `count`."""
+def overloaded(message: str, *, close: bool = False) -> RequestError:
+    """Return the 503 of a request that the client may send again after a second."""
+    return RequestError(503, message, headers=[(b"retry-after", b"1")], close=close)
+
+
+def invalid_rows(errors: Sequence[FieldError], count: int) -> RequestError:
+    """Return the 422 of rows with invalid values; `errors` are the first of `count`."""
     rest = f" (and {count - 1} more)" if count > 1 else ""
-    return RefusedError(422, f"{faults[0]}{rest}", faults)
+    return RequestError(422, f"{errors[0]}{rest}", errors)
 
 
-def unasked(status: int, message: str) -> bytes:
-    """The whole answer, after which the connection ends, to what has not become a request."""
-    name = secrets.token_hex(16)
-    content = json.dumps({"error": message, "request_id": name, "fields": []}).encode()
+def raw_response(status: int, message: str) -> bytes:
+    """Return the bytes of an HTTP response that closes the connection, for what is not a whole request."""
+    request_id = secrets.token_hex(16)
+    content = msgspec.json.encode(Error(message, request_id, ()))
     head = [
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
         "content-type: application/json",
         f"content-length: {len(content)}",
-        f"x-request-id: {name}",
+        f"x-request-id: {request_id}",
         *(["retry-after: 1"] if status == HTTPStatus.SERVICE_UNAVAILABLE else []),
         "connection: close",
     ]

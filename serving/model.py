@@ -1,4 +1,4 @@
-"""models/model.onnx, loaded and scored with ONNX Runtime."""
+"""Loads models/model.onnx and scores rows with ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -10,19 +10,24 @@ import numpy as np
 import numpy.typing as npt
 
 from serving import signature
+from serving.encoding import InvalidValueError, encoder
 from serving.errors import CannotStartError
-from serving.fields import UnfitError, encoder
 from serving.rows import Columns, Row
-from serving.signature import GRAPH_TYPES, Signature
 
-_DTYPES: dict[str, Any] = {"tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(string)": object}
+_DTYPES: dict[str, Any] = {
+    "number": np.float32,
+    "integer": np.float32,
+    "boolean": np.float32,
+    "category": object,
+    "timestamp": np.int64,
+}
 
 
 class Model:
     """A loaded model; one thread scores a batch.
 
     Attributes:
-        signature: what it takes and gives.
+        signature: its inputs and output.
         md5: of model.onnx, as in dvc.lock.
     """
 
@@ -30,8 +35,8 @@ class Model:
         """Load model.onnx and signature.json of a folder.
 
         Raises:
-            CannotStartError: if a file is missing, corrupt, or does not fit the other one, or if the graph does not
-                answer the signature's example.
+            CannotStartError: if a file is missing or corrupt, if the two do not fit each other, or if the graph does
+                not score the signature's example.
         """
         path = folder / "model.onnx"
         self.signature = signature.load(folder / "signature.json")
@@ -40,86 +45,63 @@ class Model:
         except OSError as error:
             raise CannotStartError(f"{path} cannot be read: {error.strerror}") from error
         self.md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
-        self._session = _session(path, content)
-        _check_pair(path, self._session, self.signature)
+        self._session = _create_session(path, content)
         self._outputs = [self.signature.output]
-        self._dtypes = [(field.name, _DTYPES[GRAPH_TYPES[field.type]]) for field in self.signature.fields]
+        self._dtypes = [(field.name, _DTYPES[field.type]) for field in self.signature.inputs]
         self._cells = {name: np.empty((1, 1), dtype) for name, dtype in self._dtypes}
-        self._items = list(self._cells.values())
-        self._check_example(path)
+        self._arrays = list(self._cells.values())
+        self._check_pair(path)
 
     def score_row(self, row: Row) -> float:
-        """Probability of the positive class, or value, of one encoded row. Only one thread may be here at a time."""
-        for cell, value in zip(self._items, row, strict=True):
-            cell[0, 0] = value
-        (answer,) = self._session.run(self._outputs, self._cells)
-        return float(answer[0, 0])
+        """Return the probability of the positive class, or the value, of an encoded row. Not thread-safe."""
+        for array, value in zip(self._arrays, row, strict=True):
+            array[0, 0] = value
+        (output,) = self._session.run(self._outputs, self._cells)
+        return float(output[0, 0])
 
     def score(self, columns: Columns) -> npt.NDArray[np.float64]:
-        """Probabilities of the positive class, or values, of shape (n,), of encoded columns."""
-        return np.asarray(self._answer(columns), dtype=np.float64).reshape(-1)
+        """Return the probabilities of the positive class, or the values, of encoded columns: shape (rows,)."""
+        return np.asarray(self._run(columns), dtype=np.float64).reshape(-1)
 
-    def _answer(self, columns: Columns) -> Any:
+    def _run(self, columns: Columns) -> Any:
         feed = {
             name: np.array(column, dtype=dtype)[:, None]
             for (name, dtype), column in zip(self._dtypes, columns, strict=True)
         }
-        (answer,) = self._session.run(self._outputs, feed)
-        return answer
+        (output,) = self._session.run(self._outputs, feed)
+        return output
 
-    def _check_example(self, path: Path) -> None:
-        """Names and types may fit, and the graph answer otherwise or not at all: it is told before anybody asks."""
-        row = _example(path.with_name("signature.json"), self.signature)
-        for rows in (1, 2) if row else ():
-            if fault := self._fault([[value] * rows for value in row], rows):
-                raise CannotStartError(f"{path} does not answer the example of its signature {rows} times: {fault}")
-
-    def _fault(self, columns: Columns, rows: int) -> str | None:
+    def _check_pair(self, path: Path) -> None:
+        """Score the signature's example, to find a graph with other inputs or another output than the signature's."""
+        example = self.signature.example
         try:
-            answer = np.asarray(self._answer(columns), dtype=np.float64)
-        except Exception as error:  # ONNX Runtime raises a class of its own for each fault
-            return str(error).splitlines()[0][:200]
-        if answer.shape != (rows, 1):
-            return f"the answer has the shape {answer.shape}, not {(rows, 1)}"
-        return None if np.isfinite(answer).all() else "the answer is not finite"
+            row = [encoder(field)(example.get(field.name)) for field in self.signature.inputs]
+        except InvalidValueError:  # no example, or a number that the file rounded beyond its range
+            example, row = {}, ["" if field.is_text else 0 for field in self.signature.inputs]
+        for rows in (1, 2):
+            try:
+                output = np.asarray(self._run([[value] * rows for value in row]), dtype=np.float64)
+            except Exception as error:  # ONNX Runtime has an exception class for each kind of error
+                problem = _first_line(error)
+            else:
+                if output.shape == (rows, 1) and (not example or np.isfinite(output).all()):
+                    continue
+                problem = f"its output is {str(output.tolist())[:100]}"
+            raise CannotStartError(f"{path} does not fit its signature: scoring an example {rows} times: {problem}")
 
 
-def _example(path: Path, signature: Signature) -> Row:
-    """The encoded example of a signature; empty where it has none, or one whose numbers were rounded past a bound."""
-    example = signature.example
-    if unknown := example.keys() - {field.name for field in signature.fields}:
-        raise CannotStartError(f"{path} has an example with {min(unknown)}, which is no field")
-    try:
-        return [encoder(field)(example.get(field.name)) for field in signature.fields] if example else []
-    except UnfitError:
-        return []
-
-
-def _session(path: Path, content: bytes) -> Any:
+def _create_session(path: Path, content: bytes) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # what is wrong is said by the exception below
+    options.log_severity_level = 4  # errors are reported by the exception below
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime raises a class of its own for each fault
-        raise CannotStartError(f"{path} is not a readable model: {str(error).splitlines()[0][:200]}") from error
+    except Exception as error:  # ONNX Runtime has an exception class for each kind of error
+        raise CannotStartError(f"{path} is not a readable model: {_first_line(error)}") from error
 
 
-def _check_pair(path: Path, session: Any, signature: Signature) -> None:
-    takes = {f"{item.name}: {item.type}" for item in session.get_inputs()}
-    named = {f"{field.name}: {GRAPH_TYPES[field.type]}" for field in signature.fields}
-    gives = {item.name for item in session.get_outputs()}
-    if takes != named:
-        fault = f"the graph alone has {_listed(takes - named)}, the signature alone {_listed(named - takes)}"
-    elif signature.output not in gives:
-        fault = f"the graph gives {_listed(gives)}, the signature names {signature.output}"
-    else:
-        return
-    raise CannotStartError(f"{path} and its signature do not belong together: {fault}")
-
-
-def _listed(names: set[str]) -> str:
-    return ", ".join(sorted(names)) or "nothing"
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0][:200]

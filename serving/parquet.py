@@ -1,13 +1,13 @@
-"""A Parquet file of one row group, written with the standard library and NumPy.
+"""Encodes Parquet files with the standard library and NumPy, since Arrow would add 130 MB to the image.
 
-The image has room for no Arrow (130 MB). Version 1 of the format (github.com/apache/parquet-format): plain values,
-optional columns, one gzip page a column. A test reads the files back with Arrow and DuckDB.
+Version 1 of the format (github.com/apache/parquet-format): one row group, plain values, optional columns, one gzip page
+a column. A test reads the files with Arrow and DuckDB.
 """
 
 from __future__ import annotations
 
+import gzip
 import struct
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 _MAGIC = b"PAR1"
-_MOST_BYTES = 2**31 - 2**22  # of a page: the format counts them in 32 bits, and gzip may add a little
+MAX_PAGE_BYTES = 2**31 - 2**22  # the format has 32 bits for a size, and gzip may add a little
 _GZIP, _PLAIN, _RLE, _UTF8, _MICROS = 2, 0, 3, 0, 10
 _BOOLEAN, _INT64, _DOUBLE, _BYTES = 0, 2, 5, 6
-# The physical type, and what its values mean where it is not plain.
+# The physical type, and the converted type if there is one.
 _KINDS: dict[str, tuple[int, int | None]] = {
     "boolean": (_BOOLEAN, None),
     "integer": (_INT64, None),
@@ -30,15 +30,15 @@ _KINDS: dict[str, tuple[int, int | None]] = {
 
 @dataclass(frozen=True)
 class Column:
-    """A column and its values; None is null. A `time` is of microseconds since 1970, UTC."""
+    """A column and its values; None is null. A `time` is in microseconds since 1970, UTC."""
 
     name: str
     kind: str
     values: Sequence[Any]
 
 
-def file(columns: Sequence[Column]) -> bytes:
-    """The content of a Parquet file; all columns have the same number of values, at least one.
+def encode(columns: Sequence[Column]) -> bytes:
+    """Return the content of a Parquet file; all columns have the same number of values, at least one.
 
     Raises:
         ValueError: if a column is too large for one page.
@@ -48,9 +48,9 @@ def file(columns: Sequence[Column]) -> bytes:
     unpacked = 0
     for column in columns:
         page = _page(column)
-        if len(page) > _MOST_BYTES:
-            raise ValueError(f"{column.name} has {len(page)} bytes; a file takes {_MOST_BYTES} of a column")
-        packed = _gzip(page)
+        if len(page) > MAX_PAGE_BYTES:
+            raise ValueError(f"{column.name} has {len(page)} bytes; a column of a file may have {MAX_PAGE_BYTES}")
+        packed = gzip.compress(page, 1, mtime=0)
         rows = len(column.values)
         data_page = _fields((1, rows), (2, _PLAIN), (3, _RLE), (4, _RLE))
         header = _fields((1, 0), (2, len(page)), (3, len(packed)), (5, data_page))
@@ -80,24 +80,24 @@ def file(columns: Sequence[Column]) -> bytes:
 
 
 def _element(column: Column) -> bytes:
-    physical, meaning = _KINDS[column.kind]
+    physical, converted = _KINDS[column.kind]
     optional = 1
-    described: list[tuple[int, Any]] = [(1, physical), (3, optional), (4, _text(column.name))]
-    return _fields(*described, *([] if meaning is None else [(6, meaning)]))
+    members: list[tuple[int, Any]] = [(1, physical), (3, optional), (4, _text(column.name))]
+    return _fields(*members, *([] if converted is None else [(6, converted)]))
 
 
 def _page(column: Column) -> bytes:
-    """Which values are there, as one run of bits, then those values."""
-    there = [value is not None for value in column.values]
-    bits = np.packbits(np.array(there, dtype=bool), bitorder="little").tobytes()
+    """Return the definition levels, as one run of bits that are 1 for a value, then the values."""
+    is_present = [value is not None for value in column.values]
+    bits = np.packbits(np.array(is_present, dtype=bool), bitorder="little").tobytes()
     levels = _varint(len(bits) << 1 | 1) + bits
-    present = column.values if all(there) else [value for value in column.values if value is not None]
-    return struct.pack("<I", len(levels)) + levels + _plain(column.kind, present)
+    values = [value for value in column.values if value is not None]
+    return struct.pack("<I", len(levels)) + levels + _plain(column.kind, values)
 
 
 def _plain(kind: str, values: Sequence[Any]) -> bytes:
     if kind == "text":
-        # Texts repeat: each is encoded once.
+        # Texts repeat, so each is encoded once.
         encoded = {text: struct.pack("<I", len(raw := text.encode())) + raw for text in set(values)}
         return b"".join(map(encoded.__getitem__, values))
     if kind == "boolean":
@@ -105,17 +105,12 @@ def _plain(kind: str, values: Sequence[Any]) -> bytes:
     return np.array(values, dtype="<f8" if kind == "number" else "<i8").tobytes()
 
 
-def _gzip(page: bytes) -> bytes:
-    packer = zlib.compressobj(1, zlib.DEFLATED, 31)
-    return packer.compress(page) + packer.flush()
-
-
-# Thrift's compact protocol, as far as the format's metadata needs it.
+# The part of Thrift's compact protocol that the format's metadata needs.
 _INT, _LONG, _BINARY, _LIST, _STRUCT = 5, 6, 8, 9, 12
 
 
 class Long(int):
-    """A 64-bit integer of Thrift; a plain int is one of 32 bits."""
+    """A 64-bit integer of Thrift; a plain int has 32 bits."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +120,7 @@ class _Tagged:
 
 
 def _fields(*members: tuple[int, Any]) -> bytes:
-    """A struct: pairs of an ascending field number and a value (bytes are a struct)."""
+    """Encode a struct of pairs of an ascending field number and a value (bytes are a struct)."""
     out = bytearray()
     last = 0
     for number, value in members:

@@ -1,4 +1,4 @@
-"""The server's protocol: uvicorn's, with limits to what a client may send and how long it may be silent."""
+"""uvicorn's protocol, with limits for what a client sends and for how long it is silent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from serving import limits
-from serving.errors import unasked
+from serving.errors import raw_response
 from serving.transport import Joining
 
 
@@ -29,20 +29,21 @@ class Protocol(HttpToolsProtocol):
         self._part = 0  # bytes of the part that is parsed
 
     def connection_made(self, transport: Any) -> None:
-        """A client is here."""
+        """Start the timer of the first request's head."""
         super().connection_made(Joining(transport, self.loop, self._seconds))  # type: ignore[arg-type]
         self.timeout_keep_alive_task = self.loop.call_later(self._seconds, self.timeout_keep_alive_handler)
         if len(self.connections) > limits.connections():
             self._make_room()
 
     def _make_room(self) -> None:
-        """Close what is idle for another client, else refuse this one.
+        """Close an idle connection, or refuse this one if there is none.
 
-        First goes who has never asked, then who waits between two requests, of either who came first.
+        Connections that never had a request are closed first, then the longest idle.
         """
-        idle = [one for one in self.connections if isinstance(one, Protocol) and one.idle and one is not self]
+        others = (other for other in self.connections if isinstance(other, Protocol) and other is not self)
+        idle = [other for other in others if other.idle]
         if idle:
-            min(idle, key=lambda one: (one.cycle is not None, one._since)).transport.close()
+            min(idle, key=lambda other: (other.cycle is not None, other._since)).transport.close()
         else:
             self._refuse(503, f"the service has {limits.connections()} connections, and each has a request")
 
@@ -53,13 +54,13 @@ class Protocol(HttpToolsProtocol):
         return (cycle is None or cycle.response_complete) and not self.transport.is_closing()
 
     def _refuse(self, status: int, message: str) -> None:
-        """Say why the connection ends, where that cannot be taken for the answer to an earlier request."""
+        """Respond with an error and close, unless it would be read as the response to an earlier request."""
         if not self._last():
-            self.transport.write(unasked(status, message))
+            self.transport.write(raw_response(status, message))
             self.transport.close()
 
     def _last(self) -> bool:
-        """Let the connection end with the answers to what came whole, and read no more; whether there are any."""
+        """Read no more, and close after the responses to complete requests; return whether there are any."""
         self._over = True
         cycle: Any = self.cycle
         if cycle is None or cycle.response_complete:
@@ -74,7 +75,7 @@ class Protocol(HttpToolsProtocol):
         return False
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came. The timer runs on until there is a head, whatever comes before it."""
+        """Parse the data. The timer runs until a head is complete."""
         if self._over:
             return
         self._part = len(data)
@@ -93,7 +94,7 @@ class Protocol(HttpToolsProtocol):
             self._refuse(431, f"the headers have more than {limits.HEAD_BYTES} bytes")
 
     def on_headers_complete(self) -> None:
-        """A request is here; its body is timed where it is read."""
+        """Begin a request; body.py limits the time for its body."""
         # Its size is counted only where it could be too large.
         if self._before + self._part + self._head > limits.HEAD_BYTES and self._size() > limits.HEAD_BYTES:
             self._head = limits.HEAD_BYTES + 1
@@ -106,12 +107,12 @@ class Protocol(HttpToolsProtocol):
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
     def on_body(self, body: bytes) -> None:
-        """What surrounds a part of the body has come to its end."""
+        """Receive a part of the body, which ends the framing before it."""
         self._head = 0
         super().on_body(body)
 
     def _should_upgrade(self) -> bool:
-        """Asked where a client offers another protocol: True leaves the request to data_received."""
+        """Return True where a client offers another protocol, which leaves the request to data_received."""
         return True
 
     def _ignore(self, rest: Any) -> None:
@@ -139,15 +140,15 @@ class Protocol(HttpToolsProtocol):
         return b"%s %s HTTP/%s\r\n%s\r\n" % (method, self.url, version, b"".join(headers))
 
     def pause_writing(self) -> None:
-        """The client does not read as fast as it is answered."""
+        """Watch a client that reads its responses too slowly."""
         super().pause_writing()
         joining: Any = self.transport
         joining.watch()
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """The client has said all, and may still listen: what it asked for is answered, then the connection ends.
+        """Respond to the complete requests of a client that sends no more, then close.
 
-        Else asyncio would close at once, and lose what Joining keeps until the step ends.
+        asyncio would close at once, and lose what Joining keeps until the step ends.
         """
         if not self._last():
             self.transport.close()

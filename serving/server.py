@@ -1,4 +1,4 @@
-"""uvicorn's server, with another beginning and another end."""
+"""uvicorn with a bounded shutdown."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ _POLL_SECONDS = 0.02
 
 
 class Server(uvicorn.Server):
-    """uvicorn, which would close a connection whose first request is still on its way."""
+    """uvicorn, which would close connections whose first request is on its way, and wait for the others forever."""
 
     async def startup(self, sockets: Any = None) -> None:
-        """Begin to listen; uvicorn has one number for what is accepted at once and for what may wait."""
+        """Listen, with a backlog larger than what is accepted at once; uvicorn has one number for both."""
         await super().startup(sockets)
         for server in self.servers:
-            for one in server.sockets:
-                with socket.fromfd(one.fileno(), one.family, one.type) as same:
-                    same.listen(limits.WAITING)
+            for listener in server.sockets:
+                with socket.fromfd(listener.fileno(), listener.family, listener.type) as duplicate:
+                    duplicate.listen(limits.WAITING)
 
     async def shutdown(self, sockets: Any = None) -> None:
-        """Cease to listen, wait for those requests, and end."""
+        """Stop listening, wait for the requests, and end."""
         for server in self.servers:
             server.close()
         await self.late()
         cut = asyncio.create_task(self._cut())
         await super().shutdown(sockets)
         cut.cancel()
-        if self.force_exit:  # an interrupt too many: uvicorn would leave without closing the log
+        if self.force_exit:  # a second interrupt: uvicorn would end without closing the log
             self._abort()
             await self.lifespan.shutdown()
 
     async def late(self) -> None:
-        """Give the last requests their time, as long as anybody is connected."""
+        """Wait for the requests of connections that were just accepted."""
         for _ in range(round(limits.LATE_SECONDS / _POLL_SECONDS)):
-            await asyncio.sleep(_POLL_SECONDS)  # first, since what was just accepted is no connection yet
+            await asyncio.sleep(_POLL_SECONDS)  # first, because a connection that was just accepted is not counted yet
             if not self.server_state.connections:
                 return
 
     async def _cut(self) -> None:
-        """End what does not end: first who does not read his answers, then what is not answered, then all the rest."""
+        """Drop clients that stop reading responses, then cancel requests without a response, then close the rest."""
         connections: set[Any] = self.server_state.connections
         await asyncio.sleep(limits.ANSWER_SECONDS)
         for connection in list(connections):
@@ -52,7 +52,7 @@ class Server(uvicorn.Server):
                 connection.transport.abort()
         await asyncio.sleep(limits.WORD_SECONDS)
         for task in list(self.server_state.tasks):
-            task.cancel()  # which the application answers with a refusal
+            task.cancel()  # the application responds with 503
         await asyncio.sleep(limits.WORD_SECONDS)
         self._abort()
 

@@ -1,26 +1,16 @@
-"""models/signature.json: what the model takes and gives."""
+"""models/signature.json: the inputs and the output of the model."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 from serving.errors import CannotStartError
 
-GRAPH_TYPES = {
-    "number": "tensor(float)",
-    "integer": "tensor(float)",
-    "boolean": "tensor(float)",
-    "category": "tensor(string)",
-    "timestamp": "tensor(int64)",
-}
-_WORDS = {
+_EXPECTED = {
     "number": "a number",
     "integer": "a whole number",
     "boolean": "true or false",
@@ -29,64 +19,68 @@ _WORDS = {
 }
 
 
-@dataclass(frozen=True)
-class Field:
-    """One raw field of a request; a range's ends are included."""
+class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A raw field of a request; `min` and `max` are included in the range."""
 
     name: str
-    type: str
+    type: Literal["number", "integer", "boolean", "category", "timestamp"]
     nullable: bool = False
     min: float | None = None
     max: float | None = None
-    allowed: tuple[str, ...] | None = None
+    allowed: Annotated[tuple[str, ...], Meta(min_length=1)] | None = None
     sensitive: bool = False
+    missing: str | None = None  # for other readers of the file: what the graph gets for a missing value
 
     def __post_init__(self) -> None:
-        if self.type not in GRAPH_TYPES:
-            raise ValueError(f"{self.name} is of type {self.type}")
         if self.type == "timestamp" and self.nullable:
             raise ValueError(f"{self.name} is a timestamp, which cannot be missing")
-        if self.allowed is not None and (self.type != "category" or not self.allowed or "" in self.allowed):
-            raise ValueError(f"{self.name} cannot be of these allowed values")
+        if self.allowed is not None and (self.type != "category" or "" in self.allowed):
+            raise ValueError(f"{self.name} cannot have these allowed values")
         if not self.name.isprintable() or '"' in self.name or "\\" in self.name:
             raise ValueError(f"{self.name!r} is a name that msgspec does not read")
 
     @property
     def is_text(self) -> bool:
-        """Whether the graph takes strings, in which the empty one is missing."""
+        """Whether the graph takes strings; a missing one is empty."""
         return self.type == "category"
 
     def expects(self) -> str:
-        """What a value must be, in words for an error message."""
-        what = _WORDS[self.type] if self.allowed is None else "one of " + ", ".join(self.allowed)
+        """Return what a value must be, in words for an error message."""
+        expected = _EXPECTED[self.type] if self.allowed is None else "one of " + ", ".join(self.allowed)
         if self.min is not None:
-            what += f" from {self.min:.15g}"
+            expected += f" from {self.min:.15g}"
         if self.max is not None:
-            what += f"{' up' if self.min is None else ''} to {self.max:.15g}"
-        return what + (" or nothing" if self.nullable else "")
+            expected += f"{' up' if self.min is None else ''} to {self.max:.15g}"
+        return expected + (" or nothing" if self.nullable else "")
 
 
-_KEYS = frozenset(field.name for field in dataclasses.fields(Field))
-
-
-@dataclass(frozen=True)
-class Signature:
-    """What a model takes and gives.
+class Signature(msgspec.Struct, frozen=True):
+    """The inputs and the output of a model.
 
     Attributes:
-        line: name of the model's line, such as `fraud`.
-        threshold: the probability from which on the decision is true; None in a regression.
+        classes: the negative and the positive one; empty for a regression.
+        threshold: the decision is true from this probability on; None for a regression.
         document: the whole content of the file.
     """
 
-    line: str
+    model_name: str
+    task: Literal["classification", "regression"]
     target: str
-    fields: tuple[Field, ...]
+    inputs: tuple[Field, ...]
     output: str
-    classes: tuple[str, ...]
-    threshold: float | None
-    example: Mapping[str, Any]
-    document: Mapping[str, Any]
+    example: dict[str, Any]
+    document: dict[str, Any]
+    classes: tuple[str, ...] = ()
+    threshold: float | None = None
+
+    def __post_init__(self) -> None:
+        names = {field.name for field in self.inputs}
+        if len(names) < len(self.inputs):
+            raise ValueError("two inputs have the same name")
+        if unknown := self.example.keys() - names:
+            raise ValueError(f"the example has {min(unknown)}, which is not an input")
+        if (len(self.classes) == 2 and self.threshold is not None) != (self.task == "classification"):
+            raise ValueError("a classification, and it alone, has two classes and a threshold")
 
 
 def load(path: Path) -> Signature:
@@ -96,30 +90,9 @@ def load(path: Path) -> Signature:
         CannotStartError: if it is missing or not a signature.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        fields = tuple(_field(item) for item in document["inputs"])
-        if len({field.name for field in fields}) < len(fields):
-            raise ValueError("two inputs have the same name")
-        is_class = {"classification": True, "regression": False}[document["task"]]
-        return Signature(
-            line=str(document["model_name"]),
-            target=str(document["target"]),
-            fields=fields,
-            output=str(document["output"]),
-            classes=tuple(document["classes"]) if is_class else (),
-            threshold=float(document["threshold"]) if is_class else None,
-            example=dict(document["example"]),
-            document=document,
-        )
+        document = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        return msgspec.convert({**document, "document": document}, Signature)
     except FileNotFoundError as error:
         raise CannotStartError(f"{path} is missing") from error
-    except (OSError, ValueError, KeyError, TypeError, msgspec.ValidationError) as error:
-        raise CannotStartError(f"{path} is not a signature: {type(error).__name__} {error}") from error
-
-
-def _field(item: Mapping[str, Any]) -> Field:
-    known = dict(item)
-    known.pop("missing", None)
-    if unknown := known.keys() - _KEYS:
-        raise ValueError(f"an input has a {min(unknown)}")
-    return msgspec.convert(known, Field)
+    except (OSError, UnicodeDecodeError, msgspec.MsgspecError) as error:
+        raise CannotStartError(f"{path} is not a signature: {error}") from error

@@ -1,11 +1,11 @@
-"""JSON read strictly: no NaN, no key twice, UTF-8 alone. It is slow, and says what is wrong."""
+"""Reads JSON strictly: no NaN, no key twice, only UTF-8. Slow, but it explains what is wrong."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from serving.errors import RefusedError
+from serving.errors import RequestError
 
 
 class _StrictError(ValueError):
@@ -13,32 +13,33 @@ class _StrictError(ValueError):
 
 
 def loads(raw: bytes) -> Any:
-    """The value of a document.
+    """Return the value of a document.
 
     Raises:
-        RefusedError: 400, if it is not JSON, or JSON that readers disagree about.
+        RequestError: 400, if it is not JSON, or JSON that parsers read differently.
     """
     try:
-        return json.loads(raw.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant)
+        return json.loads(raw.decode("utf-8"), object_pairs_hook=_object, parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
-        raise RefusedError(400, f"the body is not UTF-8 (byte {error.start})") from None
+        message = f"the body is not UTF-8 (byte {error.start})"
     except _StrictError as error:
-        raise RefusedError(400, str(error)) from None
+        message = str(error)
     except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}" if raw.strip() else "it is empty"
-        raise RefusedError(400, f"the body is not JSON: {error.msg} ({where})") from None
+        place = f"line {error.lineno}, column {error.colno}" if raw.strip() else "it is empty"
+        message = f"the body is not JSON: {error.msg} ({place})"
     except RecursionError:
-        raise RefusedError(400, "the body is nested too deeply") from None
+        message = "the body is nested too deeply"
     except ValueError:  # the interpreter's limit of digits
-        raise RefusedError(400, "the body has a number of too many digits") from None
+        message = "the body has a number of too many digits"
+    raise RequestError(400, message)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    document = dict(pairs)
+    if len(document) < len(pairs):
         raise _StrictError("an object of the body has a key twice")
-    return found
+    return document
 
 
-def _constant(name: str) -> Any:
-    raise _StrictError(f"the body is not JSON: {name} is no value of it")
+def _refuse_constant(name: str) -> Any:
+    raise _StrictError(f"the body is not JSON: {name} is not a JSON value")

@@ -1,7 +1,7 @@
-"""The server's transport, which sends the head and the body of an answer together, and does not wait for ever.
+"""A transport that sends the head and the body of a response together, and drops clients that stop reading.
 
-uvicorn writes one after the other, and asyncio hands each to the system at once: two calls, two packets, and a client
-that wakes twice. It is the largest part of what a prediction costs beyond its score.
+uvicorn writes one after the other, and asyncio sends each at once: two system calls, two packets, and a client that
+wakes twice. Besides scoring, this is the largest cost of a prediction.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Any
 
 
 class Joining:
-    """A transport that sends what is written in one step of the loop as one; all else is the transport's own."""
+    """Wraps a transport, and sends what is written in one step of the event loop at once."""
 
     def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
-        """`seconds` are those in which a client that is watched must read something."""
+        """A client that is watched must read something within `seconds`."""
         self._transport = transport
         self._loop = loop
         self._seconds = seconds
@@ -32,13 +32,13 @@ class Joining:
         self._parts.append(data)
 
     def close(self) -> None:
-        """Send what waits, and close."""
+        """Send the data, and close."""
         self._send()
         self._transport.close()
         self.watch()  # it is open until all has been read
 
     def watch(self) -> None:
-        """Cut the client off once it has read nothing for too long, until it has read everything."""
+        """Abort the connection if the client reads nothing for too long before it has read everything."""
         if not self._watched and self._transport.get_write_buffer_size():
             self._watched = True
             self._loop.call_later(self._seconds, self._look, self._read())

@@ -35,16 +35,16 @@ def fraudulent(rng: np.random.Generator, people: Customers, shops: Merchants, n:
 
 
 def imitate(
-    rng: np.random.Generator, people: Customers, shops: Merchants, made: Payments, days: int, from_day: int
+    rng: np.random.Generator, people: Customers, shops: Merchants, drawn: Payments, days: int, from_day: int
 ) -> None:
     """From a day on, change most fraud to look like the habits of its victim; in place."""
-    index = np.flatnonzero(made.fraud & (made.second >= from_day * DAY))
+    index = np.flatnonzero(drawn.fraud & (drawn.second >= from_day * DAY))
     index = index[rng.random(len(index)) < 0.8]
-    day = np.minimum(made.second[index] // DAY + rng.integers(0, 6, len(index)), days - 1)
-    like = payments(rng, people, shops, made.customer[index], day)
-    made.second[index], made.merchant[index], made.channel[index] = like.second, like.merchant, like.channel
-    made.cents[index] = cents_of(like.cents / 100 * 1.2)
-    made.new_device[index] = like.new_device
+    day = np.minimum(drawn.second[index] // DAY + rng.integers(0, 6, len(index)), days - 1)
+    like = payments(rng, people, shops, drawn.customer[index], day)
+    drawn.second[index], drawn.merchant[index], drawn.channel[index] = like.second, like.merchant, like.channel
+    drawn.cents[index] = cents_of(like.cents / 100 * 1.2)
+    drawn.new_device[index] = like.new_device
 
 
 class _World:

@@ -103,10 +103,10 @@ def ordinary(
     who = np.searchsorted(share[:-1], rng.random(alone), side="right").astype(np.int64)
     day = days_of(rng, alone, days, first_weekday)
     before = rng.integers(0, alone, n - alone)
-    made = payments(rng, people, shops, np.concatenate([who, who[before]]), np.concatenate([day, day[before]]))
-    second = made.second[before] + rng.integers(60, 3000, n - alone)
-    made.second[alone:] = np.minimum(second, days * DAY - 1)
+    drawn = payments(rng, people, shops, np.concatenate([who, who[before]]), np.concatenate([day, day[before]]))
+    second = drawn.second[before] + rng.integers(60, 3000, n - alone)
+    drawn.second[alone:] = np.minimum(second, days * DAY - 1)
     # A payment to each of the merchants that go through all categories and countries.
     first = np.arange(min(60, alone, len(shops.category)))
-    made.merchant[first] = first
-    return made
+    drawn.merchant[first] = first
+    return drawn

@@ -14,7 +14,7 @@ REMEMBERED = 30  # payments that make up the habit
 
 @dataclass(frozen=True)
 class History:
-    """Arrays of shape (n,) in the order of the payments given."""
+    """Arrays of shape (n,), in the order of the payments."""
 
     first: Flags  # no earlier payment is known
     minutes_since_last: Ints  # whole minutes, 0 at a first payment

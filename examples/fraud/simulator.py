@@ -25,8 +25,8 @@ MAX_LABEL_DELAY = 14  # days
 def read_rows(spec: Simulator, table: Table, root: Path, progress: Callable[[str], None]) -> Rows:
     """Return the simulated rows, for the verb `data`; `table` and `root` are for other sources."""
     progress(f"simulating {spec.payments} payments")
-    payments = simulate(spec)
-    return Rows(payments.schema, [payments])
+    table_of_payments = simulate(spec)
+    return Rows(table_of_payments.schema, [table_of_payments])
 
 
 def simulate(spec: Simulator) -> pa.Table:
@@ -41,17 +41,17 @@ def simulate(spec: Simulator) -> pa.Table:
     shops = population.merchants(_stream(spec, 2), spec.merchants)
     frauds = round(spec.payments * spec.fraud_rate)
     honest = spec.payments - frauds
-    made = habits.Payments.joined(
+    payments = habits.Payments.joined(
         [
             habits.ordinary(_stream(spec, 3), people, shops, honest, spec.days, spec.start.weekday()),
             fraud.fraudulent(_stream(spec, 4), people, shops, frauds, spec.days),
         ]
     )
     if spec.fraud_change_from is not None:
-        fraud.imitate(_stream(spec, 5), people, shops, made, spec.days, _day(spec, spec.fraud_change_from))
+        fraud.imitate(_stream(spec, 5), people, shops, payments, spec.days, _day(spec, spec.fraud_change_from))
     if spec.drift_from is not None:
-        _drift(_stream(spec, 6), shops, made, _day(spec, spec.drift_from))
-    return _table(spec, people, shops, made)
+        _drift(_stream(spec, 6), shops, payments, _day(spec, spec.drift_from))
+    return _table(spec, people, shops, payments)
 
 
 def _stream(spec: Simulator, number: int) -> np.random.Generator:
@@ -69,16 +69,16 @@ def _day(spec: Simulator, changed: date) -> int:
     return day
 
 
-def _drift(rng: np.random.Generator, shops: population.Merchants, made: habits.Payments, from_day: int) -> None:
+def _drift(rng: np.random.Generator, shops: population.Merchants, payments: habits.Payments, from_day: int) -> None:
     """From a day on, raise amounts and move payments online and abroad; in place, without changing times."""
-    later = made.second >= from_day * DAY
+    later = payments.second >= from_day * DAY
     n = len(later)
-    made.cents[later] = habits.cents_of(made.cents / 100 * (1.25 + 0.2 * rng.random(n)))[later]
-    moved = later & (made.channel != habits.ONLINE) & (rng.random(n) < 0.25)
-    made.channel[moved] = habits.ONLINE
-    abroad = shops.by_category.pick(rng, shops.category[made.merchant])
+    payments.cents[later] = habits.cents_of(payments.cents / 100 * (1.25 + 0.2 * rng.random(n)))[later]
+    moved = later & (payments.channel != habits.ONLINE) & (rng.random(n) < 0.25)
+    payments.channel[moved] = habits.ONLINE
+    abroad = shops.by_category.pick(rng, shops.category[payments.merchant])
     moved = later & (rng.random(n) < 0.2)
-    made.merchant[moved] = abroad[moved]
+    payments.merchant[moved] = abroad[moved]
 
 
 def _delay(rng: np.random.Generator, is_fraud: Flags) -> Ints:
@@ -88,8 +88,8 @@ def _delay(rng: np.random.Generator, is_fraud: Flags) -> Ints:
     return DAY + np.floor(share * (MAX_LABEL_DELAY - 1) * DAY).astype(np.int64)
 
 
-def _words(words: Sequence[str], index: Ints) -> pa.Array:
-    return pa.array(words, pa.string()).take(pa.array(index))
+def _texts(texts: Sequence[str], index: Ints) -> pa.Array:
+    return pa.array(texts, pa.string()).take(pa.array(index))
 
 
 def _numbered(prefix: str, numbers: Ints, width: int) -> pa.Array:
@@ -98,16 +98,16 @@ def _numbered(prefix: str, numbers: Ints, width: int) -> pa.Array:
 
 
 def _table(
-    spec: Simulator, people: population.Customers, shops: population.Merchants, made: habits.Payments
+    spec: Simulator, people: population.Customers, shops: population.Merchants, payments: habits.Payments
 ) -> pa.Table:
     """Return the payments in order of time, with the history of their customers and with labels."""
-    order = np.argsort(made.second, kind="stable")
-    who, second, merchant = made.customer[order], made.second[order], made.merchant[order]
-    channel, cents, is_fraud = made.channel[order], made.cents[order], made.fraud[order]
-    known = history(who, second, cents)
+    order = np.argsort(payments.second, kind="stable")
+    who, second, merchant = payments.customer[order], payments.second[order], payments.merchant[order]
+    channel, cents, is_fraud = payments.channel[order], payments.cents[order], payments.fraud[order]
+    past = history(who, second, cents)
     n = len(order)
     rng = _stream(spec, 7)
-    no_usual = known.first | (rng.random(n) < spec.missing_rate)
+    no_usual = past.first | (rng.random(n) < spec.missing_rate)
     no_device = rng.random(n) < spec.missing_rate
     start = (spec.start - date(1970, 1, 1)).days * DAY
     labelled = second + _delay(rng, is_fraud)
@@ -119,18 +119,18 @@ def _table(
             "customer_id": _numbered("c", who + 1, 5),
             "paid_at": pa.array(second + start).cast(time),
             "amount": pa.array(cents / 100),
-            "merchant_category": _words(population.CATEGORIES, shops.category[merchant]),
-            "card_country": _words(population.COUNTRIES, people.home[who]),
-            "merchant_country": _words(population.COUNTRIES, shops.country[merchant]),
-            "channel": _words(habits.CHANNELS, channel),
-            "new_device": pa.array(made.new_device[order], mask=no_device),
-            "age_group": _words(population.AGE_GROUPS, people.age[who]),
-            "usual_amount": pa.array(known.usual_cents / 100, mask=no_usual),
+            "merchant_category": _texts(population.CATEGORIES, shops.category[merchant]),
+            "card_country": _texts(population.COUNTRIES, people.home[who]),
+            "merchant_country": _texts(population.COUNTRIES, shops.country[merchant]),
+            "channel": _texts(habits.CHANNELS, channel),
+            "new_device": pa.array(payments.new_device[order], mask=no_device),
+            "age_group": _texts(population.AGE_GROUPS, people.age[who]),
+            "usual_amount": pa.array(past.usual_cents / 100, mask=no_usual),
             "minutes_since_last": pa.array(
-                np.minimum(known.minutes_since_last, MAX_MINUTES_SINCE_LAST), mask=known.first
+                np.minimum(past.minutes_since_last, MAX_MINUTES_SINCE_LAST), mask=past.first
             ),
-            "payments_1h": pa.array(known.payments_1h),
-            "payments_24h": pa.array(known.payments_24h),
+            "payments_1h": pa.array(past.payments_1h),
+            "payments_24h": pa.array(past.payments_24h),
             "is_fraud": pa.array(is_fraud.astype(np.int64), mask=unknown),
             "labelled_at": pa.array(labelled + start, mask=unknown).cast(time),
         }

@@ -1,7 +1,5 @@
 """The errors of verbs: each has a message, a remedy, and a documented exit code."""
 
-from __future__ import annotations
-
 
 class MainlineError(Exception):
     """An error that the user can do something about.
@@ -13,9 +11,10 @@ class MainlineError(Exception):
 
     code = 2
 
-    def __init__(self, message: str, remedy: str) -> None:
+    def __init__(self, message: str, remedy: str, code: int | None = None) -> None:
         super().__init__(message)
         self.remedy = remedy
+        self.code = code or self.code
 
 
 class Refused(MainlineError):
@@ -26,8 +25,6 @@ class Refused(MainlineError):
 
 class InputError(MainlineError):
     """The input or the configuration is invalid (exit 2)."""
-
-    code = 2
 
 
 class Unreachable(MainlineError):
@@ -40,11 +37,9 @@ class AlreadyPrinted(MainlineError):
     """A verb that this one started failed and has printed its error."""
 
     def __init__(self, code: int) -> None:
-        super().__init__("", "")
-        self.code = code
+        super().__init__("", "", code)
 
 
-def error_for(code: int, message: str, remedy: str) -> MainlineError:
-    """The error with this exit code."""
-    kinds: dict[int, type[MainlineError]] = {kind.code: kind for kind in (Refused, InputError, Unreachable)}
-    return kinds.get(code, InputError)(message, remedy)
+def unwritable_disk(message: str) -> Unreachable:
+    """Return the error for a full or unwritable disk."""
+    return Unreachable(message, "Free the disk or fix its permissions, and run again.")

@@ -1,7 +1,5 @@
 """Run an entry point: print one clear message for every error, and return the documented exit code."""
 
-from __future__ import annotations
-
 import errno
 import os
 import sqlite3
@@ -9,7 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable
 
-from pipelines.cli.errors import AlreadyPrinted, MainlineError, Unreachable
+from pipelines.cli.errors import AlreadyPrinted, MainlineError, unwritable_disk
 
 INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h
 _DISK = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS)
@@ -19,8 +17,7 @@ def end_with_code(main: Callable[[], int | None]) -> int:
     """Run `main`; print what is wrong and, as the last line, what to do next.
 
     Returns:
-        0 success, 1 a gate or check failed, 2 invalid input or configuration, 3 something outside cannot be reached,
-        70 internal error.
+        The exit code, one of docs/commands.md.
     """
     try:
         return main() or 0
@@ -36,8 +33,9 @@ def end_with_code(main: Callable[[], int | None]) -> int:
         print("Interrupted; run the same command again to go on.", file=sys.stderr)
         return 130
     except Exception as error:  # otherwise Python ends with 1, which means that a gate failed
-        if disk := disk_error(error):
-            return _print(disk)
+        # DVC's own database raises the latter on a full disk.
+        if getattr(error, "errno", None) in _DISK or isinstance(error, sqlite3.OperationalError):
+            return _print(unwritable_disk(f"the disk cannot be written: {error}"))
         traceback.print_exc()
         print("Internal error of Mainline: please report it with the traceback above.", file=sys.stderr)
         return INTERNAL_ERROR
@@ -46,12 +44,3 @@ def end_with_code(main: Callable[[], int | None]) -> int:
 def _print(error: MainlineError) -> int:
     print(f"{error}\n{error.remedy}", file=sys.stderr)
     return error.code
-
-
-def disk_error(error: BaseException) -> Unreachable | None:
-    """The error for a full or unwritable disk, also when DVC's own database raises it; None for any other error."""
-    if isinstance(error, OSError) and error.errno not in _DISK:
-        return None
-    if not isinstance(error, OSError | sqlite3.OperationalError):
-        return None
-    return Unreachable(f"the disk cannot be written: {error}", "Free the disk or fix its permissions, and run again.")

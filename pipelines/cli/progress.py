@@ -1,6 +1,4 @@
-"""Print the steps of what takes longer than a second."""
-
-from __future__ import annotations
+"""Print the steps of a command that takes longer than a second."""
 
 import time
 from collections.abc import Iterator
@@ -13,23 +11,22 @@ class Progress:
     """Steps on stderr: a spinner with seconds on a terminal, one line when done elsewhere."""
 
     def __init__(self, console: Console | None = None) -> None:
-        """Write to `console`, by default stderr."""
         self.console = console or Console(stderr=True, highlight=False)
 
     @contextmanager
-    def step(self, what: str) -> Iterator[None]:
-        """Show `what` while the block runs, and how long it took if that was longer than half a second."""
+    def step(self, name: str) -> Iterator[None]:
+        """Show a step while the block runs, and how long it took if that was longer than half a second."""
         started = time.monotonic()
-        with self.console.status(what):
+        with self.console.status(name):
             yield
         seconds = time.monotonic() - started
         if seconds >= 0.5:
-            self.done(what, seconds)
+            self.done(name, seconds)
 
-    def done(self, what: str, seconds: float) -> None:
+    def done(self, name: str, seconds: float) -> None:
         """Print one line for a step that has ended."""
-        self.console.print(f"  {what}  {seconds:.1f} s", markup=False)
+        self.console.print(f"  {name}  {seconds:.1f} s", markup=False)
 
-    def print(self, what: str) -> None:
+    def print(self, line: str) -> None:
         """Print one line."""
-        self.console.print(what, markup=False, soft_wrap=True)
+        self.console.print(line, markup=False, soft_wrap=True)

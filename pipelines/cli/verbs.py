@@ -1,7 +1,5 @@
 """Start another verb as a process of its own: verbs never import each other."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
@@ -11,23 +9,18 @@ from pathlib import Path
 def run_verb(
     verb: str, *arguments: str, cwd: Path | None = None, capture: bool = False
 ) -> subprocess.CompletedProcess[str]:
-    """Run `python -m pipelines VERB` to its end.
+    """Run `python -m pipelines VERB`; its exit code is one of docs/commands.md.
 
     Args:
         cwd: the root of the repository whose code and files it uses; by default this one.
-        capture: keep what it prints instead of passing it on.
-
-    Returns:
-        The ended process; its exit code is one of docs/commands.md.
+        capture: return what it prints instead of printing it.
     """
-    command = [sys.executable, "-m", "pipelines", verb, *arguments]
-    return subprocess.run(
-        command, cwd=cwd, env=python_first(), stdin=subprocess.DEVNULL, capture_output=capture, text=True, check=False
-    )
+    command, nothing = [sys.executable, "-m", "pipelines", verb, *arguments], subprocess.DEVNULL
+    return subprocess.run(command, cwd=cwd, env=python_first(), stdin=nothing, capture_output=capture, text=True)
 
 
 def python_first() -> dict[str, str]:
-    """This process's environment with this interpreter first on PATH, where DVC's stages find it as `python`.
+    """Return this process's environment with this interpreter first on PATH, where DVC's stages find it as `python`.
 
     Half the cores fit a model unless OMP_NUM_THREADS is set: OpenMP's threads spin while they wait for each
     other, so on a busy machine a fit on all cores took up to ten times as long.

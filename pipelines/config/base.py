@@ -1,7 +1,5 @@
 """The types that all sections of params.yaml are made of."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field

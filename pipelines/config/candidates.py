@@ -1,7 +1,5 @@
 """Section `candidates`: the estimators that compete."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Annotated, Any
 

@@ -1,16 +1,14 @@
 """Section `features`: what the model sees."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import model_validator
 
 from pipelines.config.base import Name, Strict
-from pipelines.config.table_schema import Column, TableParams
+from pipelines.config.table_schema import TableParams
 
 # Columns that `predict` adds, and names that are used inside the graph.
 _RESERVED = re.compile(
@@ -32,7 +30,7 @@ class Derived(Strict):
     to: str | None = None
 
     @model_validator(mode="after")
-    def _operands(self) -> Derived:
+    def _has_its_operands(self) -> Self:
         if (self.to is not None) != (self.op in ("ratio", "differs")):
             raise ValueError("`to` belongs to ratio and differs; both need it")
         return self
@@ -59,37 +57,34 @@ class FeatureParams(TableParams):
         return tuple(name for name in self.table.columns if name in needed)
 
     @model_validator(mode="after")
-    def _features_are_named_once(self) -> FeatureParams:
+    def _features_are_named_once(self) -> Self:
         names = [*self.features.use, *self.features.derive]
         if not names:
             raise ValueError("features: the model has no input; name a column in use, or derive a feature")
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"features: {', '.join(twice)} is named twice")
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"features: {', '.join(repeated)} is named twice")
         if reserved := [name for name in self.inputs if _RESERVED.fullmatch(name)]:
             raise ValueError(f"features: {', '.join(reserved)} is a name that the model's graph or output uses")
         return self
 
     @model_validator(mode="after")
-    def _operands_exist(self) -> FeatureParams:
-        own = {self.table.key, self.table.target, self.table.label_time}
+    def _operands_exist(self) -> Self:
+        hidden = {self.table.key, self.table.target, self.table.label_time}
         operands: list[tuple[str, str, str | None]] = [("use", name, None) for name in self.features.use]
         for feature, derived in self.features.derive.items():
             operands += [(feature, name, derived.op) for name in (derived.of, derived.to) if name]
-        for where, name, op in operands:
+        for feature, name, op in operands:
             if name not in self.table.columns:
-                raise ValueError(f"features: {where} names {name}, which is not in schema.columns")
-            if name in own:
-                raise ValueError(f"features: {where} names {name}, which the model must not see")
+                raise ValueError(f"features: {feature} names {name}, which is not in schema.columns")
+            if name in hidden:
+                raise ValueError(f"features: {feature} names {name}, which the model must not see")
             if self.table.columns[name].known == "after":
-                raise ValueError(f"features: {where} names {name}, which is known only after the prediction")
-            _check_operand(where, name, self.table.columns[name], op)
+                raise ValueError(f"features: {feature} names {name}, which is known only after the prediction")
+            column, accepted = self.table.columns[name], _OPERAND_TYPES.get(op, ("timestamp",))
+            if column.type not in accepted:
+                raise ValueError(
+                    f"features: {feature} takes {' or '.join(accepted)}, and {name} is of type {column.type}"
+                )
+            if column.type == "timestamp" and column.nullable:
+                raise ValueError(f"features: {feature} needs a time in every row, and {name} is nullable")
         return self
-
-
-def _check_operand(where: str, name: str, column: Column, op: str | None) -> None:
-    """Refuse a feature whose column has a type that the operation cannot use."""
-    accepted = _OPERAND_TYPES.get(op, ("timestamp",))
-    if column.type not in accepted:
-        raise ValueError(f"features: {where} takes {' or '.join(accepted)}, and {name} is of type {column.type}")
-    if column.type == "timestamp" and column.nullable:
-        raise ValueError(f"features: {where} needs a time in every row, and {name} is nullable")

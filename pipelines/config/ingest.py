@@ -3,8 +3,6 @@
 Each kind names in `source` the module whose `read_rows` returns the rows.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, ClassVar, Literal

@@ -1,11 +1,9 @@
-"""The whole of params.yaml. Everything a user sets is declared in this folder and nowhere else."""
-
-from __future__ import annotations
+"""The whole of params.yaml. Every setting is declared in this folder and nowhere else."""
 
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pydantic import model_validator
 
@@ -14,7 +12,7 @@ from pipelines.config.gates import Fairness, Gates, Slices
 from pipelines.config.ingest import Ingest
 from pipelines.config.read import PATH, read_text, read_yaml, validate
 from pipelines.config.selection import SelectionParams, check_metrics_fit
-from pipelines.config.serving import Retention, Serving
+from pipelines.config.serving import Release, Retention, Serving
 from pipelines.config.split import SplitParams
 from pipelines.config.validation import Validation
 
@@ -29,10 +27,11 @@ class Params(SelectionParams, SplitParams):
     slices: Slices
     fairness: Fairness | None = None
     serving: Serving
+    release: Release = Release()
     retention: Retention
 
     @model_validator(mode="after")
-    def _gates_fit_task(self) -> Params:
+    def _gates_fit_task(self) -> Self:
         used = {"gates.headline": self.gates.headline, "slices.metric": self.slices.metric}
         used |= {f"gates.floors.{name}": name for name in self.gates.floors}
         used |= {f"gates.regression.{name}": name for name in self.gates.regression}
@@ -42,49 +41,39 @@ class Params(SelectionParams, SplitParams):
         return self
 
     @model_validator(mode="after")
-    def _slice_columns_exist(self) -> Params:
+    def _slice_columns_exist(self) -> Self:
         for name, by in self.slices.by.items():
             where = f"slices.by.{name}"
             if by.column not in self.table.columns:
                 raise ValueError(f"{where}: {by.column} is not in schema.columns")
-            kind = self.table.columns[by.column].type
-            if kind == "timestamp":
+            column_type = self.table.columns[by.column].type
+            if column_type == "timestamp":
                 raise ValueError(f"{where}: {by.column} is a timestamp; slice by a number or a category")
-            if (by.low is not None or by.high is not None) != (kind in ("number", "integer")):
+            if (by.low is not None or by.high is not None) != (column_type in ("number", "integer")):
                 raise ValueError(f"{where}: a range belongs to a number, values to a category or boolean")
         return self
 
     @property
     def ingest_id(self) -> str:
-        """16 hexadecimal digits that change with everything here that decides what ingest writes."""
-        document = {
+        """16 hexadecimal digits that change with every setting that ingest reads."""
+        document = self.table.model_dump(include={"event_time", "key"}) | {
             "ingest": self.ingest.model_dump(mode="json"),
             "types": {name: column.type for name, column in self.table.columns.items()},
-            "event_time": self.table.event_time,
-            "key": self.table.key,
         }
         canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 def parse(text: str, source: str = str(PATH)) -> Params:
-    """Read the text of a params.yaml.
-
-    Raises:
-        InputError: with one line for each invalid value: its path and what was expected.
-    """
+    """Parse the text of a params.yaml; raise InputError with one line for each invalid value."""
     return validate(Params, read_yaml(text, source), source)
 
 
 def load(path: Path = PATH) -> Params:
-    """Read params.yaml of the work tree.
-
-    Raises:
-        InputError: if it is missing or invalid.
-    """
+    """Read params.yaml of the work tree; raise InputError if it is missing or invalid."""
     return parse(read_text(path), str(path))
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON schema that editors check params.yaml against."""
+    """Return the JSON schema that editors check params.yaml against."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Params.model_json_schema(by_alias=True)}

@@ -1,9 +1,6 @@
 """Read params.yaml, whole or only the sections that a class declares, and explain every invalid value."""
 
-from __future__ import annotations
-
 import json
-from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,45 +11,46 @@ from pipelines.cli.errors import InputError
 
 PATH = Path("params.yaml")
 Sections = TypeVar("Sections", bound=BaseModel)
-# The keys that choose one of several forms of a section, with their values.
-_CHOICES = {"kind": ("simulator", "files"), "by": ("time", "hash")}
 
 
 class UniqueKeysLoader(yaml.SafeLoader):
-    """A safe YAML loader that refuses a key given twice and a key that is not text (an unquoted NO is false)."""
+    """A safe YAML loader that refuses a repeated key and a key that is not text (an unquoted NO is false)."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         """Build a mapping after checking its keys."""
         nodes = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
         keys = [self.construct_object(key, deep=True) for key in nodes]
-        for i, (key, at) in enumerate(zip(keys, nodes, strict=True)):
-            line = f"line {at.start_mark.line + 1}"
+        for i, (key, key_node) in enumerate(zip(keys, nodes, strict=True)):
             if not isinstance(key, str):
-                raise yaml.YAMLError(f"{line}: the key {at.value} is not text: put it in quotes")
+                _refuse_as_no_text(self, key_node)
             if key in keys[:i]:
-                raise yaml.YAMLError(f"{line}: the key {key} is given twice")
+                raise yaml.YAMLError(f"line {key_node.start_mark.line + 1}: the key {key} is given twice")
         return super().construct_mapping(node, deep)
 
 
+def _refuse_as_no_text(_: yaml.SafeLoader, node: Any) -> None:
+    raise yaml.YAMLError(f"line {node.start_mark.line + 1}: {node.value} is not text: put it in quotes")
+
+
+class _ParamsLoader(UniqueKeysLoader):
+    """Also refuses dates, as DVC does, which reads params.yaml too."""
+
+
+_ParamsLoader.add_constructor("tag:yaml.org,2002:timestamp", _refuse_as_no_text)
+
+
 def read_sections(cls: type[Sections], path: Path = PATH) -> Sections:
-    """Read the sections that `cls` declares from params.yaml of the work tree.
+    """Read the sections that `cls` declares from params.yaml; raise InputError if one is invalid.
 
-    Other sections are not looked at, so a stage of dvc.yaml depends only on its own.
-
-    Raises:
-        InputError: if the file is missing or a value is invalid.
+    Other sections are ignored, so a stage of dvc.yaml depends only on its own.
     """
     document = read_yaml(read_text(path), str(path))
-    known = {field.alias or name for name, field in cls.model_fields.items()}
-    return validate(cls, {key: value for key, value in document.items() if key in known}, str(path))
+    declared = {field.alias or name for name, field in cls.model_fields.items()}
+    return validate(cls, {key: value for key, value in document.items() if key in declared}, str(path))
 
 
 def read_text(path: Path = PATH) -> str:
-    """The text of params.yaml of the work tree.
-
-    Raises:
-        InputError: if it cannot be read.
-    """
+    """Return the text of params.yaml of the work tree; raise InputError if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -60,71 +58,53 @@ def read_text(path: Path = PATH) -> str:
 
 
 def read_yaml(text: str, source: str) -> dict[str, Any]:
-    """The mapping of sections in the text of a params.yaml.
-
-    Raises:
-        InputError: if it is not YAML, not a mapping, or holds a date that DVC would refuse.
-    """
-    remedy = f"Fix {source}."
+    """Return the sections in the text of a params.yaml; raise InputError if it is not YAML or not a mapping."""
     try:
-        document = yaml.load(text, UniqueKeysLoader)  # noqa: S506 - a subclass of SafeLoader
-    except (yaml.YAMLError, ValueError) as error:  # a ValueError is a date that does not exist
-        raise InputError(f"{source} is not YAML: {error}", remedy) from error
+        document = yaml.load(text, _ParamsLoader)  # noqa: S506 - a subclass of SafeLoader
+    except (yaml.YAMLError, ValueError) as error:
+        raise InputError(f"{source} cannot be read: {error}", f"Fix {source}.") from error
     if not isinstance(document, dict):
-        raise InputError(f"{source}: expected a mapping of sections", remedy)
-    if unquoted := _dates(document):
-        # DVC, which reads this file too, refuses YAML's own dates.
-        raise InputError(f"{source}: {', '.join(unquoted)}: write the date in quotes", remedy)
+        raise InputError(f"{source}: expected a mapping of sections", f"Fix {source}.")
     return document
 
 
 def validate(cls: type[Sections], document: dict[str, Any], source: str) -> Sections:
-    """Check a mapping of sections against a class.
-
-    Raises:
-        InputError: with one line for each invalid value: its path and what was expected.
-    """
+    """Check sections against a class; raise InputError with one line for each invalid value."""
     try:
-        # Through JSON: there a list is a tuple and a date a string, and all the rest stays strict.
+        # From JSON pydantic accepts a list as a tuple and text as a date, and is strict in all else.
         return cls.model_validate_json(json.dumps(document))
     except ValidationError as error:
-        lines = ["  " + ": ".join(filter(None, [_path(item), _expected(item)])) for item in error.errors()]
+        lines = [f"  {_describe(details, document)}" for details in error.errors()]
         message = f"{source} has {len(lines)} error{'s' if len(lines) > 1 else ''}:\n" + "\n".join(lines)
         raise InputError(message, f"Fix {source}; `python -m pipelines schema` prints what it may hold.") from error
 
 
-def _dates(value: Any, path: str = "") -> list[str]:
-    """Paths of values that YAML read as a date."""
-    if isinstance(value, date):
-        return [path]
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [place for key, item in items for place in _dates(item, f"{path}.{key}" if path else str(key))]
+def _describe(details: Any, document: dict[str, Any]) -> str:
+    """Return the path of an invalid value, what was expected, and the value itself if it is a plain one.
 
-
-def _path(item: Any) -> str:
-    """The place in the file; empty for an error between sections, whose message begins with the section."""
-    parts = list(item["loc"])
-    if parts[:1] in (["ingest"], ["split"]):
-        del parts[1:2]  # pydantic puts the chosen form of the section there
-    if item["type"].startswith("union_tag"):
-        parts.append(item["ctx"]["discriminator"].strip("'"))
-    return ".".join(str(part) for part in parts if part != "[key]")
-
-
-def _expected(item: Any) -> str:
-    """What was expected, followed by the value itself where it is a plain one."""
-    kind, value = item["type"], item.get("input")
-    message = str(item["msg"]).removeprefix("Value error, ")
-    if kind == "extra_forbidden":
-        return "unknown key"
-    if kind == "missing":
-        return "is missing"
-    if kind.startswith("union_tag"):
-        key = item["ctx"]["discriminator"].strip("'")
-        message = f"expected {' or '.join(_CHOICES[key])}"
-        return f"{message} (got {value[key]!r})" if key in value else f"is missing; {message}"
-    if kind == "literal_error":
-        message = f"expected {item['ctx']['expected']}"
-    if kind == "string_type" and not isinstance(value, dict | list):
-        message += ", so put it in quotes"
-    return f"{message} (got {value!r})" if isinstance(value, str | int | float | bool) else message
+    The path is empty for an error between sections, whose message begins with the section.
+    """
+    path = [str(part) for part in details["loc"] if part != "[key]"]
+    section = document.get(path[0]) if path else None
+    if isinstance(section, dict) and path[1:2] in ([section.get("kind")], [section.get("by")]):
+        del path[1]  # pydantic adds the form of the section
+    value, context = details.get("input"), details.get("ctx", {})
+    message = str(details["msg"]).removeprefix("Value error, ")
+    match details["type"]:
+        case "extra_forbidden":
+            message, value = "unknown key", None
+        case "missing":
+            message, value = "is missing", None
+        case "union_tag_not_found":
+            path.append(context["discriminator"].strip("'"))
+            message, value = "is missing", None
+        case "union_tag_invalid":
+            path.append(context["discriminator"].strip("'"))
+            message, value = f"expected {context['expected_tags'].replace(', ', ' or ')}", context["tag"]
+        case "literal_error":
+            message = f"expected {context['expected']}"
+        case "string_type" if not isinstance(value, dict | list):
+            message += ", so put it in quotes"
+    if isinstance(value, str | int | float | bool):
+        message += f" (got {value!r})"
+    return ": ".join(filter(None, [".".join(path), message]))

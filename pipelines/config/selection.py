@@ -1,8 +1,6 @@
 """Section `selection`: how the winner and its threshold are chosen on the validation rows."""
 
-from __future__ import annotations
-
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -12,31 +10,28 @@ from pipelines.config.value import Value
 from pipelines.metrics.table import COST, METRICS, names
 
 
-def _known(name: str) -> str:
+def _check_metric(name: str) -> str:
     if name not in METRICS:
         raise ValueError(f"expected one of {', '.join(METRICS)}")
     return name
 
 
-MetricName = Annotated[str, AfterValidator(_known), Field(json_schema_extra={"enum": list(METRICS)})]
+MetricName = Annotated[str, AfterValidator(_check_metric), Field(json_schema_extra={"enum": list(METRICS)})]
 ModelName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
 
 
 def check_metrics_fit(task: str, used: dict[str, str], costs: bool) -> None:
-    """Refuse metrics of another task, and the metric `cost` without costs.
+    """Raise ValueError for a metric of another task, and for the metric `cost` without costs.
 
     Args:
         used: path in params.yaml -> metric.
         costs: whether params.yaml has a section `value`.
-
-    Raises:
-        ValueError: naming the first such path.
     """
-    for path, name in used.items():
-        if name == COST and not costs:
+    for path, metric in used.items():
+        if metric == COST and not costs:
             raise ValueError(f"{path}: {COST} needs the section value")
-        if name not in names(task, costs):
-            raise ValueError(f"{path}: {name} is not a metric of a {task}; use one of {', '.join(names(task))}")
+        if metric not in names(task, costs):
+            raise ValueError(f"{path}: {metric} is not a metric of a {task}; use one of {', '.join(names(task))}")
 
 
 class Threshold(Strict):
@@ -47,7 +42,7 @@ class Threshold(Strict):
     minimise: Literal["cost"] | None = None
 
     @model_validator(mode="after")
-    def _recall_needs_precision(self) -> Threshold:
+    def _recall_needs_precision(self) -> Self:
         if self.maximise and self.minimise:
             raise ValueError("give maximise or minimise, not both")
         if (self.maximise == "recall") != (self.min_precision is not None):
@@ -70,7 +65,7 @@ class SelectionParams(FeatureParams):
     value: Value | None
 
     @model_validator(mode="after")
-    def _selection_fits_task(self) -> SelectionParams:
+    def _selection_fits_task(self) -> Self:
         check_metrics_fit(self.task, {"selection.metric": self.selection.metric}, self.value is not None)
         if self.selection.threshold and self.selection.threshold.minimise and self.value is None:
             raise ValueError("selection.threshold: minimise: cost needs the section value")
@@ -79,7 +74,7 @@ class SelectionParams(FeatureParams):
         return self
 
     @model_validator(mode="after")
-    def _costs_are_numbers(self) -> SelectionParams:
+    def _costs_are_numbers(self) -> Self:
         if self.value is None:
             return self
         if self.task == "regression":

@@ -1,6 +1,4 @@
-"""Sections `serving` and `retention`: the service, its deployment, and what is kept."""
-
-from __future__ import annotations
+"""Sections `serving`, `release` and `retention`: the service, its release, and what is kept."""
 
 import json
 from typing import Annotated
@@ -25,9 +23,14 @@ class Serving(Strict):
     deploy: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
 
     def to_json(self, release_id: str) -> str:
-        """The text of serving.json, from which the service reads its release id and limits."""
-        limits = self.model_dump(include=set(LIMITS))
-        return json.dumps({"release": release_id} | {name: limits[name] for name in LIMITS}, indent=2) + "\n"
+        """Return the text of serving.json, from which the service reads its release id and limits."""
+        return json.dumps({"release": release_id, **self.model_dump(include=set(LIMITS))}, indent=2) + "\n"
+
+
+class Release(Strict):
+    """Whether a release without a version trains its model again before anything is built."""
+
+    rebuild: bool = False
 
 
 class Retention(Strict):

@@ -1,8 +1,6 @@
 """Section `split`: which rows train, select and test."""
 
-from __future__ import annotations
-
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -19,7 +17,7 @@ class SplitByTime(Strict):
 
 
 class SplitByHash(Strict):
-    """A row's side follows from a hash of its key (or of another column), so it never changes."""
+    """A hash of a row's key (or of another column) decides its side, so the side never changes."""
 
     by: Literal["hash"]
     salt: str
@@ -28,7 +26,7 @@ class SplitByHash(Strict):
     validation: Annotated[float, Field(gt=0, lt=0.9)]
 
     @model_validator(mode="after")
-    def _leaves_training_rows(self) -> SplitByHash:
+    def _leaves_training_rows(self) -> Self:
         if self.test + self.validation >= 0.95:
             raise ValueError("test and validation leave no rows to train on")
         return self
@@ -43,7 +41,7 @@ class SplitParams(TableParams):
     split: Split
 
     @model_validator(mode="after")
-    def _split_columns_exist(self) -> SplitParams:
+    def _split_columns_exist(self) -> Self:
         if isinstance(self.split, SplitByTime) and self.table.event_time is None:
             raise ValueError("split: by time needs schema.event_time; without one use by: hash")
         if isinstance(self.split, SplitByHash) and (self.split.column or self.table.key) not in self.table.columns:

@@ -1,9 +1,7 @@
 """Sections `task` and `schema`: the columns of the table, and the roles that some of them have."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -28,7 +26,7 @@ class Column(Strict):
     known: Literal["after"] | None = None
 
     @model_validator(mode="after")
-    def _fits_type(self) -> Column:
+    def _fits_type(self) -> Self:
         if self.type not in ("number", "integer") and (self.min is not None or self.max is not None):
             raise ValueError("min and max belong to type number or integer")
         if self.min is not None and self.max is not None and self.min > self.max:
@@ -41,24 +39,27 @@ class Column(Strict):
 
 
 class Table(Strict):
-    """The columns of the table and their roles. `positive` names the positive class of a classification."""
+    """The columns of the table and their roles.
+
+    `positive` names the positive class of a classification; `negative: rest` makes one class of several others.
+    """
 
     key: str
     target: str
     positive: str | None = None
+    negative: Literal["rest"] | None = None
     event_time: str | None = None
     label_time: str | None = None
     label_delay_days: Annotated[int, Field(ge=0)] = 0
     columns: Mapping[str, Column]
 
     @model_validator(mode="after")
-    def _roles(self) -> Table:
+    def _roles_fit_columns(self) -> Self:
         for name in self.columns:
             # Column names are JSON keys in requests; the service refuses a signature with such names.
             if not name.isprintable() or '"' in name or "\\" in name or not name:
-                raise ValueError(
-                    f"{name!r} is not a column name: it is empty, or has a quote, backslash or control character"
-                )
+                reason = "it is empty, or has a quote, backslash or control character"
+                raise ValueError(f"{name!r} is not a column name: {reason}")
         for role in ("key", "target", "event_time", "label_time"):
             name = getattr(self, role)
             if name is not None and name not in self.columns:
@@ -82,16 +83,16 @@ class TableParams(Strict):
     table: Table = Field(alias="schema")
 
     @model_validator(mode="after")
-    def _target_fits_task(self) -> TableParams:
-        kind = self.table.columns[self.table.target].type
-        if self.task == "regression":
-            if kind not in ("number", "integer"):
-                raise ValueError("schema.target: a regression needs a number or an integer")
-            if self.table.positive is not None:
-                raise ValueError("schema.positive: belongs to task classification")
-        else:
-            if kind not in ("boolean", "integer", "category"):
-                raise ValueError("schema.target: a class must be of type boolean, integer or category")
-            if self.table.positive is None:
-                raise ValueError("schema.positive: is missing; it names the class whose probability is predicted")
+    def _target_fits_task(self) -> Self:
+        target_type = self.table.columns[self.table.target].type
+        is_regression = self.task == "regression"
+        class_roles = [role for role in ("positive", "negative") if getattr(self.table, role) is not None]
+        if is_regression and target_type not in ("number", "integer"):
+            raise ValueError("schema.target: a regression needs a number or an integer")
+        if is_regression and class_roles:
+            raise ValueError(f"schema.{class_roles[0]}: belongs to task classification")
+        if not is_regression and target_type not in ("boolean", "integer", "category"):
+            raise ValueError("schema.target: a class must be of type boolean, integer or category")
+        if not is_regression and self.table.positive is None:
+            raise ValueError("schema.positive: is missing; it names the class whose probability is predicted")
         return self

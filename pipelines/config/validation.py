@@ -1,7 +1,5 @@
 """Section `validation`: limits of the rows beyond the schema."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import Field

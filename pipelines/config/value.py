@@ -1,7 +1,5 @@
 """Section `value`: what the decisions of a classification cost."""
 
-from __future__ import annotations
-
 from pipelines.config.base import Strict
 
 Cost = float | str

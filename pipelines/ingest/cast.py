@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+from contextlib import suppress
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.config.table_schema import ColumnType
 from pipelines.tables.column_types import ARROW
 
-MISSING = pa.array(
-    ["", "NA", "N/A", "NaN", "nan", "None", "NULL", "null"]
-)  # texts that mean a missing value, except in categories and identifiers
-TIMES = [pa.timestamp(unit, zone) for unit in ("s", "ms", "us") for zone in (None, "UTC")]
+# Texts that mean a missing value, except in categories and identifiers.
+MISSING = pa.array(["", "NA", "N/A", "NaN", "nan", "None", "NULL", "null"])
+UNITS = ("s", "ms", "us")
 
 
 def cast_lossless(column: pa.ChunkedArray, kind: ColumnType) -> pa.ChunkedArray | None:
@@ -68,17 +70,10 @@ def _to_boolean(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
 def _to_time(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
     if pa.types.is_date(column.type) or pa.types.is_null(column.type):
         return column.cast(pa.timestamp("s"))
-    if pa.types.is_timestamp(column.type):
-        for unit in ("s", "ms", "us"):
-            try:
+    zones = (column.type.tz,) if pa.types.is_timestamp(column.type) else (None, "UTC")
+    if pa.types.is_timestamp(column.type) or pa.types.is_string(column.type):
+        for unit, zone in itertools.product(UNITS, zones):
+            with suppress(pa.ArrowInvalid):
                 # Casting to a type without a zone keeps the instant, in UTC.
-                return column.cast(pa.timestamp(unit, column.type.tz)).cast(pa.timestamp(unit))
-            except pa.ArrowInvalid:
-                continue
-    if pa.types.is_string(column.type):
-        for time in TIMES:
-            try:
-                return column.cast(time).cast(pa.timestamp(time.unit))
-            except pa.ArrowInvalid:
-                continue
+                return column.cast(pa.timestamp(unit, zone)).cast(pa.timestamp(unit))
     return None

@@ -88,8 +88,14 @@ def _target(rows: Rows) -> Floats:
     return rows.target
 
 
-def _target_square(rows: Rows) -> Floats:
-    return rows.target**2
+def _centred(rows: Rows) -> Floats:
+    """Target minus its mean: sums of squares far from zero would cancel in single precision."""
+    centred: Floats = rows.target - (rows.target.mean() if len(rows.target) else 0.0)
+    return centred
+
+
+def _centred_square(rows: Rows) -> Floats:
+    return _centred(rows) ** 2
 
 
 def _absolute_error(rows: Rows) -> Floats:
@@ -136,8 +142,8 @@ def _precision(caught: Floats, flagged: Floats) -> Floats:
     return np.divide(caught, flagged, out=np.zeros_like(caught), where=flagged > 0)
 
 
-def _r2(rows: Floats, square: Floats, target: Floats, target_square: Floats) -> Floats:
-    return 1 - square / (target_square - target**2 / rows)
+def _r2(rows: Floats, square: Floats, centred: Floats, centred_square: Floats) -> Floats:
+    return 1 - square / (centred_square - centred**2 / rows)
 
 
 METRICS: dict[str, Metric] = {
@@ -204,7 +210,7 @@ METRICS: dict[str, Metric] = {
         terms=(_rows, _squared_error),
         value=lambda rows, square: np.sqrt(square / rows),
     ),
-    "r2": Metric("R²", "regression", terms=(_rows, _squared_error, _target, _target_square), value=_r2),
+    "r2": Metric("R²", "regression", terms=(_rows, _squared_error, _centred, _centred_square), value=_r2),
 }
 
 

@@ -1,7 +1,9 @@
-"""Critical cases: named requests in tests/critical/*.yaml with the answer that a model must give, and why."""
+"""Critical cases: named requests in tests/critical/*.yaml with the expected prediction, and why."""
 
 from __future__ import annotations
 
+import itertools
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +21,14 @@ FOLDER = Path("tests/critical")
 
 
 class Bounds(Strict):
-    """The range in which the answer must lie, both bounds included."""
+    """The range in which the score must lie, both bounds included."""
 
     at_least: float | None = None
     at_most: float | None = None
 
 
 class Invariance(Strict):
-    """Values of a field that must give nearly the same answer."""
+    """Values of a field that must give nearly the same score."""
 
     field: str
     values: tuple[Any, ...] = Field(min_length=2)
@@ -34,7 +36,7 @@ class Invariance(Strict):
 
 
 class Direction(Strict):
-    """Values of a field in an order in which the answer must not fall (or rise) by more than a tolerance."""
+    """Values of a field in an order in which the score must not fall (or rise) by more than a tolerance."""
 
     field: str
     values: tuple[Any, ...] = Field(min_length=2)
@@ -81,19 +83,16 @@ def load(folder: Path = FOLDER) -> tuple[Case, ...]:
     Raises:
         InputError: if a file is invalid, or two cases have the same name.
     """
-    import json
-
     cases: list[Case] = []
     for path in sorted(folder.glob("*.yaml")):
         try:
             document = yaml.load(path.read_text(encoding="utf-8"), UniqueKeysLoader) or []  # noqa: S506 - a SafeLoader
             cases += _CASES.validate_json(json.dumps(document, default=lambda value: value.isoformat()))
         except (yaml.YAMLError, ValueError, TypeError, AttributeError) as error:  # a ValidationError is a ValueError
-            details = error.errors() if isinstance(error, ValidationError) else []
-            lines = [f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}" for detail in details] or [str(error)]
-            raise InputError(
-                f"{path} is invalid:\n" + "\n".join(f"  {line}" for line in lines), f"Fix {path}."
-            ) from error
+            lines = [f"  {error}"]
+            if isinstance(error, ValidationError):
+                lines = [f"  {'.'.join(map(str, detail['loc']))}: {detail['msg']}" for detail in error.errors()]
+            raise InputError("\n".join([f"{path} is invalid:", *lines]), f"Fix {path}.") from error
     names = [case.name for case in cases]
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise InputError(f"critical cases of the same name: {', '.join(repeated)}", f"Rename them in {folder}/.")
@@ -109,57 +108,40 @@ def requests(case: Case) -> list[dict[str, Any]]:
 
 
 def judge(scorer: Scorer, case: Case) -> CriticalResult:
-    """Score a case and compare the answer with the expected one."""
+    """Score a case and compare the scores with the expectation."""
     rows = requests(case)
-    varied = case.invariance or case.direction
-    rejections = [f"{rejection.field} {rejection.reason}" for row in rows for rejection in scorer.check(row)]
-    unknown = sorted(set(case.row) - set(scorer.signature.names))
-    if varied and varied.field not in scorer.signature.names:
-        unknown.append(varied.field)
-    if rejections or unknown:
-        reasons = [f"the model does not read {', '.join(unknown)}"] * bool(unknown) + rejections
-        return CriticalResult(
-            case.name, case.level, False, None, "a row that fits the signature", f"{case.why} ({'; '.join(reasons)})"
-        )
-    answers = [scorer.score_row(row) for row in rows]
+    unknown = sorted(set().union(*rows) - set(scorer.signature.names))
+    problems = [f"the model does not read {', '.join(unknown)}"] if unknown else []
+    problems += [f"{rejection.field} {rejection.reason}" for row in rows for rejection in scorer.check(row)]
+    if problems:
+        why = f"{case.why} ({'; '.join(problems)})"
+        return CriticalResult(case.name, case.level, False, None, "a row that fits the signature", why)
+    scores = [scorer.score_row(row) for row in rows]
+    passed, expected = _compare(case, scores, scorer.signature.threshold)
+    return CriticalResult(case.name, case.level, passed, scores[0], expected, case.why)
+
+
+def _compare(case: Case, scores: list[float], threshold: float | None) -> tuple[bool, str]:
+    """Return whether the scores are as expected, and what was expected."""
     if case.invariance:
-        spread = max(answers) - min(answers)
-        expected = f"a change of at most {case.invariance.tolerance:g} by {case.invariance.field}"
-        return _result(case, spread <= case.invariance.tolerance, answers[0], f"{expected} (it is {spread:.3g})")
+        spread, tolerance = max(scores) - min(scores), case.invariance.tolerance
+        expected = f"a change of at most {tolerance:g} by {case.invariance.field} (it is {spread:.3g})"
+        return spread <= tolerance, expected
     if case.direction:
-        return _judge_direction(case, case.direction, answers)
-    return _judge_expected(case, scorer, answers[0])
-
-
-def _judge_direction(case: Case, direction: Direction, answers: list[float]) -> CriticalResult:
-    sign = 1 if direction.must_not == "fall" else -1
-    worst = 0.0
-    for i, earlier in enumerate(answers):
-        worst = max([worst, *(sign * (earlier - later) for later in answers[i + 1 :])])
-    path = " → ".join(f"{answer:.3f}" for answer in answers)
-    expected = f"no {direction.must_not} as {direction.field} goes through {', '.join(map(str, direction.values))}"
-    return _result(case, worst <= direction.tolerance, answers[0], f"{expected} ({path})")
-
-
-def _judge_expected(case: Case, scorer: Scorer, answer: float) -> CriticalResult:
-    threshold = scorer.signature.threshold
-    if isinstance(case.expect, str):
-        if threshold is None:
-            return _result(case, False, answer, f"{case.expect}, which a regression does not answer")
-        return _result(
-            case,
-            (answer >= threshold) == (case.expect == "positive"),
-            answer,
-            f"{case.expect} (threshold {threshold:.3f})",
-        )
-    assert case.expect is not None
-    low = float("-inf") if case.expect.at_least is None else case.expect.at_least
-    high = float("inf") if case.expect.at_most is None else case.expect.at_most
-    bounds = [f"at least {low:g}"] * (case.expect.at_least is not None) + [f"at most {high:g}"] * (
-        case.expect.at_most is not None
-    )
-    return _result(case, low <= answer <= high, answer, " and ".join(bounds))
-
-
-def _result(case: Case, passed: bool, answer: float, expected: str) -> CriticalResult:
-    return CriticalResult(case.name, case.level, passed, answer, expected, case.why)
+        direction = case.direction
+        sign = 1 if direction.must_not == "fall" else -1
+        worst = max(sign * (earlier - later) for earlier, later in itertools.combinations(scores, 2))
+        values = ", ".join(map(str, direction.values))
+        path = " → ".join(f"{score:.3f}" for score in scores)
+        expected = f"no {direction.must_not} as {direction.field} goes through {values} ({path})"
+        return worst <= direction.tolerance, expected
+    score = scores[0]
+    if isinstance(case.expect, Bounds):
+        low, high = case.expect.at_least, case.expect.at_most
+        limits = [] if low is None else [f"at least {low:g}"]
+        limits += [] if high is None else [f"at most {high:g}"]
+        passed = (low is None or score >= low) and (high is None or score <= high)
+        return passed, " and ".join(limits)
+    if threshold is None:
+        return False, f"{case.expect}, which a regression does not predict"
+    return (score >= threshold) == (case.expect == "positive"), f"{case.expect} (threshold {threshold:.3f})"

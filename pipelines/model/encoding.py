@@ -50,20 +50,14 @@ def encode(item: Input, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if item.type == "category":
         return np.array(["" if is_missing(value) else str(value) for value in values], dtype=_OBJECT)
     if item.type == "timestamp":
-        return _encode_times(values)
+        if not np.issubdtype(values.dtype, np.datetime64):
+            return np.array([to_epoch(value) for value in values], dtype=_INT)
+        if np.isnat(values).any():
+            raise ValueError("a time is missing")
+        return values.astype("datetime64[s]").astype(_INT)
     if values.dtype == _OBJECT:
         values = np.array([math.nan if is_missing(value) else value for value in values], dtype=np.float64)
     return values.astype(_FLOAT)
-
-
-def _encode_times(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    if np.issubdtype(values.dtype, np.datetime64):
-        if np.isnat(values).any():
-            raise ValueError("a time is missing")
-        return values.astype("datetime64[s]").astype(np.int64)
-    if np.issubdtype(values.dtype, np.integer):
-        return values.astype(np.int64)
-    return np.array([to_epoch(value) for value in values], dtype=np.int64)
 
 
 def to_epoch(value: Any) -> int:
@@ -87,26 +81,15 @@ def to_epoch(value: Any) -> int:
     raise ValueError("not a time")
 
 
-def _number_cell(value: Any) -> npt.NDArray[Any]:
-    return np.array(math.nan if value is None or isinstance(value, str) else value, _FLOAT, ndmin=2)
-
-
-def _category_cell(value: Any) -> npt.NDArray[Any]:
-    return np.array("" if is_missing(value) else value, _OBJECT, ndmin=2)
-
-
-def _time_cell(value: Any) -> npt.NDArray[Any]:
-    return np.array(to_epoch(value), _INT, ndmin=2)
-
-
 def is_number(value: Any) -> bool:
     """Return whether a value is a number (a boolean is not)."""
     return isinstance(value, _NUMBERS) and not isinstance(value, _NOT_NUMBERS)
 
 
-_CELLS: dict[str, Callable[[Any], npt.NDArray[Any]]] = {"category": _category_cell, "timestamp": _time_cell}
-
-
 def cell_encoder(item: Input) -> Callable[[Any], npt.NDArray[Any]]:
     """Return the function that encodes one raw value of an input, to shape (1, 1)."""
-    return _CELLS.get(item.type, _number_cell)
+    if item.type == "category":
+        return lambda value: np.array("" if is_missing(value) else value, _OBJECT, ndmin=2)
+    if item.type == "timestamp":
+        return lambda value: np.array(to_epoch(value), _INT, ndmin=2)
+    return lambda value: np.array(math.nan if value is None or isinstance(value, str) else value, _FLOAT, ndmin=2)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper
 
-from pipelines.config.features import Derived, FeatureParams
+from pipelines.config.features import FeatureParams
 from pipelines.model.encoding import Columns
 from pipelines.model.inputs import inputs_of
 
@@ -34,12 +34,16 @@ class FeatureGraph:
 
     def transform(self, columns: Columns) -> npt.NDArray[np.float32]:
         """Return features, float32 of shape (n, f), of encoded columns of shape (n,) each."""
-        import onnxruntime
+        return run_graph(self.model, columns)
 
-        session = onnxruntime.InferenceSession(self.model.SerializeToString(), providers=["CPUExecutionProvider"])
-        feed = {item.name: columns[item.name][:, None] for item in session.get_inputs()}
-        (features,) = session.run(["features"], feed)
-        return np.asarray(features, dtype=np.float32)
+
+def run_graph(model: onnx.ModelProto, columns: Columns) -> npt.NDArray[np.float32]:
+    """Return the output of a graph for encoded columns of shape (n,) each."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    (output,) = session.run(None, {item.name: columns[item.name][:, None] for item in session.get_inputs()})
+    return np.asarray(output, dtype=np.float32)
 
 
 class _Builder:
@@ -54,9 +58,10 @@ class _Builder:
         self.nodes.append(helper.make_node(op, list(inputs), [name], name=name, domain=domain, **attributes))
         return name
 
-    def constant(self, value: float, kind: int = TensorProto.FLOAT) -> str:
+    def constant(self, *values: Any) -> str:
         name = f"const_{len(self.constants)}"
-        self.constants.append(helper.make_tensor(name, kind, [1], [value]))
+        kind = TensorProto.FLOAT if isinstance(values[0], float) else TensorProto.INT64
+        self.constants.append(helper.make_tensor(name, kind, [len(values)], values))
         return name
 
     def to_float(self, tensor: str) -> str:
@@ -65,25 +70,24 @@ class _Builder:
 
 def _log1p(build: _Builder, of: str, _: str) -> str:
     negative = build.node("Less", of, build.constant(0.0))
-    return build.node(
-        "Log", build.node("Add", build.node("Where", negative, build.constant(0.0), of), build.constant(1.0))
-    )
+    not_negative = build.node("Where", negative, build.constant(0.0), of)
+    return build.node("Log", build.node("Add", not_negative, build.constant(1.0)))
 
 
 def _second_of_day(build: _Builder, of: str) -> str:
     # Mod has the sign of the divisor, so this is right before 1970, too.
-    return build.node("Mod", of, build.constant(DAY, TensorProto.INT64))
+    return build.node("Mod", of, build.constant(DAY))
 
 
 def _hour(build: _Builder, of: str, _: str) -> str:
-    return build.to_float(build.node("Div", _second_of_day(build, of), build.constant(3600, TensorProto.INT64)))
+    return build.to_float(build.node("Div", _second_of_day(build, of), build.constant(3600)))
 
 
 def _weekday_number(build: _Builder, of: str) -> str:
     midnight = build.node("Sub", of, _second_of_day(build, of))
-    days = build.node("Div", midnight, build.constant(DAY, TensorProto.INT64))
-    thursday = build.constant(3, TensorProto.INT64)  # 1970-01-01 was a Thursday; Monday is 0
-    return build.node("Mod", build.node("Add", days, thursday), build.constant(7, TensorProto.INT64))
+    days = build.node("Div", midnight, build.constant(DAY))
+    thursday = build.constant(3)  # 1970-01-01 was a Thursday; Monday is 0
+    return build.node("Mod", build.node("Add", days, thursday), build.constant(7))
 
 
 def _weekday(build: _Builder, of: str, _: str) -> str:
@@ -91,9 +95,7 @@ def _weekday(build: _Builder, of: str, _: str) -> str:
 
 
 def _is_weekend(build: _Builder, of: str, _: str) -> str:
-    return build.to_float(
-        build.node("GreaterOrEqual", _weekday_number(build, of), build.constant(5, TensorProto.INT64))
-    )
+    return build.to_float(build.node("GreaterOrEqual", _weekday_number(build, of), build.constant(5)))
 
 
 def _ratio(build: _Builder, of: str, to: str) -> str:
@@ -115,10 +117,6 @@ _OPS: dict[str, Callable[[_Builder, str, str], str]] = {
 }
 
 
-def _derive(build: _Builder, derived: Derived) -> str:
-    return _OPS[derived.op](build, derived.of, derived.to or "")
-
-
 def graph(params: FeatureParams, vocabulary: Vocabulary) -> FeatureGraph:
     """Build the feature graph.
 
@@ -130,16 +128,16 @@ def graph(params: FeatureParams, vocabulary: Vocabulary) -> FeatureGraph:
     names: list[str] = []
     for name in params.features.use:
         if params.table.columns[name].type == "category":
-            words = list(vocabulary[name])
+            categories = list(vocabulary[name])
             # An unknown value is 0 in all of them.
-            tensors.append(build.node("OneHotEncoder", name, domain="ai.onnx.ml", cats_strings=words, zeros=1))
-            tensors[-1] = build.node("Reshape", tensors[-1], _shape(build, len(words)))
-            names += [f"{name}={word or 'missing'}" for word in words]
+            tensors.append(build.node("OneHotEncoder", name, domain="ai.onnx.ml", cats_strings=categories, zeros=1))
+            tensors[-1] = build.node("Reshape", tensors[-1], build.constant(-1, len(categories)))
+            names += [f"{name}={category or 'missing'}" for category in categories]
         else:
             tensors.append(name)
             names.append(name)
     for name, derived in params.features.derive.items():
-        tensors.append(_derive(build, derived))
+        tensors.append(_OPS[derived.op](build, derived.of, derived.to or ""))
         names.append(name)
     build.nodes.append(helper.make_node("Concat", tensors, ["features"], name="features", axis=1))
     kinds = {"category": TensorProto.STRING, "timestamp": TensorProto.INT64}
@@ -162,23 +160,17 @@ def graph(params: FeatureParams, vocabulary: Vocabulary) -> FeatureGraph:
     return FeatureGraph(model, tuple(names))
 
 
-def _shape(build: _Builder, width: int) -> str:
-    name = f"const_{len(build.constants)}"
-    build.constants.append(helper.make_tensor(name, TensorProto.INT64, [2], [-1, width]))
-    return name
-
-
 def vocabulary_of(params: FeatureParams, columns: Columns, limit: int = 256) -> dict[str, tuple[str, ...]]:
     """Return the values of each category that get a feature: the allowed ones, or the most frequent training values."""
-    words: dict[str, tuple[str, ...]] = {}
+    vocabulary: dict[str, tuple[str, ...]] = {}
     for name in params.features.use:
         column = params.table.columns[name]
         if column.type != "category":
             continue
         if column.allowed is not None:
-            words[name] = column.allowed + (("",) if column.nullable else ())
+            vocabulary[name] = column.allowed + (("",) if column.nullable else ())
         else:
             values, counts = np.unique(columns[name].astype(str), return_counts=True)
             frequent = values[np.argsort(-counts, kind="stable")[:limit]]
-            words[name] = tuple(sorted(str(value) for value in frequent))
-    return words
+            vocabulary[name] = tuple(sorted(str(value) for value in frequent))
+    return vocabulary

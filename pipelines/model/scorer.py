@@ -7,6 +7,7 @@ code that trained it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -39,28 +40,23 @@ class Scorer:
             InputError: if a file is missing, corrupt, or does not fit the other one.
         """
         self.signature = load_signature(signature) if isinstance(signature, Path) else signature
+        self._model = model
         self._session = _session(model, threads)
-        self._check_pair(model)
+        self._check_fit(model)
         self._cells = [(item.name, cell_encoder(item)) for item in self.signature.inputs]
         self._outputs = [self.signature.output]
 
-    def _check_pair(self, model: Path) -> None:
+    def _check_fit(self, model: Path) -> None:
         """Raise InputError if the inputs or the output of the graph are not those of the signature."""
         graph = {f"{item.name}: {item.type}" for item in self._session.get_inputs()}
         described = {f"{item.name}: {GRAPH_TYPES[item.type]}" for item in self.signature.inputs}
-        outputs = {item.name for item in self._session.get_outputs()}
-        if graph != described:
-            difference = (
-                f"only the graph has {_listed(graph - described)}, only the signature {_listed(described - graph)}"
+        graph |= {f"{item.name} (output)" for item in self._session.get_outputs()}
+        described |= {f"{self.signature.output} (output)"}
+        if difference := ", ".join(sorted(graph ^ described)):
+            raise InputError(
+                f"{model} and its signature do not belong together: only one of them has {difference}",
+                "Fetch both from the same commit: `make review`, or `dvc checkout`.",
             )
-        elif self.signature.output not in outputs:
-            difference = f"the graph returns {_listed(outputs)}, the signature names {self.signature.output}"
-        else:
-            return
-        raise InputError(
-            f"{model} and its signature do not belong together: {difference}",
-            "Fetch both from the same commit: `make review`, or `dvc checkout`.",
-        )
 
     def score(self, columns: Columns) -> npt.NDArray[np.float64]:
         """Score encoded columns.
@@ -70,20 +66,37 @@ class Scorer:
 
         Returns:
             Probabilities of the positive class, or values, of shape (n,).
-        """
-        rows = len(columns[self.signature.names[0]])
-        parts = [self._run(columns, start) for start in range(0, rows, BATCH_ROWS)]
-        return np.concatenate(parts) if parts else np.empty(0)
 
-    def _run(self, columns: Columns, start: int) -> npt.NDArray[np.float64]:
-        feed = {name: columns[name][start : start + BATCH_ROWS, None] for name in self.signature.names}
-        (answer,) = self._session.run(self._outputs, feed)
-        return np.asarray(answer, dtype=np.float64).reshape(-1)
+        Raises:
+            InputError: if a score is NaN or infinite.
+        """
+        names = self.signature.names
+        scores = np.empty(len(columns[names[0]]))
+        for start in range(0, len(scores), BATCH_ROWS):
+            batch = slice(start, start + BATCH_ROWS)
+            (output,) = self._session.run(self._outputs, {name: columns[name][batch, None] for name in names})
+            scores[batch] = output[:, 0]
+        if count := len(scores) - int(np.isfinite(scores).sum()):
+            raise self._not_finite(count, len(scores))
+        return scores
 
     def score_row(self, row: Mapping[str, Any]) -> float:
-        """Score one row of raw values, which `check` accepts; it is not checked again."""
-        (answer,) = self._session.run(self._outputs, {name: cell(row.get(name)) for name, cell in self._cells})
-        return float(answer[0, 0])
+        """Score one row of raw values, which `check` accepts; it is not checked again.
+
+        Raises:
+            InputError: if the score is NaN or infinite.
+        """
+        (output,) = self._session.run(self._outputs, {name: cell(row.get(name)) for name, cell in self._cells})
+        score = float(output[0, 0])
+        if not isfinite(score):
+            raise self._not_finite(1, 1)
+        return score
+
+    def _not_finite(self, count: int, rows: int) -> InputError:
+        return InputError(
+            f"{self._model} gives {count:,} of {rows:,} rows a score that is not a finite number",
+            "Impute missing values or use another estimator in candidates of params.yaml, and train again.",
+        )
 
     def check(self, row: Mapping[str, Any]) -> list[Rejection]:
         """Return why one row of raw values cannot be scored; empty if it can."""
@@ -109,7 +122,3 @@ def _session(model: Path, threads: int) -> Any:
     except Exception as error:  # ONNX Runtime has a class for each error, with no common base
         reason = str(error).splitlines()[0][:200]
         raise InputError(f"{model} is not a readable model: {reason}", "Restore it: `dvc checkout --force`.") from error
-
-
-def _listed(names: set[str]) -> str:
-    return ", ".join(sorted(names)) or "nothing"

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
 
 from pipelines.cli.errors import InputError
 
@@ -19,29 +22,23 @@ GRAPH_TYPES = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Input:
-    """A raw request field. A missing number is NaN, a missing category the empty string.
-
-    Raises:
-        ValueError: if a graph cannot have such an input, such as a nullable time, which has no value for missing.
-    """
+    """A raw request field. A missing number is NaN, a missing category the empty string."""
 
     name: str
-    type: str
+    type: Literal["number", "integer", "boolean", "category", "timestamp"]
     nullable: bool = False
     min: float | None = None
     max: float | None = None
     allowed: tuple[str, ...] | None = None
     sensitive: bool = False
 
-    def __post_init__(self) -> None:
-        if self.type not in GRAPH_TYPES:
-            raise ValueError(f"{self.name} is of type {self.type}, which no model reads")
+    @model_validator(mode="after")
+    def _a_time_is_never_missing(self) -> Input:
         if self.type == "timestamp" and self.nullable:
             raise ValueError(f"{self.name} is a timestamp, which cannot be missing")
-        if not all(limit is None or isinstance(limit, int | float) for limit in (self.min, self.max)):
-            raise ValueError(f"{self.name} has a range that is not of numbers")
+        return self
 
     def expects(self) -> str:
         """Return what a value must be, in words for an error message."""
@@ -61,8 +58,19 @@ class Input:
             expected += f"{' up' if self.min is None else ''} to {self.max:.15g}"
         return expected + (" or nothing" if self.nullable else "")
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the entry of signature.json."""
+        document = {key: value for key, value in asdict(self).items() if value is not None}
+        if self.allowed is not None:
+            document["allowed"] = list(self.allowed)
+        if not self.sensitive:
+            del document["sensitive"]
+        if self.nullable:
+            document["missing"] = "" if self.type == "category" else "NaN"
+        return document
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, config=ConfigDict(extra="ignore"))
 class Signature:
     """The inputs and the output of a model, and the rows that it was trained on (`trained_until`, or `split`)."""
 
@@ -85,22 +93,11 @@ class Signature:
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of signature.json."""
-        document: dict[str, Any] = {
-            "model_name": self.model_name,
-            "task": self.task,
-            "target": self.target,
-            "candidate": self.candidate,
-            "inputs": [_without_none(item) for item in self.inputs],
-            "output": self.output,
-            "example": dict(self.example),
-        }
-        if self.task == "classification":
-            document |= {"classes": list(self.classes), "threshold": self.threshold}
-        if self.split is None:
-            document["trained_until"] = self.trained_until
-        else:
-            document["split"] = dict(self.split)
-        return document
+        absent = {"trained_until" if self.split is not None else "split"}
+        if self.task == "regression":
+            absent |= {"classes", "threshold"}
+        document = asdict(self) | {"inputs": [item.to_json() for item in self.inputs], "classes": list(self.classes)}
+        return {key: value for key, value in document.items() if key not in absent}
 
     @staticmethod
     def from_json(document: Mapping[str, Any]) -> Signature:
@@ -109,36 +106,13 @@ class Signature:
         Raises:
             KeyError, TypeError, ValueError: if a part is missing or invalid.
         """
-        inputs = []
-        for item in document["inputs"]:
-            if not isinstance(item, Mapping) or not isinstance(item.get("allowed", []), list):
-                raise TypeError("an input is not an object with a list of allowed values")
-            fields = {key: value for key, value in item.items() if key != "missing"}
-            fields["allowed"] = tuple(fields["allowed"]) if "allowed" in fields else None
-            inputs.append(Input(**fields))
-        rest = {key: document[key] for key in ("task", "target", "candidate", "output", "example")}
-        return Signature(
-            # Before version 0.2 of the template the key was `release`.
-            model_name=document["model_name"] if "model_name" in document else document["release"],
-            inputs=tuple(inputs),
-            classes=tuple(document.get("classes", ())),
-            threshold=document.get("threshold"),
-            trained_until=document.get("trained_until"),
-            split=document.get("split"),
-            **rest,
-        )
+        inputs = [{key: value for key, value in dict(item).items() if key != "missing"} for item in document["inputs"]]
+        # Before version 0.2 of the template the key of the model name was `release`.
+        model_name = document["model_name"] if "model_name" in document else document["release"]
+        return _SIGNATURE.validate_python({**document, "model_name": model_name, "inputs": inputs})
 
 
-def _without_none(item: Input) -> dict[str, Any]:
-    document: dict[str, Any] = {"name": item.name, "type": item.type, "nullable": item.nullable}
-    document |= {key: value for key in ("min", "max") if (value := getattr(item, key)) is not None}
-    if item.allowed is not None:
-        document["allowed"] = list(item.allowed)
-    if item.sensitive:
-        document["sensitive"] = True
-    if item.nullable:
-        document["missing"] = "" if item.type == "category" else "NaN"
-    return document
+_SIGNATURE = TypeAdapter(Signature)
 
 
 def load_signature(path: Path) -> Signature:
@@ -152,6 +126,9 @@ def load_signature(path: Path) -> Signature:
     except FileNotFoundError as error:
         raise InputError(f"{path} is missing", "Reproduce the pipeline: `make review`.") from error
     except (ValueError, KeyError, TypeError, OSError) as error:
+        reason = str(error)
+        if isinstance(error, ValidationError):
+            reason = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
         raise InputError(
-            f"{path} is not a signature: {error}", "Restore it: `dvc checkout`, or `make review`."
+            f"{path} is not a signature: {reason}", "Restore it: `dvc checkout`, or `make review`."
         ) from error

@@ -33,40 +33,26 @@ _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 @dataclass(frozen=True)
 class CheckedColumn:
-    """The result for a column of n values.
+    """The result for a column of n values; all attributes have shape (n,)."""
 
-    Attributes:
-        accepted: shape (n,), whether the scorer takes the value.
-        missing: shape (n,), whether there is no value.
-        values: the values nearly as the graph takes them; arbitrary where they are not accepted.
-    """
-
-    accepted: Mask
+    accepted: Mask  # whether the scorer takes the value
     missing: Mask
-    values: Any
+    values: Any  # nearly as the graph takes them; arbitrary where they are not accepted
 
 
 @dataclass(frozen=True)
 class CheckedBatch:
-    """The result for a batch of n rows, of which m are accepted.
+    """The result for a batch of n rows, of which m are accepted."""
 
-    Attributes:
-        accepted: shape (n,), whether the scorer takes the row.
-        encoded: the accepted rows as the scorer takes them, shape (m,) each.
-        columns: the result for each input.
-    """
-
-    accepted: Mask
-    encoded: Columns
-    columns: Mapping[str, CheckedColumn]
+    accepted: Mask  # shape (n,)
+    encoded: Columns  # the accepted rows as the scorer takes them, shape (m,) each
+    columns: Mapping[str, CheckedColumn]  # for each input
 
 
 def check_batch(batch: Any, inputs: Sequence[Input]) -> CheckedBatch:
     """Check and encode a record batch that has a column for each input."""
     columns = {item.name: check_column(item, batch.column(item.name)) for item in inputs}
-    accepted = np.ones(len(batch), dtype=bool)
-    for column in columns.values():
-        accepted &= column.accepted
+    accepted = np.logical_and.reduce([column.accepted for column in columns.values()])
     encoded = {name: _encode_accepted(column.values, accepted) for name, column in columns.items()}
     return CheckedBatch(accepted, encoded, columns)
 
@@ -95,6 +81,10 @@ def read_text(item: Input, text: str) -> Any:
     if _NUMBER.fullmatch(text):
         return int(text) if text.lstrip("+-").isdigit() and len(text) < 19 else float(text)
     return math.nan if text.lower() == "nan" else text
+
+
+def _read_texts(item: Input, texts: Any) -> list[Any]:
+    return [None if text is None else read_text(item, text) for text in texts.to_pylist()]
 
 
 def _simplify(array: Any) -> Any:
@@ -181,7 +171,7 @@ def _parse_numbers(item: Input, texts: Any) -> tuple[npt.NDArray[np.float64], Ma
         values = _to_floats(texts.cast(pa.float64()))
         if np.isnan(values).sum() == texts.null_count:
             return values, np.zeros(len(texts), dtype=bool)
-    raw = [None if text is None else read_text(item, text) for text in texts.to_pylist()]
+    raw = _read_texts(item, texts)
     wrong = np.array([isinstance(value, str) for value in raw], dtype=bool)
     numbers = [math.nan if value is None or isinstance(value, str) else value for value in raw]
     return np.array(numbers, dtype=np.float64), wrong
@@ -201,8 +191,8 @@ def _check_times(array: Any) -> CheckedColumn:
         values = np.floor(_to_floats(array).astype(np.float64))
         fits = np.abs(values) < MAX_EPOCH  # False for NaN
         return CheckedColumn(fits, np.isnan(values), np.where(fits, values, 0).astype(np.int64))
-    nothing = np.zeros(len(array), dtype=np.int64)
-    return CheckedColumn(nothing.astype(bool), ~_mask(array.is_valid()), nothing)
+    zeros = np.zeros(len(array), dtype=np.int64)
+    return CheckedColumn(zeros.astype(bool), ~_mask(array.is_valid()), zeros)
 
 
 def _parse_times(texts: Any) -> CheckedColumn:
@@ -212,23 +202,13 @@ def _parse_times(texts: Any) -> CheckedColumn:
                 return _check_times(texts.cast(kind))
             except pa.ArrowInvalid:
                 break  # one of them is not a day of the calendar
-    item = Input("time", "timestamp")
-    raw = [None if text is None else read_text(item, text) for text in texts.to_pylist()]
-    seconds = [_to_seconds(value) for value in raw]
-    return CheckedColumn(
-        np.array([value is not None for value in seconds], dtype=bool),
-        np.array([is_missing(value) for value in raw], dtype=bool),
-        np.array([value or 0 for value in seconds], dtype=np.int64),
-    )
-
-
-def _to_seconds(value: Any) -> int | None:
-    """Return seconds since 1970, or None if the value is not a time within the limits."""
-    try:
-        seconds = to_epoch(value)
-    except ValueError:
-        return None
-    return seconds if abs(seconds) < MAX_EPOCH else None
+    raw = _read_texts(Input("time", "timestamp"), texts)
+    seconds = np.full(len(raw), MAX_EPOCH)
+    for row, value in enumerate(raw):
+        with suppress(ValueError):  # it is not a time
+            seconds[row] = max(-MAX_EPOCH, min(to_epoch(value), MAX_EPOCH))
+    missing = np.array([is_missing(value) for value in raw], dtype=bool)
+    return CheckedColumn(np.abs(seconds) < MAX_EPOCH, missing, seconds)
 
 
 def _mask(array: Any) -> Mask:

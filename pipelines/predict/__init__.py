@@ -1,4 +1,4 @@
-"""Verb `predict`: score every row of a table with the model that ships.
+"""Verb `predict`: score every row of a table with the model.
 
 OUT has all columns of IN (the columns of a CSV are text), followed by `probability` and `decision` (true from the
 threshold on) for a classification, or `value` for a regression. Rows that do not fit the signature go to the rejects
@@ -24,13 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Score the table and print the number of rows.
-
-    Raises:
-        Refused: if some rows were rejected.
-        InputError: if the table or the model cannot be used.
-        Unreachable: if a store does not answer or a disk is full.
-    """
+    """Score the table and print the number of rows; raises Refused if some rows were rejected."""
     from pipelines.cli.errors import InputError, Refused
     from pipelines.model.scorer import Scorer
     from pipelines.predict.score import score_table

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from pipelines.cli.errors import InputError
 from pipelines.model.row_checks import describe_rejection
@@ -24,41 +26,37 @@ REASON = "reason"
 
 @dataclass
 class ScoredTable:
-    """What became of the rows of a table.
+    """How many rows were read and rejected, and where the rejected rows are."""
 
-    Attributes:
-        rejects: path or URL of the rejected rows.
-        rows: number of rows read.
-        rejected: number of rows rejected.
-        rejections: rejected values of each field.
-    """
-
-    rejects: str
+    rejects: str  # path or URL
     rows: int = 0
     rejected: int = 0
-    rejections: Counter[str] = field(default_factory=Counter)
+    rejections: Counter[str] = field(default_factory=Counter)  # rejected values of each field
 
 
 def score_table(scorer: Scorer, input_name: str, output_name: str) -> ScoredTable:
     """Score every row of a table, and write the scored and the rejected rows (see the package).
 
     Raises:
-        InputError: if the table cannot be read, lacks a column, or has a column with the name of an answer.
-        Unreachable: if a store does not answer, or a disk is full.
+        InputError: if the table cannot be read, lacks a column, or has a column with the name of an output.
+        Unreachable: if a store does not respond, or a disk is full.
     """
     if scorer.signature.task == "classification" and scorer.signature.threshold is None:
         raise InputError("the signature has no threshold to decide by", "Restore it: `dvc checkout`, or `make review`.")
     out = parse_output(output_name, "OUT")
     rejects = rejects_location(out)
     source = open_source(input_name, "IN", scorer.signature.names)
-    answers = _answer_columns(scorer)
-    _refuse_name_clashes(source, [answer.name for answer in answers], out, rejects)
+    outputs = [pa.field("probability", pa.float64()), pa.field("decision", pa.bool_())]
+    if scorer.signature.task == "regression":
+        outputs = [pa.field("value", pa.float64())]
+    _refuse_name_clashes(source, [output.name for output in outputs], out, rejects)
     result = ScoredTable(rejects.name)
     with (
-        TableWriter(out, pa.schema([*source.schema, *answers])) as scored,
+        TableWriter(out, pa.schema([*source.schema, *outputs])) as scored,
         TableWriter(rejects, pa.schema([*source.schema, pa.field(REASON, pa.string())])) as rejected,
-        _progress_bar(source.rows) as advance,
+        _progress_bar() as progress,
     ):
+        task = progress.add_task("scoring", total=source.rows)
         scored.write(pa.RecordBatch.from_pylist([], scored.schema))
         for batch in source.batches():
             checked = check_batch(batch, scorer.signature.inputs)
@@ -66,7 +64,7 @@ def score_table(scorer: Scorer, input_name: str, output_name: str) -> ScoredTabl
             if not checked.accepted.all():
                 rejected.write(_explain_rejected(scorer, batch, checked, rejected.schema, result))
             result.rows += len(batch)
-            advance(len(batch))
+            progress.advance(task, len(batch))
         # OUT is committed last: where it exists, its rejects belong to it.
         scored.finish()
         if rejected.is_open:
@@ -78,31 +76,24 @@ def score_table(scorer: Scorer, input_name: str, output_name: str) -> ScoredTabl
     return result
 
 
-def _answer_columns(scorer: Scorer) -> list[Any]:
-    if scorer.signature.task == "regression":
-        return [pa.field("value", pa.float64())]
-    return [pa.field("probability", pa.float64()), pa.field("decision", pa.bool_())]
-
-
-def _refuse_name_clashes(source: Source, answers: list[str], out: Location, rejects: Location) -> None:
-    for name in (*answers, REASON):
+def _refuse_name_clashes(source: Source, outputs: list[str], out: Location, rejects: Location) -> None:
+    for name in (*outputs, REASON):
         if name in source.schema.names:
             raise InputError(
                 f"IN has a column {name}, which is the name of a column to add", "Rename or drop the column of IN."
             )
-    for file in source.files:
-        for written in (out, rejects):
-            if file.is_same_file(written):
-                raise InputError(f"{written.name} would be written over IN", "Give OUT another name.")
+    for written in (out, rejects):
+        if any(file.is_same_file(written) for file in source.files):
+            raise InputError(f"{written.name} would be written over IN", "Give OUT another name.")
 
 
 def _score_accepted(scorer: Scorer, batch: Any, checked: CheckedBatch, schema: Any) -> Any:
-    """Return the accepted rows with their answers."""
+    """Return the accepted rows with their outputs."""
     scores = scorer.score(checked.encoded)
-    answers = [pa.array(scores)]
+    outputs = [pa.array(scores)]
     if scorer.signature.task == "classification":
-        answers.append(pa.array(scorer.decide(scores)))
-    return pa.RecordBatch.from_arrays([*batch.filter(pa.array(checked.accepted)).columns, *answers], schema=schema)
+        outputs.append(pa.array(scorer.decide(scores)))
+    return pa.RecordBatch.from_arrays([*batch.filter(pa.array(checked.accepted)).columns, *outputs], schema=schema)
 
 
 def _explain_rejected(scorer: Scorer, batch: Any, checked: CheckedBatch, schema: Any, result: ScoredTable) -> Any:
@@ -127,34 +118,12 @@ def _to_python(cell: Any) -> Any:
         return cell
 
 
-class _Advance(Protocol):
-    def __call__(self, rows: int, /) -> None: ...
+class _Speed(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.completed:,.0f} rows, {task.speed or 0:,.0f} rows/s")
 
 
-@contextmanager
-def _progress_bar(rows: int | None) -> Iterator[_Advance]:
-    """Show rows and rows per second on stderr if it is a terminal; otherwise nothing."""
-    import sys
-
-    if not sys.stderr.isatty():
-        yield lambda rows: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-    from rich.text import Text
-
-    class Speed(ProgressColumn):
-        def render(self, task: Task) -> Text:
-            return Text(f"{task.speed or 0:,.0f} rows/s")
-
-    with Progress(
-        TextColumn("scoring"),
-        BarColumn(),
-        TextColumn("{task.completed:,.0f} rows"),
-        Speed(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    ) as progress:
-        task = progress.add_task("scoring", total=rows)
-        yield lambda rows: progress.advance(task, rows)
+def _progress_bar() -> Progress:
+    """Return a progress bar on stderr, which shows nothing if that is not a terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), _Speed(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())

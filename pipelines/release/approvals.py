@@ -19,13 +19,7 @@ _NO_VERDICT = ("COMMENTED", "PENDING")  # states of a review that neither approv
 
 @dataclass(frozen=True)
 class Approval:
-    """How a commit came onto main, as its assignment's tag records it.
-
-    Attributes:
-        pull_request: number of the pull request; None for a direct push, or without access to GitHub.
-        approved_by: logins of the approvers, sorted.
-        bypassed: whether the ruleset of main was bypassed; None where that is unknown.
-    """
+    """How a commit came onto main, as its assignment's tag records it: see `Annotation`."""
 
     pull_request: int | None = None
     approved_by: tuple[str, ...] = ()
@@ -33,11 +27,7 @@ class Approval:
 
 
 def connect_to_github() -> GitHub | None:
-    """Return the repository on GitHub, or None where the environment has no repository name or no token.
-
-    Raises:
-        InputError: if a variable of the environment is invalid.
-    """
+    """Return the repository on GitHub, or None where the environment has no repository name or no token."""
     if os.environ.get("GITHUB_REPOSITORY") and os.environ.get("GITHUB_TOKEN"):
         return GitHub.from_environment()
     return None
@@ -49,44 +39,32 @@ def read_approval(commit: str) -> Approval:
     `bypassed` is True for a direct push, for fewer approvals than rulesets/main.json required before the merge (at
     least one), and where a required check of the pull request's head had not passed at the merge. The REST API does
     not tell whether a code owner was among the approvers, nor whether each of them may write: only the ruleset itself
-    enforces these two.
-
-    Raises:
-        Unreachable, Refused, InputError: see `pipelines.github.client`.
+    enforces these two. Errors are those of `pipelines.github.client`.
     """
     github = connect_to_github()
     if github is None:
         return Approval()
-    pull = _find_merged_pull(commit, github.commit_pulls(commit))
-    if pull is None:
+    merged = [pull for pull in github.commit_pulls(commit) if pull.get("merged_at") and pull["base"]["ref"] == "main"]
+    if not merged:
         return Approval(None, (), True)
+    pull = next((pull for pull in merged if pull.get("merge_commit_sha") == commit), merged[0])
     approvers = _find_approvers(pull, github.reviews(pull["number"]))
     return Approval(int(pull["number"]), approvers, _is_bypassed(commit, pull, approvers, github))
 
 
-def _find_merged_pull(commit: str, pulls: Iterable[Json]) -> Json | None:
-    """Return the pull request into main whose merge commit this is, else the first merged one that GitHub lists."""
-    merged = [pull for pull in pulls if pull.get("merged_at") and pull["base"]["ref"] == "main"]
-    exact = [pull for pull in merged if pull.get("merge_commit_sha") == commit]
-    return next(iter(exact + merged), None)
-
-
 def _find_approvers(pull: Json, reviews: Iterable[Json]) -> tuple[str, ...]:
     """Return the logins whose last review before the merge approves. Deleted accounts have no login and are ignored."""
-    merged_at = _parse_time(pull["merged_at"])
-    last_state = {
-        review["user"]["login"]: review["state"]
-        for review in reviews
-        if review.get("user")
-        and review["state"] not in _NO_VERDICT
-        and _parse_time(review["submitted_at"]) <= merged_at
-    }
-    last_state.pop((pull.get("user") or {}).get("login"), None)
-    return tuple(sorted(login for login, state in last_state.items() if state == "APPROVED"))
+    author = (pull.get("user") or {}).get("login")
+    last_state: dict[str, str] = {}
+    for review in reviews:
+        if review.get("user") and review["state"] not in _NO_VERDICT and _is_at_merge(review["submitted_at"], pull):
+            last_state[review["user"]["login"]] = review["state"]
+    return tuple(sorted(login for login, state in last_state.items() if state == "APPROVED" and login != author))
 
 
-def _parse_time(text: str) -> datetime:
-    return datetime.fromisoformat(text)
+def _is_at_merge(time: str | None, pull: Json) -> bool:
+    """Return whether a time is not later than the merge."""
+    return time is not None and datetime.fromisoformat(time) <= datetime.fromisoformat(pull["merged_at"])
 
 
 def _is_bypassed(commit: str, pull: Json, approvers: tuple[str, ...], github: GitHub) -> bool | None:
@@ -103,14 +81,13 @@ def _is_bypassed(commit: str, pull: Json, approvers: tuple[str, ...], github: Gi
         return None  # an unreadable ruleset neither blocks a release nor proves a bypass
     if len(approvers) < required_approvals:
         return True
-    merged_at, conclusions = _parse_time(pull["merged_at"]), {}
+    conclusions = {}
     # Two events of a workflow start two runs of one name: the newest run counts.
     for run in sorted(github.checks(pull["head"]["sha"]), key=lambda run: int(run["id"])):
-        if run.get("started_at") and _parse_time(run["started_at"]) > merged_at:
-            continue
         app, required_app = (run.get("app") or {}).get("id"), required_apps.get(run["name"])
-        if None in (app, required_app) or app == required_app:  # another app's check of this name does not count
-            completed_at = run.get("completed_at")
-            in_time = completed_at and _parse_time(completed_at) <= merged_at
-            conclusions[run["name"]] = run["conclusion"] if in_time else None
+        # Runs that started after the merge do not count, nor those of another app under the name of a required check.
+        if _is_at_merge(run.get("started_at") or pull["merged_at"], pull) and (
+            None in (app, required_app) or app == required_app
+        ):
+            conclusions[run["name"]] = run["conclusion"] if _is_at_merge(run.get("completed_at"), pull) else None
     return any(conclusions.get(name) not in _PASSED for name in required_apps)

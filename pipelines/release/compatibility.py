@@ -21,31 +21,24 @@ def find_breaking_change(old: str | None, new: str | None) -> str | None:
     than before. A contract that cannot be read counts as breaking.
     """
     try:
-        signatures = (Signature.from_json({"example": {}, **json.loads(text or "")}) for text in (old, new))
-        return _compare_signatures(*signatures)
+        before, after = (Signature.from_json({"example": {}, **json.loads(text or "")}) for text in (old, new))
     except (ValueError, TypeError, KeyError):
         return "the contract cannot be read"
-
-
-def _compare_signatures(old: Signature, new: Signature) -> str | None:
-    if (old.task, old.output, old.classes) != (new.task, new.output, new.classes):
+    if (before.task, before.output, before.classes) != (after.task, after.output, after.classes):
         return "task, output or classes changed"
-    old_inputs = {field.name: field for field in old.inputs}
-    new_names = {field.name for field in new.inputs}
-    if removed := [name for name in old_inputs if name not in new_names]:
+    if removed := [name for name in before.names if name not in after.names]:
         return f"{', '.join(removed)} is rejected now"
-    for field in new.inputs:
-        before = old_inputs.get(field.name)
-        if before is None:
-            if not field.nullable:
-                return f"{field.name} is required now"
-        elif reason := _find_narrowing(before, field):
+    old_inputs = {field.name: field for field in before.inputs}
+    for field in after.inputs:
+        if reason := _find_narrowing(old_inputs.get(field.name), field):
             return f"{field.name} {reason}"
     return None
 
 
-def _find_narrowing(old: Input, new: Input) -> str | None:
-    """Return why a field accepts less than before, or None."""
+def _find_narrowing(old: Input | None, new: Input) -> str | None:
+    """Return why a field accepts less than before, or None. A request without a new field counts as before."""
+    if old is None:
+        return None if new.nullable else "is required now"
     if old.type != new.type and (old.type, new.type) != ("integer", "number"):
         return f"changed its type from {old.type} to {new.type}"
     if old.nullable and not new.nullable:

@@ -6,19 +6,18 @@ import json
 import shutil
 import subprocess
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import requests
 
 from pipelines.cli.errors import Refused, Unreachable
 
 PORT = 3000  # in the container
 # No root, no capabilities, and no writable path but /tmp and the log's volume.
 HARDENED = ("--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--pids-limit=256")
-_POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -29,15 +28,8 @@ class Container:
 
     @staticmethod
     def run(reference: str, *options: str, environment: Mapping[str, str]) -> Container:
-        """Start a hardened container of an image.
-
-        Args:
-            options: options of `docker run`, such as a published port.
-
-        Raises:
-            Refused: if the Docker engine does not start it.
-        """
-        variables = [word for name, value in environment.items() for word in ("--env", f"{name}={value}")]
+        """Start a hardened container of an image, with more options of `docker run` such as a published port."""
+        variables = [f"--env={name}={value}" for name, value in environment.items()]
         return Container(docker("run", "--detach", *HARDENED, *options, *variables, reference).strip())
 
     def address(self) -> str:
@@ -56,6 +48,14 @@ class Container:
         except Refused:
             return None
 
+    def exists(self) -> bool:
+        """Return whether there is such a container, running or not."""
+        return self.inspect("{{.Id}}") is not None
+
+    def has_image(self, reference: str) -> bool:
+        """Return whether it was started from an image."""
+        return self.inspect("{{.Config.Image}}") == reference
+
     def copy_out(self, source: str, target: Path) -> None:
         """Copy a file of the container to this host."""
         docker("cp", f"{self.name}:{source}", str(target))
@@ -70,12 +70,7 @@ class Container:
 
 
 def docker(*arguments: str, check: bool = True, with_stderr: bool = False) -> str:
-    """Run a docker command and return its output.
-
-    Raises:
-        Unreachable: if no Docker engine responds.
-        Refused: if the command fails.
-    """
+    """Run a docker command and return its output; Unreachable without a Docker engine, Refused if it fails."""
     if shutil.which("docker") is None:
         raise Unreachable("docker is not installed", "Install it (Debian: apt-get install docker.io), then run again.")
     done = subprocess.run(
@@ -89,50 +84,43 @@ def docker(*arguments: str, check: bool = True, with_stderr: bool = False) -> st
     return done.stdout + (done.stderr if with_stderr else "")
 
 
-def get_json(url: str, seconds: float = 5.0) -> Any:
-    """Return the JSON document at a URL of the service, or None without a response."""
+def get_info(url: str) -> dict[str, Any]:
+    """Return the response of a service's /info, or an empty dictionary without one."""
     try:
-        with urllib.request.urlopen(url, timeout=seconds) as response:  # noqa: S310 - SERVICE_URL is http(s)
-            return json.load(response)
-    except (OSError, ValueError, urllib.error.URLError):
-        return None
+        response = requests.get(f"{url.rstrip('/')}/info", timeout=5)
+        response.raise_for_status()
+        return dict(response.json())
+    except (requests.RequestException, ValueError, TypeError):
+        return {}
 
 
-def post_json(url: str, document: Any, seconds: float = 30.0) -> Any:
-    """Post a JSON document to the service and return its response.
-
-    Raises:
-        Refused: if the service rejects the document or does not respond.
-    """
-    request = urllib.request.Request(  # noqa: S310 - SERVICE_URL is http(s)
-        url, json.dumps(document, default=str).encode(), {"content-type": "application/json"}
-    )
+def post_json(url: str, document: Any) -> Any:
+    """Post a JSON document to the service and return its response; Refused without one."""
+    headers = {"content-type": "application/json"}
     try:
-        with urllib.request.urlopen(request, timeout=seconds) as response:  # noqa: S310
-            return json.load(response)
-    except urllib.error.HTTPError as error:
-        body = error.read().decode(errors="replace")[:300]
-        raise Refused(f"{url} responds with {error.code}: {body}", "Fix the row of the critical case.") from error
-    except (OSError, ValueError) as error:
+        response = requests.post(url, json.dumps(document, default=str), headers=headers, timeout=30)
+        if response.ok:
+            return response.json()
+    except (requests.RequestException, ValueError) as error:
         raise Refused(f"{url} does not respond: {error}", "Run it again.") from error
+    reason = f"{url} responds with {response.status_code}: {response.text[:300]}"
+    raise Refused(reason, "Fix the row of the critical case.")
 
 
-def wait_for_release(url: str, release_id: str, seconds: float, containers: Sequence[Container] = ()) -> bool:
-    """Wait until a service's /info responds with a release id; return False after a time-out or a container's end."""
-    deadline = time.monotonic() + seconds
-    attempt = 0
+def wait_for_release(url: str, release_id: str, seconds: float, container: Container | None = None) -> bool:
+    """Wait until a service's /info responds with a release id; return False after a time-out or the container's end."""
+    deadline, attempt = time.monotonic() + seconds, 0
     while time.monotonic() < deadline:
         if running(url) == release_id:
             return True
         attempt += 1
-        # Only every tenth time: asking the Docker engine takes longer than asking the service.
-        if attempt % 10 == 0 and not all(container.is_running() for container in containers):
+        # Not every time: a request to the Docker engine takes longer than one to the service.
+        if container and attempt % 10 == 0 and not container.is_running():
             return False
-        time.sleep(_POLL_SECONDS)
+        time.sleep(0.02)
     return False
 
 
 def running(url: str) -> str | None:
     """Return the release id that a service's /info responds with, or None."""
-    info = get_json(f"{url.rstrip('/')}/info")
-    return str(info.get("release")) if isinstance(info, dict) else None
+    return get_info(url).get("release")

@@ -7,52 +7,43 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from pipelines.cli.errors import InputError, Refused
 from pipelines.config.params import Params
 from pipelines.release.container import PORT, Container, docker, running, wait_for_release
+from pipelines.repository.tags import Assignment
 
-URL_VARIABLE = "SERVICE_URL"
 DEFAULT_URL = "http://127.0.0.1:3000"
-RUNNER = "RUNNER_ENVIRONMENT"  # `github-hosted` or `self-hosted`; set by GitHub, workflows cannot change it
 READY_SECONDS = 120.0  # from the deployment to the new release id in /info
-SALT = "PREDICTION_LOG_SALT"
-# Region and endpoint of a log in a bucket, and the key to write it.
-BUCKET = ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL")
+BUCKET = ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL")  # region and endpoint of a log in a bucket
 KEY = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 SESSION = "AWS_SESSION_TOKEN"
-# How long the service keeps responding after SIGTERM: no balancer stands before the port that has to notice. Then how
-# long Docker waits before it kills the container; the service needs less (serving/limits.py).
-DRAIN_SECONDS, STOP_SECONDS = 0.1, 15
+DRAIN_SECONDS = 0.1  # for which the service responds after SIGTERM; short, since there is no load balancer
+STOP_SECONDS = 15  # until Docker kills the container; the service needs less (serving/limits.py)
 
 
 def service_url() -> str:
-    """Return the URL of the service in production.
-
-    Raises:
-        InputError: if SERVICE_URL is not a valid URL.
-    """
-    url = (os.environ.get(URL_VARIABLE) or DEFAULT_URL).rstrip("/")
+    """Return the URL of the service in production; InputError if SERVICE_URL is not a valid URL."""
+    url = (os.environ.get("SERVICE_URL") or DEFAULT_URL).rstrip("/")
     if not re.fullmatch(r"https?://[^\s/@]+(?:/\S*)?", url):
         shown = url.rpartition("@")[2]  # the part before it may be a password
         raise InputError(
-            f"{URL_VARIABLE} (... {shown}) is not an http(s) URL without user and password",
+            f"SERVICE_URL (... {shown}) is not an http(s) URL without user and password",
             f"Set it, for example to {DEFAULT_URL}.",
         )
     return url
 
 
 def report_missing_host(params: Params) -> bool:
-    """Print what to set where the service would run on a machine that GitHub deletes when the job ends.
+    """Return whether the service would run on a machine that GitHub deletes when the job ends; print what to set then.
 
-    Returns:
-        Whether that is so. Nothing may be released then: the tags would name a service that cannot be reached.
+    Nothing may be released then: the tags would name a service that cannot be reached.
     """
-    if params.serving.deploy is not None or os.environ.get(RUNNER) != "github-hosted":
+    # GitHub sets RUNNER_ENVIRONMENT; a workflow cannot change it.
+    if params.serving.deploy is not None or os.environ.get("RUNNER_ENVIRONMENT") != "github-hosted":
         return False
     print(
         "::notice title=Nothing is released::serving.deploy is null, and GitHub deletes this runner when the job ends. "
@@ -63,84 +54,84 @@ def report_missing_host(params: Params) -> bool:
 
 
 def deploy(params: Params, release_id: str, reference: str, version: str) -> None:
-    """Put an image into production; do nothing if the default container already runs it.
+    """Put an image (REPOSITORY@DIGEST) into production; do nothing if the default container already runs it.
 
-    Args:
-        params: settings whose `serving.deploy` is used.
-        reference: REPOSITORY@DIGEST.
-        version: the version's tag, which the service shows in /info.
-
-    Raises:
-        Refused: if the service does not respond with the new release id; the default deployment has then restored
-            the old container.
+    Raises Refused if the service does not respond with the new release id; the default deployment has then restored the
+    old container.
     """
-    if params.serving.deploy is None:
-        with _lock_deployment(params.model_name):
-            _replace_container(params.model_name, release_id, reference, version)
+    command, url = params.serving.deploy, service_url()
+    if command is None:
+        # Only one deployment at a time on this host; the end of the process releases the lock.
+        with Path(tempfile.gettempdir(), f"mainline-{params.model_name}.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            _replace_container(params.model_name, url, release_id, reference, version)
         return
     variables = {"RELEASE_ID": release_id, "IMAGE": reference, "MODEL_VERSION": version}
-    command = params.serving.deploy
     try:
         done = subprocess.run(command, env={**os.environ, **variables}, stdin=subprocess.DEVNULL, check=False)
     except OSError as error:
         raise InputError(f"params.yaml: serving.deploy cannot be run: {error}", "Fix serving.deploy.") from error
     if done.returncode:
         raise _deployment_error(f"{command[0]} ended with {done.returncode}")
-    url = service_url()
     if not wait_for_release(url, release_id, READY_SECONDS):
         raise _deployment_error(f"{url} responds with {running(url)}, not {release_id}, after {READY_SECONDS:.0f} s")
+
+
+def ensure_deployed(params: Params, assignment: Assignment) -> None:
+    """Deploy an assigned version unless it is running."""
+    image = assignment.annotation.image
+    if not is_running(params, assignment.release_id, image):
+        deploy(params, assignment.release_id, image, assignment.version)
 
 
 def is_running(params: Params, release_id: str, reference: str) -> bool:
     """Return whether production runs a release; for the default deployment, compare the container's image too."""
     if running(service_url()) != release_id:
         return False
-    if params.serving.deploy is not None:
-        return True
-    return Container(_container_name(params.model_name)).inspect("{{.Config.Image}}") == reference
+    return params.serving.deploy is not None or _production_container(params.model_name).has_image(reference)
 
 
-def _container_name(model_name: str) -> str:
-    return f"{model_name}-production"
+def _production_container(model_name: str) -> Container:
+    return Container(f"{model_name}-production")
 
 
-def _replace_container(model_name: str, release_id: str, reference: str, version: str) -> None:
+def _replace_container(model_name: str, url: str, release_id: str, reference: str, version: str) -> None:
     """Replace the container on this host. The old one is kept under another name until the new one responds.
 
-    A kill between any two lines leaves one of three states, which the next run tells apart: only the old container
+    A kill between any two lines leaves one of three states, which the next run distinguishes: only the old container
     (under either name), both, or only the new one.
     """
-    current, old = Container(_container_name(model_name)), Container(f"{model_name}-before")
-    if old.inspect("{{.Id}}"):  # an earlier run was killed
-        if current.inspect("{{.Config.Image}}") == reference and wait_for_release(
-            service_url(), release_id, 5.0, containers=[current]
-        ):
+    current, old = _production_container(model_name), Container(f"{model_name}-before")
+    if old.exists():  # an earlier run was killed
+        if current.has_image(reference) and wait_for_release(url, release_id, 5.0, current):
             old.remove()
             return
-        current.remove()
-        docker("rename", old.name, current.name)
-        docker("start", current.name)  # so that production responds during the next steps
-    if current.inspect("{{.Config.Image}}") == reference and running(service_url()) == release_id:
+        _restore_container(current, old)  # so that production responds during the next steps
+    if current.has_image(reference) and running(url) == release_id:
         return
     docker("pull", "--quiet", reference)  # before the old container stops
-    has_old, old_release_id = current.inspect("{{.Id}}") is not None, running(service_url())
+    has_old, old_release_id = current.exists(), running(url)
     if has_old:
         docker("rename", current.name, old.name)
         docker("stop", "--time", str(STOP_SECONDS), old.name)  # it drains
     try:
-        _start_container(model_name, reference, version)
-        if not wait_for_release(service_url(), release_id, READY_SECONDS, containers=[current]):
-            output = current.logs() or running(service_url())
-            raise _deployment_error(f"the container does not respond as {release_id}: {output}")
+        _start_container(model_name, url, reference, version)
+        if not wait_for_release(url, release_id, READY_SECONDS, current):
+            raise _deployment_error(f"the container does not respond as {release_id}: {current.logs() or running(url)}")
     except Refused:
         current.remove()
         if has_old:
-            docker("rename", old.name, current.name)
-            docker("start", current.name)
+            _restore_container(current, old)
             if old_release_id:
-                wait_for_release(service_url(), old_release_id, READY_SECONDS, containers=[current])
+                wait_for_release(url, old_release_id, READY_SECONDS, current)
         raise
     old.remove()
+
+
+def _restore_container(current: Container, old: Container) -> None:
+    current.remove()
+    docker("rename", old.name, current.name)
+    docker("start", current.name)
 
 
 def list_inherited_variables(environment: Mapping[str, str]) -> list[str]:
@@ -148,7 +139,7 @@ def list_inherited_variables(environment: Mapping[str, str]) -> list[str]:
 
     Session credentials are left out: they expire within hours, and the service would then lose its log silently.
     """
-    names = [SALT]
+    names = ["PREDICTION_LOG_SALT"]
     if _logs_to_bucket(environment):
         names += [*BUCKET, *(() if environment.get(SESSION) else KEY)]
     return [name for name in names if environment.get(name)]
@@ -158,11 +149,11 @@ def _logs_to_bucket(environment: Mapping[str, str]) -> bool:
     return environment.get("PREDICTION_LOG", "").startswith("s3://")
 
 
-def _start_container(model_name: str, reference: str, version: str) -> None:
-    address = urlsplit(service_url())
-    host = address.hostname or ""
+def _start_container(model_name: str, url: str, reference: str, version: str) -> None:
+    address = urlsplit(url)
+    host = (address.hostname or "").replace("localhost", "127.0.0.1")
     # Publish on the URL's host if it is an address of this machine, else on all addresses.
-    bind = "127.0.0.1" if host == "localhost" else host if re.fullmatch(r"\d+(\.\d+){3}", host) else "0.0.0.0"  # noqa: S104
+    bind = host if re.fullmatch(r"\d+(\.\d+){3}", host) else "0.0.0.0"  # noqa: S104
     port = address.port or (443 if address.scheme == "https" else 80)
     log = os.environ.get("PREDICTION_LOG") or "/predictions"
     if _logs_to_bucket(os.environ) and os.environ.get(SESSION):
@@ -172,7 +163,7 @@ def _start_container(model_name: str, reference: str, version: str) -> None:
         )
     Container.run(
         reference,
-        f"--name={_container_name(model_name)}",
+        f"--name={_production_container(model_name).name}",
         "--restart=unless-stopped",
         f"--publish={bind}:{port}:{PORT}",
         f"--volume={model_name}-predictions:/predictions",
@@ -180,15 +171,6 @@ def _start_container(model_name: str, reference: str, version: str) -> None:
         *(f"--env={variable}" for variable in list_inherited_variables(os.environ)),
         environment={"MODEL_VERSION": version, "PREDICTION_LOG": log, "DRAIN_SECONDS": str(DRAIN_SECONDS)},
     )
-
-
-@contextmanager
-def _lock_deployment(model_name: str) -> Iterator[None]:
-    """Hold the lock that allows one deployment at a time on this host; the end of the process releases it."""
-    path = Path(tempfile.gettempdir()) / f"mainline-{model_name}.lock"
-    with os.fdopen(os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _deployment_error(message: str) -> Refused:

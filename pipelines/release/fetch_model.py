@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
@@ -16,30 +17,20 @@ from pipelines.github.client import GitHub
 from pipelines.github.transport import Json
 from pipelines.release.target_commit import TargetCommit
 from pipelines.repository import base_model
-from pipelines.repository.dvc import file_md5
 
-ARTIFACT = "review"
 LARGEST_ZIP = 500_000_000
 MAX_ARTIFACTS = 10  # of a branch that are read, the newest first
 
 
 def fetch_model(target: TargetCommit, into: Path, github: GitHub | None, progress: Progress) -> str:
-    """Write the files of the reviewed model into a folder.
+    """Write the files of the reviewed model into a folder; return their source, in words.
 
-    Args:
-        github: where the review's artifact is; None without a token.
-
-    Returns:
-        The source of the files, in words.
-
-    Raises:
-        Refused: if no source has them, and reproducing gives other files than the reviewed ones.
+    Raises Refused if no source has them, and reproducing gives other files than the reviewed ones.
     """
-    into.mkdir(parents=True, exist_ok=True)
     failures = []
     try:
         if stored := base_model.fetch_stored(target.commit, progress):
-            _install(target, stored.folder, into)
+            _copy_reviewed(target, stored.folder, into)
             return f"DVC's {stored.source}"
         failures.append("neither DVC's cache nor its remote has it")
     except Unreachable as error:
@@ -57,23 +48,26 @@ def fetch_model(target: TargetCommit, into: Path, github: GitHub | None, progres
         reproduced = base_model.reproduce(target.commit, progress)
     except InputError as error:
         raise Refused(f"the reviewed model cannot be fetched: {reasons}; {error}", error.remedy) from error
-    _install(target, reproduced.folder, into)
+    _copy_reviewed(target, reproduced.folder, into)
     return "reproducing it, with the same md5"
 
 
-def _install(target: TargetCommit, folder: Path, into: Path) -> None:
-    """Copy the model's files after all of them were compared with the reviewed md5s."""
-    sources = {name: folder / Path(name).name for name in target.model_files}
-    for name, path in sources.items():
-        md5, reviewed_md5 = file_md5(path), target.model_files[name]
+def _copy_reviewed(target: TargetCommit, folder: Path, into: Path) -> None:
+    _write_reviewed(target, {name: (folder / Path(name).name).read_bytes() for name in target.model_files}, into)
+
+
+def _write_reviewed(target: TargetCommit, files: Mapping[str, bytes], into: Path) -> None:
+    """Write the model's files, after all of them were compared with the reviewed md5s."""
+    for name, reviewed_md5 in target.model_files.items():
+        md5 = hashlib.md5(files[name], usedforsecurity=False).hexdigest()
         if md5 != reviewed_md5:
             raise Refused(
                 f"{name} has md5 {md5}, and the reviewed one has {reviewed_md5}",
                 "Nothing was released. Set a DVC remote (DVC_REMOTE_URL) and `dvc push` from the machine that trained "
                 "the model, or reproduce it in a new pull request.",
             )
-    for path in sources.values():
-        write_bytes(into / path.name, path.read_bytes())
+    for name, content in files.items():
+        write_bytes(into / Path(name).name, content)
 
 
 def _fetch_from_artifact(target: TargetCommit, into: Path, github: GitHub, progress: Progress) -> int | None:
@@ -88,11 +82,12 @@ def _fetch_from_artifact(target: TargetCommit, into: Path, github: GitHub, progr
             if not pull.get("merged_at") or (head.get("repo") or {}).get("full_name") != github.repository:
                 continue
             for artifact in _list_artifacts(github, head["ref"], head["repo"]["id"]):
-                files = _unzip_model(github.download_artifact(artifact["id"], LARGEST_ZIP), target)
-                if files is not None:
-                    for name, content in files.items():
-                        write_bytes(into / Path(name).name, content)
+                content = github.download_artifact(artifact["id"], LARGEST_ZIP)
+                try:
+                    _write_reviewed(target, _unzip(content, target), into)
                     return int(pull["number"])
+                except (Refused, KeyError, zipfile.BadZipFile, zlib.error, RuntimeError, EOFError):
+                    continue  # of another model, or no zip with its files
     return None
 
 
@@ -104,21 +99,11 @@ def _list_artifacts(github: GitHub, branch: str, repository_id: int) -> Iterator
         same_branch = (run.get("head_branch"), run.get("head_repository_id")) == (branch, repository_id)
         return same_branch and not artifact.get("expired") and artifact["size_in_bytes"] <= LARGEST_ZIP
 
-    return islice(filter(is_usable, github.artifacts_named(ARTIFACT)), MAX_ARTIFACTS)
+    return islice(filter(is_usable, github.artifacts_named("review")), MAX_ARTIFACTS)
 
 
-def _unzip_model(content: bytes, target: TargetCommit) -> dict[str, bytes] | None:
-    """Return the model's files by name, or None unless the zip has all of them with the reviewed md5s."""
-    files = {}
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            for name, md5 in target.model_files.items():
-                info = archive.getinfo(name)
-                if info.file_size > LARGEST_ZIP:
-                    return None
-                files[name] = archive.read(info)
-                if hashlib.md5(files[name], usedforsecurity=False).hexdigest() != md5:
-                    return None
-    except (KeyError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError):
-        return None
-    return files
+def _unzip(content: bytes, target: TargetCommit) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        if any(archive.getinfo(name).file_size > LARGEST_ZIP for name in target.model_files):
+            raise zipfile.BadZipFile("a file of the model is too large")
+        return {name: archive.read(name) for name in target.model_files}

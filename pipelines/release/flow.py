@@ -5,27 +5,13 @@ Pushing the assignment's tag is the commit point: before it nothing has changed,
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pipelines.cli.errors import MainlineError
 from pipelines.cli.progress import Progress
 from pipelines.model.signature import Signature
-from pipelines.release import (
-    approvals,
-    deploy,
-    ensure_image,
-    main_history,
-    reconcile,
-    signatures,
-    smoke_test,
-    tag_annotations,
-    tagging,
-)
+from pipelines.release import approvals, deploy, ensure_image, main_history, reconcile, tagging
 from pipelines.release.image_registry import ImageRegistry
-from pipelines.release.tagging import RETRIES, TagTaken
-from pipelines.release.target_commit import TargetCommit, read_model_name, read_target_commit
+from pipelines.release.target_commit import TargetCommit, prepare_target_commit, read_model_name
 from pipelines.repository import origin, tags
-from pipelines.repository.dvc_remote import set_remote_from_environment
 from pipelines.repository.tags import Annotation, Assignment, Version
 
 
@@ -40,22 +26,13 @@ class ModelRenamed(Superseded):
 def release(revision: str) -> int:
     """Put a commit of main into production.
 
-    Returns:
-        0; also where production already has this release or a newer commit, or where the service has no host.
-
-    Raises:
-        InputError: if the commit is not on origin's main.
-        Refused: if the model's bytes, the image or its responses differ from the reviewed ones, or the service does
-            not start; production stays as it was.
-        Unreachable: if the Docker engine, the image registry, origin or a server does not respond.
+    Returns 0; also where production already has this release or a newer commit, or where the service has no host.
+    After any error before the assignment, production stays as it was.
     """
-    target = read_target_commit(revision)
-    if deploy.report_missing_host(target.params):
+    target = prepare_target_commit(revision)
+    if target is None:
         return 0
     progress, image_registry = Progress(), ImageRegistry.from_environment()
-    set_remote_from_environment(Path())
-    tags.fetch_tags(target.model_name)
-    main_history.require_on_main(target.commit)
     progress.print(f"Release {target.release_id} of {target.model_name}, commit {target.commit[:12]}")
     before = tags.find_newest_assignment(target.model_name)
     assignment = None
@@ -70,14 +47,15 @@ def release(revision: str) -> int:
         _restore_service(target, progress)
         raise
     reconcile.apply_assignment(target.params, image_registry, progress)
-    if assignment:
-        print(f"{assignment.version} is in production as {assignment.tag}.")
-        # A revert's own run finds nothing to release if it ends just before this run pushes its tag.
-        if before is None or before.release_id == assignment.release_id:
-            return 0
-        if revert := main_history.find_later_commit(before.release_id, target.commit):
-            print(f"But main went back to {before.version} meanwhile, with {revert[:12]}.")
-            return release(revert)
+    if assignment is None:
+        return 0
+    print(f"{assignment.version} is in production as {assignment.tag}.")
+    # A revert's own run finds nothing to release if it ends just before this run pushes its tag.
+    if before is None or before.release_id == assignment.release_id:
+        return 0
+    if revert := main_history.find_later_commit(before.release_id, target.commit):
+        print(f"But main went back to {before.version} meanwhile, with {revert[:12]}.")
+        return release(revert)
     return 0
 
 
@@ -89,16 +67,12 @@ def _release_target(target: TargetCommit, image_registry: ImageRegistry, progres
         since = f"{newest.assigned_at:%Y-%m-%d %H:%M} UTC"
         print(f"Nothing to release: {newest.version} ({newest.release_id}) is in production since {since}.")
         return None
-    digest, _ = ensure_image.ensure_image(target, image_registry, progress)
-    reference = image_registry.reference(digest)
-    progress.print(signatures.verify_signature(reference))
-    with progress.step("Testing the image with the critical cases"):
-        signature = smoke_test.run_smoke_test(reference, target)
+    reference, signature = ensure_image.ensure_tested_image(target, image_registry, progress)
     version = _ensure_version(target, reference, signature)
     progress.print(f"Version {version.tag}")
     # Read before the deployment, so that nothing can fail between the deployment and the assignment.
     approval = approvals.read_approval(main_history.find_introducing_commit(target.commit))
-    annotation = tag_annotations.annotate_assignment(target, version, reference, approval)
+    annotation = tagging.annotate_assignment(target, version, reference, approval)
     _require_not_superseded(target)
     with progress.step("Deploying"):
         deploy.deploy(target.params, target.release_id, reference, version.tag)
@@ -108,21 +82,17 @@ def _release_target(target: TargetCommit, image_registry: ImageRegistry, progres
 def _restore_service(target: TargetCommit, progress: Progress) -> None:
     """Deploy the newest assignment where this run, or a killed run before it, left another release in the service."""
     newest = tags.find_newest_assignment(target.model_name)
-    if newest is None or deploy.is_running(target.params, newest.release_id, newest.annotation.image):
+    if newest is None:
         return
     try:
         with progress.step(f"Restoring the service to {newest.version}"):
-            deploy.deploy(target.params, newest.release_id, newest.annotation.image, newest.version)
+            deploy.ensure_deployed(target.params, newest)
     except MainlineError as error:
         progress.print(f"The service could not be restored to {newest.version}: {error}. Run `make reconcile`.")
 
 
 def _require_not_superseded(target: TargetCommit) -> None:
-    """Stop where production has a later commit, or main has another model name or went back to production's release.
-
-    Raises:
-        Superseded: if so.
-    """
+    """Raise Superseded if production has a later commit, or main has another model name or reverted this commit."""
     tags.fetch_tags(target.model_name)
     if (main := origin.main()) and (model_name := read_model_name(main)) not in (target.model_name, None):
         raise ModelRenamed(f"main releases {model_name} now, not {target.model_name}")
@@ -137,32 +107,24 @@ def _require_not_superseded(target: TargetCommit) -> None:
         raise Superseded(f"main went back to {newest.version}, which is in production, with {revert[:12]}")
 
 
+@tagging.retry_if_taken
 def _ensure_version(target: TargetCommit, reference: str, signature: Signature) -> Version:
     """Return the registered version of the release, or register a new one on the target commit."""
-    for _ in range(RETRIES):
-        # Numbers before versions: a number that another run takes in between makes the push fail, and this loop repeat.
-        taken, versions = tags.list_numbers(target.model_name), tags.list_versions(target.model_name)
-        if version := next((version for version in versions if version.release_id == target.release_id), None):
-            return version
-        annotation = tag_annotations.annotate_version(target, reference, signature)
-        number = tagging.choose_next_number(versions, taken, annotation)
-        try:
-            return tagging.register_version(target.model_name, number, target.commit, annotation)
-        except TagTaken:
-            continue
-    raise tagging.retries_exhausted()
+    # Numbers before versions: if another run takes a number in between, the push fails and this function runs again.
+    taken, versions = tags.list_numbers(target.model_name), tags.list_versions(target.model_name)
+    if version := next((version for version in versions if version.release_id == target.release_id), None):
+        return version
+    annotation = tagging.annotate_version(target, reference, signature)
+    number = tagging.choose_next_number(versions, taken, annotation)
+    return tagging.register_version(target.model_name, number, target.commit, annotation)
 
 
+@tagging.retry_if_taken
 def _ensure_assignment(target: TargetCommit, version: Version, annotation: Annotation) -> Assignment:
     """Push the assignment's tag. Of several runs, the first push wins."""
-    for _ in range(RETRIES):
-        counter = tagging.choose_next_counter(target.model_name)
-        _require_not_superseded(target)
-        newest = tags.find_newest_assignment(target.model_name)
-        if newest and (newest.release_id, newest.main_commit) == (target.release_id, target.commit):
-            return newest  # another run of this commit was faster
-        try:
-            return tagging.assign_version(target.model_name, counter, version, annotation)
-        except TagTaken:
-            continue
-    raise tagging.retries_exhausted()
+    counter = tags.find_highest_counter(target.model_name) + 1
+    _require_not_superseded(target)
+    newest = tags.find_newest_assignment(target.model_name)
+    if newest and (newest.release_id, newest.main_commit) == (target.release_id, target.commit):
+        return newest  # another run of this commit was faster
+    return tagging.assign_version(target.model_name, counter, version, annotation)

@@ -8,18 +8,6 @@ from pipelines.repository.git import git, try_git
 from pipelines.repository.release_id import FILES, release_id
 
 
-def require_on_main(commit: str) -> None:
-    """Refuse a commit that is not on origin's main. Without an origin, every commit is accepted.
-
-    Raises:
-        InputError: if it is not on main.
-        Unreachable: if origin does not respond.
-    """
-    main = origin.main()
-    if main and not is_ancestor(commit, main):
-        raise InputError(f"{commit[:12]} is not on origin's main", "Merge it first: only main goes into production.")
-
-
 def is_ancestor(commit: str, later: str) -> bool:
     """Return whether a commit is an ancestor of another, or the same; False where one of them is not fetched."""
     return try_git("merge-base", "--is-ancestor", commit, later) is not None
@@ -28,20 +16,15 @@ def is_ancestor(commit: str, later: str) -> bool:
 def find_introducing_commit(commit: str) -> str:
     """Return the commit of main that introduced a commit's release id: later ones may have changed only documents."""
     current = _read_release_id(commit)
-    for change in _list_changes(commit):
-        if _read_release_id(f"{change}^") != current:
-            return change
-    return commit
+    changes = _list_changes(commit)
+    return next((change for change in changes if _read_release_id(f"{change}^") != current), commit)
 
 
 def find_later_commit(release_id: str, after: str) -> str | None:
     """Return the newest commit of main after `after` that has a release id; None if none has, or without an origin."""
     main = origin.main()
-    if main is None:
-        return None
-    return next(
-        (commit for commit in _list_changes(f"{after}..{main}") if _read_release_id(commit) == release_id), None
-    )
+    changes = _list_changes(f"{after}..{main}") if main else []
+    return next((change for change in changes if _read_release_id(change) == release_id), None)
 
 
 def _read_release_id(commit: str) -> str | None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from pipelines.cli.errors import InputError
 from pipelines.github.client import GitHub
@@ -27,31 +25,24 @@ def format_note(version: Version, assignment: Assignment) -> str:
         **{name.replace("_", " "): f"{value:.4g}" for name, value in annotation.metrics.items()},
     }
     table = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
-    rollback = (
-        f"To roll back to the version before: `make rollback`. To return to this one: `make rollback TO={version.tag}`."
-    )
-    return f"| {version.tag} | |\n|---|---|\n{table}\n\n{rollback}\n"
+    rollback = "To roll back to the version before: `make rollback`. To return to this one: `make rollback TO="
+    return f"| {version.tag} | |\n|---|---|\n{table}\n\n{rollback}{version.tag}`.\n"
 
 
-def append_job_summary(text: str, environment: Mapping[str, str] = os.environ) -> None:
+def append_job_summary(text: str) -> None:
     """Append Markdown to the job's summary; outside of GitHub Actions, do nothing."""
-    if path := environment.get("GITHUB_STEP_SUMMARY"):
+    if path := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(path).open("a", encoding="utf-8") as file:
             file.write(text + "\n")
 
 
 def publish_note(github: GitHub, version: Version, assignment: Assignment) -> str:
-    """Create the release of a version on GitHub once; it describes the version's first assignment.
-
-    Returns:
-        Its URL, or an empty text.
-    """
-    note: Any = github.release(version.tag)
-    if note is None:
-        try:
-            note = github.create_release(version.tag, version.tag, format_note(version, assignment))
-        except InputError:
-            note = github.release(version.tag)
-            if note is None:  # else another run created it meanwhile
-                raise
-    return str((note or {}).get("html_url", ""))
+    """Create the release of a version on GitHub once, for the version's first assignment; return its URL."""
+    if note := github.release(version.tag):
+        return str(note["html_url"])
+    try:
+        note = github.create_release(version.tag, version.tag, format_note(version, assignment))
+    except InputError:
+        if (note := github.release(version.tag)) is None:  # else another run created it meanwhile
+            raise
+    return str(note["html_url"])

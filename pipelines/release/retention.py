@@ -16,11 +16,7 @@ from pipelines.repository.git import commit_of, object_at, text_at
 
 
 def print_retention(params: Params) -> int:
-    """Print, as JSON, the images and DVC objects of everything that was in production and of the newest versions.
-
-    `images` are REPOSITORY@DIGEST. `objects` maps each md5 to the paths of the files that had it. `unread` lists the
-    objects that are folders and whose list of files was not found: the files in them are not listed.
-    """
+    """Print what `list_retained` returns, as JSON."""
     retained = list_retained(params)
     print(json.dumps(retained, indent=2))
     for md5 in retained["unread"]:
@@ -29,29 +25,29 @@ def print_retention(params: Params) -> int:
 
 
 def list_retained(params: Params) -> dict[str, Any]:
-    """Return what `print_retention` prints.
+    """List the images and DVC objects of everything that was in production and of the newest versions.
 
-    Raises:
-        InputError: if a released commit is not fetched: its objects would be left out silently.
-        Unreachable: if origin's tags cannot be fetched, for the same reason.
+    `images` are REPOSITORY@DIGEST. `objects` maps each md5 to the paths of the files that had it. `unread` lists the
+    objects that are folders and whose list of files was not found: the files in them are not listed.
+
+    Raises InputError or Unreachable if a released commit or origin's tags are missing: nothing is left out silently.
     """
     set_remote_from_environment(Path())
     tags.fetch_tags(params.model_name)
-    assignments = tags.list_assignments(params.model_name)
+    assignments, versions = tags.list_assignments(params.model_name), tags.list_versions(params.model_name)
     assigned_ids = {assignment.release_id for assignment in assignments}
-    all_versions = tags.list_versions(params.model_name)
-    newest = all_versions[-params.retention.keep_last :]
-    versions = [version for version in all_versions if version in newest or version.release_id in assigned_ids]
-    annotations = [version.annotation for version in versions] + [assignment.annotation for assignment in assignments]
-    objects: dict[str, set[str]] = {}
+    newest = versions[-params.retention.keep_last :]
+    versions = [version for version in versions if version in newest or version.release_id in assigned_ids]
     commits = {version.commit for version in versions} | {assignment.main_commit for assignment in assignments}
-    for commit in sorted(commits):
+    objects: dict[str, set[str]] = {}
+    for commit in commits:
         for path, md5 in _list_dvc_outputs(commit).items():
             objects.setdefault(md5, set()).add(path)
     unread = _add_folder_contents(objects)
+    images = {tag.annotation.image for tag in versions} | {tag.annotation.image for tag in assignments}
     return {
         "versions": [version.tag for version in versions],
-        "images": sorted({annotation.image for annotation in annotations}),
+        "images": sorted(images),
         "objects": {md5: sorted(paths) for md5, paths in sorted(objects.items())},
         "unread": unread,
     }
@@ -65,21 +61,19 @@ def _list_dvc_outputs(commit: str) -> dict[str, str]:
             "Fetch the whole history (`git fetch --unshallow` in a shallow clone), then run again.",
         )
     text = text_at(commit, "dvc.lock")
-    data = dvc_lock.data_md5(text)
-    outputs = {**dvc_lock.outputs(text, f"dvc.lock of {commit[:12]}"), **({"data": data} if data else {})}
+    outputs = dvc_lock.outputs(text, f"dvc.lock of {commit[:12]}")
+    if data := dvc_lock.data_md5(text):
+        outputs["data"] = data
     return {path: md5 for path, md5 in outputs.items() if object_at(commit, path) is None}
 
 
 def _add_folder_contents(objects: dict[str, set[str]]) -> list[str]:
     """Add the files of all folders among the objects; return the folders whose list of files was not found."""
-    folders = sorted(md5 for md5 in objects if md5.endswith(".dir"))
-    if not folders:
-        return []
     from dvc.repo import Repo
 
     unread = []
     with Repo() as repo:
-        for folder in folders:
+        for folder in sorted(md5 for md5 in objects if md5.endswith(".dir")):
             files = _read_folder_list(repo, folder)
             if files is None:
                 unread.append(folder)

@@ -10,10 +10,10 @@ from threading import Thread
 
 from pipelines.cli.errors import Refused
 from pipelines.model import critical_cases
-from pipelines.model.critical_cases import Case, CriticalResult
+from pipelines.model.critical_cases import Case
 from pipelines.model.scorer import Scorer
 from pipelines.model.signature import Signature
-from pipelines.release.container import PORT, Container, docker, get_json, post_json, wait_for_release
+from pipelines.release.container import PORT, Container, docker, get_info, post_json, wait_for_release
 from pipelines.release.image import export_files
 from pipelines.release.target_commit import TargetCommit
 from pipelines.repository.dvc import file_md5
@@ -22,38 +22,38 @@ from pipelines.repository.git import object_at
 READY_SECONDS = 60.0
 TOLERANCE = 1e-6  # relative; the same file in the same runtime, possibly on another processor
 _LABEL = "mainline.smoke"  # its value is the id of the process that started the container
-_ROOT = "/app"  # in the image, by serving/Dockerfile.j2
 
 
 def run_smoke_test(reference: str, target: TargetCommit) -> Signature:
     """Run an image, compare its model files with the reviewed ones, and send it the critical cases over HTTP.
 
-    Args:
-        reference: REPOSITORY@DIGEST.
-
-    Returns:
-        The signature of the model in the image.
-
-    Raises:
-        Refused: if the service does not start, or files or responses differ from the reviewed ones.
+    Returns the signature of the model in the image. Raises Refused if the service does not start, or files or responses
+    differ from the reviewed ones.
     """
-    _remove_leftover_containers()
-    container = Container.run(
-        reference,
-        f"--publish=127.0.0.1::{PORT}",
-        f"--label={_LABEL}={os.getpid()}",
-        environment={"PREDICTION_LOG": "off"},
-    )
+    template = f'{{{{.ID}}}} {{{{.Label "{_LABEL}"}}}}'
+    for line in docker("ps", "--all", f"--filter=label={_LABEL}", f"--format={template}").splitlines():
+        container_id, _, process_id = line.partition(" ")
+        if not Path(f"/proc/{process_id}").exists():  # the run was killed
+            Container(container_id).remove()
+    options = (f"--publish=127.0.0.1::{PORT}", f"--label={_LABEL}={os.getpid()}")
+    container = Container.run(reference, *options, environment={"PREDICTION_LOG": "off"})
     try:
         with tempfile.TemporaryDirectory(prefix="smoke-") as scratch:
             folder = Path(scratch)
-            scorer = _load_shipped_model(container, target, folder)  # while the service starts
+            for name, reviewed_md5 in target.model_files.items():  # while the service starts
+                copy = folder / Path(name).name
+                container.copy_out(f"/app/{name}", copy)  # the folder of serving/Dockerfile.j2
+                if (md5 := file_md5(copy)) != reviewed_md5:
+                    raise _smoke_test_error(
+                        f"{name} in the image has md5 {md5}, and the reviewed one has {reviewed_md5}"
+                    )
+            scorer = Scorer(folder / "model.onnx", folder / "signature.json", threads=1)
             url = container.address()
-            if not url or not wait_for_release(url, target.release_id, READY_SECONDS, containers=[container]):
+            if not url or not wait_for_release(url, target.release_id, READY_SECONDS, container):
                 output = container.logs() or "it printed nothing"
                 raise _smoke_test_error(f"{reference} does not respond as {target.release_id}: {output}")
-            if (md5 := get_json(f"{url}/info")["model"]) != target.model_files["models/model.onnx"]:
-                raise _smoke_test_error(f"/info of the service has another md5 of the model: {md5}")
+            if (served_md5 := get_info(url).get("model")) != target.model_files["models/model.onnx"]:
+                raise _smoke_test_error(f"/info of the service has another md5 of the model: {served_md5}")
             if object_at(target.commit, str(critical_cases.FOLDER)):
                 export_files(target.commit, [str(critical_cases.FOLDER)], folder)
             for case in critical_cases.load(folder / critical_cases.FOLDER):
@@ -64,37 +64,17 @@ def run_smoke_test(reference: str, target: TargetCommit) -> Signature:
         Thread(target=container.remove).start()
 
 
-def _remove_leftover_containers() -> None:
-    """Remove the containers of killed runs."""
-    template = f'{{{{.ID}}}} {{{{.Label "{_LABEL}"}}}}'
-    for line in docker("ps", "--all", "--filter", f"label={_LABEL}", f"--format={template}").splitlines():
-        container_id, _, process_id = line.partition(" ")
-        if not Path(f"/proc/{process_id}").exists():
-            Container(container_id).remove()
-
-
-def _load_shipped_model(container: Container, target: TargetCommit, folder: Path) -> Scorer:
-    """Copy the model out of the container, compare it with dvc.lock, and load it."""
-    for name, reviewed_md5 in target.model_files.items():
-        copy = folder / Path(name).name
-        container.copy_out(f"{_ROOT}/{name}", copy)
-        if (md5 := file_md5(copy)) != reviewed_md5:
-            raise _smoke_test_error(f"{name} in the image has md5 {md5}, and the reviewed one has {reviewed_md5}")
-    return Scorer(folder / "model.onnx", folder / "signature.json", threads=1)
-
-
 def _check_case(url: str, scorer: Scorer, case: Case) -> None:
     """Compare the model's scores with the case's expectation, and the service's responses with the model's scores."""
-    result: CriticalResult = critical_cases.judge(scorer, case)
+    result = critical_cases.judge(scorer, case)
     if not result.passed and result.level == "must":
-        expectation = f"expected {result.expected}, got {result.probability}"
-        raise _smoke_test_error(f"critical case {case.name!r} failed: {expectation}")
+        got = f"expected {result.expected}, got {result.probability}"
+        raise _smoke_test_error(f"critical case {case.name!r} failed: {got}")
     if result.probability is None:
         return  # the signature rejects the row, which only a `should` case may contain
     field = "value" if scorer.signature.threshold is None else "probability"
     for row in critical_cases.requests(case):
-        score = scorer.score_row(row)
-        response = post_json(f"{url}/predict", row)[field]
+        score, response = scorer.score_row(row), post_json(f"{url}/predict", row)[field]
         if not math.isclose(response, score, rel_tol=TOLERANCE, abs_tol=1e-9):
             difference = f"the service responds with {response}, the model's score is {score}"
             raise _smoke_test_error(f"critical case {case.name!r}: {difference}")

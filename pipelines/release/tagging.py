@@ -2,22 +2,81 @@
 
 from __future__ import annotations
 
+import json
+import math
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 from pipelines.cli.errors import Refused, Unreachable
+from pipelines.model.signature import Signature
 from pipelines.release import compatibility
+from pipelines.release.approvals import Approval
+from pipelines.release.target_commit import TargetCommit
 from pipelines.repository import origin, tags
-from pipelines.repository.git import git, try_git
+from pipelines.repository.git import git, text_at, try_git
+from pipelines.repository.release_id import PARTS
 from pipelines.repository.tags import STAGE, Annotation, Assignment, Number, Version
 
-FIRST_NUMBER: Number = (1, 0, 0)
-RETRIES = 5  # of a tag whose number another run took meanwhile
+RETRIES = 5
+_MAJOR, _MINOR, _PATCH = range(3)  # positions in a number
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 class TagTaken(Exception):
     """Another run pushed a tag of this name first; it has been fetched."""
+
+
+def retry_if_taken(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Decorate a function that pushes a tag: while other runs take the tag's number, call it again."""
+
+    @wraps(function)
+    def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        for _ in range(RETRIES):
+            with suppress(TagTaken):
+                return function(*args, **kwargs)
+        raise Unreachable(f"other runs took the tag's number {RETRIES} times", "Run again when no other release runs.")
+
+    return call
+
+
+def annotate_version(target: TargetCommit, reference: str, signature: Signature) -> Annotation:
+    """Return the annotation of a new version's tag."""
+    model_md5, signature_md5 = (target.model_files[part] for part in PARTS)
+    contract = compatibility.format_contract(signature)
+    return Annotation(
+        release=target.release_id, image=reference, model=model_md5, signature=signature_md5, contract=contract
+    )
+
+
+def annotate_assignment(target: TargetCommit, version: Version, reference: str, approval: Approval) -> Annotation:
+    """Return the annotation of an assignment's tag, with the approval of the commit that introduced the release id."""
+    return Annotation(
+        release=target.release_id,
+        image=reference,
+        model=version.annotation.model,
+        signature=version.annotation.signature,
+        version=version.tag,
+        main_commit=target.commit,
+        **asdict(approval),
+        metrics=_read_gated_metrics(target),
+    )
+
+
+def _read_gated_metrics(target: TargetCommit) -> dict[str, float]:
+    """Return the metrics on the test rows that a gate uses, from the commit's reports/metrics.json."""
+    gates = target.params.gates
+    try:
+        metrics = json.loads(text_at(target.commit, "reports/metrics.json") or "{}")["test"]
+        names = sorted({gates.headline, *gates.floors, *gates.regression} & set(metrics))
+        return {name: value for name in names if math.isfinite(value := float(metrics[name]))}
+    except (ValueError, KeyError, TypeError):
+        return {}  # a report that was edited by hand must not block a release
 
 
 def choose_next_number(versions: list[Version], taken: set[Number], annotation: Annotation) -> Number:
@@ -31,78 +90,41 @@ def choose_next_number(versions: list[Version], taken: set[Number], annotation: 
         taken: the numbers of all tags, including tags that are not versions of a release.
         annotation: the new version's annotation.
     """
-    increase = _choose_increase(versions, annotation)
-    number = increase(versions[-1].number) if versions else FIRST_NUMBER
+    part = _choose_part(versions[-1].annotation, annotation) if versions else _MINOR
+    number = _increase(versions[-1].number, part) if versions else (1, 0, 0)
     while number in taken:
-        number = increase(number)
+        number = _increase(number, part)
     return number
 
 
-def _choose_increase(versions: list[Version], annotation: Annotation) -> Callable[[Number], Number]:
-    """Return the function from one number to the next: major, minor or patch."""
-    if not versions:
-        return _increase_minor
-    last = versions[-1].annotation
-    if last.signature != annotation.signature and compatibility.find_breaking_change(
-        last.contract, annotation.contract
-    ):
-        return _increase_major
-    return _increase_minor if last.model != annotation.model else _increase_patch
+def _choose_part(old: Annotation, new: Annotation) -> int:
+    if old.signature != new.signature and compatibility.find_breaking_change(old.contract, new.contract):
+        return _MAJOR
+    return _MINOR if old.model != new.model else _PATCH
 
 
-def _increase_major(number: Number) -> Number:
-    return number[0] + 1, 0, 0
-
-
-def _increase_minor(number: Number) -> Number:
-    return number[0], number[1] + 1, 0
-
-
-def _increase_patch(number: Number) -> Number:
-    return number[0], number[1], number[2] + 1
+def _increase(number: Number, part: int) -> Number:
+    major, minor, patch, *_ = (*number[:part], number[part] + 1, 0, 0)
+    return major, minor, patch
 
 
 def register_version(model_name: str, number: Number, commit: str, annotation: Annotation) -> Version:
-    """Tag a version on the commit of main that was released first.
-
-    Raises:
-        TagTaken: if another version has this number.
-        Refused: if the annotation is invalid.
-        Unreachable: if origin does not respond.
-    """
+    """Tag a version on the commit of main that was released first; TagTaken if another version has this number."""
     tag = f"{model_name}@v{'.'.join(map(str, number))}"
     _create_tag(tag, model_name, commit, annotation)
     return Version(tag, number, commit, annotation)
-
-
-def choose_next_counter(model_name: str) -> int:
-    """Return the counter of the next assignment.
-
-    Read it before you decide to assign: an assignment that another run makes in between then takes the counter, and the
-    push fails.
-    """
-    return tags.find_highest_counter(model_name) + 1
 
 
 def assign_version(model_name: str, counter: int, version: Version, annotation: Annotation) -> Assignment:
     """Put a version into production: the commit point of a release.
 
     The tag is on the version's commit, because GTO would otherwise show a bare commit in production. The annotation
-    names the commit of main that was released.
-
-    Raises:
-        TagTaken: if another run made an assignment meanwhile.
-        Refused: if the annotation is invalid.
-        Unreachable: if origin does not respond.
+    names the commit of main that was released. Choose the counter before you decide to assign: an assignment that
+    another run makes in between then takes the counter, and this call raises TagTaken.
     """
     tag = f"{model_name}#{STAGE}#{counter}"
     _create_tag(tag, model_name, version.commit, annotation)
     return next(assignment for assignment in tags.list_assignments(model_name) if assignment.tag == tag)
-
-
-def retries_exhausted() -> Unreachable:
-    """Return the error to raise after the last retry."""
-    return Unreachable(f"other runs took the tag's number {RETRIES} times", "Run again when no other release runs.")
 
 
 def _create_tag(tag: str, model_name: str, commit: str, annotation: Annotation) -> None:
@@ -114,32 +136,23 @@ def _create_tag(tag: str, model_name: str, commit: str, annotation: Annotation) 
     timestamp = max(int(time.time()), tags.find_latest_time(model_name) + 1)
     tagger = git("var", "GIT_COMMITTER_IDENT", env={"GIT_COMMITTER_DATE": f"{timestamp} +0000", **origin.author()})
     tag_object = git("mktag", stdin=f"object {commit}\ntype commit\ntag {tag}\ntagger {tagger}\n\n{text}")
-    ref = f"refs/tags/{tag}"
-    if try_git("remote", "get-url", "origin") is None:
-        if try_git("update-ref", ref, tag_object, "") is None:
-            raise TagTaken(tag)
-        return
-    _push_tag(tag, model_name, ref, tag_object)
-    git("update-ref", ref, tag_object)
+    if try_git("remote", "get-url", "origin"):
+        _push_tag(tag, model_name, tag_object)
+        git("update-ref", f"refs/tags/{tag}", tag_object)
+    elif try_git("update-ref", f"refs/tags/{tag}", tag_object, "") is None:
+        raise TagTaken(tag)
 
 
-def _push_tag(tag: str, model_name: str, ref: str, tag_object: str) -> None:
-    """Push a tag's object, without overwriting another one."""
+def _push_tag(tag: str, model_name: str, tag_object: str) -> None:
+    """Push a tag's object, without overwriting another one. A push whose response was lost has succeeded."""
     try:
-        origin.run_git("push", "--quiet", "origin", f"{tag_object}:{ref}")
-        return
+        origin.run_git("push", "--quiet", "origin", f"{tag_object}:refs/tags/{tag}")
     except subprocess.CalledProcessError as error:
-        reason = (error.stderr or "").strip()
-    try:
-        pushed = origin.read_ref(ref)
-    except Unreachable:
-        # Whether the push arrived is unknown: the next run finds the tag at origin, or creates it again.
-        raise Unreachable(f"{tag} cannot be pushed: {reason}", "Fix the network, then run again.") from None
-    if pushed == tag_object:
-        return
-    if pushed is None:
-        raise Unreachable(
-            f"{tag} cannot be pushed: {reason}", "Give the token the permission `contents: write`, then run again."
-        )
-    tags.fetch_tags(model_name)
-    raise TagTaken(tag)
+        # If origin does not respond either, the next run finds the tag there, or creates it again.
+        pushed = origin.read_ref(f"refs/tags/{tag}")
+        if pushed is None:
+            reason, remedy = (error.stderr or "").strip(), "Give the token the permission `contents: write`."
+            raise Unreachable(f"{tag} cannot be pushed: {reason}", f"{remedy} Then run again.") from error
+        if pushed != tag_object:
+            tags.fetch_tags(model_name)
+            raise TagTaken(tag) from error

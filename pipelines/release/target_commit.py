@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import yaml
 
 from pipelines.cli.errors import InputError
 from pipelines.config.params import Params, parse
-from pipelines.repository import dvc_lock
+from pipelines.release import deploy, main_history
+from pipelines.repository import dvc_lock, origin, tags
+from pipelines.repository.dvc_remote import set_remote_from_environment
 from pipelines.repository.git import commit_of, text_at
 from pipelines.repository.release_id import PARTS, release_id
 
 
 @dataclass(frozen=True)
 class TargetCommit:
-    """The commit being released.
+    """The commit being released: its hash, release id and params.yaml.
 
-    Attributes:
-        commit: its hash.
-        release_id: its release id.
-        params: its params.yaml.
-        model_files: path -> md5 of each file of the model, from its dvc.lock.
+    `model_files` maps the path of each file of the model to its md5 in the commit's dvc.lock.
     """
 
     commit: str
@@ -31,8 +30,15 @@ class TargetCommit:
 
     @property
     def model_name(self) -> str:
-        """The model name, with which its tags begin."""
+        """The model name."""
         return self.params.model_name
+
+
+def resolve_commit(revision: str) -> str:
+    """Return the hash of a commit; InputError if there is none."""
+    if commit := commit_of(revision):
+        return commit
+    raise InputError(f"there is no commit {revision!r}", "Name a commit that `git log` shows.")
 
 
 def read_model_name(commit: str) -> str | None:
@@ -44,14 +50,24 @@ def read_model_name(commit: str) -> str | None:
 
 
 def read_target_commit(revision: str) -> TargetCommit:
-    """Read the target commit from git alone.
-
-    Raises:
-        InputError: if there is no such commit, or it has no model or no valid params.yaml.
-    """
-    commit = commit_of(revision)
-    if commit is None:
-        raise InputError(f"there is no commit {revision!r}", "Name a commit that `git log` shows.")
+    """Read the target commit from git alone; InputError if it does not exist, has no model or no valid params.yaml."""
+    commit = resolve_commit(revision)
     params = parse(text_at(commit, "params.yaml") or "", f"params.yaml of {commit[:12]}")
     outputs = dvc_lock.outputs(text_at(commit, "dvc.lock"), f"dvc.lock of {commit[:12]}")
-    return TargetCommit(commit, release_id(commit), params, {part: outputs[part] for part in PARTS if part in outputs})
+    return TargetCommit(commit, release_id(commit), params, {part: outputs[part] for part in PARTS})
+
+
+def prepare_target_commit(revision: str) -> TargetCommit | None:
+    """Read the target commit, which must be on origin's main, fetch its model's tags and configure the DVC remote.
+
+    Returns None where the service has no host: nothing can be released then.
+    """
+    target = read_target_commit(revision)
+    if deploy.report_missing_host(target.params):
+        return None
+    set_remote_from_environment(Path())
+    tags.fetch_tags(target.model_name)
+    if (main := origin.main()) and not main_history.is_ancestor(target.commit, main):
+        commit = target.commit[:12]
+        raise InputError(f"{commit} is not on origin's main", "Merge it first: only main goes into production.")
+    return target

@@ -1,1 +1,1 @@
-"""What git and DVC keep: commits, tags, the release id, dvc.lock, the remote, models of past commits."""
+"""What git and DVC store: commits, tags, the release id, dvc.lock, the remote, models of past commits."""

@@ -1,14 +1,12 @@
 """Fetch the model of a past commit: from the cache, else from the remote, else by reproducing it."""
 
-from __future__ import annotations
-
-import json
 import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.cli.errors import InputError, Unreachable
-from pipelines.cli.files import write_json
 from pipelines.cli.progress import Progress
 from pipelines.cli.verbs import run_verb
 from pipelines.repository import dvc_lock
@@ -16,19 +14,20 @@ from pipelines.repository.dvc import error_of, file_md5, run_dvc
 from pipelines.repository.dvc_remote import default_remote
 from pipelines.repository.git import git, text_at
 
-FILES = ("models/model.onnx", "models/signature.json", "models/profile.json", "models/split.json")
-KEPT = Path(".mainline/base")
-REBUILT = "rebuilt.json"  # beside files that were reproduced: their md5s, which may be others than dvc.lock names
+MODEL, SIGNATURE, PROFILE = "models/model.onnx", "models/signature.json", "models/profile.json"
+FILES = (MODEL, SIGNATURE, PROFILE, "models/split.json")
+FOLDER = Path(".mainline/base")
+PRINTED_LINES = 8  # of a failed reproduction, in its error
 
 
 @dataclass(frozen=True)
 class Base:
-    """The base's files on disk.
+    """The files of a past commit's model, on disk.
 
     Attributes:
-        source: where they came from: `cache`, `remote` or `reproduced`.
-        md5: of the model's file.
-        locked_md5: the md5 of the model in dvc.lock of the commit.
+        source: `cache`, `remote` or `reproduced`.
+        md5: of models/model.onnx.
+        locked_md5: the md5 of models/model.onnx in the commit's dvc.lock; differs if reproducing gave another model.
     """
 
     commit: str
@@ -49,7 +48,7 @@ class Base:
 
     @property
     def profile(self) -> Path | None:
-        """models/profile.json of the base, where there is one."""
+        """models/profile.json of the base, or None if it has no profile."""
         path = self.folder / "profile.json"
         return path if path.is_file() else None
 
@@ -60,173 +59,162 @@ class Base:
         return path if path.is_file() else None
 
 
-def named_outputs(commit: str) -> dict[str, str] | None:
-    """The md5 of each of the base's files by its dvc.lock; None if the base has no model."""
-    outputs = dvc_lock.outputs(text_at(commit, "dvc.lock"), f"dvc.lock of {commit[:12]}")
-    if not all(name in outputs for name in FILES[:2]):
-        return None
-    return {name: outputs[name] for name in FILES if name in outputs}
-
-
 def fetch(commit: str, progress: Progress) -> Base | None:
-    """Fetch the base's files into .mainline/base/MD5/.
-
-    Returns:
-        None if the base's commit has no model at all.
+    """Fetch the files of a commit's model, or return None if its dvc.lock names no model.
 
     Raises:
         InputError: if no source has them and they cannot be reproduced.
     """
-    if named_outputs(commit) is None:
+    if not {MODEL, SIGNATURE} <= _locked_md5s(commit).keys():
         return None
+    reason = ""
     try:
-        base = fetch_stored(commit, progress)
-        why_not = ""
+        if base := fetch_stored(commit, progress):
+            return base
     except Unreachable as error:
-        base, why_not = None, f" (the remote: {error})"
-    return base or reproduce(commit, progress, why_not)
+        reason = f" (the remote: {error})"
+    return reproduce(commit, progress, reason)
 
 
 def fetch_stored(commit: str, progress: Progress) -> Base | None:
-    """Fetch the files that the commit's dvc.lock names; None if neither the cache nor the remote has them.
+    """Fetch the files from the cache, else from the remote; None if the cache lacks them and there is no remote.
 
     Raises:
-        Unreachable: if the remote cannot be reached, or does not hold them.
+        Unreachable: if the remote does not respond, or does not have them.
     """
-    named, folder = _named(commit)
-    md5 = named[FILES[0]]
-    if _whole(folder, named):
-        return Base(commit, folder, "cache", md5, md5)
-    for source in ("cache", "remote"):
-        if source == "remote" and not default_remote():
-            continue
-        with progress.step(f"Fetching the model of {commit[:12]} from the {source}"):
-            if _copy_from_dvc(named, folder, pull=commit if source == "remote" else None):
-                return Base(commit, folder, source, md5, md5)
-    return None
+    md5s = _locked_md5s(commit)
+    folder = _folder(md5s)
+    source = fetch_outputs(commit, md5s, folder, progress)
+    return Base(commit, folder, source, md5s[MODEL], md5s[MODEL]) if source else None
 
 
-def reproduce(commit: str, progress: Progress, why_not: str = "") -> Base:
-    """Reproduce the files with the commit's own code; their md5s may differ from its dvc.lock.
+def fetch_outputs(commit: str, md5s: dict[str, str], folder: Path, progress: Progress) -> str | None:
+    """Fetch outputs of a commit into a folder, each by its file name.
 
     Args:
-        why_not: why they could not be fetched, for the error message.
+        md5s: path -> md5 by the commit's dvc.lock.
+
+    Returns:
+        `cache` or `remote`, where they came from; None if the cache lacks them and there is no remote.
 
     Raises:
-        InputError: if that fails.
+        Unreachable: if the remote does not respond, or does not have them.
     """
-    named, folder = _named(commit)
-    source = "cache"
-    if not _whole(folder, _rebuilt_earlier(folder)):
-        source = "reproduced"
+    if _have_md5s({folder / Path(name).name: md5 for name, md5 in md5s.items()}):
+        return "cache"
+    with progress.step(f"Fetching the model of {commit[:12]} from the cache"):
+        if _copy_from_cache(md5s, folder):
+            return "cache"
+    if not default_remote():
+        return None
+    with progress.step(f"Fetching the model of {commit[:12]} from the remote"):
+        fetch_from_remote(commit, md5s)
+        return "remote" if _copy_from_cache(md5s, folder) else None
+
+
+def reproduce(commit: str, progress: Progress, reason: str = "") -> Base:
+    """Reproduce the files with the commit's own code, unless an earlier call did.
+
+    Args:
+        reason: why they could not be fetched, for the error message.
+
+    Raises:
+        InputError: if the reproduction fails.
+    """
+    md5s = _locked_md5s(commit)
+    folder = _folder(md5s).with_suffix(".reproduced")
+    source = "cache" if folder.is_dir() else "reproduced"
+    if source == "reproduced":
         with progress.step(f"Reproducing the model of {commit[:12]}, which is in no cache and no remote"):
-            _rebuild(commit, folder, why_not)
-    return Base(commit, folder, source, file_md5(folder / "model.onnx"), named[FILES[0]])
+            _reproduce_into(folder, commit, reason)
+    return Base(commit, folder, source, file_md5(folder / "model.onnx"), md5s[MODEL])
 
 
-def _named(commit: str) -> tuple[dict[str, str], Path]:
-    """The md5s by dvc.lock, and the folder for files of these md5s."""
-    named = named_outputs(commit)
-    assert named is not None
-    return named, KEPT / "-".join(digest[:12] for digest in named.values())
+def _locked_md5s(commit: str) -> dict[str, str]:
+    """Return path -> md5 of the model's files that the commit's dvc.lock names."""
+    md5s = dvc_lock.outputs(text_at(commit, "dvc.lock"), f"dvc.lock of {commit[:12]}")
+    return {name: md5s[name] for name in FILES if name in md5s}
 
 
-def _whole(folder: Path, named: dict[str, str]) -> bool:
-    files = [(folder / Path(name).name, md5) for name, md5 in named.items()]
-    return bool(files) and all(path.is_file() and file_md5(path) == md5 for path, md5 in files)
+def _folder(md5s: dict[str, str]) -> Path:
+    return FOLDER / "-".join(md5[:12] for md5 in md5s.values())
 
 
-def _rebuilt_earlier(folder: Path) -> dict[str, str]:
-    path = folder / REBUILT
-    md5s: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return md5s
+def _have_md5s(md5s: dict[Path, str]) -> bool:
+    return all(path.is_file() and file_md5(path) == md5 for path, md5 in md5s.items())
 
 
-def _copy_from_dvc(named: dict[str, str], folder: Path, pull: str | None) -> bool:
-    """Copy the files out of DVC's cache, after fetching them if `pull` names a commit; False if one is not there."""
+def _copy_from_cache(md5s: dict[str, str], folder: Path) -> bool:
+    """Copy the files from DVC's cache; return False if it lacks one, or holds a truncated one."""
     from dvc.repo import Repo
 
     with Repo() as repo:
-        odb = repo.cache.local
-        if pull:
-            fetch_revision(pull, list(named))
-        paths = {name: Path(odb.oid_to_path(md5)) for name, md5 in named.items()}
-    # The cache is shared and may hold a truncated file: use only files with the right md5.
-    if not all(path.is_file() and file_md5(path) == named[name] for name, path in paths.items()):
+        cached = {name: Path(repo.cache.local.oid_to_path(md5)) for name, md5 in md5s.items()}
+    if not _have_md5s({cached[name]: md5 for name, md5 in md5s.items()}):
         return False
-    _install({Path(name).name: path for name, path in paths.items()}, folder)
+    _copy_files(cached, folder)
     return True
 
 
-def fetch_revision(commit: str, targets: list[str]) -> None:
-    """`dvc fetch` of a commit's files; in a worktree, since the stages of dvc.yaml may be others here.
+def fetch_from_remote(commit: str, targets: Iterable[str]) -> None:
+    """Run `dvc fetch` in a worktree of the commit, because the stages of its dvc.yaml may differ from those here.
 
     Raises:
-        Unreachable: with DVC's message, also if the remote does not hold them.
+        Unreachable: with DVC's message, also if the remote does not have them.
     """
-    with _worktree(commit) as tree:
+    with temporary_worktree(commit) as tree:
         done = run_dvc(tree, "fetch", *targets)
     if done.returncode:
         raise Unreachable(error_of(done), "Fix DVC_REMOTE_URL or the network.")
 
 
-def _install(sources: dict[str, Path], folder: Path) -> None:
-    """Copy files into a folder that appears whole."""
-    temporary = folder.with_name(folder.name + ".tmp")
+def _copy_files(sources: dict[str, Path], folder: Path) -> None:
+    """Copy files into a folder that exists only once all of them are there."""
+    temporary = folder.with_suffix(".tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     for name, path in sources.items():
-        shutil.copyfile(path, temporary / name)
+        shutil.copyfile(path, temporary / Path(name).name)
     shutil.rmtree(folder, ignore_errors=True)
     temporary.rename(folder)
 
 
-def _rebuild(commit: str, folder: Path, why_not: str) -> None:
-    """Reproduce the base in a scratch worktree, with its own code, sharing this repository's DVC cache.
-
-    Raises:
-        InputError: if that fails, with the last of what it printed.
-    """
-    with _worktree(commit) as tree:
-        repro = run_verb("repro", cwd=tree, capture=True)
-        if repro.returncode:
-            printed = "\n".join((repro.stdout + repro.stderr).strip().splitlines()[-8:])
+def _reproduce_into(folder: Path, commit: str, reason: str) -> None:
+    with temporary_worktree(commit) as tree:
+        done = run_verb("repro", cwd=tree, capture=True)
+        if done.returncode:
+            printed = "\n".join((done.stdout + done.stderr).strip().splitlines()[-PRINTED_LINES:])
             raise InputError(
-                f"the base's model ({commit[:12]}) is in no cache and no remote{why_not}, "
-                f"and cannot be reproduced:\n{printed}",
+                f"the base's model ({commit[:12]}) is in no cache and no remote{reason}, and cannot be reproduced:\n"
+                + printed,
                 "Set DVC_REMOTE_URL to where the base's model was pushed, or choose another BASE.",
             )
-        sources = {Path(name).name: tree / name for name in FILES if (tree / name).is_file()}
-        md5s = {name: file_md5(path) for name, path in sources.items()}
-        write_json(tree / ".mainline" / REBUILT, md5s)
-        _install({**sources, REBUILT: tree / ".mainline" / REBUILT}, folder)
+        _copy_files({name: tree / name for name in FILES if (tree / name).is_file()}, folder)
 
 
-class _worktree:  # noqa: N801 - used as a function
-    """A detached worktree of a commit with this repository's DVC cache and remote; removed afterwards."""
+@contextmanager
+def temporary_worktree(commit: str, name: str = "worktree") -> Iterator[Path]:
+    """Yield a temporary git worktree of a commit, which shares this repository's DVC cache and remote.
 
-    def __init__(self, commit: str) -> None:
-        self.commit = commit
-        self.path = Path(".mainline/worktree").absolute()
+    Args:
+        name: of its folder in .mainline/; an older worktree of that name is replaced.
+    """
+    from dvc.config import Config
+    from dvc.repo import Repo
 
-    def __enter__(self) -> Path:
-        self._remove()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        git("worktree", "add", "--detach", "--force", str(self.path), self.commit)
-        from dvc.config import Config
-        from dvc.repo import Repo
-
-        with Repo() as repo, Config(str(self.path / ".dvc"), validate=False).edit("local") as local:
-            # Read and written by DVC, since a relative path in its configuration starts at the configuration's folder.
-            for section, values in Config(str(Path(".dvc").absolute())).read().items():
-                local[section] = values
+    path = Path(".mainline", name).absolute()
+    _remove_worktree(path)  # of a killed run
+    git("worktree", "add", "--detach", "--force", str(path), commit)
+    try:
+        # DVC reads and writes its configuration, because it resolves relative paths against the configuration's folder.
+        with Repo() as repo, Config(str(path / ".dvc"), validate=False).edit("local") as local:
+            local.update(Config(str(Path(".dvc").absolute())).read())
             local["cache"]["dir"] = repo.cache.local_cache_dir
-        return self.path
+        yield path
+    finally:
+        _remove_worktree(path)
 
-    def __exit__(self, *_: object) -> None:
-        self._remove()
 
-    def _remove(self) -> None:
-        if self.path.exists():
-            shutil.rmtree(self.path)
-        git("worktree", "prune")
+def _remove_worktree(path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+    git("worktree", "prune")

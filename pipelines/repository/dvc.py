@@ -1,7 +1,5 @@
 """DVC: its commands, its cache, and the md5 by which it names files and folders."""
 
-from __future__ import annotations
-
 import hashlib
 import subprocess
 import sys
@@ -13,24 +11,16 @@ from typing import Any
 from pipelines.cli.errors import InputError, Unreachable
 from pipelines.cli.verbs import python_first
 
-
-def dvc_command(*arguments: str) -> list[str]:
-    """The command line of a DVC command, run by this interpreter."""
-    return [sys.executable, "-m", "dvc", *arguments]
+DVC = (sys.executable, "-m", "dvc")
 
 
 def run_dvc(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a DVC command in `root` to its end, and keep its output."""
-    command = dvc_command(*arguments)
-    return subprocess.run(command, cwd=root, env=python_first(), capture_output=True, text=True, check=False)
+    """Run a DVC command in `root` and capture what it prints."""
+    return subprocess.run([*DVC, *arguments], cwd=root, env=python_first(), capture_output=True, text=True, check=False)
 
 
 def dvc_or_fail(root: Path, *arguments: str, remedy: str) -> str:
-    """The last line that a DVC command prints, which must succeed.
-
-    Raises:
-        Unreachable: with what DVC printed.
-    """
+    """Run a DVC command and return the last line that it prints; raise Unreachable if it fails."""
     done = run_dvc(root, *arguments)
     if done.returncode:
         raise Unreachable(f"dvc {arguments[0]} failed: {error_of(done)}", remedy)
@@ -38,7 +28,7 @@ def dvc_or_fail(root: Path, *arguments: str, remedy: str) -> str:
 
 
 def error_of(done: subprocess.CompletedProcess[str]) -> str:
-    """The error that DVC printed, on one line."""
+    """Return the error that DVC printed, on one line."""
     text = done.stderr or done.stdout
     words = text[max(0, text.find("ERROR:")) :].removeprefix("ERROR:").split()
     return " ".join(words)[:400] or f"exit code {done.returncode}"
@@ -46,32 +36,26 @@ def error_of(done: subprocess.CompletedProcess[str]) -> str:
 
 @contextmanager
 def open_dvc(root: Path) -> Iterator[Any]:
-    """DVC's own view of the repository.
-
-    Raises:
-        InputError: if there is none, or its configuration is invalid.
-    """
-    from dvc.exceptions import DvcException, NotDvcRepoError
+    """Yield `dvc.repo.Repo`; raise InputError if there is no DVC repository, or its configuration is invalid."""
+    from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
     try:
         repo = Repo(str(root))
-    except NotDvcRepoError as error:
-        raise InputError(f"{root} is not a DVC repository", "Run `dvc init`, or clone the repository again.") from error
     except DvcException as error:
-        raise InputError(f"DVC cannot start: {error}", "Fix .dvc/config and .dvc/config.local.") from error
+        raise InputError(f"DVC cannot start: {error}", "Restore .dvc/config, and fix .dvc/config.local.") from error
     with repo:
         yield repo
 
 
 def file_md5(path: Path) -> str:
-    """The md5 of a file as DVC names it."""
+    """Return the md5 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def folder_md5(root: Path, folder: Path) -> str:
-    """DVC's hash of a folder as it is on the disk, whether or not DVC knows the folder."""
+    """Return DVC's hash of a folder's files, also of a folder that DVC does not track."""
     from dvc.fs import LocalFileSystem
     from dvc_data.hashfile.build import build
 
@@ -83,14 +67,14 @@ def folder_md5(root: Path, folder: Path) -> str:
 
 
 def in_cache(root: Path, md5: str) -> bool:
-    """Whether the local cache holds the folder's list and every file of it, undamaged."""
+    """Return whether the local cache holds a folder's list and every file of it, undamaged."""
     from dvc_data.hashfile import check, load
     from dvc_data.hashfile.db import HashFileDB
     from dvc_data.hashfile.hash_info import HashInfo
     from dvc_objects.errors import ObjectFormatError
 
     with open_dvc(root) as repo:
-        # Not DVC's own view of its cache, which takes every read-only file for undamaged.
+        # DVC's own object for its cache assumes that a read-only file is undamaged.
         cache = HashFileDB(repo.cache.local.fs, repo.cache.local.path)
         try:
             check(cache, load(cache, HashInfo("md5", md5)))

@@ -1,75 +1,51 @@
 """dvc.lock: the md5 of each output at a revision."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from pipelines.cli.errors import InputError
 
 PATH = Path("dvc.lock")
+_NOT_GENERATED = ("reports/review/", "reports/monitor/", "reports/README.md")  # of reports/
 
 
 def read(root: Path = Path()) -> str | None:
-    """The text of dvc.lock in the work tree, or None where there is none.
-
-    Raises:
-        InputError: if it is not text.
-    """
-    path = root / PATH
+    """Read dvc.lock of the work tree; return None if there is none, and raise InputError if it is not text."""
     try:
-        return path.read_text(encoding="utf-8") if path.is_file() else None
+        return (root / PATH).read_text(encoding="utf-8") if (root / PATH).is_file() else None
     except UnicodeDecodeError as error:
         raise _unreadable(str(PATH), error) from error
 
 
 def is_generated(path: str) -> bool:
-    """Whether a path in git is written by the pipeline: dvc.lock, and reports/ but its README and what git ignores."""
-    kept = ("reports/review/", "reports/monitor/", "reports/README.md")
-    return path == str(PATH) or (path.startswith("reports/") and not path.startswith(kept))
+    """Return whether the pipeline writes a file of git: dvc.lock, and reports/ except for its README."""
+    return path == str(PATH) or (path.startswith("reports/") and not path.startswith(_NOT_GENERATED))
 
 
-def outputs(text: str | None, where: str = str(PATH)) -> dict[str, str]:
-    """Output path -> md5 (a folder's ends in .dir) of the text of a dvc.lock; empty without one.
+def outputs(text: str | None, name: str = str(PATH)) -> dict[str, str]:
+    """Return output path -> md5 (that of a folder ends in .dir) of the text of a dvc.lock; None has no outputs.
 
-    Args:
-        where: what to call the file in an error.
-
-    Raises:
-        InputError: if the text is not a dvc.lock.
+    Raises InputError, with the `name` of the file, if the text is not a dvc.lock.
     """
-    stages = _stages(text, where)
-    return {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", [])}
+    return _md5s(text, "outs", name)
 
 
 def data_md5(text: str | None) -> str | None:
-    """The md5 of data/ that the pipeline last ran on, or None."""
-    for stage in _stages(text, str(PATH)).values():
-        for dep in stage.get("deps", []):
-            if dep["path"] == "data":
-                return str(dep["md5"])
-    return None
+    """Return the md5 of data/ that the pipeline last ran on, or None."""
+    return _md5s(text, "deps", str(PATH)).get("data")
 
 
-def _stages(text: str | None, where: str) -> dict[str, Any]:
+def _md5s(text: str | None, key: str, name: str) -> dict[str, str]:
+    """Return path -> md5 of the `outs` or `deps` of all stages, without those that have no md5."""
     try:
         document = yaml.load(text or "", yaml.CSafeLoader) or {}
-        stages = document.get("stages", {}) or {}
-        if not isinstance(stages, dict):
-            raise TypeError("stages is not a mapping")
-        for stage in stages.values():
-            for entry in [*stage.get("outs", []), *stage.get("deps", [])]:
-                str(entry["path"])
+        entries = [entry for stage in (document.get("stages") or {}).values() for entry in stage.get(key, [])]
+        md5s = {str(entry["path"]): entry.get("md5") for entry in entries}
     except (yaml.YAMLError, AttributeError, TypeError, KeyError, ValueError) as error:
-        raise _unreadable(where, error) from error
-    return {name: _with_md5(stage) for name, stage in stages.items()}
+        raise _unreadable(name, error) from error
+    return {path: md5 for path, md5 in md5s.items() if md5}
 
 
-def _unreadable(where: str, error: Exception) -> InputError:
-    return InputError(f"{where} cannot be read: {error}", f"Restore it: `git checkout origin/main -- {PATH}`.")
-
-
-def _with_md5(stage: dict[str, Any]) -> dict[str, Any]:
-    return {key: [e for e in stage.get(key, []) if "md5" in e] for key in ("outs", "deps")}
+def _unreadable(name: str, error: Exception) -> InputError:
+    return InputError(f"{name} cannot be read: {error}", f"Restore it: `git checkout origin/main -- {PATH}`.")

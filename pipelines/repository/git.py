@@ -1,7 +1,5 @@
 """Read from git, by running git."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess
@@ -10,9 +8,12 @@ from pathlib import Path
 
 from pipelines.cli.errors import InputError
 
+# A verb that switches branches reproduces by itself, so it skips the hook that runs `dvc checkout` for people.
+_ENVIRONMENT = {"GIT_PAGER": "cat", "GIT_TERMINAL_PROMPT": "0", "SKIP": "dvc-checkout"}
+
 
 def git(*arguments: str, cwd: Path | None = None, env: dict[str, str] | None = None, stdin: str | None = None) -> str:
-    """Output of a git command, without the last line end.
+    """Run a git command and return its output without the last line end.
 
     Args:
         env: variables to add to the environment of this process.
@@ -21,27 +22,17 @@ def git(*arguments: str, cwd: Path | None = None, env: dict[str, str] | None = N
     Raises:
         subprocess.CalledProcessError: if git fails; its `stderr` holds no secret of a remote's address.
     """
-    # A verb that switches branches reproduces by itself, so it skips the hook that runs `dvc checkout` for people.
-    own = {"GIT_PAGER": "cat", "GIT_TERMINAL_PROMPT": "0", "SKIP": "dvc-checkout"}
-    environment = {**os.environ, **own, **(env or {})}
+    command, environment = ["git", *arguments], {**os.environ, **_ENVIRONMENT, **(env or {})}
     try:
-        done = subprocess.run(
-            ["git", *arguments],
-            cwd=cwd,
-            env=environment,
-            input=stdin,
-            check=True,
-            capture_output=True,
-            text=True,
-            errors="replace",
-        )
+        return subprocess.run(
+            command, cwd=cwd, env=environment, input=stdin, check=True, capture_output=True, text=True, errors="replace"
+        ).stdout.rstrip("\n")
     except subprocess.CalledProcessError as error:
-        error.stderr = _without_secrets(error.stderr)
+        error.stderr = _remove_secrets(error.stderr)
         raise
-    return done.stdout.rstrip("\n")
 
 
-def _without_secrets(text: str) -> str:
+def _remove_secrets(text: str) -> str:
     """Remove user names, passwords and queries from the addresses in a text.
 
     Git itself removes only passwords, and only from addresses that it understands; it keeps tokens in queries.
@@ -51,75 +42,72 @@ def _without_secrets(text: str) -> str:
 
 
 def try_git(*arguments: str, cwd: Path | None = None) -> str | None:
-    """Output of a git command, or None if git fails."""
+    """Run a git command and return its output, or None if git fails."""
     try:
         return git(*arguments, cwd=cwd)
     except (subprocess.CalledProcessError, FileNotFoundError):
         return None
 
 
+def has_origin() -> bool:
+    """Return whether the repository has a remote named origin."""
+    return try_git("remote", "get-url", "origin") is not None
+
+
 def commit_of(revision: str) -> str | None:
-    """The commit that a revision names, or None."""
-    # Behind --end-of-options a revision that begins with a dash is a name, not an option.
+    """Return the commit that a revision names, or None."""
+    # After --end-of-options git takes a revision that begins with a dash for a name, not for an option.
     return try_git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
 
 
 def text_at(revision: str, path: str) -> str | None:
-    """A file's text at a revision, or None where it is not there."""
+    """Return a file's text at a revision, or None if the file does not exist there."""
     return try_git("show", "--end-of-options", f"{revision}:{path}")
 
 
 def object_at(revision: str, path: str) -> str | None:
-    """The hash of a file's blob or a folder's tree at a revision, or None."""
+    """Return the hash of a file's blob or a folder's tree at a revision, or None."""
     return try_git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}:{path}")
 
 
-def base_commit(asked: str | None) -> tuple[str, str]:
-    """The base of a review: its name and commit.
+def base_commit(revision: str | None) -> tuple[str, str]:
+    """Return the name and the commit of a review's base.
 
     Args:
-        asked: a revision; by default origin/main, or main where there is no origin.
+        revision: by default origin/main, or main in a repository without origin.
 
     Raises:
-        InputError: without a repository, a commit, or such a base.
+        InputError: if there is no repository, no commit, or no such base.
     """
     if try_git("rev-parse", "--git-dir") is None:
         raise InputError("this is not a git repository", "Clone it with git; a review compares commits.")
     if commit_of("HEAD") is None:
         raise InputError("the repository has no commit yet", "Commit first: `git add -A && git commit`.")
-    has_origin = try_git("remote", "get-url", "origin") is not None
-    name = asked or ("origin/main" if has_origin else "main")
-    commit = commit_of(name)
-    if commit is None:
-        fetch = "`git fetch origin main`, or name" if has_origin else "Name"
-        raise InputError(
-            f"there is no base {name!r} to compare with", f"{fetch} another one: `make review BASE=REVISION`."
-        )
-    return name, commit
+    name = revision or ("origin/main" if has_origin() else "main")
+    if commit := commit_of(name):
+        return name, commit
+    fetch = "`git fetch origin main`, or name" if has_origin() else "Name"
+    raise InputError(f"there is no base {name!r} to compare with", f"{fetch} another one: `make review BASE=REVISION`.")
 
 
 def branch() -> str:
-    """The current branch, or `detached`."""
+    """Return the current branch, or `detached`."""
     return try_git("symbolic-ref", "--short", "--quiet", "HEAD") or "detached"
 
 
 def dirty() -> list[str]:
-    """Paths that differ from HEAD in the work tree, untracked ones included."""
+    """Return the paths that differ from HEAD in the work tree, including untracked files and folders."""
     # Without -z git puts names with blanks or accents in quotes.
-    entries = iter(git("status", "--porcelain", "-z", "--untracked-files=normal").split("\0"))
-    paths = []
-    for entry in filter(None, entries):
-        paths.append(entry[3:])
-        if "R" in entry[:2] or "C" in entry[:2]:
-            next(entries)  # the name that it had before
-    return paths
+    changed = git("diff", "--name-only", "-z", "HEAD")
+    untracked = git("ls-files", "--others", "--exclude-standard", "--directory", "--no-empty-directory", "-z")
+    return [path for path in (changed + untracked).split("\0") if path]
 
 
 def tree_of_worktree(paths: list[str]) -> str:
-    """A tree like HEAD's, with `paths` as they are in the work tree now; neither index nor branch are touched."""
+    """Write a tree like HEAD's, with `paths` as they are in the work tree; index and branch do not change."""
     with tempfile.TemporaryDirectory() as folder:
         env = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
         git("read-tree", "HEAD", env=env)
-        present = [path for path in paths if Path(path).exists() or object_at("HEAD", path)]
-        git("add", "--all", "--", *present, env=env)
+        known = [path for path in paths if Path(path).exists() or object_at("HEAD", path)]
+        git("add", "--all", "--", *known, env=env)
         return git("write-tree", env=env)

@@ -1,7 +1,5 @@
 """The release id: a hash of everything that goes into the image, from the tree of a commit alone."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 
@@ -17,27 +15,22 @@ FILES = ["dvc.lock", "params.yaml", "serving", "requirements/serving.txt"]
 
 
 def release_id(revision: str) -> str:
-    """The release id of a revision: twelve hexadecimal digits.
-
-    Raises:
-        InputError: if the revision has no model, or no readable params.yaml.
-    """
+    """Return the release id of a revision, 12 hexadecimal digits; raise InputError if it has no model."""
     outputs = dvc_lock.outputs(text_at(revision, "dvc.lock"), f"dvc.lock of {revision}")
-    missing = [part for part in PARTS if part not in outputs]
-    if missing:
+    if missing := [part for part in PARTS if part not in outputs]:
         raise InputError(
             f"dvc.lock of {revision} has no {', '.join(missing)}", "Reproduce the pipeline and commit dvc.lock."
         )
-    pairs = {part: outputs[part] for part in PARTS}
+    parts = {part: outputs[part] for part in PARTS}
     for path in ("serving", "requirements/serving.txt"):
-        pairs[path] = object_at(revision, path) or ""
-    pairs["params.serving"] = json.dumps(_serving(revision), sort_keys=True, separators=(",", ":"))
-    text = json.dumps(sorted(pairs.items()), separators=(",", ":"))
+        parts[path] = object_at(revision, path) or ""
+    parts["params.serving"] = json.dumps(_serving_settings(revision), sort_keys=True, separators=(",", ":"))
+    text = json.dumps(sorted(parts.items()), separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _serving(revision: str) -> dict[str, object]:
-    """The keys of section `serving` in params.yaml that change the image."""
+def _serving_settings(revision: str) -> dict[str, object]:
+    """Return the settings in section `serving` of params.yaml that change the image."""
     try:
         serving = yaml.safe_load(text_at(revision, "params.yaml") or "")["serving"]
         return {key: serving[key] for key in IN_RELEASE_ID if key in serving}
@@ -46,5 +39,5 @@ def _serving(revision: str) -> dict[str, object]:
 
 
 def worktree_release_id() -> str:
-    """The release id that the work tree would have if it were committed now."""
+    """Return the release id that the work tree would have if it were committed now."""
     return release_id(tree_of_worktree(FILES))

@@ -4,25 +4,21 @@ They follow GTO's grammar and order, so that `gto show` and `gto history` print 
 YAML, what GTO does not record. Tags created by hand are ignored: their annotations can hold anything.
 """
 
-from __future__ import annotations
-
 import re
-import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from pipelines.cli.errors import Unreachable
 from pipelines.repository import origin
-from pipelines.repository.git import git, try_git
+from pipelines.repository.git import git, has_origin
 
 STAGE = "production"
 Number = tuple[int, int, int]
-_NUMBER = re.compile(r"v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
-_COUNTER = re.compile(r"[1-9]\d*")
+_NUMBER = re.compile(r"^[^@]*@v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)$", re.ASCII)
+_COUNTER = re.compile(rf"^[^#]*#{STAGE}#([1-9]\d*)$", re.ASCII)
 _REF_FORMAT = "%(refname:strip=2)%00%(*objectname)%00%(taggerdate:unix)%00%(contents)%01"
 # The YAML loader reads every scalar as text, so that a release id of digits alone stays a text; empty means null.
 _EmptyAsNone = BeforeValidator(lambda value: None if value in ("", "null") else value)
@@ -110,41 +106,24 @@ class Assignment:
         return str(self.annotation.main_commit)
 
 
-@dataclass(frozen=True)
-class _Tag:
-    name: str
-    commit: str
-    timestamp: int
-    text: str
-
-
 def fetch_tags(model_name: str) -> None:
     """Make the tags of a model equal to origin's, and fetch origin's branches. Without an origin, do nothing.
 
     Tags of the model that origin does not have are deleted: they would hide what is in production.
-
-    Raises:
-        Unreachable: if origin does not respond.
     """
-    if try_git("remote", "get-url", "origin") is None:
-        return
-    refspecs = [f"+refs/tags/{pattern}:refs/tags/{pattern}" for pattern in _patterns(model_name)]
-    try:
-        origin.run_git("fetch", "--quiet", "--no-tags", "origin")
-        origin.run_git("fetch", "--quiet", "--no-tags", "--prune", "origin", *refspecs)
-    except subprocess.CalledProcessError as error:
-        reason = (error.stderr or "").strip()
-        raise Unreachable(f"origin's tags cannot be fetched: {reason}", "Fix the network, then run again.") from error
+    if has_origin():
+        patterns = (f"refs/tags/{model_name}@v*", f"refs/tags/{model_name}#*")
+        origin.read("fetch", "--quiet", "--no-tags", "origin")
+        origin.read("fetch", "--quiet", "--no-tags", "--prune", "origin", *(f"+{name}:{name}" for name in patterns))
 
 
 def list_versions(model_name: str) -> list[Version]:
     """List all registered versions of a model, the lowest first."""
     versions = []
-    for tag in _list_annotated_tags(f"{model_name}@v*"):
-        match = _NUMBER.fullmatch(tag.name.removeprefix(f"{model_name}@"))
-        annotation = parse_annotation(tag.text)
-        if match and annotation:
-            versions.append(Version(tag.name, _parse_number(match), tag.commit, annotation))
+    for tag, commit, _, text in _list_annotated_tags(f"{model_name}@v*"):
+        number, annotation = _parse_number(tag), parse_annotation(text)
+        if number and annotation:
+            versions.append(Version(tag, number, commit, annotation))
     return sorted(versions, key=lambda version: version.number)
 
 
@@ -161,68 +140,64 @@ def find_version(model_name: str, release_id: str) -> Version | None:
 def list_assignments(model_name: str) -> list[Assignment]:
     """List all assignments to production, in GTO's order: by the tagger's time."""
     assignments = []
-    for tag in _list_annotated_tags(f"{model_name}#{STAGE}#*"):
-        counter = tag.name.rpartition("#")[2]
-        annotation = parse_annotation(tag.text)
-        if _COUNTER.fullmatch(counter) and annotation and annotation.version and annotation.main_commit:
-            assigned_at = datetime.fromtimestamp(tag.timestamp, UTC)
-            assignments.append(Assignment(tag.name, int(counter), tag.commit, assigned_at, annotation))
+    for tag, commit, timestamp, text in _list_annotated_tags(f"{model_name}#{STAGE}#*"):
+        counter, annotation = _parse_counter(tag), parse_annotation(text)
+        if counter and annotation and annotation.version and annotation.main_commit:
+            assignments.append(Assignment(tag, counter, commit, datetime.fromtimestamp(timestamp, UTC), annotation))
     return sorted(assignments, key=lambda assignment: (assignment.assigned_at, assignment.counter))
 
 
 def find_newest_assignment(model_name: str) -> Assignment | None:
     """Return the assignment in production, or None before the first release."""
-    return next(iter(reversed(list_assignments(model_name))), None)
+    assignments = list_assignments(model_name)
+    return assignments[-1] if assignments else None
 
 
 def find_highest_counter(model_name: str) -> int:
     """Return the highest counter of all assignment tags, including those created by hand; 0 without any."""
-    counters = [name.rpartition("#")[2] for name in _list_tag_names(f"{model_name}#{STAGE}#*")]
-    return max((int(counter) for counter in counters if _COUNTER.fullmatch(counter)), default=0)
+    return max(map(_parse_counter, _list_tags(f"{model_name}#{STAGE}#*")), default=0)
 
 
 def list_numbers(model_name: str) -> set[Number]:
     """Return the numbers of all version tags, including those created by hand."""
-    names = _list_tag_names(f"{model_name}@v*")
-    matches = (_NUMBER.fullmatch(name.removeprefix(f"{model_name}@")) for name in names)
-    return {_parse_number(match) for match in matches if match}
+    return set(filter(None, map(_parse_number, _list_tags(f"{model_name}@v*"))))
 
 
 def find_latest_time(model_name: str) -> int:
     """Return the latest tagger's time (seconds since 1970) of all tags of a model, 0 without any."""
-    tags = (tag for pattern in _patterns(model_name) for tag in _list_annotated_tags(pattern))
-    return max((tag.timestamp for tag in tags), default=0)
+    tags = [*_list_annotated_tags(f"{model_name}@v*"), *_list_annotated_tags(f"{model_name}#*")]
+    return max((timestamp for _, _, timestamp, _ in tags), default=0)
 
 
 def parse_annotation(text: str) -> Annotation | None:
-    """Return a tag's annotation, or None where the text is not the annotation of a release."""
+    """Return a tag's annotation, or None if the text is not the annotation of a release."""
     try:
-        document: Any = yaml.load(text, yaml.BaseLoader)  # noqa: S506 - BaseLoader creates no objects
-        return Annotation.model_validate(document)
-    except (yaml.YAMLError, ValidationError, ValueError):
+        return Annotation.model_validate(yaml.load(text, yaml.BaseLoader))  # noqa: S506 - BaseLoader creates no objects
+    except (yaml.YAMLError, ValueError):  # pydantic's ValidationError is a ValueError
         return None
 
 
-def _patterns(model_name: str) -> tuple[str, str]:
-    """Return the patterns of a model's version tags and assignment tags."""
-    return f"{model_name}@v*", f"{model_name}#*"
+def _parse_number(tag: str) -> Number | None:
+    match = _NUMBER.search(tag)
+    return (int(match[1]), int(match[2]), int(match[3])) if match else None
 
 
-def _list_tag_names(pattern: str) -> list[str]:
+def _parse_counter(tag: str) -> int:
+    """Return the counter of an assignment's tag, or 0 if it has none."""
+    match = _COUNTER.search(tag)
+    return int(match[1]) if match else 0
+
+
+def _list_tags(pattern: str) -> list[str]:
     """List the names of all matching tags, annotated or not."""
     return git("for-each-ref", "--format=%(refname:strip=2)", f"refs/tags/{pattern}").splitlines()
 
 
-def _list_annotated_tags(pattern: str) -> list[_Tag]:
-    """List the matching tags that are annotated."""
+def _list_annotated_tags(pattern: str) -> list[tuple[str, str, int, str]]:
+    """List name, commit, tagger's time and text of the matching tags that are annotated."""
     tags = []
     for entry in git("for-each-ref", f"--format={_REF_FORMAT}", f"refs/tags/{pattern}").split("\x01"):
-        parts = entry.lstrip("\n").split("\0", 3)
-        if len(parts) == 4 and parts[1] and parts[2].isdecimal():
-            tags.append(_Tag(parts[0], parts[1], int(parts[2]), parts[3]))
+        name, *fields = entry.lstrip("\n").split("\0", 3)
+        if len(fields) == 3 and fields[0] and fields[1].isdecimal():
+            tags.append((name, fields[0], int(fields[1]), fields[2]))
     return tags
-
-
-def _parse_number(match: re.Match[str]) -> Number:
-    major, minor, patch = (int(part) for part in match.groups())
-    return major, minor, patch

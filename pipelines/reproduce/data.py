@@ -1,7 +1,5 @@
 """Fetch the rows that data.dvc names into data/: from DVC's cache, its remote, or by running ingest again."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -17,12 +15,9 @@ Source = Literal["present", "checked out", "pulled", "made"]
 
 
 def check_ingest(params: Params, root: Path) -> None:
-    """Refuse ingest parameters other than those that made the rows of data.dvc.
+    """Raise InputError if other ingest parameters made the rows of data.dvc.
 
     A pointer without that record (made by `dvc add` alone) is accepted.
-
-    Raises:
-        InputError: with the remedy `make data`.
     """
     recorded = ingest_id_of(read_pointer(root))
     if recorded is not None and recorded != params.ingest_id:
@@ -33,33 +28,33 @@ def check_ingest(params: Params, root: Path) -> None:
 
 
 def fetch_data(root: Path, report: Callable[[str], None]) -> Source:
-    """Fetch the rows that data.dvc names; rows that are in data/ already are never replaced.
+    """Fetch the rows that data.dvc names, unless data/ already holds rows: those are never replaced.
 
     Args:
         report: called with one line before a slow step.
 
     Returns:
-        Where they came from. Rows that were present or made may differ from those that data.dvc names: see
+        Where the rows came from. Rows that were present or made may differ from those that data.dvc names: see
         `difference`.
 
     Raises:
-        InputError: without data.dvc.
-        Unreachable: if the remote, or a source of the rows, cannot be reached.
+        InputError: if there is no data.dvc.
+        Unreachable: if the remote, or a source of the rows, does not respond.
     """
-    named = md5_of(read_pointer(root))
+    md5 = md5_of(read_pointer(root))
     if (root / DATA).is_dir() and any((root / DATA).iterdir()):
         return "present"
     source: Source = "checked out"
-    if not in_cache(root, named):
+    if not in_cache(root, md5):
         remote = default_remote(root)
         if remote is None:
-            return _make(root, named)
+            return _make(root, md5)
         report(f"pulling data/ from the remote {remote}")
         remedy = "Check the remote, its address and rights, and run again; or `make data`."
         dvc_or_fail(root, "fetch", str(POINTER), remedy=remedy)
-        if not in_cache(root, named):
+        if not in_cache(root, md5):
             raise Unreachable(
-                f"the remote {remote} does not hold all rows that data.dvc names ({named[:8]})",
+                f"the remote {remote} does not hold all rows that data.dvc names ({md5[:8]})",
                 "Push them (`dvc push data.dvc`) from where they were made; or `make data`, and commit data.dvc.",
             )
         source = "pulled"
@@ -67,26 +62,26 @@ def fetch_data(root: Path, report: Callable[[str], None]) -> Source:
     return source
 
 
-def _make(root: Path, named: str) -> Source:
+def _make(root: Path, md5: str) -> Source:
     """Ingest into an empty data/; if the rows are those of data.dvc, they go into the cache."""
     if code := run_verb("data", "--keep-pointer", cwd=root).returncode:
         raise AlreadyPrinted(code)
-    if folder_md5(root, root / DATA) == named:
+    if folder_md5(root, root / DATA) == md5:
         dvc_or_fail(root, "commit", "--force", str(POINTER), remedy="Fix what DVC reports, and run again.")
     return "made"
 
 
 def difference(root: Path, source: Source, actual: str | None = None) -> str | None:
-    """What to report if data/ is not what data.dvc names; None if it is.
+    """Return a note for people if data/ differs from data.dvc, else None.
 
     Args:
-        actual: the md5 of data/ where it is known; computing it means importing DVC and hashing every file.
+        actual: the md5 of data/ if it is known; otherwise DVC hashes every file.
     """
-    named = md5_of(read_pointer(root))
+    md5 = md5_of(read_pointer(root))
     actual = actual or folder_md5(root, root / DATA)
-    if actual == named:
+    if actual == md5:
         return None
-    note = f"data/ is not what data.dvc names ({actual[:8]} instead of {named[:8]})"
+    note = f"data/ is not what data.dvc names ({actual[:8]} instead of {md5[:8]})"
     if source == "made":
         return f"{note}: these parameters and locks give other bytes here. `make data` makes it the data of this branch"
     return (

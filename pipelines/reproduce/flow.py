@@ -1,7 +1,6 @@
-"""Reproduce the work tree: fetch the data, drop removed candidates, run `dvc repro`, check the outputs."""
+"""Reproduce the work tree: fetch the data, remove old candidates, run `dvc repro`, check the outputs."""
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,19 +19,20 @@ from pipelines.reproduce.data import check_ingest, difference, fetch_data
 from pipelines.reproduce.dvc_repro import Stage, StageFailed, run_stages
 
 
-def reproduce_worktree(report: Path | None = None, exact_data: bool = False) -> int:
+def reproduce_worktree(report: Path | None = None, exact_data: bool = False, anew: bool = False) -> int:
     """Reproduce the work tree.
 
     Args:
         report: where to write stages, notes and the error, which is then not printed.
         exact_data: whether rows that differ from data.dvc are an error rather than a note.
+        anew: whether every stage runs, whatever dvc.lock and the run-cache hold.
 
     Returns:
         0, or with `report` the exit code of the error in it.
     """
     document: dict[str, Any] = {"stages": [], "notes": [], "error": None}
     try:
-        stages = _reproduce(document["notes"], exact_data)
+        stages = _reproduce(document["notes"], exact_data, anew)
     except MainlineError as error:
         if report is None:
             raise
@@ -47,96 +47,78 @@ def reproduce_worktree(report: Path | None = None, exact_data: bool = False) -> 
     return int(document["error"]["code"]) if document["error"] else 0
 
 
-def _reproduce(notes: list[str], exact_data: bool) -> list[Stage]:
+def _reproduce(notes: list[str], exact_data: bool, anew: bool) -> list[Stage]:
+    """Reproduce the work tree and append to `notes`, also if a stage fails."""
     params, progress = load(), Progress()
     set_remote_from_environment(Path())
     check_ingest(params, Path())
     source = fetch_data(Path(), progress.print)
     if exact_data and (note := difference(Path(), source)):
         raise InputError(note, "Run `make data` (or move data/ away), then run this again.")
-    actual = None
+    prune(params)
+    data_md5 = None
     try:
-        stages = reproduce(params, progress)
+        stages = run_stages(progress, anew)
+        if _remove_damaged_copies():
+            rerun = {stage.name: stage for stage in run_stages(progress, anew) if stage.state != "cached"}
+            stages = [rerun.get(stage.name, stage) for stage in stages]
+        check_outputs()
         # DVC has just hashed data/, and recorded it.
-        actual = dvc_lock.data_md5(dvc_lock.read())
+        data_md5 = dvc_lock.data_md5(dvc_lock.read())
     finally:
-        if note := difference(Path(), source, actual):
+        if note := difference(Path(), source, data_md5):
             notes.append(note)
     return stages
 
 
-def reproduce(params: Params, progress: Progress, root: Path = Path()) -> list[Stage]:
-    """Run `dvc repro` (with --pull where a remote is set) and check its outputs.
+def prune(params: Params) -> list[str]:
+    """Remove files and dvc.lock entries of candidates that params.yaml no longer has, and return their names.
 
-    Raises:
-        StageFailed: if a stage fails.
-        InputError: if dvc.lock does not fit.
-        Unreachable: if the remote cannot be reached.
+    `dvc repro` alone keeps both.
     """
-    prune(params, root)
-    stages = run_stages(progress, root)
-    if _drop_damaged_copies(root):
-        again = {stage.name: stage for stage in run_stages(progress, root) if stage.state != "cached"}
-        stages = [again.get(stage.name, stage) for stage in stages]
-    check_outputs(root)
-    return stages
+    removed = {path.stem for path in CANDIDATES.glob("*.onnx")} - set(params.candidates)
+    for name in removed:
+        (CANDIDATES / f"{name}.onnx").unlink()
+    text = dvc_lock.read()
+    dvc_lock.outputs(text)  # raises InputError if it is not a dvc.lock
+    document = yaml.load(text or "", yaml.CSafeLoader) or {}
+    stages = document.get("stages") or {}
+    old = {name for name in stages if name.startswith("train@")} - {f"train@{name}" for name in params.candidates}
+    if old:
+        document["stages"] = {name: stage for name, stage in stages.items() if name not in old}
+        write_text(dvc_lock.PATH, yaml.safe_dump(document, sort_keys=False))
+    return sorted(removed | {name.removeprefix("train@") for name in old})
 
 
-def prune(params: Params, root: Path = Path()) -> list[str]:
-    """Remove files and dvc.lock entries of candidates that params.yaml no longer has; return their names.
-
-    `dvc repro` alone leaves both behind.
-    """
-    gone = {path.stem for path in (root / CANDIDATES).glob("*.onnx")} - set(params.candidates)
-    for name in gone:
-        (root / CANDIDATES / f"{name}.onnx").unlink()
-    text = dvc_lock.read(root)
-    if text is not None:
-        dvc_lock.outputs(text)  # refuses what is not a dvc.lock
-        document = yaml.load(text, yaml.CSafeLoader) or {}
-        entries = [name for name in document.get("stages", {}) if name.startswith("train@")]
-        stale = [name for name in entries if name.removeprefix("train@") not in params.candidates]
-        for name in stale:
-            del document["stages"][name]
-            gone.add(name.removeprefix("train@"))
-        if stale:
-            write_text(root / dvc_lock.PATH, yaml.safe_dump(document, sort_keys=False))
-    return sorted(gone)
-
-
-def _drop_damaged_copies(root: Path) -> bool:
-    """Remove damaged files from DVC's cache if an output was copied from one; whether there was any."""
-    dropped = False
-    for name, md5 in dvc_lock.outputs(dvc_lock.read(root)).items():
-        file = root / name
-        if md5.endswith(".dir") or not file.is_file() or file_md5(file) == md5:
-            continue
-        with open_dvc(root) as repo:
+def _remove_damaged_copies() -> bool:
+    """Remove outputs that were copied from damaged files of DVC's cache, and those files; return whether any was."""
+    removed = False
+    for path, md5, actual in _list_wrong_outputs():
+        with open_dvc(Path()) as repo:
             copy = Path(repo.cache.local.oid_to_path(md5))
-        if copy.is_file() and file_md5(copy) != md5:
+        if actual and copy.is_file() and file_md5(copy) != md5:
             copy.unlink()
-            file.unlink()  # for DVC the state of the file is that of the copy
-            dropped = True
-    return dropped
+            path.unlink()  # DVC would not notice that it differs from dvc.lock
+            removed = True
+    return removed
 
 
-def check_outputs(root: Path = Path()) -> None:
-    """Check that every single-file output is there with the md5 of dvc.lock.
-
-    Raises:
-        Refused: naming the files that are missing or different.
-    """
-    wrong = []
-    for name, md5 in dvc_lock.outputs(dvc_lock.read(root)).items():
-        if md5.endswith(".dir"):
-            continue
-        file = root / name
-        if not file.is_file():
-            wrong.append(f"{name} is missing")
-        elif (actual := file_md5(file)) != md5:
-            wrong.append(f"{name} has md5 {actual}, dvc.lock has {md5}")
+def check_outputs() -> None:
+    """Check that every output that is a file has the md5 of dvc.lock; raise Refused with the names of all others."""
+    wrong = [
+        f"  {path} has md5 {actual}, dvc.lock has {md5}" if actual else f"  {path} is missing"
+        for path, md5, actual in _list_wrong_outputs()
+    ]
     if wrong:
         raise Refused(
-            "outputs do not fit dvc.lock:\n" + "\n".join(f"  {line}" for line in wrong),
-            "Run `dvc checkout --force`, then run this again.",
+            "outputs do not fit dvc.lock:\n" + "\n".join(wrong), "Run `dvc checkout --force`, then run this again."
         )
+
+
+def _list_wrong_outputs() -> Iterator[tuple[Path, str, str | None]]:
+    """Yield path, md5 of dvc.lock and actual md5 (None if missing) of output files that differ from dvc.lock."""
+    for name, md5 in dvc_lock.outputs(dvc_lock.read()).items():
+        path = Path(name)
+        actual = file_md5(path) if path.is_file() else None
+        if not md5.endswith(".dir") and actual != md5:
+            yield path, md5, actual

@@ -9,7 +9,7 @@ from pathlib import Path
 from pipelines.cli.errors import Unreachable
 from pipelines.cli.progress import Progress
 from pipelines.repository import dvc_lock, git
-from pipelines.repository.base_model import Base, fetch_revision
+from pipelines.repository.base_model import Base, fetch_from_remote
 from pipelines.repository.data_pointer import POINTER
 from pipelines.repository.dvc import file_md5
 from pipelines.repository.dvc_remote import default_remote
@@ -42,7 +42,7 @@ def fetch(base: Base, progress: Progress) -> BaseRows:
     if not files and (remote := default_remote()):
         try:
             with progress.step(f"Fetching the rows of {base.commit[:12]} from the remote"):
-                fetch_revision(base.commit, [str(POINTER)])
+                fetch_from_remote(base.commit, [str(POINTER)])
             files = cached_files(md5, whole=True)
             why_not += f", and not in the remote {remote}"
         except Unreachable as error:

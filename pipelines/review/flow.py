@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipelines.cli.errors import AlreadyPrinted, Refused, error_for
+from pipelines.cli.errors import AlreadyPrinted, MainlineError, Refused
 from pipelines.cli.progress import Progress
 from pipelines.cli.verbs import run_verb
 from pipelines.config.params import Params, load
@@ -163,9 +163,9 @@ def _stopped_findings(params: Params, reproduced: Reproduced, base_name: str, ba
     document = json.loads(VALIDATION.read_text(encoding="utf-8")) if VALIDATION.is_file() else {}
     if failed_stage != "validate" or document.get("passed", True):
         error = reproduced.error
-        raise (
-            error_for(reproduced.code, error["message"], error["remedy"]) if error else AlreadyPrinted(reproduced.code)
-        )
+        if error is None:
+            raise AlreadyPrinted(reproduced.code)
+        raise MainlineError(error["message"], error["remedy"], reproduced.code)
     errors = tuple(
         DataError(error["column"], error["kind"], error["why"], tuple(error["examples"]))
         for error in document["errors"]

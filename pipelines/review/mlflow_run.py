@@ -53,7 +53,7 @@ def _own_database() -> str:
 
     from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
 
-    mlflow_model.hush()
+    mlflow_model.silence_loggers()
     if not DATABASE.exists():
         with tempfile.TemporaryDirectory(prefix=f"{DATABASE}.", dir=DATABASE.absolute().parent) as scratch:
             made = Path(scratch) / DATABASE.name
@@ -67,7 +67,7 @@ def _own_database() -> str:
 def _log(findings: Findings, folder: Path, tracking_uri: str) -> None:
     import mlflow
 
-    mlflow_model.hush()
+    mlflow_model.silence_loggers()
     mlflow.set_tracking_uri(tracking_uri)
     mlflow.set_experiment(findings.name)
     tags = {

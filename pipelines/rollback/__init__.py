@@ -1,13 +1,11 @@
 """Verb `rollback`: revert what was merged since an earlier version, review it, and open the pull request."""
 
-from __future__ import annotations
-
 import argparse
 import os
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the verb."""
+    """Add the option `--to`."""
     parser.add_argument(
         "--to",
         metavar="TAG",

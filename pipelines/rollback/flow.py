@@ -1,7 +1,5 @@
 """A rollback: revert on a branch, review it as a restore, push it, and open its pull request."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
@@ -10,18 +8,17 @@ from pathlib import Path
 from pipelines.cli.errors import InputError, Refused, Unreachable
 from pipelines.cli.progress import Progress
 from pipelines.config.params import load
+from pipelines.config.paths import REVIEW
 from pipelines.github.checks import ensure_checks
 from pipelines.github.client import GitHub, run_url
 from pipelines.github.comment import post_comment
 from pipelines.repository import origin, tags
 from pipelines.repository.dvc_lock import is_generated
-from pipelines.repository.git import branch, commit_of, git, try_git
+from pipelines.repository.git import branch, git, has_origin, try_git
 from pipelines.repository.release_id import release_id
 from pipelines.repository.tags import Assignment
 from pipelines.rollback.revert import MainCommit, list_commits_to_revert, revert_commits
 from pipelines.rollback.target import choose_assignment
-
-REPORT = Path("reports/review")
 
 
 def rollback(tag: str | None) -> int:
@@ -42,8 +39,10 @@ def rollback(tag: str | None) -> int:
         Unreachable: if origin or GitHub does not respond.
     """
     progress = Progress()
-    _discard_half_work()
-    _require_clean_work_tree()
+    _discard_killed_run()
+    if changed := git("diff", "--name-only", "HEAD").splitlines():
+        shown = ", ".join(changed[:5])
+        raise InputError(f"the work tree has changes that are not committed: {shown}", "Commit or stash them first.")
     model_name = load().model_name
     with progress.step("Fetching main and the tags"):
         tags.fetch_tags(model_name)
@@ -52,10 +51,10 @@ def rollback(tag: str | None) -> int:
     commits = list_commits_to_revert(target.main_commit, main)
     if not commits:
         raise InputError(f"main is at {target.version} already, but it is not released", "Run the workflow release.")
-    start, rollback_branch = _current_checkout(), f"rollback/{target.version.replace('@', '-')}-{main[:8]}"
-    progress.print(f"Rolling back to {target.version} ({target.release_id}), by reverting:")
-    for commit in commits:
-        progress.print(f"  {commit}")
+    start = try_git("symbolic-ref", "--short", "--quiet", "HEAD") or git("rev-parse", "HEAD")
+    rollback_branch = f"rollback/{target.version.replace('@', '-')}-{main[:8]}"
+    listed = "\n".join(f"  {commit}" for commit in commits)
+    progress.print(f"Rolling back to {target.version} ({target.release_id}), by reverting:\n{listed}")
     git("checkout", "--quiet", "-B", rollback_branch, main)
     try:
         revert_commits(commits)
@@ -66,35 +65,21 @@ def rollback(tag: str | None) -> int:
     except Exception:
         _delete_branch(rollback_branch, start, main)
         raise
-    if try_git("remote", "get-url", "origin") is None:
-        print(f"Branch {rollback_branch} is ready; there is no origin to push it to.")
-    else:
+    if has_origin():
         _publish(rollback_branch, target, commits, passed)
+    else:
+        print(f"Branch {rollback_branch} is ready; there is no origin to push it to.")
     return 0 if passed else 1
 
 
-def _discard_half_work() -> None:
-    """Undo the half revert or review of a killed run. Only rollbacks write those files on a rollback's branch."""
+def _discard_killed_run() -> None:
+    """Undo the unfinished revert or review of a killed run; on a rollback's branch only rollbacks write those files."""
     if not branch().startswith("rollback/"):
         return
     if Path(git("rev-parse", "--git-path", "REVERT_HEAD")).exists():
         git("revert", "--abort")
-    changed = git("diff", "--name-only", "HEAD").splitlines()
-    if generated := [path for path in changed if is_generated(path)]:
+    if generated := [path for path in git("diff", "--name-only", "HEAD").splitlines() if is_generated(path)]:
         git("checkout", "--quiet", "HEAD", "--", *generated)
-
-
-def _require_clean_work_tree() -> None:
-    if changed := git("status", "--porcelain", "--untracked-files=no"):
-        shown = ", ".join(line[3:] for line in changed.splitlines()[:5])
-        raise InputError(
-            f"the work tree has changes that are not committed: {shown}", "Commit or stash them, then roll back."
-        )
-
-
-def _current_checkout() -> str:
-    """Return the current branch, or the commit of a detached HEAD."""
-    return try_git("symbolic-ref", "--short", "--quiet", "HEAD") or git("rev-parse", "HEAD")
 
 
 def _delete_branch(rollback_branch: str, start: str, main: str) -> None:
@@ -116,19 +101,15 @@ def _require_release_id(target: Assignment, step: str) -> None:
 
 def _review(main: str) -> bool:
     """Review the branch with its own code and environment, which make creates; return whether it passed."""
-    # The report of an earlier review must not count as this one's.
-    (REPORT / "review.json").unlink(missing_ok=True)
+    report = REVIEW / "review.json"
+    report.unlink(missing_ok=True)  # of an earlier review
     code = subprocess.run(["make", "review", f"BASE={main}"], check=False).returncode
-    try:
-        verdict = json.loads((REPORT / "review.json").read_text(encoding="utf-8"))["verdict"]
-    except (OSError, ValueError, KeyError) as error:
-        raise Refused(
-            f"the review ended with {code} and made no report", "Fix the error above, then roll back again."
-        ) from error
+    if not report.is_file():
+        raise Refused(f"the review ended with {code} and made no report", "Fix the error above, then roll back again.")
     git("add", "--all", "--", "dvc.lock", "reports")
     if git("diff", "--cached", "--name-only"):
         git("commit", "--quiet", "--no-verify", "-m", "Reproduce the pipeline", env=origin.author())
-    return bool(verdict == "pass")
+    return bool(json.loads(report.read_text(encoding="utf-8"))["verdict"] == "pass")
 
 
 def _publish(rollback_branch: str, target: Assignment, commits: list[MainCommit], passed: bool) -> None:
@@ -139,7 +120,6 @@ def _publish(rollback_branch: str, target: Assignment, commits: list[MainCommit]
         print(f"Pushed {rollback_branch}. GITHUB_TOKEN is not set: open the pull request {title!r} yourself.")
         return
     github = GitHub.from_environment()
-    report = (REPORT / "review.md").read_text(encoding="utf-8")
     pull = next(iter(github.open_pulls(rollback_branch)), None)
     if pull is None:
         reverted = "\n".join(f"- {commit.sha}" for commit in commits)
@@ -151,12 +131,12 @@ def _publish(rollback_branch: str, target: Assignment, commits: list[MainCommit]
         pull = github.create_pull(title, rollback_branch, "main", body)
     # A push with a bot's token starts no workflow.
     ensure_checks(github, rollback_branch, head, "pass" if passed else "fail")
-    post_comment(github, pull["number"], head, report, run_url())
+    post_comment(github, pull["number"], head, (REVIEW / "review.md").read_text(encoding="utf-8"), run_url())
     print(f"{title}: pull request {pull['number']} ({pull.get('html_url', '')})")
 
 
 def _push_branch(rollback_branch: str) -> str:
-    """Push the branch and return its commit; if an earlier run pushed the same tree, keep and return that commit.
+    """Push the branch and return its commit; if an earlier run pushed the same tree, return that commit instead.
 
     Raises:
         Unreachable: if origin does not respond, or does not accept the branch.
@@ -175,4 +155,4 @@ def _push_branch(rollback_branch: str) -> str:
             f"{rollback_branch} cannot be pushed: {(error.stderr or '').strip()}",
             "Give the token the permission to push it, then run again.",
         ) from error
-    return str(commit_of("HEAD"))
+    return git("rev-parse", "HEAD")

@@ -1,7 +1,5 @@
 """The revert commits of a rollback: which commits of main are reverted, and in which order."""
 
-from __future__ import annotations
-
 import subprocess
 from dataclasses import dataclass
 
@@ -16,11 +14,11 @@ PATHS = ("dvc.lock", "data.dvc", "serving", "requirements/serving.txt")
 
 @dataclass(frozen=True)
 class MainCommit:
-    """A commit on main's first-parent line: its hash, its title, and the number of its parents."""
+    """A commit on main's first-parent line: its hash, its title, and whether it is a merge commit."""
 
     sha: str
     title: str
-    parents: int
+    is_merge: bool
 
     def __str__(self) -> str:
         """Return the line of `git log --oneline`."""
@@ -40,16 +38,15 @@ def list_commits_to_revert(target: str, main: str) -> list[MainCommit]:
         )
     log = git("log", "--first-parent", "--format=%H%x00%P%x00%s", f"{target}..{main}").splitlines()
     fields = (line.split("\0", 2) for line in log)
-    commits = [MainCommit(sha, title, len(parents.split())) for sha, parents, title in fields]
-    return [commit for commit in commits if _changes_release(commit.sha)]
+    return [MainCommit(sha, title, " " in parents) for sha, parents, title in fields if _changes_release(sha)]
 
 
 def _changes_release(sha: str) -> bool:
-    before = f"{sha}^1"
-    if any(object_at(sha, path) != object_at(before, path) for path in PATHS):
+    parent = f"{sha}^1"
+    if any(object_at(sha, path) != object_at(parent, path) for path in PATHS):
         return True
     try:
-        return release_id(sha) != release_id(before)
+        return release_id(sha) != release_id(parent)
     except InputError:
         return True  # only one of the two commits has a model
 
@@ -58,10 +55,10 @@ def revert_commits(commits: list[MainCommit]) -> None:
     """Revert each commit on the current branch, in this order.
 
     Raises:
-        Refused: at a conflict; the message lists all commits, and no half revert is left.
+        Refused: if one conflicts; its revert is aborted, and the message lists all commits.
     """
     for commit in commits:
-        mainline = ["--mainline", "1"] if commit.parents > 1 else []
+        mainline = ["--mainline", "1"] if commit.is_merge else []
         try:
             git("-c", "core.hooksPath=/dev/null", "revert", "--no-edit", *mainline, commit.sha, env=origin.author())
         except subprocess.CalledProcessError as error:

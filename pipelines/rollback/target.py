@@ -1,7 +1,5 @@
 """The target of a rollback: an earlier assignment, chosen from the tags alone."""
 
-from __future__ import annotations
-
 from pipelines.cli.errors import InputError
 from pipelines.repository.tags import Assignment
 
@@ -19,21 +17,19 @@ def choose_assignment(history: list[Assignment], tag: str | None) -> Assignment:
     """
     if not history:
         raise InputError("nothing was ever in production, so nothing can be rolled back", "Merge a model first.")
-    current = history[-1]
-    newest_first = list(reversed(history))
+    newest_first = history[::-1]
+    current = newest_first[0]
     if tag is None:
-        target = next((past for past in newest_first if past.release_id != current.release_id), None)
-        if target is None:
-            raise InputError(
-                f"{current.version} is the only version that was ever in production", "Merge another model first."
-            )
-        return target
-    target = next((past for past in newest_first if tag in (past.tag, past.version)), None)
-    if target is None:
+        targets = [past for past in newest_first if past.release_id != current.release_id]
+        message, remedy = f"{current.version} is the only version that was ever in production", "Merge another model."
+    else:
+        targets = [past for past in newest_first if tag in (past.tag, past.version)]
         versions = ", ".join(dict.fromkeys(past.version for past in newest_first))
-        raise InputError(f"{tag} was never in production", f"Name one of these: {versions}.")
-    if target.release_id == current.release_id:
+        message, remedy = f"{tag} was never in production", f"Name one of these: {versions}."
+    if not targets:
+        raise InputError(message, remedy)
+    if targets[0].release_id == current.release_id:
         raise InputError(
             f"{tag} is already in production", "Name another version, see `python -m pipelines release status`."
         )
-    return target
+    return targets[0]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import ibis
 import ibis.expr.types as ir
 import numpy as np
@@ -18,8 +21,6 @@ def bin_edges(table: ir.Table, inputs: tuple[Input, ...]) -> dict[str, list[floa
     Bin i holds the values above edge i - 1 and up to edge i; the first and the last bin are open.
     """
     numeric = [item.name for item in inputs if item.type in ("number", "integer")]
-    if not numeric:
-        return {}
     shares = [i / BINS for i in range(1, BINS)]
     # One column at a time: for quantiles the engine holds all values of a column in memory.
     quantiles = {name: table[name].cast("float64").quantile(shares).to_pyarrow().as_py() for name in numeric}
@@ -42,15 +43,22 @@ def bin_of(table: ir.Table, item: Input, edges: list[float]) -> ir.Value:
     return ibis.cases((column.isnull(), None), *cases, else_=str(len(edges)))
 
 
-def count_bins(table: ir.Table, inputs: tuple[Input, ...], edges: dict[str, list[float]]) -> dict[str, dict[str, int]]:
-    """Return the rows of each bin of each input, with a bin `missing`, by one query."""
+def aggregate_bins(
+    table: ir.Table, inputs: Sequence[Input], edges: Mapping[str, list[float]], **aggregates: ir.Scalar
+) -> list[dict[str, Any]]:
+    """Return a row for each bin of each input (`input`, `bin` and the aggregates), by one query."""
     parts = []
     for item in inputs:
-        value = bin_of(table, item, edges.get(item.name, [])).cast("string")
-        grouped = table.select(bin=value.fill_null("missing")).group_by("bin").aggregate(rows=ibis._.count())
+        value = bin_of(table, item, edges.get(item.name, [])).cast("string").fill_null("missing")
+        grouped = table.group_by(bin=value).aggregate(**aggregates)
         parts.append(grouped.mutate(input=ibis.literal(item.name)))
-    query = ibis.union(*parts) if len(parts) > 1 else parts[0]
+    rows: list[dict[str, Any]] = ibis.union(*parts).to_pyarrow().to_pylist() if parts else []
+    return rows
+
+
+def count_bins(table: ir.Table, inputs: Sequence[Input], edges: Mapping[str, list[float]]) -> dict[str, dict[str, int]]:
+    """Return the rows of each bin of each input, with a bin `missing`."""
     counts: dict[str, dict[str, int]] = {item.name: {} for item in inputs}
-    for row in query.to_pyarrow().to_pylist():
-        counts[row["input"]][row["bin"]] = int(row["rows"])
+    for row in aggregate_bins(table, inputs, edges, rows=ibis._.count()):
+        counts[row["input"]][row["bin"]] = row["rows"]
     return counts

@@ -9,6 +9,8 @@ import ibis
 import ibis.expr.types as ir
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pipelines.cli.errors import InputError
 from pipelines.config.table_schema import TableParams
@@ -28,9 +30,6 @@ def read_data(connection: ibis.BaseBackend, folder: Path = DATA) -> ir.Table:
     Raises:
         InputError: if there is no file, or one is not a readable Parquet file.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     files = sorted(folder.glob("*.parquet"))
     if not files:
         raise InputError(f"{folder}/ holds no Parquet file", "Fetch the data: `make data`, or `dvc pull`.")
@@ -43,12 +42,11 @@ def read_data(connection: ibis.BaseBackend, folder: Path = DATA) -> ir.Table:
                 f"{path} is not a readable Parquet file: {reason}",
                 f"Restore it (`dvc checkout --force data.dvc`) or remove {folder}/ and run `make data`.",
             ) from error
-    table: ir.Table = connection.read_parquet([str(path) for path in files], union_by_name=True)
-    return table
+    return connection.read_parquet([str(path) for path in files], union_by_name=True)
 
 
 def target_value(table: ir.Table, params: TableParams) -> ir.Value:
-    """Return the target as a number: 1 for the positive class and 0 for others, or the value; null if not known."""
+    """Return the target as a number: 1 for the positive class and 0 for others, or the value; null where missing."""
     column = table[params.table.target]
     if params.task == "regression":
         return column.cast("float64")
@@ -57,8 +55,6 @@ def target_value(table: ir.Table, params: TableParams) -> ir.Value:
 
 def to_numpy(table: Any, name: str) -> npt.NDArray[Any]:
     """Return a column of an Arrow table as datetime64[s], float (null is NaN) or objects (null is None); shape (n,)."""
-    import pyarrow as pa
-
     values = table[name].combine_chunks()
     if pa.types.is_timestamp(values.type):
         return np.asarray(values.cast(pa.timestamp("s"), safe=False).to_numpy(zero_copy_only=False))

@@ -1,8 +1,9 @@
-"""Paths and URLs of tables, and the errors of their stores as the errors of this project."""
+"""Paths and URLs of tables, and the errors of reading and writing there."""
 
 from __future__ import annotations
 
 import csv
+import gzip
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,7 +64,7 @@ def parse_location(name: str, setting: str) -> Location:
 
 @contextmanager
 def store_errors(location: Location) -> Iterator[None]:
-    """Turn the errors of a store or of a file's reader into errors that name the file.
+    """Replace the errors of a store or of a file's reader by errors that name the file.
 
     Raises:
         InputError: if there is no such file, or its content cannot be read.
@@ -73,40 +74,30 @@ def store_errors(location: Location) -> Iterator[None]:
         yield
     except MainlineError:
         raise
-    except FileNotFoundError as error:
-        # fsspec's HTTP raises it, too, when the server does not answer.
-        if isinstance(error.__cause__, OSError):
-            raise _unreachable(location, error.__cause__) from error
-        raise InputError(
-            f"{location.name}: no such file, folder or bucket", f"Correct {location.setting}, or create it."
-        ) from error
-    except (pa.ArrowException, EOFError, UnicodeError, csv.Error, zlib.error) as error:
-        raise _damaged(location, error) from error
     except Exception as error:
-        if isinstance(error, OSError) and error.errno is None and _is_from_reader(error):
-            raise _damaged(location, error) from error
+        if _is_damage(error):
+            raise InputError(
+                f"{location.name} cannot be read; it is damaged or not of the type of its name: {first_line(error)}",
+                f"Replace the file, or change {location.setting}.",
+            ) from error
+        # fsspec's HTTP also raises FileNotFoundError when the server does not respond.
+        if isinstance(error, FileNotFoundError) and not isinstance(error.__cause__, OSError):
+            raise InputError(
+                f"{location.name}: no such file, folder or bucket", f"Correct {location.setting}, or create it."
+            ) from error
         if isinstance(error, OSError) or type(error).__module__.split(".")[0] in _STORES:
-            raise _unreachable(location, error) from error
+            raise Unreachable(
+                f"{location.name} cannot be reached: {first_line(error)}",
+                "Check disk space, address, access rights and network; then run again.",
+            ) from error
         raise
 
 
-def _damaged(location: Location, error: Exception) -> InputError:
-    return InputError(
-        f"{location.name} cannot be read; it is damaged or not of the type that its name says: {first_line(error)}",
-        f"Replace the file, or change {location.setting}.",
-    )
-
-
-def _unreachable(location: Location, error: Exception) -> Unreachable:
-    return Unreachable(
-        f"{location.name} cannot be reached: {first_line(error)}",
-        "Check disk space, address, access rights and network; then run again.",
-    )
-
-
-def _is_from_reader(error: OSError) -> bool:
-    # Arrow and gzip report damaged content by an OSError without a number.
-    return type(error).__module__ in ("builtins", "gzip", "pyarrow.lib")
+def _is_damage(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        # Arrow and gzip report damaged content by an OSError without a number.
+        return error.errno is None and type(error) in (OSError, gzip.BadGzipFile)
+    return isinstance(error, pa.ArrowException | EOFError | UnicodeError | csv.Error | zlib.error)
 
 
 def first_line(error: BaseException) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.csv as arrow_csv
 import pyarrow.parquet as pq
 
 from pipelines.cli.errors import InputError
@@ -25,34 +25,26 @@ def find_files(name: str, setting: str) -> list[Location]:
     """Return the CSV and Parquet files that a path or URL names, sorted by path.
 
     Args:
-        name: a file, a pattern, or a folder; of a folder, files at any depth count, except those that begin with
-            `.` or `_` or lie in a folder that does.
+        name: a file, a pattern, or a folder. A folder is searched at any depth; files and folders that begin with `.`
+            or `_` are ignored.
         setting: the argument or key that holds the name, for error messages.
-
-    Raises:
-        InputError: if there is no such file.
-        Unreachable: if the store does not answer.
     """
     location = parse_location(name, setting)
     filesystem, path = location.filesystem, location.path
     with store_errors(location):
-        # `exists` returns False for a store that does not answer; `info` raises an error that says so.
+        # `exists` returns False for a store that does not respond; `info` raises an error.
         is_pattern = any(sign in path for sign in "*?[") and not (location.is_local and filesystem.exists(path))
         if is_pattern:
-            entries = filesystem.glob(path, detail=True)
-        elif (entry := filesystem.info(path))["type"] == "directory":
-            entries = {
-                inner: info for inner, info in filesystem.find(path, detail=True).items() if not _is_hidden(inner, path)
-            }
-        else:
-            entries = {path: entry}
-    if list(entries) == [path]:
-        if path.lower().endswith(EXTENSIONS):
+            paths = [match for match, info in filesystem.glob(path, detail=True).items() if info["type"] == "file"]
+        elif filesystem.info(path)["type"] == "directory":
+            paths = [inner for inner in filesystem.find(path) if not _is_hidden(inner, path)]
+        elif path.lower().endswith(EXTENSIONS):
             return [location]
-        raise InputError(
-            f"{name} is not the name of a CSV or Parquet file", f"{setting} must end in {', '.join(EXTENSIONS)}."
-        )
-    files = sorted(p for p, info in entries.items() if info["type"] == "file" and p.lower().endswith(EXTENSIONS))
+        else:
+            raise InputError(
+                f"{name} is not the name of a CSV or Parquet file", f"{setting} must end in {', '.join(EXTENSIONS)}."
+            )
+    files = sorted(path for path in paths if path.lower().endswith(EXTENSIONS))
     if not files:
         raise InputError(f"{name}: no CSV or Parquet file there", f"Correct {setting}, or put the files there.")
     return [Location(filesystem, p, p if location.is_local else filesystem.unstrip_protocol(p), setting) for p in files]
@@ -68,77 +60,47 @@ def is_parquet(file: Location) -> bool:
     return file.path.lower().endswith(".parquet")
 
 
-def read_header(file: Location) -> tuple[Any, int | None]:
-    """Read the columns of a file: the Arrow schema, and the number of rows if the file states it.
-
-    All columns of a CSV are text.
-
-    Raises:
-        InputError: if the file is empty or damaged, or has two columns of one name.
-        Unreachable: if the store does not answer.
-    """
-    with store_errors(file):
-        schema, rows = _parquet_header(file) if is_parquet(file) else (_csv_header(file), None)
+def read_header(file: Location) -> tuple[Any, Any]:
+    """Return the Arrow schema of a file (all columns of a CSV are text), and its number of rows if it states one."""
+    with store_errors(file), file.filesystem.open(file.path, "rb", compression="infer") as binary:
+        if is_parquet(file):
+            parquet = pq.ParquetFile(binary)
+            schema, rows = parquet.schema_arrow.remove_metadata(), parquet.metadata.num_rows
+        else:
+            schema, rows = pa.schema([(name, pa.string()) for name in _csv_header(file, binary)]), None
     if repeated := sorted({name for name in schema.names if schema.names.count(name) > 1}):
         raise InputError(f"{file.name} has the column {', '.join(repeated)} twice", "Correct the header of the file.")
     return schema, rows
 
 
-def _parquet_header(file: Location) -> tuple[Any, int]:
-    with file.filesystem.open(file.path, "rb") as binary:
-        parquet = pq.ParquetFile(binary)
-        return parquet.schema_arrow.remove_metadata(), parquet.metadata.num_rows
-
-
-def _csv_header(file: Location) -> Any:
-    with ExitStack() as stack:
-        binary = stack.enter_context(file.filesystem.open(file.path, "rb", compression="infer"))
-        if binary.read(4) == b"PAR1":
-            raise InputError(f"{file.name} is a Parquet file with the name of a CSV file", "Rename it to .parquet.")
-        binary.seek(0)
-        text = io.TextIOWrapper(binary, encoding="utf-8-sig", newline="")
-        stack.callback(text.detach)  # or its end would close the file a second time
+def _csv_header(file: Location, binary: Any) -> list[str]:
+    if binary.read(4) == b"PAR1":
+        raise InputError(f"{file.name} is a Parquet file with the name of a CSV file", "Rename it to .parquet.")
+    binary.seek(0)
+    with io.TextIOWrapper(binary, encoding="utf-8-sig", newline="") as text:
         names = next(csv.reader(text), [])
     if not names:
         raise InputError(f"{file.name} is empty: it has no header", f"Replace the file, or change {file.setting}.")
-    return pa.schema([(name, pa.string()) for name in names])
+    return names
 
 
-def read_batches(file: Location, batch_rows: int, block_bytes: int) -> Iterator[Any]:
-    """Yield the rows of a file as record batches; an empty cell of a CSV is null.
-
-    Args:
-        batch_rows: rows of a batch of Parquet.
-        block_bytes: bytes of a batch of CSV.
-
-    Raises:
-        InputError: if the file is damaged.
-        Unreachable: if the store does not answer.
-    """
+def read_batches(file: Location) -> Iterator[Any]:
+    """Yield the rows of a file as record batches; an empty cell of a CSV is null."""
     schema, _ = read_header(file)
-    with store_errors(file):
-        for batch in _parquet(file, batch_rows) if is_parquet(file) else _csv(file, schema.names, block_bytes):
+    with store_errors(file), file.filesystem.open(file.path, "rb", compression="infer") as binary:
+        if is_parquet(file):
+            batches = pq.ParquetFile(binary).iter_batches(BATCH_ROWS)
+        else:
+            types = dict.fromkeys(schema.names, pa.string())
+            batches = arrow_csv.open_csv(
+                binary,
+                arrow_csv.ReadOptions(block_size=BLOCK_BYTES),
+                arrow_csv.ParseOptions(newlines_in_values=True),
+                arrow_csv.ConvertOptions(column_types=types, null_values=[""], strings_can_be_null=True),
+            )
+        for batch in batches:
             batch.validate(full=True)  # Arrow accepts invalid UTF-8 in Parquet
             yield batch.replace_schema_metadata(None)
-
-
-def _parquet(file: Location, batch_rows: int) -> Iterator[Any]:
-    with file.filesystem.open(file.path, "rb") as binary:
-        yield from pq.ParquetFile(binary).iter_batches(batch_rows)
-
-
-def _csv(file: Location, names: Sequence[str], block_bytes: int) -> Iterator[Any]:
-    from pyarrow import csv as arrow_csv
-
-    with file.filesystem.open(file.path, "rb", compression="infer") as binary:
-        yield from arrow_csv.open_csv(
-            binary,
-            read_options=arrow_csv.ReadOptions(block_size=block_bytes),
-            parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
-            convert_options=arrow_csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()), null_values=[""], strings_can_be_null=True
-            ),
-        )
 
 
 @dataclass(frozen=True)
@@ -158,11 +120,11 @@ class Source:
     def batches(self) -> Iterator[Any]:
         """Yield record batches of the schema, of at most BATCH_ROWS rows each."""
         for file in self.files:
-            for batch in read_batches(file, BATCH_ROWS, BLOCK_BYTES):
+            for batch in read_batches(file):
                 with store_errors(file):
-                    complete = _with_columns(batch, self.schema)
-                for start in range(0, len(complete), BATCH_ROWS):
-                    yield complete.slice(start, BATCH_ROWS)
+                    parts = [self.schema.empty_table(), pa.Table.from_batches([batch])]
+                    complete = pa.concat_tables(parts, promote_options="permissive")
+                yield from filter(len, complete.to_batches(max_chunksize=BATCH_ROWS))
 
 
 def open_source(name: str, setting: str, needed: Sequence[str]) -> Source:
@@ -172,39 +134,25 @@ def open_source(name: str, setting: str, needed: Sequence[str]) -> Source:
         needed: columns that every file must have.
 
     Raises:
-        InputError: if there is no file, or one is damaged, lacks a column, or has other types than the others.
-        Unreachable: if the store does not answer.
+        InputError: if a file lacks a column, or has other types than the others.
     """
     files = find_files(name, setting)
     if len({is_parquet(file) for file in files}) > 1:
         raise InputError(f"{name} holds CSV and Parquet files", "Select one type by a pattern: folder/*.parquet.")
-    schemas, counts = [], []
-    for file in files:
-        schema, rows = read_header(file)
+    headers = [read_header(file) for file in files]
+    for file, (schema, _) in zip(files, headers, strict=True):
         if missing := [column for column in needed if column not in schema.names]:
             raise InputError(
                 f"{file.name} lacks {', '.join(missing)}, which the model reads",
                 "Add the column; it may be empty where the schema allows missing values.",
             )
-        schemas.append(schema)
-        counts.append(rows)
     try:
-        schema = pa.unify_schemas(schemas, promote_options="permissive")
+        schema = pa.unify_schemas([schema for schema, _ in headers], promote_options="permissive")
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise InputError(
             f"the files of {name} have different columns: {first_line(error)}",
             "Give each column one type in all files.",
         ) from error
-    known = [count for count in counts if count is not None]
-    return Source(tuple(files), schema, sum(known) if len(known) == len(counts) else None)
-
-
-def _with_columns(batch: Any, schema: Any) -> Any:
-    """Return the batch with the columns and types of a schema."""
-    columns = [
-        batch.column(field.name).cast(field.type)
-        if field.name in batch.schema.names
-        else pa.nulls(len(batch), field.type)
-        for field in schema
-    ]
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
+    # The files are all CSV, without counts, or all Parquet, with counts.
+    rows = sum(count for _, count in headers) if is_parquet(files[0]) else None
+    return Source(tuple(files), schema, rows)

@@ -42,20 +42,20 @@ def is_on_side(table: ir.Table, split: dict[str, Any], side: Side) -> ir.Boolean
     """Return whether a row is on a side of the split, whether or not its label is known."""
     if split["by"] == "hash":
         bucket = _bucket(table, split["column"], split["salt"])
-        test, validation = _hex(split["test"]), _hex(split["test"] + split["validation"])
+        test_end, validation_end = _hex(split["test"]), _hex(split["test"] + split["validation"])
         conditions = {
-            "test": bucket < test,
-            "validation": (bucket >= test) & (bucket < validation),
-            "train": bucket >= validation,
+            "test": bucket < test_end,
+            "validation": (bucket >= test_end) & (bucket < validation_end),
+            "train": bucket >= validation_end,
         }
-        return conditions[side]
-    when = table[split["column"]]
-    matured, test, validation = (_instant(split[name]) for name in ("matured", "test_from", "validation_from"))
-    conditions = {
-        "test": (when >= test) & (when <= matured),
-        "validation": (when >= validation) & (when < test),
-        "train": when < validation,
-    }
+    else:
+        when = table[split["column"]]
+        matured, test, validation = (_instant(split[name]) for name in ("matured", "test_from", "validation_from"))
+        conditions = {
+            "test": (when >= test) & (when <= matured),
+            "validation": (when >= validation) & (when < test),
+            "train": when < validation,
+        }
     return conditions[side]
 
 
@@ -77,21 +77,15 @@ def is_unseen(
         return is_on_side(table, model_split, "test")
     if trained_until is None or event_time is None:
         return ibis.literal(True)
-    later: ir.BooleanValue = table[event_time] >= _instant(trained_until)
-    return later
+    return table[event_time] >= _instant(trained_until)
 
 
 def load_split(path: Path = SPLIT) -> dict[str, Any]:
-    """Read models/split.json.
-
-    Raises:
-        InputError: if it is missing.
-    """
+    """Return the content of models/split.json."""
     try:
-        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return dict(json.loads(path.read_text(encoding="utf-8")))
     except (FileNotFoundError, ValueError) as error:
         raise InputError(f"{path} cannot be read: {error}", "Reproduce the pipeline: `make review`.") from error
-    return document
 
 
 def _bucket(table: ir.Table, column: str, salt: str) -> ir.StringValue:

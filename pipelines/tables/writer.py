@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.csv as arrow_csv
 import pyarrow.parquet as pq
 
 from pipelines.cli.errors import InputError
@@ -18,10 +19,7 @@ _EXTENSIONS = (".parquet", ".csv")
 
 
 def parse_output(name: str, setting: str) -> Location:
-    """Return the location of a table to write.
-
-    Args:
-        setting: the argument that holds the name, for error messages.
+    """Return the location of a table to write; `setting` is the argument that holds the name, for error messages.
 
     Raises:
         InputError: if the name does not end in .parquet or .csv, or is that of a folder.
@@ -38,12 +36,8 @@ def parse_output(name: str, setting: str) -> Location:
 
 def rejects_location(out: Location) -> Location:
     """Return where rejected rows go: for `scored.csv` it is `scored.rejects.csv`."""
-
-    def renamed(text: str) -> str:
-        stem, dot, extension = text.rpartition(".")
-        return f"{stem}.rejects{dot}{extension}"
-
-    return Location(out.filesystem, renamed(out.path), renamed(out.name), out.setting)
+    path, name = (".rejects.".join(text.rsplit(".", 1)) for text in (out.path, out.name))
+    return Location(out.filesystem, path, name, out.setting)
 
 
 class TableWriter:
@@ -53,15 +47,26 @@ class TableWriter:
         """Write rows of `schema` to `location`."""
         self.location = location
         self.schema = schema
-        self._temporary = _temporary_path(location)
+        folder, slash, name = location.path.rpartition("/")
+        self._temporary = f"{folder}{slash}.{name}.{secrets.token_hex(6)}"
         self._file: Any = None
         self._writer: Any = None
 
     def __enter__(self) -> TableWriter:
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self._discard()
+    def __exit__(self, *_: object) -> None:
+        if self._file is None:
+            return
+        # An error here must not hide the error that led here.
+        with suppress(Exception):
+            self._file.discard()  # an object store deletes the parts that it received
+        with suppress(Exception):
+            self._writer.close()
+        with suppress(Exception):
+            self._file.close()
+        with suppress(Exception):
+            self.location.filesystem.rm_file(self._temporary)
 
     @property
     def is_open(self) -> bool:
@@ -69,12 +74,7 @@ class TableWriter:
         return self._writer is not None
 
     def write(self, batch: Any) -> None:
-        """Add rows; the first call opens the file, even for a batch without rows.
-
-        Raises:
-            InputError: if the format cannot hold a column, or the bucket does not exist.
-            Unreachable: if the disk is full, or the store does not answer.
-        """
+        """Add rows; the first call opens the file, even for a batch without rows."""
         with store_errors(self.location):
             if self._writer is None:
                 self._open()
@@ -90,9 +90,7 @@ class TableWriter:
             if self.location.path.lower().endswith(".parquet"):
                 self._writer = pq.ParquetWriter(self._file, self.schema)
             else:
-                from pyarrow import csv
-
-                self._writer = csv.CSVWriter(self._file, self.schema)
+                self._writer = arrow_csv.CSVWriter(self._file, self.schema)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise InputError(
                 f"{self.location.name} cannot hold these columns: {first_line(error)}",
@@ -117,24 +115,6 @@ class TableWriter:
                 self.location.filesystem.mv(self._temporary, self.location.path)
             self._file = None
 
-    def _discard(self) -> None:
-        if self._file is None:
-            return
-        # An error here must not hide the error that led here, nor fail a table that is complete.
-        for undo in (self._abort_upload, self._close_writer, self._file.close, self._remove_temporary):
-            with suppress(Exception):
-                undo()
-
-    def _abort_upload(self) -> None:
-        """Let an object store delete the parts that it received; a local file has no such method."""
-        self._file.discard()
-
-    def _close_writer(self) -> None:
-        self._writer.close()
-
-    def _remove_temporary(self) -> None:
-        self.location.filesystem.rm_file(self._temporary)
-
 
 def remove_file(location: Location) -> None:
     """Remove the file of an earlier run, if there is one."""
@@ -142,8 +122,3 @@ def remove_file(location: Location) -> None:
         location.filesystem.invalidate_cache()
         if location.filesystem.exists(location.path):
             location.filesystem.rm_file(location.path)
-
-
-def _temporary_path(location: Location) -> str:
-    folder, slash, name = location.path.rpartition("/")
-    return f"{folder}{slash}.{name}.{secrets.token_hex(6)}"

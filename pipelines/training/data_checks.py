@@ -87,6 +87,8 @@ def find_data_errors(
             examples = _examples(table, params, check)
             errors.append(DataError(check.column, check.kind, f"{count:,} rows {check.says}", count, examples))
     errors += _count_errors(valid, params, rows, counted)
+    if params.table.target in valid:
+        errors += _class_errors(table, params)
     if not any(error.column == params.table.target for error in errors):
         errors += _leak_errors(table, params, {error.column for error in errors if error.rows is None})
     return errors
@@ -185,6 +187,25 @@ def _target_errors(name: str, params: ValidateParams, present: int, counted: dic
             yield DataError(name, "class missing", f"no labelled row is of the {which} class")
     elif not counted["spread"]:
         yield DataError(name, "class missing", "all labelled rows have the same value")
+
+
+def _class_errors(table: ir.Table, params: ValidateParams) -> Iterator[DataError]:
+    """Yield classes besides the positive and one negative, unless `negative: rest` makes one class of them."""
+    name = params.table.target
+    if params.task == "regression" or params.table.negative == "rest":
+        return
+    label = table[name].cast("string").name("label")
+    classes = table.filter(label.notnull()).group_by(label).agg(rows=lambda t: t.count())
+    top = classes.order_by(ibis.desc("rows"), "label").limit(EXAMPLES + 1).to_pyarrow().to_pylist()
+    if len(top) > 2:
+        hidden = name in params.table.sensitive
+        shown = ", ".join(MASK if hidden else f"{each['label']} ({each['rows']:,} rows)" for each in top[:EXAMPLES])
+        more = " and more" if len(top) > EXAMPLES else ""
+        why = (
+            f"has more than two classes: {shown}{more}; a model separates two. "
+            f"schema.negative: rest makes one class of all but {params.table.positive}"
+        )
+        yield DataError(name, "classes", why)
 
 
 def _category_errors(

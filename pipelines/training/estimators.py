@@ -1,4 +1,4 @@
-"""Fit estimators by their import path, and convert them to one graph from raw fields to the answer."""
+"""Fit estimators by their import path, and convert them to one graph from raw fields to the prediction."""
 
 from __future__ import annotations
 
@@ -55,14 +55,10 @@ def _make(where: str, step: Step) -> Any:
 
 
 def fit(name: str, candidate: Candidate, features: npt.NDArray[np.float32], target: Floats) -> Any:
-    """Fit a candidate.
+    """Fit a candidate to features of shape (n, f) and a target of shape (n,): 0 and 1, or values.
 
     In double precision, because in single precision the last bits of sums, which depend on the processor and the number
     of threads, would change the file.
-
-    Args:
-        features: shape (n, f).
-        target: shape (n,): 0 and 1, or values.
 
     Raises:
         InputError: if scikit-learn refuses the parameters or the rows.
@@ -77,27 +73,18 @@ def fit(name: str, candidate: Candidate, features: npt.NDArray[np.float32], targ
         ) from error
 
 
-def answers(fitted: Any, features: Floats, task: str) -> Floats:
+def predict(fitted: Any, features: Floats, task: str) -> Floats:
     """Return probabilities of the positive class, or values, of the fitted estimator itself; shape (n,)."""
-    answer = fitted.predict_proba(features)[:, 1] if task == "classification" else fitted.predict(features)
-    return np.asarray(answer, dtype=np.float64).reshape(-1)
+    predicted = fitted.predict_proba(features)[:, 1] if task == "classification" else fitted.predict(features)
+    return np.asarray(predicted, dtype=np.float64).reshape(-1)
 
 
 def is_reproducible(
-    name: str,
-    candidate: Candidate,
-    graph: FeatureGraph,
-    features: npt.NDArray[np.float32],
-    target: Floats,
-    task: str,
+    name: str, candidate: Candidate, graph: FeatureGraph, features: npt.NDArray[np.float32], target: Floats, task: str
 ) -> bool:
     """Return whether two fits on the same rows, with one thread and with two, give the same file.
 
     Only a sample of the rows is fitted, so True is no proof; it is also returned if the sample is too small to fit.
-
-    Args:
-        features: shape (n, f).
-        target: shape (n,).
     """
     from threadpoolctl import threadpool_limits
 
@@ -112,18 +99,14 @@ def is_reproducible(
             try:
                 with threadpool_limits(threads):
                     fitted = fit(name, candidate, features[sample], target[sample])
-                model = to_graph(name, candidate, fitted, graph, task)
+                files.add(to_graph(name, candidate, fitted, graph, task).SerializeToString(deterministic=True))
             except InputError:
                 return True
-            files.add(model.SerializeToString(deterministic=True))
     return len(files) == 1
 
 
 def to_graph(name: str, candidate: Candidate, fitted: Any, features: FeatureGraph, task: str) -> onnx.ModelProto:
-    """Join the feature graph and the converted estimator.
-
-    Returns:
-        A graph from raw fields of shape (n, 1) to `probability` or `value`, float32 of shape (n, 1).
+    """Return one graph from raw fields of shape (n, 1) to `probability` or `value`, float32 of shape (n, 1).
 
     Raises:
         InputError: if the estimator gives no probability, or cannot be converted.
@@ -139,8 +122,7 @@ def to_graph(name: str, candidate: Candidate, fitted: Any, features: FeatureGrap
     joined = onnx.compose.merge_models(
         features.model, converted, io_map=[("features", "estimator_features")], outputs=[output]
     )
-    answer = "probability" if classifies else "value"
-    _rename_output(joined, output, answer, pick_positive=classifies)
+    _end_in_one_column(joined.graph, output, classifies)
     joined.producer_name = "mainline"
     joined.producer_version = ""
     del joined.metadata_props[:]
@@ -167,7 +149,7 @@ def _convert(name: str, candidate: Candidate, fitted: Any, width: int, classifie
         prefixed.opset_import.extend(onnx.helper.make_opsetid(domain, version) for domain, version in OPSETS.items())
         onnx.checker.check_model(prefixed)
     except Exception as error:  # skl2onnx raises classes of its own, RuntimeError and AssertionError
-        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         steps = f" In candidates.{name}.before, use SimpleImputer and StandardScaler." if candidate.before else ""
         raise InputError(
             f"candidates.{name}: {candidate.estimator} cannot be exported to ONNX: {reason}", ALTERNATIVES + steps
@@ -175,14 +157,16 @@ def _convert(name: str, candidate: Candidate, fitted: Any, width: int, classifie
     return prefixed
 
 
-def _rename_output(model: onnx.ModelProto, output: str, answer: str, pick_positive: bool) -> None:
-    """End the graph in one column: the probability of the positive class, or the value."""
-    graph = model.graph
-    if pick_positive:
-        graph.initializer.append(onnx.helper.make_tensor("positive_class", onnx.TensorProto.INT64, [1], [1]))
-        graph.node.append(onnx.helper.make_node("Gather", [output, "positive_class"], [answer], name=answer, axis=1))
+def _end_in_one_column(graph: onnx.GraphProto, output: str, classifies: bool) -> None:
+    """End the graph in `probability`, that of the positive class, or `value`."""
+    helper, kinds = onnx.helper, onnx.TensorProto
+    if classifies:
+        name, constant = "probability", helper.make_tensor("positive_class", kinds.INT64, [1], [1])
+        node = helper.make_node("Gather", [output, constant.name], [name], name=name, axis=1)
     else:
-        graph.initializer.append(onnx.helper.make_tensor("one_column", onnx.TensorProto.INT64, [2], [-1, 1]))
-        graph.node.append(onnx.helper.make_node("Reshape", [output, "one_column"], [answer], name=answer))
+        name, constant = "value", helper.make_tensor("one_column", kinds.INT64, [2], [-1, 1])
+        node = helper.make_node("Reshape", [output, constant.name], [name], name=name)
+    graph.initializer.append(constant)
+    graph.node.append(node)
     del graph.output[:]
-    graph.output.append(onnx.helper.make_tensor_value_info(answer, onnx.TensorProto.FLOAT, [None, 1]))
+    graph.output.append(helper.make_tensor_value_info(name, kinds.FLOAT, [None, 1]))

@@ -55,9 +55,8 @@ def main() -> None:
     """Evaluate models/model.onnx on the test rows."""
     params = read_sections(model_card.EvaluateParams)
     scorer = Scorer(MODEL, SIGNATURE)
-    table = read_data(connect())
     split = load_split()
-    rows = load_rows(rows_on_side(table, params, split, "test"), params, scorer.signature.inputs)
+    rows = load_rows(rows_on_side(read_data(connect()), params, split, "test"), params, scorer.signature.inputs)
     scores = scorer.score(rows.inputs)
     costs = costs_of(rows.arrow, rows.target, params.value)
     metrics = compute(params.task, rows.target, scores, scorer.signature.threshold, costs)

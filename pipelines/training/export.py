@@ -18,7 +18,7 @@ from pipelines.config.read import read_sections
 from pipelines.config.selection import SelectionParams, Threshold
 from pipelines.config.table_schema import TableParams
 from pipelines.model.inputs import inputs_of
-from pipelines.model.signature import Input, Signature
+from pipelines.model.signature import Input
 from pipelines.model.threshold import choose_threshold
 from pipelines.tables.costs import costs_of
 from pipelines.tables.data import connect, read_data
@@ -33,20 +33,18 @@ def example_row(rows: Rows, inputs: tuple[Input, ...]) -> dict[str, Any]:
     for item in inputs:
         values = rows.inputs[item.name]
         if item.sensitive:
-            example[item.name] = None if item.nullable else _neutral(item)
+            value = None if item.nullable else _neutral(item)
         elif item.type == "category":
-            words, counts = np.unique(values.astype(str), return_counts=True)
-            example[item.name] = str(words[np.argmax(counts)]) or None
+            categories, counts = np.unique(values.astype(str), return_counts=True)
+            value = str(categories[np.argmax(counts)]) or None
         elif item.type == "timestamp":
-            example[item.name] = str(np.datetime64(int(np.median(values)), "s")) + "Z"
+            value = str(np.datetime64(int(np.median(values)), "s")) + "Z"
         else:
-            present = values[~np.isnan(values)]
-            middle = float(np.median(present)) if len(present) else _neutral(item)
-            example[item.name] = bool(round(middle)) if item.type == "boolean" else middle
-            if item.type == "integer":
-                example[item.name] = round(middle)
-    document: dict[str, Any] = rounded(example)
-    return document
+            median = _neutral(item) if np.isnan(values).all() else float(np.nanmedian(values))
+            value = round(median) if item.type in ("boolean", "integer") else median
+            value = bool(value) if item.type == "boolean" else value
+        example[item.name] = rounded(value)
+    return example
 
 
 def _neutral(item: Input) -> Any:
@@ -63,8 +61,8 @@ def classes_of(params: TableParams) -> tuple[str, ...]:
     if params.table.positive is None:
         return ()
     column = params.table.columns[params.table.target]
-    known = column.allowed or (("false", "true") if column.type == "boolean" else ("0", "1"))
-    others = [name for name in known if name != params.table.positive]
+    names = column.allowed or (("false", "true") if column.type == "boolean" else ("0", "1"))
+    others = [name for name in names if name != params.table.positive]
     return (others[0] if len(others) == 1 else "other", params.table.positive)
 
 
@@ -76,10 +74,9 @@ def main() -> None:
     if not path.is_file():
         raise InputError(f"{path} is missing", "Reproduce the pipeline: `make repro`.")
     inputs = inputs_of(params)
-    table = read_data(connect())
     split = load_split()
-    rows = load_rows(rows_on_side(table, params, split, "validation"), params, inputs)
-    signature: Signature = draft_signature(params, winner, inputs)
+    rows = load_rows(rows_on_side(read_data(connect()), params, split, "validation"), params, inputs)
+    signature = draft_signature(params, winner, inputs)
     if params.task == "classification":
         scores = candidate_scores(params, path, rows.inputs)
         costs = costs_of(rows.arrow, rows.target, params.value)
@@ -89,11 +86,10 @@ def main() -> None:
         signature = replace(signature, trained_until=split["test_from"])
     else:
         signature = replace(signature, split={k: v for k, v in split.items() if k != "counts"})
-    signature = replace(signature, example=example_row(rows, inputs))
     model = onnx.load(path)
     onnx.helper.set_model_props(model, {"model_name": params.model_name, "task": params.task, "candidate": winner})
     write_bytes(MODEL, model.SerializeToString(deterministic=True))
-    write_json(SIGNATURE, signature.to_json())
+    write_json(SIGNATURE, replace(signature, example=example_row(rows, inputs)).to_json())
     decided = "" if signature.threshold is None else f", threshold {signature.threshold:g}"
     print(f"{MODEL}: {winner}{decided}")
 

@@ -7,7 +7,7 @@ import ibis.expr.types as ir
 
 from pipelines.config.features import FeatureParams
 from pipelines.model.inputs import inputs_of
-from pipelines.tables.binning import bin_edges, bin_of
+from pipelines.tables.binning import aggregate_bins, bin_edges
 from pipelines.tables.data import target_value
 
 
@@ -20,23 +20,16 @@ def leak_scores(table: ir.Table, params: FeatureParams, without: set[str]) -> di
     Returns:
         input -> score in [0, 1], for inputs not in `without`.
     """
-    known = table.filter(table[params.table.target].notnull())
+    labelled = table.filter(table[params.table.target].notnull())
     inputs = tuple(item for item in inputs_of(params) if item.name not in without)
-    if not inputs:
-        return {}
-    edges = bin_edges(known, inputs)
-    target = target_value(known, params).cast("float64")
-    parts = []
-    for item in inputs:
-        rows = known.select(bin=bin_of(known, item, edges.get(item.name, [])).cast("string"), target=target)
-        grouped = rows.group_by("bin").aggregate(
-            rows=ibis._.count(), total=ibis._.target.sum(), square=(ibis._.target**2).sum()
-        )
-        parts.append(grouped.mutate(input=ibis.literal(item.name)))
-    bins = (ibis.union(*parts) if len(parts) > 1 else parts[0]).to_pyarrow().to_pylist()
+    target = target_value(labelled, params).cast("float64")
+    bins: dict[str, list[tuple[int, float, float]]] = {item.name: [] for item in inputs}
+    for row in aggregate_bins(
+        labelled, inputs, bin_edges(labelled, inputs), rows=ibis._.count(), total=target.sum(), square=(target**2).sum()
+    ):
+        bins[row["input"]].append((row["rows"], row["total"], row["square"]))
     score = _auc if params.task == "classification" else _r2
-    grouped_rows = {item.name: [row for row in bins if row["input"] == item.name] for item in inputs}
-    return {name: score([(r["rows"], r["total"], r["square"]) for r in rows]) for name, rows in grouped_rows.items()}
+    return {name: score(bins_of_input) for name, bins_of_input in bins.items()}
 
 
 def _auc(bins: list[tuple[int, float, float]]) -> float:

@@ -30,6 +30,7 @@ def write(
         sides: side of the split -> its counts.
     """
     candidate = params.candidates[signature.candidate]
+    kinds = ("rows", "positives") if params.task == "classification" else ("rows",)
     lines = [
         f"# Model card: {params.model_name}",
         "",
@@ -44,9 +45,9 @@ def write(
         "",
         "## Rows",
         "",
-        "| side | rows |" + (" positives |" if params.task == "classification" else ""),
-        "|---|---:|" + ("---:|" if params.task == "classification" else ""),
-        *[_side(side, sides[side]) for side in SIDES],
+        f"| side | {' | '.join(kinds)} |",
+        "|---|" + "---:|" * len(kinds),
+        *[f"| {side} | " + " | ".join(f"{sides[side][kind]:,}" for kind in kinds) + " |" for side in SIDES],
         "",
         "The test rows are the newest; nothing is chosen on them."
         if signature.trained_until
@@ -61,25 +62,10 @@ def write(
         *[f"| {name} | {value:.4f} |" for name, value in sorted(importance.items(), key=lambda i: -i[1])],
     ]
     if signature.threshold is not None:
-        positive = signature.classes[-1]
-        lines += [
-            "",
-            "## Decision",
-            "",
-            f"`{params.table.target}` is predicted as {positive} from a probability of {signature.threshold:g} on.",
-        ]
-    sensitive = sorted(params.table.sensitive)
-    if sensitive:
+        decision = f"is predicted as {signature.classes[-1]} from a probability of {signature.threshold:g} on."
+        lines += ["", "## Decision", "", f"`{params.table.target}` {decision}"]
+    if sensitive := sorted(params.table.sensitive):
         used = [name for name in sensitive if name in signature.names]
-        lines += [
-            "",
-            "## Sensitive columns",
-            "",
-            f"{', '.join(sensitive)}; read by the model: {', '.join(used) or 'none'}.",
-        ]
+        columns = f"{', '.join(sensitive)}; read by the model: {', '.join(used) or 'none'}."
+        lines += ["", "## Sensitive columns", "", columns]
     return "\n".join(lines) + "\n"
-
-
-def _side(name: str, count: dict[str, int]) -> str:
-    positives = f" {count['positives']:,} |" if "positives" in count else ""
-    return f"| {name} | {count['rows']:,} |{positives}"

@@ -1,4 +1,4 @@
-"""Compare the file that ships with the fitted estimator: conversion to ONNX may change the answers."""
+"""Compare the ONNX file with the fitted estimator, because the conversion may change predictions."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import onnx
 
 from pipelines.cli.errors import InputError
 from pipelines.config.candidates import Candidate, TrainParams
-from pipelines.model import features
 from pipelines.model.encoding import Columns
+from pipelines.model.features import FeatureGraph, run_graph
 from pipelines.model.inputs import inputs_of
 from pipelines.model.signature import Input
 from pipelines.tables.rows import Rows
-from pipelines.training.estimators import answers
+from pipelines.training.estimators import predict
 
 Floats = npt.NDArray[np.float64]
 ROWS = 10_000
@@ -31,18 +31,15 @@ def check(
     name: str,
     fitted: Any,
     model: onnx.ModelProto,
-    graph: features.FeatureGraph,
+    graph: FeatureGraph,
     rows: Rows,
     matrix: npt.NDArray[np.float32],
 ) -> None:
-    """Compare the converted graph with the fitted estimator on training rows.
+    """Compare the converted graph with the fitted estimator on training rows, whose features are `matrix`: (n, f).
 
-    A row agrees if its answers differ by at most TOLERANCE. A row on a threshold of a tree is allowed to differ: the
-    estimator itself gives the graph's answer when the row's features move by a rounding of float32. At most
+    A row agrees if the two predictions differ by at most TOLERANCE. A row on a threshold of a tree is allowed to
+    differ: the estimator itself predicts as the graph when the row's features move by a rounding of float32. At most
     ON_THRESHOLD of the rows may be such rows, and none of them may have a missing value.
-
-    Args:
-        matrix: features of the rows, shape (n, f).
 
     Raises:
         InputError: if they disagree, if ONNX Runtime cannot run the graph, or if the estimator cannot take missing
@@ -52,16 +49,16 @@ def check(
     columns = _sample(inputs_of(params), rows.inputs, matrix)
     sample = graph.transform(columns).astype(np.float64)
     try:
-        expected = answers(fitted, sample, task)
+        expected = predict(fitted, sample, task)
     except ValueError as error:
         raise InputError(
-            f"candidates.{name}: {candidate.estimator} cannot answer rows that the schema allows: "
+            f"candidates.{name}: {candidate.estimator} cannot score rows that the schema allows: "
             f"{str(error).splitlines()[0]}",
             f"Put a SimpleImputer into candidates.{name}.before, or remove `nullable` from the inputs.",
         ) from error
     missing = np.asarray(np.isnan(sample).any(axis=1))
     try:
-        shipped = _run(model, columns)
+        scores = run_graph(model, columns)[:, 0].astype(np.float64)
     except Exception as error:  # ONNX Runtime's classes have no common base
         raise InputError(
             f"candidates.{name}: ONNX Runtime cannot run the converted {candidate.estimator}: "
@@ -69,8 +66,8 @@ def check(
             _remedy(name, candidate, task, float(missing.mean())),
         ) from error
     limit = TOLERANCE[task] * (1.0 if task == "classification" else _spread(rows.target))
-    allowed: Floats = limit + ROUNDING * np.abs(expected)  # the file answers in float32
-    difference = np.abs(shipped - expected)
+    allowed: Floats = limit + ROUNDING * np.abs(expected)  # the file computes in float32
+    difference = np.abs(scores - expected)
     differs: npt.NDArray[np.bool_] = np.logical_not(difference <= allowed)  # NaN differs, too
     if not differs.any():
         return
@@ -79,11 +76,11 @@ def check(
         size = np.median(np.nan_to_num(np.abs(sample)), axis=0)
         moved = _moved(fitted, sample[differs], size, task)
         low, high = np.minimum(moved.min(axis=0), expected[differs]), np.maximum(moved.max(axis=0), expected[differs])
-        if ((shipped[differs] >= low - allowed[differs]) & (shipped[differs] <= high + allowed[differs])).all():
+        if ((scores[differs] >= low - allowed[differs]) & (scores[differs] <= high + allowed[differs])).all():
             return
     missing_share = float(missing[differs].mean())
     raise InputError(
-        f"candidates.{name}: the ONNX file and the fitted {candidate.estimator} give different answers: "
+        f"candidates.{name}: the ONNX file and the fitted {candidate.estimator} predict differently: "
         f"{differs.mean():.2%} of {len(sample):,} training rows differ by more than {limit:.3g}, "
         f"the largest difference is {difference.max():.3g}, {missing_share:.0%} of these rows have a missing value",
         _remedy(name, candidate, task, missing_share),
@@ -98,7 +95,7 @@ def _spread(target: Floats) -> float:
 
 
 def _sample(inputs: tuple[Input, ...], columns: Columns, matrix: npt.NDArray[np.float32]) -> dict[str, Any]:
-    """At most about ROWS rows, with the ends, the rare categories and the missing values of every feature.
+    """Return at most about ROWS rows, with the ends, the rare categories and the missing values of every feature.
 
     A nullable input that is never missing is blanked in some more rows, since requests may lack it.
     """
@@ -108,31 +105,22 @@ def _sample(inputs: tuple[Input, ...], columns: Columns, matrix: npt.NDArray[np.
         each = max(1, ROWS // (6 * matrix.shape[1]))
         for values in matrix.T:
             order = np.argsort(values, kind="stable")
-            known = len(values) - int(np.isnan(values).sum())
-            parts += [order[:each], order[max(0, known - each) : known], order[known : known + each]]
+            present = len(values) - int(np.isnan(values).sum())
+            parts += [order[:each], order[max(0, present - each) : present], order[present : present + each]]
         picked = np.unique(np.concatenate(parts))
     sample = {item.name: columns[item.name][picked] for item in inputs}
     never = [i.name for i in inputs if i.nullable and i.type != "category" and not np.isnan(sample[i.name]).any()]
-    blanked = [{key: values[:BLANKED] for key, values in sample.items()} for _ in never]
-    for name, part in zip(never, blanked, strict=True):
-        part[name] = np.full_like(part[name], np.nan)
-    return {key: np.concatenate([values, *(part[key] for part in blanked)]) for key, values in sample.items()}
-
-
-def _run(model: onnx.ModelProto, columns: Columns) -> Floats:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    (answer,) = session.run(None, {item.name: columns[item.name][:, None] for item in session.get_inputs()})
-    return np.asarray(answer, dtype=np.float64).reshape(-1)
+    first = {name: values[:BLANKED] for name, values in sample.items()}
+    samples = [sample, *({**first, name: np.full_like(first[name], np.nan)} for name in never)]
+    return {name: np.concatenate([rows[name] for rows in samples]) for name in sample}
 
 
 def _moved(fitted: Any, rows: Floats, size: Floats, task: str) -> Floats:
-    """Return answers of the estimator for features changed by a rounding, shape (MOVES, n); size has shape (f,)."""
+    """Return predictions for features changed by a rounding, shape (MOVES, n); size has shape (f,)."""
     rounding = ROUNDING * (np.abs(rows) + size)
     signs = np.random.Generator(np.random.PCG64(0)).choice([-1.0, 1.0], (MOVES, rows.shape[1]))
     signs[0], signs[1] = 1.0, -1.0
-    return np.stack([answers(fitted, rows + sign * rounding, task) for sign in signs])
+    return np.stack([predict(fitted, rows + sign * rounding, task) for sign in signs])
 
 
 def _remedy(name: str, candidate: Candidate, task: str, missing_share: float) -> str:
@@ -149,6 +137,6 @@ def _remedy(name: str, candidate: Candidate, task: str, missing_share: float) ->
         return f"Put a SimpleImputer into {where}.before: ONNX treats missing values differently."
     if transformers := [step for step in before if "Imputer" not in step]:
         return f"Remove {', '.join(transformers)} from {where}.before, or use another estimator."
-    known = ("HistGradientBoosting", "LogisticRegression" if task == "classification" else "Ridge")
-    others = [other for other in known if other not in candidate.estimator]
+    estimators = ("HistGradientBoosting", "LogisticRegression" if task == "classification" else "Ridge")
+    others = [other for other in estimators if other not in candidate.estimator]
     return f"Use another estimator in {where}, such as {' or '.join(others)}."

@@ -22,21 +22,19 @@ from pipelines.tables.split import load_split, rows_on_side
 def profile(table: ir.Table, inputs: tuple[Input, ...]) -> dict[str, Any]:
     """Return the profile of a table: type, bin edges and counts of each input."""
     edges = bin_edges(table, inputs)
-    counted = count_bins(table, inputs, edges)
-    described: dict[str, Any] = {}
+    counts = count_bins(table, inputs, edges)
+    document: dict[str, Any] = {"rows": sum(counts[inputs[0].name].values()), "inputs": {}}
     for item in inputs:
-        described[item.name] = {"type": item.type, "counts": counted[item.name]}
+        document["inputs"][item.name] = {"type": item.type, "counts": counts[item.name]}
         if item.name in edges:
-            described[item.name]["edges"] = edges[item.name]
-    rows = sum(next(iter(counted.values())).values()) if counted else 0
-    return {"rows": rows, "inputs": described}
+            document["inputs"][item.name]["edges"] = edges[item.name]
+    return document
 
 
 def main() -> None:
     """Profile the training rows."""
     params = read_sections(FeatureParams)
-    table = read_data(connect())
-    train = rows_on_side(table, params, load_split(), "train")
+    train = rows_on_side(read_data(connect()), params, load_split(), "train")
     document = profile(train, inputs_of(params))
     write_json(PROFILE, document)
     print(f"{PROFILE}: {document['rows']:,} rows, {len(document['inputs'])} inputs")

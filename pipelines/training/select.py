@@ -21,6 +21,7 @@ from pipelines.model.encoding import Columns
 from pipelines.model.inputs import inputs_of
 from pipelines.model.scorer import Scorer
 from pipelines.model.signature import Input, Signature
+from pipelines.model.threshold import choose_threshold
 from pipelines.tables.costs import costs_of
 from pipelines.tables.data import connect, read_data
 from pipelines.tables.rows import Rows, load_rows
@@ -49,23 +50,28 @@ def candidate_scores(params: SelectionParams, path: Path, columns: Columns) -> n
     return Scorer(path, draft_signature(params, path.stem, inputs_of(params))).score(columns)
 
 
+def evaluate_candidate(params: SelectionParams, rows: Rows, name: str) -> dict[str, float]:
+    """Return the metrics of a candidate; those that need a threshold only if one of them is the criterion."""
+    scores = candidate_scores(params, CANDIDATES / f"{name}.onnx", rows.inputs)
+    needs_threshold = METRICS[params.selection.metric].needs_threshold
+    threshold = 0.5 if params.task == "classification" else None
+    costs = None
+    if needs_threshold:
+        costs = costs_of(rows.arrow, rows.target, params.value)
+        threshold = choose_threshold(rows.target, scores, params.selection.threshold or Threshold(), costs)
+    metrics = compute(params.task, rows.target, scores, threshold, costs)
+    return {key: value for key, value in metrics.items() if needs_threshold or not METRICS[key].needs_threshold}
+
+
 def main() -> None:
     """Compare the candidates and write the winner."""
     params = read_sections(SelectParams)
-    table = read_data(connect())
-    validation = rows_on_side(table, params, load_split(), "validation")
+    validation = rows_on_side(read_data(connect()), params, load_split(), "validation")
     rows = load_rows(validation, params, inputs_of(params))
-    compared: dict[str, dict[str, float]] = {}
-    for name in sorted(params.candidates):
-        scores = candidate_scores(params, CANDIDATES / f"{name}.onnx", rows.inputs)
-        threshold = 0.5 if params.task == "classification" else None
-        metrics = compute(params.task, rows.target, scores, threshold)
-        # Metrics that need a threshold mean nothing before the export chooses one.
-        compared[name] = {k: v for k, v in metrics.items() if not METRICS[k].needs_threshold}
     metric = params.selection.metric
-    if METRICS[metric].needs_threshold:
-        compared = {name: metrics | _at_best_threshold(params, rows, name) for name, metrics in compared.items()}
-    winner = choose({name: metrics[metric] for name, metrics in compared.items()}, metric)
+    compared = {name: evaluate_candidate(params, rows, name) for name in sorted(params.candidates)}
+    values = {name: metrics[metric] for name, metrics in compared.items()}
+    winner = choose(values, metric)
     document = {
         "criterion": metric,
         "rows": len(rows),
@@ -74,25 +80,13 @@ def main() -> None:
         NOT_REPRODUCIBLE: [name for name in compared if _is_marked(CANDIDATES / f"{name}.onnx")],
     }
     write_json(SELECTION, document)
-    write_csv(CANDIDATES_PLOT, ["name", "value"], [[name, metrics[metric]] for name, metrics in compared.items()])
-    print(f"{winner} wins by {metric}: " + ", ".join(f"{n} {v[metric]:.4f}" for n, v in compared.items()))
+    write_csv(CANDIDATES_PLOT, ["name", "value"], values.items())
+    print(f"{winner} wins by {metric}: " + ", ".join(f"{name} {value:.4f}" for name, value in values.items()))
 
 
 def _is_marked(path: Path) -> bool:
     """Return whether the stage `train` found that a second fit gives another file."""
     return any(prop.key == NOT_REPRODUCIBLE for prop in onnx.load(path).metadata_props)
-
-
-def _at_best_threshold(params: SelectionParams, rows: Rows, name: str) -> dict[str, float]:
-    """Return the metrics that need a threshold, at the one that the export of this candidate would choose."""
-    from pipelines.model.threshold import choose_threshold
-
-    assert params.task == "classification"
-    scores = candidate_scores(params, CANDIDATES / f"{name}.onnx", rows.inputs)
-    costs = costs_of(rows.arrow, rows.target, params.value)
-    threshold = choose_threshold(rows.target, scores, params.selection.threshold or Threshold(), costs)
-    metrics = compute(params.task, rows.target, scores, threshold, costs)
-    return {key: value for key, value in metrics.items() if METRICS[key].needs_threshold}
 
 
 if __name__ == "__main__":

@@ -20,34 +20,27 @@ from pipelines.tables.split import SIDES, is_on_side, split_boundaries
 
 def counts(table: ir.Table, params: TableParams, split: dict[str, Any]) -> dict[str, dict[str, int]]:
     """Count the rows of each side with a known label, and for a classification the positives, in one scan."""
-    known = table[params.table.target].notnull()
-    label = target_value(table, params)
-    aggregates: dict[str, ir.Scalar] = {}
-    for side in SIDES:
-        member = known & is_on_side(table, split, side)
-        aggregates[f"{side}.rows"] = member.sum()
-        if params.task == "classification":
-            aggregates[f"{side}.positives"] = (member & (label == 1)).sum()
+    conditions = {"rows": table[params.table.target].notnull()}
+    if params.task == "classification":
+        conditions["positives"] = target_value(table, params) == 1
+    aggregates = {
+        f"{side}.{name}": (condition & is_on_side(table, split, side)).sum()
+        for side in SIDES
+        for name, condition in conditions.items()
+    }
     row = table.aggregate(**aggregates).to_pyarrow().to_pylist()[0]
-    sides: dict[str, dict[str, int]] = {}
-    for name, value in row.items():
-        side_name, what = name.split(".")
-        sides.setdefault(side_name, {})[what] = int(value or 0)
-    return sides
+    return {side: {name: int(row[f"{side}.{name}"] or 0) for name in conditions} for side in SIDES}
 
 
 def check(sides: dict[str, dict[str, int]]) -> None:
-    """Check that each side has rows of both classes.
-
-    Raises:
-        InputError: if a side has no rows, or rows of one class only.
-    """
-    empty = [side for side, count in sides.items() if not count["rows"]]
-    one_class = [side for side, c in sides.items() if c["rows"] and c.get("positives", 1) in (0, c["rows"])]
-    if empty or one_class:
-        problems = [f"no rows in {', '.join(empty)}"] * bool(empty) + [
-            f"one class only in {', '.join(one_class)}"
-        ] * bool(one_class)
+    """Raise InputError if a side has no rows, or rows of one class only."""
+    problems = []
+    for side, count in sides.items():
+        if not count["rows"]:
+            problems.append(f"no rows in {side}")
+        elif count.get("positives") in (0, count["rows"]):
+            problems.append(f"one class only in {side}")
+    if problems:
         raise InputError(
             f"the split leaves {' and '.join(problems)}",
             "Add data, or change split (or label_delay_days) in params.yaml.",

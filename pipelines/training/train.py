@@ -30,9 +30,7 @@ def main() -> None:
     if name not in params.candidates:
         raise InputError(f"there is no candidate {name!r}", f"Name one of {', '.join(params.candidates)}.")
     candidate = params.candidates[name]
-    inputs = inputs_of(params)
-    table = read_data(connect())
-    rows = load_rows(rows_on_side(table, params, load_split(), "train"), params, inputs)
+    rows = load_rows(rows_on_side(read_data(connect()), params, load_split(), "train"), params, inputs_of(params))
     graph = features.graph(params, features.vocabulary_of(params, rows.inputs))
     matrix = graph.transform(rows.inputs)
     fitted = estimators.fit(name, candidate, matrix, rows.target)

@@ -18,7 +18,7 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_file_is_written_whole_with_its_folder_and_readable_by_others(tmp_path):
+def test_a_file_is_written_with_its_folder_and_readable_by_others(tmp_path):
     path = tmp_path / "new" / "deep" / "file.txt"
     files.write_text(path, "grün\n")
     assert path.read_bytes() == "grün\n".encode()
@@ -27,22 +27,22 @@ def test_a_file_is_written_whole_with_its_folder_and_readable_by_others(tmp_path
     assert path.read_bytes() == b"other" and names(path.parent) == ["file.txt"]
 
 
-def test_a_reader_sees_the_old_file_or_the_new_one(tmp_path, monkeypatch):
+def test_a_reader_sees_the_old_or_the_new_file(tmp_path, monkeypatch):
     path = tmp_path / "file.txt"
     files.write_text(path, "old")
     seen = []
     replace = Path.replace
 
-    def look_first(self, target):
-        seen.append((path.read_text(), Path(self).read_text(), Path(self).parent == path.parent))
+    def read_before(self, target):
+        seen.append((path.read_text(), Path(self).read_text(), path.parent in Path(self).parents))
         return replace(self, target)
 
-    monkeypatch.setattr(Path, "replace", look_first)
+    monkeypatch.setattr(Path, "replace", read_before)
     files.write_text(path, "new")
     assert seen == [("old", "new", True)] and path.read_text() == "new"
 
 
-def test_a_full_disk_leaves_the_old_file_and_nothing_half_written(tmp_path, small_disk):
+def test_a_full_disk_leaves_only_the_old_file(tmp_path, small_disk):
     path = tmp_path / "file.txt"
     files.write_text(path, "old")
     with small_disk(1000), pytest.raises(Unreachable, match="cannot be written") as caught:
@@ -51,7 +51,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_half_written(tmp_path, smal
     assert path.read_text() == "old" and names(tmp_path) == ["file.txt"]
 
 
-def test_a_full_disk_on_the_last_step_leaves_the_old_file_too(tmp_path, monkeypatch):
+def test_a_disk_that_is_full_at_fsync_leaves_only_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "file.txt"
     files.write_text(path, "old")
 
@@ -64,7 +64,7 @@ def test_a_full_disk_on_the_last_step_leaves_the_old_file_too(tmp_path, monkeypa
     assert path.read_text() == "old" and names(tmp_path) == ["file.txt"]
 
 
-def test_an_interruption_leaves_the_old_file_and_nothing_half_written(tmp_path, monkeypatch):
+def test_an_interruption_leaves_only_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "file.txt"
     files.write_text(path, "old")
 
@@ -78,7 +78,7 @@ def test_an_interruption_leaves_the_old_file_and_nothing_half_written(tmp_path, 
 
 
 @pytest.mark.parametrize("name", ["folder", "file/below", "n" * 300])
-def test_a_path_that_cannot_be_written_is_named(tmp_path, name):
+def test_the_error_names_a_path_that_cannot_be_written(tmp_path, name):
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
     with pytest.raises(Unreachable, match="cannot be written"):
@@ -88,10 +88,10 @@ def test_a_path_that_cannot_be_written_is_named(tmp_path, name):
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_a_float_keeps_six_digits(value):
-    found = files.rounded(value)
-    assert found == pytest.approx(value, rel=5e-6, abs=5e-324)
-    assert files.rounded(found) == found
-    assert len(f"{abs(found):e}".split("e")[0].replace(".", "").rstrip("0")) <= 6 or found == float(f"{value:.6g}")
+    result = files.rounded(value)
+    assert result == pytest.approx(value, rel=5e-6, abs=5e-324)
+    assert files.rounded(result) == result
+    assert len(f"{abs(result):e}".split("e")[0].replace(".", "").rstrip("0")) <= 6 or result == float(f"{value:.6g}")
 
 
 @pytest.mark.parametrize(
@@ -117,12 +117,12 @@ def test_a_float_keeps_six_digits(value):
         (np.str_("a"), "a"),
     ],
 )
-def test_numbers_are_rounded_wherever_they_are(value, expected):
-    found = files.rounded(value)
-    assert found == expected and type(found) in (type(expected), np.str_)
+def test_nested_numbers_are_rounded(value, expected):
+    result = files.rounded(value)
+    assert result == expected and type(result) in (type(expected), np.str_)
 
 
-def test_json_is_sorted_rounded_and_ends_with_a_line(tmp_path):
+def test_json_is_sorted_rounded_and_ends_with_a_line_break(tmp_path):
     path = tmp_path / "a.json"
     files.write_json(path, {"b": 1 / 3, "a": [math.nan, np.int64(3)], "c": {"z": 1, "y": "ü"}})
     text = path.read_text()
@@ -132,7 +132,7 @@ def test_json_is_sorted_rounded_and_ends_with_a_line(tmp_path):
 
 
 @given(st.dictionaries(st.text(max_size=3), st.recursive(st.floats() | st.text(), st.lists, max_leaves=5), max_size=5))
-def test_what_is_written_as_json_is_json_and_writing_it_again_changes_nothing(document):
+def test_rounding_twice_equals_rounding_once(document):
     once = json.dumps(files.rounded(document), sort_keys=True, allow_nan=False)
     assert json.dumps(files.rounded(json.loads(once)), sort_keys=True) == once
 

@@ -1,4 +1,4 @@
-"""ONNX Runtime writes an identifier of the machine before it reports its use; in CI it does neither, so CI is unset."""
+"""ONNX Runtime writes an identifier of the machine before it sends telemetry, but not in CI, so CI is unset."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ SCORE = {
 }
 
 
-def files_made(code, model, folder):
-    """Files in the home and the temporary folder of a process that runs some code."""
+def created_files(code, model, folder):
+    """Run code, and return the files that it created in its home and temporary folder."""
     folder.mkdir()
     places = {name: str(folder) for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")}
-    named = f"from pathlib import Path; MODEL = Path({str(model.model)!r}); SIGNATURE = Path({str(model.signature)!r})"
+    header = f"from pathlib import Path; MODEL = Path({str(model.model)!r}); SIGNATURE = Path({str(model.signature)!r})"
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **places}
-    subprocess.run([sys.executable, "-c", f"{named}\n{code}"], env=environment, cwd=folder, check=True)
+    subprocess.run([sys.executable, "-c", f"{header}\n{code}"], env=environment, cwd=folder, check=True)
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-@pytest.mark.parametrize("who", ["the scorer", "the service"])
-def test_whoever_scores_reports_nothing_to_the_maker_of_the_runtime(who, logistic, tmp_path):
-    assert files_made(SCORE[who], logistic, tmp_path / "quiet") == []
+@pytest.mark.parametrize("name", ["the scorer", "the service"])
+def test_scorer_and_service_send_no_telemetry(name, logistic, tmp_path):
+    assert created_files(SCORE[name], logistic, tmp_path / "quiet") == []
 
 
-def test_the_runtime_by_itself_would(logistic, tmp_path):
-    assert files_made(SCORE["onnxruntime alone"], logistic, tmp_path / "loud")
+def test_onnxruntime_alone_writes_telemetry_files(logistic, tmp_path):
+    assert created_files(SCORE["onnxruntime alone"], logistic, tmp_path / "loud")

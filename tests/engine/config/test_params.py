@@ -19,22 +19,22 @@ OWN = PARAMS.read_text(encoding="utf-8")
 MISSING = object()
 
 
-def changed(where, value, text=OWN):
+def changed(path, value, text=OWN):
     """The text with the value at a dotted path set, or removed."""
     document = yaml.safe_load(text)
-    *parents, last = where.split(".")
-    place = document
+    *parents, last = path.split(".")
+    node = document
     for key in parents:
-        place = place[int(key) if isinstance(place, list) else key]
+        node = node[int(key) if isinstance(node, list) else key]
     if value is MISSING:
-        del place[last]
+        del node[last]
     else:
-        place[last] = value
+        node[last] = value
     return yaml.safe_dump(document, sort_keys=False)
 
 
-def faults(text):
-    """The lines that name a fault, without the ones around them."""
+def errors(text):
+    """The lines of the error that name an invalid value."""
     with pytest.raises(InputError) as caught:
         parse(text)
     assert caught.value.remedy.startswith("Fix params.yaml")
@@ -55,10 +55,10 @@ def regression(text=OWN):
     return yaml.safe_dump(document, sort_keys=False)
 
 
-# What is right.
+# Valid settings.
 
 
-def test_params_that_are_right_name_the_inputs_in_the_order_of_the_schema():
+def test_inputs_are_in_the_order_of_the_schema():
     params = load(PARAMS)
     order = list(params.table.columns)
     assert params.task == "classification"
@@ -68,20 +68,20 @@ def test_params_that_are_right_name_the_inputs_in_the_order_of_the_schema():
     assert params.table.sensitive == {"customer_id", "age_group"}
 
 
-def test_a_regression_is_right_without_what_has_no_meaning_for_it():
+def test_a_regression_needs_no_setting_of_a_classification():
     params = parse(regression())
     assert params.task == "regression" and params.inputs == ("channel", "payments_1h")
     assert params.fairness is None and params.selection.threshold is None and params.table.positive is None
 
 
-def test_no_setting_can_be_changed_after_it_was_read():
+def test_settings_are_frozen():
     params = parse(SMALL)
-    for thing, name in ((params, "release"), (params.table, "key"), (params.gates, "seed"), (params.features, "use")):
+    for section, name in ((params, "release"), (params.table, "key"), (params.gates, "seed"), (params.features, "use")):
         with pytest.raises(ValidationError, match="frozen"):
-            setattr(thing, name, "other")
+            setattr(section, name, "other")
 
 
-def test_an_anchor_and_a_merge_of_yaml_work():
+def test_yaml_anchors_and_merges_work():
     shared = "  logistic: &base\n"
     text = SMALL.replace("  logistic:\n", shared).replace(
         "selection:", "  again:\n    <<: *base\n    params: {C: 2.0, random_state: 1}\nselection:"
@@ -90,11 +90,11 @@ def test_an_anchor_and_a_merge_of_yaml_work():
     assert again.estimator.endswith("LogisticRegression") and again.params["C"] == 2.0 and again.before
 
 
-# What is wrong: each fault with its path and one message.
+# Invalid settings: each error has its path and one message.
 
 
 @pytest.mark.parametrize(
-    ("where", "value", "fault"),
+    ("path", "value", "expected"),
     [
         ("relase", "fraud", "relase: unknown key"),
         ("schema.colums", {}, "schema.colums: unknown key"),
@@ -112,9 +112,9 @@ def test_an_anchor_and_a_merge_of_yaml_work():
         ("task", "clasification", "task: expected 'classification' or 'regression' (got 'clasification')"),
         ("task", None, "task: expected 'classification' or 'regression'"),
         ("task", 1, "task: expected 'classification' or 'regression' (got 1)"),
-        ("ingest.kind", MISSING, "ingest.kind: is missing; expected simulator or files"),
-        ("ingest.kind", "sql", "ingest.kind: expected simulator or files (got 'sql')"),
-        ("split.by", "random", "split.by: expected time or hash (got 'random')"),
+        ("ingest.kind", MISSING, "ingest.kind: is missing"),
+        ("ingest.kind", "sql", "ingest.kind: expected 'simulator' or 'files' (got 'sql')"),
+        ("split.by", "random", "split.by: expected 'time' or 'hash' (got 'random')"),
         ("gates", None, "gates: Input should be an object"),
         ("gates.seed", "7", "gates.seed: Input should be a valid integer (got '7')"),
         ("gates.seed", 7.5, None),
@@ -153,45 +153,47 @@ def test_an_anchor_and_a_merge_of_yaml_work():
         ("validation.max_missing", 1.1, None),
     ],
 )
-def test_a_fault_is_named_with_its_path_and_what_was_expected(where, value, fault):
-    found = faults(changed(where, value))
-    assert len(found) == 1
-    if fault is None:
-        assert found[0].startswith(where.split(".")[0])
-    else:
-        assert found[0] == fault
+def test_an_error_has_its_path_and_what_was_expected(path, value, expected):
+    (error,) = errors(changed(path, value))
+    assert error == expected or (expected is None and error.startswith(path.split(".")[0]))
 
 
-def test_all_faults_are_named_at_once():
+def test_all_errors_are_reported_at_once():
     text = changed("gates.seed", "x", changed("relase", 1, changed("ingest.days", MISSING)))
-    assert sorted(line.split(":")[0] for line in faults(text)) == ["gates.seed", "ingest.days", "relase"]
+    assert sorted(line.split(":")[0] for line in errors(text)) == ["gates.seed", "ingest.days", "relase"]
 
 
 @pytest.mark.parametrize("name", ["files", "time", "hash", "simulator", "classification"])
-def test_a_candidate_or_column_with_the_name_of_a_form_keeps_its_path(name):
-    assert faults(changed(f"candidates.{name}", {"estimator": 3}))[0].startswith(f"candidates.{name}.estimator:")
-    assert faults(changed(f"schema.columns.{name}", {"type": 3}))[0].startswith(f"schema.columns.{name}.type:")
-    assert faults(changed(f"slices.by.{name}", {}))[0] == f"slices.by.{name}.column: is missing"
+def test_a_candidate_or_column_named_like_a_kind_keeps_its_path(name):
+    assert errors(changed(f"candidates.{name}", {"estimator": 3}))[0].startswith(f"candidates.{name}.estimator:")
+    assert errors(changed(f"schema.columns.{name}", {"type": 3}))[0].startswith(f"schema.columns.{name}.type:")
+    assert errors(changed(f"slices.by.{name}", {}))[0] == f"slices.by.{name}.column: is missing"
 
 
-@pytest.mark.parametrize("where", ["schema.positive", "selection.threshold", "fairness", "value"])
-def test_a_regression_refuses_what_belongs_to_a_classification(where):
-    found = yaml.safe_load(OWN)
-    for key in where.split("."):
-        found = found[key]
-    assert faults(changed(where, found, regression())) == [f"{where}: belongs to task classification"]
+@pytest.mark.parametrize("path", ["schema.positive", "selection.threshold", "fairness", "value"])
+def test_a_regression_refuses_settings_of_a_classification(path):
+    value = yaml.safe_load(OWN)
+    for key in path.split("."):
+        value = value[key]
+    assert errors(changed(path, value, regression())) == [f"{path}: belongs to task classification"]
 
 
-def test_a_regression_refuses_the_metrics_and_the_target_of_a_classification():
-    assert faults(changed("gates.headline", "roc_auc", regression()))[0].startswith(
+def test_a_regression_refuses_a_negative_class():
+    assert errors(changed("schema.negative", "rest", regression())) == [
+        "schema.negative: belongs to task classification"
+    ]
+
+
+def test_metrics_and_target_must_fit_the_task():
+    assert errors(changed("gates.headline", "roc_auc", regression()))[0].startswith(
         "gates.headline: roc_auc is not a metric"
     )
-    assert "needs a number" in faults(changed("schema.target", "card_country", regression()))[0]
-    assert "must be of type boolean" in faults(changed("schema.target", "customer_id"))[0]
+    assert "needs a number" in errors(changed("schema.target", "card_country", regression()))[0]
+    assert "must be of type boolean" in errors(changed("schema.target", "customer_id"))[0]
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("section", "expected"),
     [
         ({"use": ["amuont"]}, "use names amuont, which is not in schema.columns"),
         ({"use": ["is_fraud"]}, "use names is_fraud, which the model must not see"),
@@ -210,9 +212,9 @@ def test_a_regression_refuses_the_metrics_and_the_target_of_a_classification():
         ({"use": [], "derive": {"h": {"op": "year", "of": "paid_at"}}}, "expected 'log1p'"),
     ],
 )
-def test_a_feature_that_cannot_be_made_is_refused(change, said):
-    (fault,) = faults(changed("features", change))
-    assert said in fault and "features" in fault
+def test_an_invalid_feature_is_refused(section, expected):
+    (error,) = errors(changed("features", section))
+    assert expected in error and "features" in error
 
 
 @pytest.mark.parametrize("where", ["features.use", "features.derive.far"])
@@ -220,40 +222,40 @@ def test_a_column_that_is_known_only_after_the_prediction_is_no_feature(where):
     settled = changed("schema.columns.settled", {"type": "number", "nullable": True, "known": "after"})
     assert "settled" not in parse(settled).inputs
     used = ["channel", "settled"] if where == "features.use" else {"op": "log1p", "of": "settled"}
-    (fault,) = faults(changed(where, used, settled))
-    assert "names settled, which is known only after the prediction" in fault
+    (error,) = errors(changed(where, used, settled))
+    assert "names settled, which is known only after the prediction" in error
 
 
-def test_a_time_that_may_be_missing_is_no_feature():
+def test_a_feature_of_a_nullable_time_is_refused():
     text = changed("schema.columns.paid_at.nullable", True)
-    (fault,) = faults(text)
-    assert "needs a time in every row, and paid_at is nullable" in fault
+    (error,) = errors(text)
+    assert "needs a time in every row, and paid_at is nullable" in error
     parse(changed("features", {"use": ["amount"]}, text))
 
 
 @pytest.mark.parametrize("name", ["probability", "value", "decision", "reason", "features", "raw_0", "estimator_x"])
-def test_a_column_named_as_something_in_the_graph_or_the_answer_is_no_input(name):
+def test_an_input_with_a_reserved_name_is_refused(name):
     text = changed(f"schema.columns.{name}", {"type": "number"})
     parse(text)
-    (fault,) = faults(changed("features.use", [name], text))
-    assert f"{name} is a name that" in fault
+    (error,) = errors(changed("features.use", [name], text))
+    assert f"{name} is a name that" in error
 
 
 def test_a_slice_by_a_timestamp_is_refused():
-    (fault,) = faults(changed("slices.by", {"night": {"column": "paid_at"}}))
-    assert "paid_at is a timestamp; slice by a number or a category" in fault
+    (error,) = errors(changed("slices.by", {"night": {"column": "paid_at"}}))
+    assert "paid_at is a timestamp; slice by a number or a category" in error
 
 
 @pytest.mark.parametrize("name", ["", 'a"b', "a\\b", "a\nb", "a\x00b"])
-def test_a_column_whose_name_no_request_could_spell_safely_is_refused(name):
+def test_a_column_name_that_needs_escaping_in_json_is_refused(name):
     text = changed("schema.columns", {name: {"type": "number"}, "paid_at": {"type": "timestamp"}})
-    assert any("is not a column name" in fault for fault in faults(text))
+    assert any("is not a column name" in error for error in errors(text))
 
 
-# What YAML does without a word.
+# What YAML accepts silently.
 
 
-def test_a_key_given_twice_is_refused_with_its_line():
+def test_a_repeated_key_is_refused_with_its_line():
     text = "release: a\nrelease: b\n"
     with pytest.raises(InputError, match="line 2: the key release is given twice"):
         parse(text)
@@ -263,15 +265,15 @@ def test_a_key_given_twice_is_refused_with_its_line():
         parse(twice)
 
 
-def test_a_category_that_yaml_takes_for_false_must_be_quoted():
-    (fault,) = faults(OWN.replace("ES, FR, IT, NL]}", "ES, FR, IT, NL, NO]}", 1))
-    assert fault.startswith("schema.columns.card_country.allowed.8: ") and "quotes" in fault and "False" in fault
+def test_a_category_that_yaml_reads_as_false_must_be_quoted():
+    (error,) = errors(OWN.replace("ES, FR, IT, NL]}", "ES, FR, IT, NL, NO]}", 1))
+    assert error.startswith("schema.columns.card_country.allowed.8: ") and "quotes" in error and "False" in error
     params = parse(OWN.replace("ES, FR, IT, NL]}", 'ES, FR, IT, NL, "NO"]}', 1))
     assert "NO" in (params.table.columns["card_country"].allowed or ())
 
 
 @pytest.mark.parametrize("key", ["NO", "on", "1", "2026-01-01", "null", "1.5", "[a]"])
-def test_a_key_that_yaml_takes_for_no_text_must_be_quoted(key):
+def test_a_key_that_yaml_does_not_read_as_text_must_be_quoted(key):
     text = OWN.replace("    amount: {type", f"    {key}: {{type: number}}\n    amount: {{type", 1)
     with pytest.raises(InputError, match="is not text: put it in quotes"):
         parse(text)
@@ -279,22 +281,22 @@ def test_a_key_that_yaml_takes_for_no_text_must_be_quoted(key):
         assert key in parse(text.replace(f"    {key}: ", f'    "{key}": ')).table.columns
 
 
-def test_an_allowed_value_given_twice_or_empty_is_refused():
+def test_a_repeated_or_empty_allowed_value_is_refused():
     for values in (["a", "a"], ["a", ""]):
-        (fault,) = faults(changed("schema.columns.channel.allowed", values))
-        assert fault.startswith("schema.columns.channel: allowed values must be different")
+        (error,) = errors(changed("schema.columns.channel.allowed", values))
+        assert error.startswith("schema.columns.channel: allowed values must be different")
 
 
 @pytest.mark.parametrize(
     "text", ["", "just text", "- a\n- b", "a: [", "a: b: c", "\t- x", "a: !!python/object:os.x {}"]
 )
-def test_what_is_no_mapping_is_one_clear_error(text):
+def test_a_text_that_is_not_a_mapping_is_refused(text):
     with pytest.raises(InputError, match=r"params\.yaml") as caught:
         parse(text)
     assert caught.value.remedy == "Fix params.yaml."
 
 
-def test_a_file_that_is_not_there_or_not_text_is_an_input_error(tmp_path):
+def test_a_missing_or_binary_file_is_refused(tmp_path):
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
     for path in (tmp_path / "none.yaml", tmp_path / "bytes.yaml", tmp_path):
         with pytest.raises(InputError, match="cannot be read"):
@@ -308,7 +310,7 @@ def test_the_committed_json_schema_is_current():
     assert (ROOT / schema.PATH).read_text(encoding="utf-8") == schema.text()
 
 
-def test_the_repositorys_own_settings_and_critical_cases_are_right(own_files):
+def test_the_settings_and_critical_cases_of_the_repository_are_valid(own_files):
     text = (own_files / "params.yaml").read_text(encoding="utf-8")
     parse(text)
     assert all((own_files / path).is_file() for path in re.findall(r"\$schema=(\S+)", text))
@@ -316,15 +318,15 @@ def test_the_repositorys_own_settings_and_critical_cases_are_right(own_files):
 
 
 @pytest.mark.parametrize("text", [OWN, SMALL, regression()])
-def test_the_json_schema_accepts_what_is_right(text):
+def test_the_json_schema_accepts_valid_settings(text):
     document = json.loads(json.dumps(yaml.safe_load(text), default=str))
     jsonschema.Draft202012Validator.check_schema(json_schema())
     jsonschema.validate(document, json_schema(), cls=jsonschema.Draft202012Validator)
 
 
-@pytest.mark.parametrize(("where", "value"), [("relase", 1), ("gates.seed", "7"), ("task", "x"), ("gates", MISSING)])
-def test_the_json_schema_refuses_what_is_wrong(where, value):
-    document = json.loads(json.dumps(yaml.safe_load(changed(where, value)), default=str))
+@pytest.mark.parametrize(("path", "value"), [("relase", 1), ("gates.seed", "7"), ("task", "x"), ("gates", MISSING)])
+def test_the_json_schema_refuses_invalid_settings(path, value):
+    document = json.loads(json.dumps(yaml.safe_load(changed(path, value)), default=str))
     assert not jsonschema.Draft202012Validator(json_schema()).is_valid(document)
 
 
@@ -338,8 +340,8 @@ def test_the_verb_checks_and_writes_the_schema(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out == (tmp_path / schema.PATH).read_text() == schema.text()
 
 
-def test_a_date_that_no_calendar_has_is_named() -> None:
-    with pytest.raises(InputError, match="not YAML"):
+def test_an_unquoted_date_is_refused() -> None:
+    with pytest.raises(InputError, match="2026-99-99 is not text: put it in quotes"):
         parse("ingest: {start: 2026-99-99}")
 
 

@@ -13,7 +13,7 @@ times = st.lists(
 
 
 @given(times, st.integers(1, 10_000))
-def test_windows_and_gaps_are_those_of_a_search_through_all_earlier_rows(gaps, cents):
+def test_history_agrees_with_a_search_through_all_earlier_rows(gaps, cents):
     customer = np.array([who for who, _ in gaps], dtype=np.int64)
     second = np.cumsum(np.array([gap for _, gap in gaps], dtype=np.int64))
     amount = np.arange(len(gaps), dtype=np.int64) * cents
@@ -32,7 +32,7 @@ def test_windows_and_gaps_are_those_of_a_search_through_all_earlier_rows(gaps, c
 
 
 @given(times.filter(len))
-def test_what_comes_later_changes_nothing(gaps):
+def test_later_payments_do_not_change_the_history(gaps):
     customer = np.array([who for who, _ in gaps], dtype=np.int64)
     second = np.cumsum(np.array([gap for _, gap in gaps], dtype=np.int64))
     amount = np.full(len(gaps), 100, dtype=np.int64)
@@ -41,7 +41,7 @@ def test_what_comes_later_changes_nothing(gaps):
         assert (getattr(whole, name)[:-1] == getattr(part, name)).all()
 
 
-def test_the_counts_in_the_table_are_those_of_its_own_rows_fraud_included(spec):
+def test_the_counts_in_the_table_include_fraud(spec):
     table = simulate(spec)
     who = np.array(table["customer_id"].to_pylist())
     second = table["paid_at"].to_numpy().astype("datetime64[s]").astype(np.int64)

@@ -99,7 +99,7 @@ def test_values_fit_the_schema_and_no_allowed_value_is_absent(table, large, para
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(500, 3000), st.integers(30, 400), st.integers(50, 300))
-def test_any_small_world_is_whole(seed, payments, days, customers):
+def test_any_small_world_can_be_simulated(seed, payments, days, customers):
     from pipelines.config.ingest import Simulator
 
     spec = Simulator(
@@ -127,7 +127,7 @@ def test_amounts_have_two_decimals(table):
         assert (known == np.round(known, 2)).all()
 
 
-def test_the_share_of_fraud_is_the_one_asked_for(spec):
+def test_the_share_of_fraud_is_the_one_of_params(spec):
     for rate in (0.005, 0.012, 0.02):
         made = simulate(changed(spec, fraud_rate=rate, payments=20_000))
         known = made["is_fraud"].drop_null()
@@ -140,7 +140,7 @@ def test_fraud_reaches_every_channel_category_and_age_group(large):
         assert set(frauds[name].to_pylist()) == set(large[name].to_pylist()), name
 
 
-def test_age_groups_suffer_alike(spec):
+def test_fraud_rates_of_age_groups_are_similar(spec):
     rates = []
     large = simulate(changed(spec, payments=120_000, customers=4_000, fraud_rate=0.02))
     for group in set(large["age_group"].to_pylist()):
@@ -177,7 +177,7 @@ def test_rows_older_than_the_label_delay_are_all_labelled(spec, table):
     assert len(old) > 0 and old["is_fraud"].null_count == 0
 
 
-def test_missing_values_come_at_the_rate_asked_for(spec):
+def test_missing_values_have_the_rate_of_params(spec):
     none = simulate(changed(spec, missing_rate=0.0))
     assert none["new_device"].null_count == 0
     assert none["usual_amount"].is_null().equals(none["minutes_since_last"].is_null())
@@ -187,7 +187,7 @@ def test_missing_values_come_at_the_rate_asked_for(spec):
 
 
 @pytest.mark.parametrize("setting", ["drift_from", "fraud_change_from"])
-def test_a_change_leaves_the_rows_before_its_date_as_they_are(spec, table, setting):
+def test_a_change_does_not_alter_rows_before_its_date(spec, table, setting):
     begin = spec.start + timedelta(days=20)
     later = simulate(changed(spec, **{setting: begin}))
     at = pa.scalar(np.datetime64(begin, "s"), pa.timestamp("s"))

@@ -87,12 +87,12 @@ def test_make_writes_months_and_only_the_pointer_goes_to_git(repository, params,
     assert [path.name for path in repository.iterdir() if path.name.endswith(".tmp")] == []
 
 
-def test_the_hash_is_the_one_that_dvc_gives(repository):
+def test_the_folder_hash_is_the_one_of_dvc(repository):
     assert folder_md5(repository, repository / "data") == md5_of(document(repository))
     assert run_dvc(repository, "status", "--quiet").returncode == 0
 
 
-def test_make_again_does_nothing(repository, params):
+def test_a_second_make_changes_nothing(repository, params):
     before = (content(repository), document(repository))
     assert "nothing to do" in make_data(params, repository, quiet)
     assert (content(repository), document(repository)) == before
@@ -114,7 +114,7 @@ def test_make_with_other_parameters_replaces_rows_that_the_cache_has(repository,
     assert content(repository) == old
 
 
-def test_make_saves_rows_that_only_the_pointer_names_before_it_replaces_them(repository, other_params):
+def test_make_caches_rows_named_by_the_pointer_before_it_replaces_them(repository, other_params):
     old = content(repository)
     shutil.rmtree(repository / ".dvc" / "cache")
     make_data(other_params, repository, quiet)
@@ -123,7 +123,7 @@ def test_make_saves_rows_that_only_the_pointer_names_before_it_replaces_them(rep
     assert content(repository) == old
 
 
-def test_make_never_replaces_rows_that_nothing_else_holds(repository, params):
+def test_make_refuses_to_replace_rows_that_exist_only_in_data(repository, params):
     change_rows(repository)
     before = (content(repository), document(repository))
     with pytest.raises(InputError, match=r"neither named by data") as caught:
@@ -137,11 +137,11 @@ def test_make_records_the_parameters_in_a_pointer_without_them(repository, param
     bare = {key: value for key, value in document(repository).items() if key != "meta"}
     (repository / "data.dvc").write_text(yaml.safe_dump(bare), encoding="utf-8")
     check_ingest(params, repository)
-    assert "commit it" in make_data(params, repository, quiet)
+    assert "commit data.dvc" in make_data(params, repository, quiet)
     assert document(repository)["meta"] == {"ingest": params.ingest_id}
 
 
-def test_make_on_a_full_disk_leaves_the_old_rows_and_nothing_half_written(repository, other_params, monkeypatch):
+def test_make_on_a_full_disk_keeps_the_old_rows_and_no_partial_file(repository, other_params, monkeypatch):
     before = (content(repository), document(repository))
 
     def full(*_, **__):
@@ -164,7 +164,7 @@ def test_changed_ingest_parameters_are_refused_until_make(repository, params, ot
     check_ingest(other_params, repository)
 
 
-def test_a_column_of_another_type_is_a_changed_ingest_and_a_gate_is_not(repository, params):
+def test_a_changed_column_type_requires_a_new_ingest_and_a_changed_gate_does_not(repository, params):
     raw = params.model_dump(mode="json", by_alias=True)
     raw["gates"]["resamples"] += 100
     check_ingest(parse(yaml.safe_dump(raw, sort_keys=False)), repository)
@@ -269,7 +269,7 @@ def test_without_a_pointer_there_is_one_clear_message(repository, params, text):
     assert remedy in caught.value.remedy
 
 
-def test_outside_a_dvc_repository_the_error_says_so(tmp_path, params):
+def test_make_outside_a_dvc_repository_is_refused(tmp_path, params):
     with pytest.raises(InputError, match="not a DVC repository"):
         make_data(params, tmp_path, quiet)
     assert list(tmp_path.iterdir()) == []
@@ -279,7 +279,7 @@ def test_files_are_ingested_too(repository, params):
     shutil.copytree(repository / "data", repository / "source")
     files = params.model_copy(update={"ingest": Files(kind="files", paths=("source/*.parquet",))})
     before = content(repository)
-    assert "now names them" in make_data(files, repository, quiet)
+    assert "commit data.dvc" in make_data(files, repository, quiet)
     assert content(repository) == before
     check_ingest(files, repository)
 
@@ -290,7 +290,7 @@ def run(*arguments):
     return ingest.run(parser.parse_args(arguments))
 
 
-def test_the_verb_says_what_it_did(repository, monkeypatch, capsys):
+def test_the_verb_prints_what_it_did(repository, monkeypatch, capsys):
     monkeypatch.chdir(repository)
     monkeypatch.delenv("DVC_REMOTE_URL", raising=False)
     assert run() == 0

@@ -42,7 +42,7 @@ def test_wildcards_and_several_paths_are_read_once_each_in_order(tmp_path, payme
     assert read(tmp_path, params.table, f"file://{tmp_path}/part-*.parquet").equals(payments)
 
 
-def test_a_folder_is_read_with_what_is_below_it_but_not_what_is_hidden(tmp_path, payments, params):
+def test_a_folder_is_read_with_its_subfolders_but_without_hidden_files(tmp_path, payments, params):
     (tmp_path / "many" / "later").mkdir(parents=True)
     pq.write_table(payments.slice(0, 100), tmp_path / "many" / "a.parquet")
     pacsv.write_csv(payments.slice(100, 200), tmp_path / "many" / "b.csv")
@@ -66,7 +66,7 @@ def test_a_column_that_cannot_be_cast_keeps_its_type(tmp_path, payments, params)
     assert read_back["payments_1h"].type == pa.int64()
 
 
-def test_one_file_that_cannot_be_cast_decides_for_all(tmp_path, payments, params):
+def test_one_file_that_cannot_be_cast_decides_the_type_of_all(tmp_path, payments, params):
     pq.write_table(payments.slice(0, 200), tmp_path / "a.parquet")
     pq.write_table(payments.slice(200).set_column(3, "amount", pa.array(["much"] * 200)), tmp_path / "b.parquet")
     both = read(tmp_path, params.table, "*.parquet")["amount"]
@@ -74,7 +74,7 @@ def test_one_file_that_cannot_be_cast_decides_for_all(tmp_path, payments, params
     assert float(both[0].as_py()) == payments["amount"][0].as_py()
 
 
-def test_unknown_columns_are_kept_and_stand_last(tmp_path, payments, params):
+def test_unknown_columns_are_kept_as_the_last_ones(tmp_path, payments, params):
     pq.write_table(payments.add_column(0, "extra", pa.array(range(400))), tmp_path / "a.parquet")
     read_back = read(tmp_path, params.table, "a.parquet")
     assert read_back.column_names == [*payments.column_names, "extra"]
@@ -158,7 +158,7 @@ def test_an_unknown_protocol_is_wrong_configuration(tmp_path, params):
         read(tmp_path, params.table, "nosuch://bucket/a.csv")
 
 
-def test_a_server_that_does_not_answer_is_unreachable(tmp_path, params, monkeypatch):
+def test_a_server_that_does_not_respond_is_unreachable(tmp_path, params, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
@@ -169,19 +169,19 @@ def test_a_server_that_does_not_answer_is_unreachable(tmp_path, params, monkeypa
             read(tmp_path, params.table, path)
 
 
-def test_a_rename_of_a_column_that_is_not_there_is_named(tmp_path, payments, params):
+def test_a_rename_of_a_missing_column_is_refused(tmp_path, payments, params):
     pq.write_table(payments, tmp_path / "a.parquet")
     with pytest.raises(InputError, match=r"a\.parquet has no column betrag"):
         read(tmp_path, params.table, "a.parquet", rename={"betrag": "amount"})
 
 
-def test_a_rename_onto_a_column_that_is_there_is_refused(tmp_path, payments, params):
+def test_a_rename_to_an_existing_column_is_refused(tmp_path, payments, params):
     pq.write_table(payments, tmp_path / "a.parquet")
     with pytest.raises(InputError, match="amount twice"):
         read(tmp_path, params.table, "a.parquet", rename={"usual_amount": "amount"})
 
 
-def test_a_column_of_two_kinds_that_text_cannot_hold_names_the_file(tmp_path, payments, params):
+def test_a_column_with_incompatible_types_is_refused_with_the_file(tmp_path, payments, params):
     pq.write_table(payments.append_column("extra", pa.array([[1]] * 400)), tmp_path / "a.parquet")
     pq.write_table(payments.append_column("extra", pa.array(["x"] * 400)), tmp_path / "b.parquet")
     with pytest.raises(InputError, match=r"a\.parquet: column extra"):

@@ -42,7 +42,7 @@ def test_without_event_time_there_is_one_file_in_the_order_of_the_rows(tmp_path)
     assert pq.read_table(tmp_path / "data" / "rows.parquet")["key"].to_pylist() == shuffled["key"].to_pylist()
 
 
-def test_an_event_time_that_is_no_time_gives_one_file_for_validation_to_name(tmp_path):
+def test_an_event_time_of_another_type_gives_one_file(tmp_path):
     text = rows().set_column(1, "at", pa.array(["soon"] * 4))
     assert list(written(text, tmp_path / "data")) == ["rows.parquet"]
     assert list(written(rows().drop_columns(["at"]), tmp_path / "other")) == ["rows.parquet"]
@@ -74,7 +74,7 @@ def test_files_carry_no_metadata_of_pandas(tmp_path):
         assert pq.read_schema(path).field("at").type.tz is None
 
 
-def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
+def test_a_full_disk_leaves_no_file(tmp_path, monkeypatch):
     real = pq.ParquetWriter.write_table
 
     def full(self, table, *args, **kwargs):
@@ -89,7 +89,7 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_failing_source_leaves_nothing(tmp_path):
+def test_a_failing_source_leaves_no_file(tmp_path):
     def parts():
         yield rows()
         raise RuntimeError("source broke")
@@ -99,7 +99,7 @@ def test_a_failing_source_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_finished_folder_takes_its_name_and_the_temporary_one_is_gone(tmp_path):
+def test_a_renamed_temporary_folder_is_kept(tmp_path):
     with temporary_folder(tmp_path / "data") as made:
         assert made.parent == tmp_path and made.name.startswith("data.") and made.name.endswith(".tmp")
         (made / "x").write_text("x", encoding="utf-8")

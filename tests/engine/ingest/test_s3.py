@@ -49,7 +49,7 @@ def test_one_clone_pushes_and_another_pulls_the_same_bytes(bucket, repository, p
     assert run_dvc(clone, "status", "--quiet").returncode == 0
 
 
-def test_a_server_that_is_gone_is_unreachable(bucket, repository, params, monkeypatch):
+def test_a_stopped_server_is_unreachable(bucket, repository, params, monkeypatch):
     make_data(params, repository, quiet)
     shutil.rmtree(repository / "data")
     shutil.rmtree(repository / ".dvc" / "cache")

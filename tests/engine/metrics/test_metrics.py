@@ -77,6 +77,19 @@ def test_metrics_of_a_regression_equal_those_of_scikit_learn(rows):
     assert tuple(values) == names("regression")
 
 
+@settings(deadline=None)
+@given(
+    st.sampled_from([0.0, 1e7, -1e7, 1e9]),
+    st.lists(st.tuples(st.floats(-1e3, 1e3), st.floats(-1e3, 1e3), st.integers(0, 3)), min_size=20, max_size=60),
+)
+def test_r2_in_single_precision_equals_that_of_scikit_learn_for_targets_far_from_zero(level, rows):
+    target, scores, weights = np.array(rows, dtype=np.float64).T
+    assume((weights > 0).sum() > 1 and np.repeat(target, weights.astype(int)).std() > 100)
+    value = Weighted("regression", target + level, scores + level, None)(weights[None, :].astype(np.float32))["r2"][0]
+    expected = sklearn_metrics.r2_score(target + level, scores + level, sample_weight=weights)
+    assert 1 - value == pytest.approx(1 - expected, rel=1e-3)
+
+
 @settings(deadline=None, max_examples=200)
 @given(st.lists(st.tuples(st.sampled_from([0.0, 1.0]), PROBABILITY, st.integers(0, 3)), min_size=1, max_size=40))
 def test_a_weight_counts_as_that_many_copies_of_the_row(rows):

@@ -34,7 +34,7 @@ GOOD = "- {name: a, why: b, row: {price: 1}, expect: positive}\n"
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "expected"),
     [
         ("- a: [", "cases.yaml is invalid"),
         ("just words", "should be a valid array"),
@@ -54,10 +54,10 @@ GOOD = "- {name: a, why: b, row: {price: 1}, expect: positive}\n"
         ("- {name: a, why: b, row: {}, expect: positive, expect: negative}", "is given twice"),
     ],
 )
-def test_an_invalid_file_is_refused_with_its_name_and_the_error(tmp_path, text, says):
+def test_an_invalid_file_is_refused_with_its_name_and_the_error(tmp_path, text, expected):
     with pytest.raises(InputError) as error:
         load(tmp_path, text)
-    assert says in str(error.value)
+    assert expected in str(error.value)
     assert error.value.remedy
 
 
@@ -67,8 +67,8 @@ def test_no_file_or_an_empty_one_has_no_case(tmp_path):
 
 
 def test_a_time_without_quotes_is_read_as_that_time(tmp_path):
-    (found,) = load(tmp_path, "- {name: a, why: b, row: {at: 2026-04-14T17:20:00}, expect: positive}\n")
-    assert found.row["at"] == "2026-04-14T17:20:00"
+    (loaded,) = load(tmp_path, "- {name: a, why: b, row: {at: 2026-04-14T17:20:00}, expect: positive}\n")
+    assert loaded.row["at"] == "2026-04-14T17:20:00"
 
 
 def test_cases_can_be_read_and_share_rows_by_yaml_anchors():
@@ -120,17 +120,17 @@ def test_a_direction_is_judged_over_every_pair_and_within_its_tolerance(logistic
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "expected"),
     [
         ({"colour": "red"}, "does not read colour"),
         ({"price": -5}, "price expected"),
         ({"size": None}, "size is missing"),
     ],
 )
-def test_a_row_that_does_not_fit_the_signature_fails_the_case_and_says_why(logistic, row, change, says):
+def test_a_row_that_does_not_fit_the_signature_fails_the_case_with_the_reason(logistic, row, change, expected):
     result = critical_cases.judge(logistic.scorer(), case({**row, **change}, expect="positive"))
     assert not result.passed and result.probability is None
-    assert says in result.why
+    assert expected in result.why
     assert "could not be scored" in critical_gate(evidence(critical=(result,)))[0].why
 
 
@@ -145,7 +145,7 @@ def test_a_field_that_the_model_does_not_read_cannot_be_varied(logistic, row):
     assert not critical_cases.judge(logistic.scorer(), case(row, invariance=asked)).passed
 
 
-def test_a_case_that_only_should_hold_is_shown_and_does_not_block(logistic, row):
+def test_a_failed_case_of_level_should_does_not_block(logistic, row):
     never = {"expect": {"at_least": 2}}
     results = tuple(
         critical_cases.judge(logistic.scorer(), case(row, level=level, **never)) for level in ("must", "should")
@@ -155,15 +155,15 @@ def test_a_case_that_only_should_hold_is_shown_and_does_not_block(logistic, row)
     assert gates[0].name == "critical: a case" and gates[0].why.endswith("It matters.")
 
 
-def test_a_regression_is_asked_for_a_range_and_cannot_answer_a_class(regression, row):
+def test_a_regression_can_be_expected_in_a_range_but_not_in_a_class(regression, row):
     scorer = regression.scorer()
     answer = scorer.score_row(row)
     within = critical_cases.judge(scorer, case(row, expect={"at_least": answer - 1, "at_most": answer + 1}))
     assert within.passed
     refused = critical_cases.judge(scorer, case(row, expect="positive"))
-    assert not refused.passed and "regression does not answer" in refused.expected
+    assert not refused.passed and "regression does not predict" in refused.expected
 
 
 def test_yaml_of_a_case_survives_a_round_trip(tmp_path, row):
-    (found,) = load(tmp_path, yaml.safe_dump([{"name": "a", "why": "b", "row": row, "expect": "negative"}]))
-    assert found.row["price"] == row["price"]
+    (loaded,) = load(tmp_path, yaml.safe_dump([{"name": "a", "why": "b", "row": row, "expect": "negative"}]))
+    assert loaded.row["price"] == row["price"]

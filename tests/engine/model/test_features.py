@@ -58,18 +58,18 @@ def moment_of(seconds):
 
 
 @given(FLOATS)
-def test_log1p_is_numpys_where_a_number_is_not_negative_and_zero_below(values):
+def test_log1p_agrees_with_numpy_and_is_zero_for_negative_numbers(values):
     column = np.array(values, dtype=np.float32)
     expected = np.where(np.isnan(column), np.nan, np.log1p(np.maximum(column.astype(np.float64), 0)))
     np.testing.assert_allclose(LOG1P(price=column), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_log1p_of_nothing_is_nothing():
+def test_log1p_of_a_missing_number_is_missing():
     assert math.isnan(LOG1P(price=np.array([math.nan], dtype=np.float32))[0])
 
 
 @given(st.lists(OF_CALENDAR, min_size=1, max_size=20))
-def test_hour_weekday_and_weekend_are_those_of_pythons_calendar_before_1970_too(seconds):
+def test_hour_weekday_and_weekend_agree_with_datetime_even_before_1970(seconds):
     column = np.array(seconds, dtype=np.int64)
     moments = [moment_of(value) for value in seconds]
     assert HOUR(ordered_at=column).tolist() == [moment.hour for moment in moments]
@@ -78,7 +78,7 @@ def test_hour_weekday_and_weekend_are_those_of_pythons_calendar_before_1970_too(
 
 
 @given(st.lists(SECONDS, min_size=1, max_size=20))
-def test_times_that_the_scorer_takes_and_no_calendar_has_give_an_hour_and_a_day_all_the_same(seconds):
+def test_hour_and_weekday_work_for_times_outside_the_calendar(seconds):
     column = np.array(seconds, dtype=np.int64)
     assert HOUR(ordered_at=column).tolist() == [value % 86_400 // 3600 for value in seconds]
     assert WEEKDAY(ordered_at=column).tolist() == [(value // 86_400 + 3) % 7 for value in seconds]
@@ -88,21 +88,21 @@ def test_times_that_the_scorer_takes_and_no_calendar_has_give_an_hour_and_a_day_
     ("seconds", "hour", "weekday"),
     [(0, 0, 3), (-1, 23, 2), (-86_400, 0, 2), (-86_401, 23, 1), (3_599, 0, 3), (3_600, 1, 3), (172_800, 0, 5)],
 )
-def test_hours_and_days_turn_at_the_right_second(seconds, hour, weekday):
+def test_hour_and_weekday_change_at_the_exact_second(seconds, hour, weekday):
     column = np.array([seconds], dtype=np.int64)
-    found = (HOUR(ordered_at=column)[0], WEEKDAY(ordered_at=column)[0], WEEKEND(ordered_at=column)[0])
-    assert found == (hour, weekday, weekday >= 5)
+    values = (HOUR(ordered_at=column)[0], WEEKDAY(ordered_at=column)[0], WEEKEND(ordered_at=column)[0])
+    assert values == (hour, weekday, weekday >= 5)
 
 
 @given(st.lists(st.tuples(st.floats(width=32), st.floats(width=32)), min_size=1, max_size=20))
-def test_ratio_is_a_quotient_where_there_is_something_to_divide_by(pairs):
+def test_ratio_is_the_quotient_if_the_divisor_is_positive(pairs):
     of, to = np.array(pairs, dtype=np.float32).T
     with np.errstate(all="ignore"):
         expected = np.where(to > np.float32(1e-6), of / to, np.nan)
     np.testing.assert_allclose(RATIO(price=of, usual_price=to), expected, rtol=1e-6)
 
 
-def test_ratio_to_zero_to_less_or_to_nothing_is_nothing_and_never_infinite():
+def test_ratio_is_missing_if_the_divisor_is_missing_or_not_positive():
     of = np.array([5, 5, 5, 0, math.nan], dtype=np.float32)
     to = np.array([0, -2, math.nan, 0, 2], dtype=np.float32)
     assert np.isnan(RATIO(price=of, usual_price=to)).all()
@@ -123,22 +123,22 @@ def one_hot(shops, sizes):
 
 
 @given(st.lists(st.tuples(st.text(max_size=5).filter(lambda text: "\0" not in text), st.sampled_from("SML"))))
-def test_a_category_is_one_at_its_value_and_an_unknown_one_is_zero_everywhere(rows):
+def test_a_category_is_one_hot_and_an_unknown_value_is_all_zeros(rows):
     known = ["", "city", "web"]
     shops = [shop for shop, _ in rows] + ["web", "", "Web", "web "]
     sizes = [size for _, size in rows] + ["S"] * 4
-    found = one_hot(shops, sizes)
+    values = one_hot(shops, sizes)
     assert HOT_NAMES == ("shop=missing", "shop=city", "shop=web", "size=S", "size=M", "size=L")
-    assert found[:, :3].tolist() == [[float(shop == word) for word in known] for shop in shops]
-    assert found[:, 3:].tolist() == [[float(size == word) for word in "SML"] for size in sizes]
+    assert values[:, :3].tolist() == [[float(shop == word) for word in known] for shop in shops]
+    assert values[:, 3:].tolist() == [[float(size == word) for word in "SML"] for size in sizes]
 
 
-def test_a_number_and_a_boolean_go_through_as_they_are_missing_ones_too():
+def test_numbers_and_booleans_pass_unchanged_even_if_missing():
     session, names = graph_of("{use: [price, gift, items]}")
     values = np.array([1.5, math.nan, 0.0], dtype=np.float32)
-    (found,) = session.run(["features"], dict.fromkeys(("price", "gift", "items"), values[:, None]))
+    (matrix,) = session.run(["features"], dict.fromkeys(("price", "gift", "items"), values[:, None]))
     assert names == ("price", "gift", "items")
-    np.testing.assert_array_equal(found, np.stack([values] * 3, axis=1))
+    np.testing.assert_array_equal(matrix, np.stack([values] * 3, axis=1))
 
 
 def test_no_rows_give_no_features_of_the_same_width(logistic):
@@ -147,9 +147,9 @@ def test_no_rows_give_no_features_of_the_same_width(logistic):
 
 
 def test_the_graph_names_each_of_its_columns(logistic):
-    found = logistic.graph.transform(logistic.encoded)
-    assert found.shape == (400, len(logistic.graph.names)) and found.dtype == np.float32
-    by_name = dict(zip(logistic.graph.names, found.T, strict=True))
+    values = logistic.graph.transform(logistic.encoded)
+    assert values.shape == (400, len(logistic.graph.names)) and values.dtype == np.float32
+    by_name = dict(zip(logistic.graph.names, values.T, strict=True))
     np.testing.assert_array_equal(by_name["items"], logistic.raw["items"])
     np.testing.assert_array_equal(by_name["size=L"], logistic.raw["size"] == "L")
     np.testing.assert_array_equal(by_name["other_size"], logistic.raw["size"] != logistic.raw["usual_size"])
@@ -174,7 +174,7 @@ def test_two_graphs_of_the_same_params_are_the_same_bytes(logistic):
 # The words of a category.
 
 
-def test_allowed_values_are_the_words_seen_or_not_and_missing_is_one_where_it_may_be():
+def test_the_vocabulary_holds_all_allowed_values_and_missing_if_nullable():
     params = parse(SMALL.replace("use: [price,", "use: [usual_size, price,"))
     columns = {"size": ["S"], "usual_size": ["S"], "region": ["north"], "shop": ["web"]}
     words = features.vocabulary_of(params, {name: np.array(values, dtype=object) for name, values in columns.items()})
@@ -183,7 +183,7 @@ def test_allowed_values_are_the_words_seen_or_not_and_missing_is_one_where_it_ma
 
 @settings(deadline=None)
 @given(st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=60), st.integers(1, 5))
-def test_free_values_are_words_if_they_are_among_the_most_frequent_of_the_rows(shops, limit):
+def test_the_vocabulary_holds_the_most_frequent_values_of_a_free_category(shops, limit):
     params = parse(SMALL)
     fixed = {"size": np.array(["S"], dtype=object), "region": np.array(["north"], dtype=object)}
     words = features.vocabulary_of(params, {"shop": np.array(shops, dtype=object), **fixed}, limit)["shop"]

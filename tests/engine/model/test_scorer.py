@@ -4,10 +4,12 @@ import decimal
 import math
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipelines.cli.errors import InputError
 from pipelines.model.encoding import encode, to_epoch
 from pipelines.model.scorer import Scorer
 from pipelines.model.signature import Input, load_signature
@@ -53,6 +55,30 @@ def test_the_exported_regression_agrees_with_scikit_learn(regression):
     np.testing.assert_allclose(regression.scorer().score(regression.encoded), expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_a_score_that_is_not_finite_is_refused_with_the_file_and_the_number_of_rows(logistic, tmp_path, value):
+    model = onnx.load(logistic.model)
+    last = next(node for node in model.graph.node if "probability" in node.output)
+    last.output[list(last.output).index("probability")] = "finite"
+    for name, number in (("limit", 0.5), ("value", value)):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.float32([[number]]), name))
+    make = onnx.helper.make_node
+    model.graph.node.append(make("Greater", ["finite", "limit"], ["high"]))
+    model.graph.node.append(make("Where", ["high", "value", "finite"], ["probability"]))
+    path = tmp_path / "broken.onnx"
+    onnx.save(model, path)
+    expected = logistic.scorer().score(logistic.encoded)
+    broken = Scorer(path, logistic.signature)
+    with pytest.raises(InputError) as error:
+        broken.score(logistic.encoded)
+    assert "broken.onnx" in str(error.value) and f"{(expected > 0.5).sum()} of {len(expected)} rows" in str(error.value)
+    assert "params.yaml" in error.value.remedy
+    high, low = (logistic.rows()[index] for index in (expected.argmax(), expected.argmin()))
+    assert 0 <= broken.score_row(low) <= 0.5
+    with pytest.raises(InputError, match=r"broken\.onnx"):
+        broken.score_row(high)
+
+
 def test_one_row_and_a_batch_give_the_same(logistic, boosting):
     for model in (logistic, boosting):
         scorer = model.scorer()
@@ -61,7 +87,7 @@ def test_one_row_and_a_batch_give_the_same(logistic, boosting):
         assert not any(scorer.check(row) for row in model.rows())
 
 
-def test_a_batch_is_cut_without_changing_the_scores(logistic, monkeypatch):
+def test_splitting_a_batch_does_not_change_the_scores(logistic, monkeypatch):
     whole = logistic.scorer().score(logistic.encoded)
     monkeypatch.setattr("pipelines.model.scorer.BATCH_ROWS", 37)
     np.testing.assert_array_equal(logistic.scorer().score(logistic.encoded), whole)
@@ -72,7 +98,7 @@ def test_no_rows_give_no_scores(scorer, logistic):
     assert scorer.score(nothing).shape == (0,)
 
 
-def test_a_row_is_decided_positive_from_the_threshold_on(scorer):
+def test_a_row_at_the_threshold_is_positive(scorer):
     assert scorer.decide(np.array([0.4999, 0.5, 0.6, math.nan])).tolist() == [False, True, True, False]
 
 
@@ -221,7 +247,7 @@ def test_a_float32_is_compared_with_the_range_in_its_own_precision(logistic):
     assert scorer.check({**GOOD, "price": float(np.float32(0.01))})
 
 
-def test_a_field_that_is_not_there_is_missing(scorer):
+def test_an_absent_field_is_missing(scorer):
     assert {rejection.field for rejection in scorer.check({})} == {"ordered_at", "price", "items", "size", "region"}
 
 
@@ -270,7 +296,7 @@ SCALARS = st.one_of(
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.sampled_from(sorted(GOOD)), SCALARS)
-def test_a_row_that_passes_the_check_is_scored_and_the_check_never_fails(scorer, field, value):
+def test_the_check_never_raises_and_an_accepted_row_is_scored(scorer, field, value):
     row = {**GOOD, field: value}
     if not scorer.check(row):
         assert 0 <= scorer.score_row(row) <= 1
@@ -278,7 +304,7 @@ def test_a_row_that_passes_the_check_is_scored_and_the_check_never_fails(scorer,
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.sampled_from(sorted(GOOD)), SCALARS)
-def test_a_column_of_one_value_that_passed_encodes_to_what_the_single_row_path_takes(scorer, field, value):
+def test_an_accepted_value_is_encoded_alike_in_a_column_and_in_a_single_row(scorer, field, value):
     if scorer.check({**GOOD, field: value}):
         return
     raw = {}
@@ -292,7 +318,7 @@ def test_a_column_of_one_value_that_passed_encodes_to_what_the_single_row_path_t
 # Times.
 
 
-def test_times_are_utc_and_parts_of_a_second_are_cut_downwards():
+def test_times_are_utc_and_fractions_of_a_second_are_rounded_down():
     berlin = dt.datetime(2026, 1, 1, 1, tzinfo=dt.timezone(dt.timedelta(hours=1)))
     midnight = 1_767_225_600
     for same in (

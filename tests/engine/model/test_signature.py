@@ -12,7 +12,7 @@ from pipelines.model.scorer import Scorer
 from pipelines.model.signature import Input, Signature, load_signature
 
 
-def test_a_signature_survives_its_file(logistic, regression, tmp_path):
+def test_a_signature_survives_a_round_trip_through_json(logistic, regression, tmp_path):
     for model in (logistic, regression):
         signature = load_signature(model.signature)
         assert Signature.from_json(json.loads(json.dumps(signature.to_json()))) == signature
@@ -53,7 +53,7 @@ def test_a_broken_signature_is_an_input_error(tmp_path, logistic, content):
         {"allowed": "S"},
     ],
 )
-def test_a_signature_with_an_input_that_cannot_be_is_an_input_error(tmp_path, logistic, change):
+def test_an_invalid_input_of_a_signature_is_an_input_error(tmp_path, logistic, change):
     document = json.loads(logistic.signature.read_text())
     document["inputs"][1] |= change
     path = tmp_path / "signature.json"
@@ -106,7 +106,7 @@ def test_the_order_of_the_graphs_inputs_does_not_matter(tmp_path, logistic):
     np.testing.assert_array_equal(reordered.score(logistic.encoded), logistic.scorer().score(logistic.encoded))
 
 
-def test_an_input_says_in_words_what_it_expects():
+def test_the_expected_values_of_an_input_are_described_in_words():
     assert Input("a", "number", min=0, max=2).expects() == "a number from 0 to 2"
     assert Input("a", "integer", min=1).expects() == "a whole number from 1"
     assert Input("a", "integer", max=12_345_678).expects() == "a whole number up to 12345678"

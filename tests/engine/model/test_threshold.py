@@ -11,7 +11,7 @@ from pipelines.config.selection import Threshold
 from pipelines.model.threshold import ThresholdChoice, choose_threshold
 
 rows = st.lists(st.tuples(st.booleans(), st.integers(0, 20)), min_size=2, max_size=60).filter(
-    lambda found: any(positive for positive, _ in found)
+    lambda scored_rows: any(positive for positive, _ in scored_rows)
 )
 
 
@@ -21,9 +21,9 @@ def f1(target: np.ndarray, scores: np.ndarray, threshold: float) -> float:
 
 
 @given(rows)
-def test_no_other_threshold_has_a_better_f1(found: list[tuple[bool, int]]) -> None:
-    target = np.array([float(positive) for positive, _ in found])
-    scores = np.array([score / 20 for _, score in found])
+def test_no_other_threshold_has_a_better_f1(scored_rows: list[tuple[bool, int]]) -> None:
+    target = np.array([float(positive) for positive, _ in scored_rows])
+    scores = np.array([score / 20 for _, score in scored_rows])
     chosen = choose_threshold(target, scores, Threshold())
     best = max(f1(target, scores, other) for other in np.unique(scores))
     assert f1(target, scores, chosen) == pytest.approx(best)
@@ -56,14 +56,14 @@ def test_a_weighted_choice_is_that_of_repeated_rows(found: list[tuple[bool, int]
 
 
 @given(rows)
-def test_six_digits_move_no_row_across(found: list[tuple[bool, int]]) -> None:
-    target = np.array([float(positive) for positive, _ in found])
-    scores = np.array([score / 20 for _, score in found])
+def test_rounding_the_threshold_to_six_digits_changes_no_decision(scored_rows: list[tuple[bool, int]]) -> None:
+    target = np.array([float(positive) for positive, _ in scored_rows])
+    scores = np.array([score / 20 for _, score in scored_rows])
     chosen = choose_threshold(target, scores, Threshold())
     assert ((scores >= chosen) == (scores >= rounded(chosen))).all()
 
 
-def test_the_most_recall_at_a_precision() -> None:
+def test_the_threshold_maximises_recall_at_a_minimum_precision() -> None:
     target = np.array([1.0, 1, 0, 1, 0, 0])
     scores = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4])
     rule = Threshold(maximise="recall", min_precision=0.75)
@@ -77,7 +77,7 @@ def test_the_threshold_is_in_the_middle_between_the_last_flagged_row_and_the_nex
     assert choose_threshold(np.ones(2), scores[:2], Threshold()) == pytest.approx(0.15)
 
 
-def test_a_precision_that_nothing_reaches_is_refused_with_the_best() -> None:
+def test_an_unreachable_precision_is_refused_with_the_best_precision() -> None:
     rule = Threshold(maximise="recall", min_precision=0.9)
     with pytest.raises(InputError, match=r"the best is 0\.500"):
         choose_threshold(np.array([0.0, 1.0]), np.array([0.9, 0.1]), rule)

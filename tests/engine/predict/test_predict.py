@@ -26,15 +26,17 @@ def replaced(table, name, at, value):
 
 @pytest.mark.parametrize("kind_out", KINDS)
 @pytest.mark.parametrize("kind_in", KINDS)
-def test_a_table_comes_back_with_its_columns_and_the_answers(predict, logistic, orders, tmp_path, kind_in, kind_out):
+def test_the_scored_table_has_the_columns_of_the_input_and_the_predictions(
+    predict, logistic, orders, tmp_path, kind_in, kind_out
+):
     source = write(orders, tmp_path / f"in.{kind_in}")
     out = tmp_path / "new folder" / f"out.{kind_out}"
     assert predict(source, out) == 0
     scored = read(out)
     assert scored.column_names == [*orders.column_names, "probability", "decision"]
     expected = logistic.scorer().score(logistic.encoded)
-    found = np.array(scored["probability"].to_pylist(), dtype=float)
-    np.testing.assert_array_equal(found, expected)
+    probabilities = np.array(scored["probability"].to_pylist(), dtype=float)
+    np.testing.assert_array_equal(probabilities, expected)
     decided = [value in (True, "true") for value in scored["decision"].to_pylist()]
     assert decided == (expected >= 0.5).tolist()
     assert scored["order_id"].to_pylist() == orders["order_id"].to_pylist()
@@ -52,7 +54,7 @@ def test_a_regression_gives_a_value(predict, regression, orders, tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_rows_that_break_the_signature_go_to_the_rejects_with_the_reason(predict, orders, tmp_path, capsys, kind):
+def test_rows_that_do_not_fit_the_signature_go_to_the_rejects_with_the_reason(predict, orders, tmp_path, capsys, kind):
     broken = replaced(orders, "price", 3, None)
     broken = replaced(broken, "size", 5, "XL")
     broken = replaced(broken, "items", 5, 99)
@@ -74,7 +76,7 @@ def test_rows_that_break_the_signature_go_to_the_rejects_with_the_reason(predict
     assert "west side" not in printed.err + printed.out
 
 
-def test_rejects_of_an_earlier_run_do_not_outlive_it(predict, orders, tmp_path):
+def test_rejects_of_an_earlier_run_are_removed(predict, orders, tmp_path):
     broken = replaced(orders, "price", 3, -1.0)
     assert predict(write(broken, tmp_path / "bad.parquet"), tmp_path / "out.csv") == 1
     assert files(tmp_path) == ["bad.parquet", "out.csv", "out.rejects.csv"]
@@ -100,14 +102,14 @@ def test_a_table_without_rows_gives_one_with_a_header(predict, orders, tmp_path,
     assert scored.num_rows == 0 and scored.column_names[-2:] == ["probability", "decision"]
 
 
-def test_a_table_of_nothing_but_rejects_leaves_an_empty_one(predict, orders, tmp_path):
+def test_an_input_of_rejects_only_gives_an_empty_table(predict, orders, tmp_path):
     all_wrong = orders.set_column(2, "price", pa.array([-1.0] * 400))
     assert predict(write(all_wrong, tmp_path / "in.csv"), tmp_path / "out.csv") == 1
     assert read(tmp_path / "out.csv").num_rows == 0
     assert read(tmp_path / "out.rejects.csv").num_rows == 400
 
 
-def test_a_csv_may_have_a_mark_windows_lines_gaps_and_be_packed(predict, orders, tmp_path):
+def test_a_csv_may_have_a_byte_order_mark_crlf_missing_values_and_gzip(predict, orders, tmp_path):
     text = io.BytesIO()
     pa.csv.write_csv(orders.drop(["note"]), text)
     plain = text.getvalue().decode()
@@ -165,7 +167,7 @@ def test_rows_are_read_scored_and_written_in_batches(predict, orders, tmp_path, 
 
 
 @pytest.mark.parametrize("name", ["probability", "decision", "reason"])
-def test_a_column_named_as_an_answer_is_refused(predict, orders, tmp_path, capsys, name):
+def test_an_input_column_with_the_name_of_an_output_is_refused(predict, orders, tmp_path, capsys, name):
     clash = orders.append_column(name, pa.array([1] * 400))
     assert predict(write(clash, tmp_path / "in.parquet"), tmp_path / "out.parquet") == 2
     assert f"column {name}" in capsys.readouterr().err
@@ -185,13 +187,13 @@ def test_a_table_is_not_written_over_itself(predict, orders, tmp_path, capsys):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("column", ["price", "gift"])
-def test_a_column_that_the_model_reads_and_nobody_has_is_refused(predict, orders, tmp_path, capsys, kind, column):
+def test_a_missing_input_column_is_refused(predict, orders, tmp_path, capsys, kind, column):
     assert predict(write(orders.drop([column]), tmp_path / f"in.{kind}"), tmp_path / "out.csv") == 2
     assert f"lacks {column}" in capsys.readouterr().err
     assert files(tmp_path) == [f"in.{kind}"]
 
 
-def test_what_cannot_be_read_is_named_and_leaves_what_was_there(predict, orders, tmp_path, capsys):
+def test_an_unreadable_input_is_named_and_keeps_the_last_output(predict, orders, tmp_path, capsys):
     good = write(orders, tmp_path / "good.parquet").read_bytes()
     plain = write(orders, tmp_path / "good.csv").read_bytes()
     names = plain.split(b"\n")[0]
@@ -223,7 +225,7 @@ def test_what_cannot_be_read_is_named_and_leaves_what_was_there(predict, orders,
     assert files(tmp_path) == ["good.csv", "good.parquet", "inputs", "out.parquet"]
 
 
-def test_a_name_that_cannot_be_is_refused(predict, orders, tmp_path, capsys):
+def test_an_invalid_name_of_a_table_is_refused(predict, orders, tmp_path, capsys):
     path = write(orders, tmp_path / "in.parquet")
     (tmp_path / "folder.csv").mkdir()
     for source, out in (
@@ -237,7 +239,7 @@ def test_a_name_that_cannot_be_is_refused(predict, orders, tmp_path, capsys):
     assert predict(path, tmp_path / "out.csv", "--threads", "-1") == 2
 
 
-def test_a_column_of_lists_goes_into_parquet_and_not_into_csv(predict, orders, tmp_path, capsys):
+def test_a_column_of_lists_can_be_written_to_parquet_but_not_to_csv(predict, orders, tmp_path, capsys):
     path = write(orders.append_column("tags", pa.array([["a", "b"]] * 400)), tmp_path / "in.parquet")
     assert predict(path, tmp_path / "out.parquet") == 0
     assert pq.read_table(tmp_path / "out.parquet")["tags"][0].as_py() == ["a", "b"]
@@ -259,7 +261,7 @@ def test_a_model_that_is_damaged_or_without_a_threshold_is_refused(predict, logi
     assert "threshold" in capsys.readouterr().err
 
 
-def test_a_full_disk_leaves_the_last_table_and_nothing_else(predict, orders, tmp_path, capsys, small_disk):
+def test_a_full_disk_keeps_only_the_last_table(predict, orders, tmp_path, capsys, small_disk):
     path = write(orders, tmp_path / "in.parquet")
     for kind in KINDS:
         out = tmp_path / f"out.{kind}"
@@ -271,7 +273,7 @@ def test_a_full_disk_leaves_the_last_table_and_nothing_else(predict, orders, tmp
     assert files(tmp_path) == ["in.parquet", "out.csv", "out.parquet"]
 
 
-def test_an_interrupted_run_leaves_the_last_table_and_nothing_else(predict, orders, tmp_path, monkeypatch):
+def test_an_interrupted_run_keeps_only_the_last_table(predict, orders, tmp_path, monkeypatch):
     path = write(replaced(orders, "price", 3, -1.0), tmp_path / "in.parquet")
     (tmp_path / "out.csv").write_bytes(b"the last good table")
     monkeypatch.setattr(reader, "BATCH_ROWS", 100)

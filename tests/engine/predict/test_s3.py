@@ -33,7 +33,7 @@ def test_tables_are_scored_from_bucket_to_bucket(bucket, predict, orders, tmp_pa
         assert keys(bucket) == ["in/part-0.parquet", "in/part-1.parquet", "out/scored.csv"]
 
 
-def test_rejects_go_beside_the_table_and_go_away_again(bucket, predict, orders, tmp_path, capsys):
+def test_rejects_are_written_beside_the_table_and_removed_by_a_clean_run(bucket, predict, orders, tmp_path, capsys):
     bad = orders.set_column(2, "price", pa.array([-1.0, *orders["price"].to_pylist()[1:]]))
     assert predict(write(bad, tmp_path / "bad.parquet"), "s3://tables/scored.parquet") == 1
     assert "s3://tables/scored.rejects.parquet" in capsys.readouterr().err.splitlines()[-1]
@@ -44,7 +44,7 @@ def test_rejects_go_beside_the_table_and_go_away_again(bucket, predict, orders, 
     assert keys(bucket) == ["scored.parquet"]
 
 
-def test_a_broken_input_leaves_the_object_of_the_last_run_and_no_other(bucket, predict, orders, tmp_path):
+def test_a_broken_input_keeps_only_the_object_of_the_last_run(bucket, predict, orders, tmp_path):
     bucket.put_object(Bucket="tables", Key="scored.csv", Body=b"the last good table")
     plain = write(orders, tmp_path / "in.csv").read_bytes()
     bucket.put_object(Bucket="tables", Key="in.csv", Body=plain + b"1,2\n")
@@ -65,7 +65,7 @@ def test_an_object_or_bucket_that_is_not_there_is_wrong_input(bucket, predict, o
         assert "no such file, folder or bucket" in capsys.readouterr().err
 
 
-def test_a_server_that_is_gone_is_unreachable(bucket, predict, orders, tmp_path, capsys, monkeypatch):
+def test_a_stopped_server_is_unreachable(bucket, predict, orders, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     s3fs.S3FileSystem.clear_instance_cache()
     path = write(orders, tmp_path / "in.csv")

@@ -23,27 +23,27 @@ __all__ = ["ImageRegistry", "TeamRepository", "docker", "free_port"]
 
 @pytest.fixture(scope="session")
 def engine() -> None:
-    """A Docker engine answers, and what is needed beside it is installed."""
+    """Skip the test unless a Docker engine responds and the other tools are installed."""
     if what := missing_tools():
         pytest.skip(what)
 
 
 @pytest.fixture(scope="session")
 def hub(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImageRegistry]:
-    """A registry for all tests of a worker."""
+    """An image registry for all tests of a worker."""
     with registry(tmp_path_factory.mktemp("registry")) as made:
         yield made
 
 
 @pytest.fixture(scope="session")
 def base_image(hub: ImageRegistry) -> str:
-    """The stand-in by digest."""
+    """The small base image of the tests, by digest."""
     return stand_in(hub)
 
 
 @dataclass(frozen=True)
 class TeamRepository:
-    """A team's repository with a bare origin, a registry, and an address where production answers."""
+    """A team's repository with a bare origin, an image registry, and the URL of its service in production."""
 
     repo: Repo
     origin: Path
@@ -54,7 +54,7 @@ class TeamRepository:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a release reads."""
+        """The variables that a release reads."""
         return {
             "IMAGE_REPOSITORY": f"{self.hub.host}/{self.image_name}",
             "SERVICE_URL": self.url,
@@ -64,16 +64,16 @@ class TeamRepository:
         }
 
     def release(self, *arguments: str, code: int = 0, **environment: str) -> str:
-        """`python -m pipelines release run` (or another action), which must end with `code`; what it printed."""
+        """`python -m pipelines release run` (or another action), which must end with `code`; return what it printed."""
         return must(verb(self.repo, "release", *(arguments or ("run",)), **self.environment | environment), code).out
 
     def release_apart(self, *arguments: str, **environment: str) -> str:
-        """The same in a process of its own."""
+        """Run an action in a process of its own; return what it printed."""
         done = self.repo.verb("release", *(arguments or ("run",)), **self.environment | environment)
         return must(done).out
 
     def commit(self, message: str) -> str:
-        """Commit all there is on main and push it; the commit."""
+        """Commit all changes to main and push them; return the commit."""
         self.repo.commit(message)
         self.repo.git("push", "--quiet", "origin", "main")
         return self.repo.git("rev-parse", "HEAD")
@@ -81,7 +81,7 @@ class TeamRepository:
 
 @pytest.fixture(scope="session")
 def base_shop(small_problem: Path, base_image: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Like small_problem's `origin`, with the stand-in as base image; copied by each shop."""
+    """A copy of small_problem's `origin` with the small base image; each `shop` is a clone of it."""
     path = tmp_path_factory.mktemp("shop") / "origin"
     (path.parent / "cache").symlink_to(small_problem / "cache")
     subprocess.run(["git", "clone", "--quiet", str(small_problem / "origin"), str(path)], check=True)
@@ -99,14 +99,13 @@ def base_shop(small_problem: Path, base_image: str, tmp_path_factory: pytest.Tem
 
 @pytest.fixture
 def shop(base_shop: Path, small_problem: Path, hub: ImageRegistry, tmp_path: Path) -> Iterator[TeamRepository]:
-    """A shop whose main has the small problem's model; its containers and volume are removed at the end."""
+    """A team's repository with the small problem's model; its containers and volume are removed at the end."""
     origin, path = tmp_path / "origin.git", tmp_path / "main"
     subprocess.run(["git", "clone", "--quiet", "--bare", str(base_shop), str(origin)], check=True)
     subprocess.run(["git", "clone", "--quiet", str(origin), str(path)], check=True)
     repo = Repo(path, small_problem / "cache")
     point_at_cache(repo)
     model_name = f"shop-{os.getpid()}"
-    # What other tests left in the registry under this name is gone with the name.
     yield TeamRepository(
         repo,
         origin,

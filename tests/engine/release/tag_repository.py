@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pipelines.release import tagging
+from pipelines.repository import tags
 from pipelines.repository.git import git
 from pipelines.repository.tags import Annotation, Assignment, Number, Version
 
@@ -21,7 +22,7 @@ CONTRACT: dict[str, Any] = {
     "output": "probability",
     "classes": ["0", "1"],
     "threshold": 0.5,
-    "trained_until": 100,
+    "trained_until": "2026-01-26T00:00:00+00:00",
     "salt": None,
     "inputs": [
         {"name": "amount", "type": "number", "nullable": False, "min": 0.0, "max": 100.0},
@@ -55,7 +56,7 @@ def assign_version(version: Version, **more: object) -> Assignment:
     """Assign a version to production."""
     update = {"contract": None, "version": version.tag, "main_commit": git("rev-parse", "HEAD"), **more}
     return tagging.assign_version(
-        "fraud", tagging.choose_next_counter("fraud"), version, version.annotation.model_copy(update=update)
+        "fraud", tags.find_highest_counter("fraud") + 1, version, version.annotation.model_copy(update=update)
     )
 
 

@@ -1,4 +1,4 @@
-"""Who approved a commit of main, read from emulate behind GitHub's own description. Needs `make workflow-tools`."""
+"""Approvals of a commit of main, read from a fake GitHub (emulate). Needs `make workflow-tools`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.engine.workflows.github_fake import ALICE, BOB, MALLORY, REPOSITORY, 
 
 RULES = json.loads((ROOT / approvals.RULESET).read_text())
 EARLY, LATE = "2026-01-01T00:00:00Z", "2126-01-01T00:00:00Z"
-ACTIONS = 15368  # GitHub's number of its Actions, which rulesets/main.json asks the checks of
+ACTIONS = 15368  # id of the app GitHub Actions, of which rulesets/main.json requires the checks
 
 
 @pytest.fixture(scope="module")
@@ -31,17 +31,17 @@ def shared_fake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitHubFake
 
 @pytest.fixture
 def fake(shared_fake: GitHubFake, tag_repository: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHubFake]:
-    """GitHub with the repository of `tag_repository`, whose main has the rules; the environment names it."""
+    """GitHub with the repository of `tag_repository`, whose main has the ruleset; the environment names it."""
     shared_fake.reset(tag_repository.parent / "origin.git")
     for name, value in {"REPOSITORY": REPOSITORY, "TOKEN": TOKEN, "API_URL": shared_fake.url}.items():
         monkeypatch.setenv(f"GITHUB_{name}", value)
-    rule(RULES)
+    push_ruleset(RULES)
     yield shared_fake
     assert shared_fake.invalid == []
 
 
-def rule(document: Any) -> None:
-    """Put a ruleset (text as it is) onto main."""
+def push_ruleset(document: Any) -> None:
+    """Push a ruleset, or any text in its place, to main."""
     path = Path(approvals.RULESET)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(document if isinstance(document, str) else json.dumps(document))
@@ -49,8 +49,8 @@ def rule(document: Any) -> None:
     push_commit("rules")
 
 
-def opened(fake: GitHubFake, branch: str = "change") -> tuple[int, str]:
-    """A pull request of alice's: its number and head."""
+def open_pull(fake: GitHubFake, branch: str = "change") -> tuple[int, str]:
+    """Open a pull request by alice; return its number and head commit."""
     git("checkout", "--quiet", "-b", branch)
     git("commit", "--quiet", "--allow-empty", "-m", branch)
     git("push", "--quiet", "origin", branch)
@@ -60,7 +60,7 @@ def opened(fake: GitHubFake, branch: str = "change") -> tuple[int, str]:
 
 
 def check(fake: GitHubFake, sha: str, **conclusions: str) -> None:
-    """Check runs, made in order."""
+    """Create check runs in this order."""
     for name, conclusion in conclusions.items():
         body = {"name": name, "head_sha": sha, "status": "completed", "conclusion": conclusion}
         fake.ask("POST", "/check-runs", body, token=TOKEN)
@@ -70,55 +70,51 @@ def review(fake: GitHubFake, number: int, event: str, token: str = BOB) -> int:
     return int(fake.ask("POST", f"/pulls/{number}/reviews", {"event": event, "body": "so"}, token=token)["id"])
 
 
-def merged(fake: GitHubFake, number: int) -> str:
-    """Its commit on main."""
+def merge_pull(fake: GitHubFake, number: int) -> str:
+    """Merge a pull request; return its commit on main."""
     sha = push_commit(f"Change (#{number})")
     fake.merge(number, sha)
     return sha
 
 
-def good(fake: GitHubFake, branch: str = "change") -> tuple[int, str]:
-    """A pull request as the rules want it, open."""
-    number, head = opened(fake, branch)
+def open_approved_pull(fake: GitHubFake, branch: str = "change") -> tuple[int, str]:
+    """Open a pull request that fulfils the ruleset; return its number and head commit."""
+    number, head = open_pull(fake, branch)
     check(fake, head, review="success", test="success")
     fake.approve(number, BOB)
     return number, head
 
 
-def test_a_pull_request_by_the_rules_is_named_with_those_who_approved_it(fake: GitHubFake) -> None:
-    number, _ = good(fake)
+def test_pull_request_and_its_approvers_are_read(fake: GitHubFake) -> None:
+    number, _ = open_approved_pull(fake)
     fake.approve(number, TOKEN)
-    assert approvals.read_approval(merged(fake, number)) == Approval(number, ("bob", "github-actions[bot]"), False)
+    assert approvals.read_approval(merge_pull(fake, number)) == Approval(number, ("bob", "github-actions[bot]"), False)
     assert permissions(fake.requests) == {"pull-requests": "read", "checks": "read"}
 
 
-def test_a_direct_push_has_no_pull_request_and_bypassed_the_rules(fake: GitHubFake) -> None:
-    good(fake)  # of another commit
+def test_direct_push_bypasses_the_ruleset(fake: GitHubFake) -> None:
+    open_approved_pull(fake)  # of another commit
     assert approvals.read_approval(push_commit("pushed")) == Approval(None, (), True)
 
 
-def test_a_pull_request_that_is_only_open_or_was_closed_did_not_bring_the_commit(
-    fake: GitHubFake, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    answers([{"number": 1, "merged_at": None, "merge_commit_sha": "a" * 40}], monkeypatch)
+def test_unmerged_pull_request_is_ignored(fake: GitHubFake, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_commit_pulls([{"number": 1, "merged_at": None, "merge_commit_sha": "a" * 40}], monkeypatch)
     assert approvals.read_approval("a" * 40) == Approval(None, (), True)
 
 
-def test_of_several_the_one_whose_merge_made_the_commit_is_taken(
-    fake: GitHubFake, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    number, _ = good(fake)
-    sha = merged(fake, number)
+def test_pull_request_with_this_merge_commit_is_preferred(fake: GitHubFake, monkeypatch: pytest.MonkeyPatch) -> None:
+    number, _ = open_approved_pull(fake)
+    sha = merge_pull(fake, number)
     pull = fake.ask("GET", f"/pulls/{number}")
     other = {**pull, "number": 99, "merge_commit_sha": "c" * 40}
-    answers([{**other, "merged_at": None}, other, pull], monkeypatch)
+    fake_commit_pulls([{**other, "merged_at": None}, other, pull], monkeypatch)
     assert approvals.read_approval(sha).pull_request == number
-    answers([{**pull, "merge_commit_sha": "c" * 40}], monkeypatch)
-    assert approvals.read_approval(sha).pull_request == number  # a rebase: GitHub names it all the same
+    fake_commit_pulls([{**pull, "merge_commit_sha": "c" * 40}], monkeypatch)
+    assert approvals.read_approval(sha).pull_request == number  # as after a rebase
 
 
-def answers(pulls: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let GitHub name these pull requests for every commit."""
+def fake_commit_pulls(pulls: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let GitHub return these pull requests for every commit."""
     monkeypatch.setattr(github_module.GitHub, "commit_pulls", lambda _, sha: iter(pulls))
 
 
@@ -132,36 +128,38 @@ def answers(pulls: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
         ([], False),
     ],
 )
-def test_the_last_review_of_a_reviewer_counts_and_comments_do_not(
+def test_last_review_of_a_reviewer_counts_and_comments_are_ignored(
     fake: GitHubFake, events: list[str], approved: bool
 ) -> None:
-    number, head = opened(fake)
+    number, head = open_pull(fake)
     check(fake, head, review="success", test="success")
     for event in events:
         review(fake, number, event)
-    assert approvals.read_approval(merged(fake, number)) == Approval(number, ("bob",) if approved else (), not approved)
+    assert approvals.read_approval(merge_pull(fake, number)) == Approval(
+        number, ("bob",) if approved else (), not approved
+    )
 
 
-def test_an_approval_that_was_dismissed_does_not_count(fake: GitHubFake) -> None:
-    number, head = opened(fake)
+def test_dismissed_approval_is_ignored(fake: GitHubFake) -> None:
+    number, head = open_pull(fake)
     check(fake, head, review="success", test="success")
     approval = review(fake, number, "APPROVE")
     fake.ask("PUT", f"/pulls/{number}/reviews/{approval}/dismissals", {"message": "stale", "event": "DISMISS"})
-    assert approvals.read_approval(merged(fake, number)) == Approval(number, (), True)
+    assert approvals.read_approval(merge_pull(fake, number)) == Approval(number, (), True)
 
 
-def test_an_author_does_not_approve_their_own_pull_request(fake: GitHubFake) -> None:
-    number, head = opened(fake)
+def test_approval_by_the_author_is_ignored(fake: GitHubFake) -> None:
+    number, head = open_pull(fake)
     check(fake, head, review="success", test="success")
     review(fake, number, "APPROVE", ALICE)
-    assert approvals.read_approval(merged(fake, number)) == Approval(number, (), True)
+    assert approvals.read_approval(merge_pull(fake, number)) == Approval(number, (), True)
 
 
-def test_reviews_of_deleted_accounts_do_not_count(fake: GitHubFake, monkeypatch: pytest.MonkeyPatch) -> None:
-    number, _ = good(fake)
-    sha = merged(fake, number)
+def test_reviews_of_deleted_accounts_are_ignored(fake: GitHubFake, monkeypatch: pytest.MonkeyPatch) -> None:
+    number, _ = open_approved_pull(fake)
+    sha = merge_pull(fake, number)
     pull = fake.ask("GET", f"/pulls/{number}")
-    answers([{**pull, "user": None}], monkeypatch)
+    fake_commit_pulls([{**pull, "user": None}], monkeypatch)
     ghosts = [
         {"user": user, "state": "APPROVED", "submitted_at": "2026-01-01T00:00:00Z"} for user in (None, {"login": "bob"})
     ]
@@ -178,48 +176,48 @@ def test_reviews_of_deleted_accounts_do_not_count(fake: GitHubFake, monkeypatch:
         {"review": "success", "test": "cancelled"},
     ],
 )
-def test_a_merge_without_each_required_check_bypassed_the_rules(fake: GitHubFake, conclusions: dict[str, str]) -> None:
-    number, head = opened(fake)
+def test_merge_without_every_required_check_bypasses_the_ruleset(fake: GitHubFake, conclusions: dict[str, str]) -> None:
+    number, head = open_pull(fake)
     fake.approve(number, BOB)
     check(fake, head, **conclusions)
-    assert approvals.read_approval(merged(fake, number)) == Approval(number, ("bob",), True)
+    assert approvals.read_approval(merge_pull(fake, number)) == Approval(number, ("bob",), True)
 
 
 @pytest.mark.parametrize("conclusion", ["skipped", "neutral"])
-def test_what_github_lets_pass_as_a_required_check_is_no_bypass(fake: GitHubFake, conclusion: str) -> None:
-    number, head = opened(fake)
+def test_skipped_or_neutral_check_is_no_bypass(fake: GitHubFake, conclusion: str) -> None:
+    number, head = open_pull(fake)
     fake.approve(number, BOB)
     check(fake, head, review="success", test=conclusion)
-    assert approvals.read_approval(merged(fake, number)).bypassed is False
+    assert approvals.read_approval(merge_pull(fake, number)).bypassed is False
 
 
-def test_a_pull_request_into_another_branch_brings_nothing_onto_main(fake: GitHubFake) -> None:
-    number, _ = good(fake)
-    sha = merged(fake, number)
+def test_pull_request_into_another_branch_is_ignored(fake: GitHubFake) -> None:
+    number, _ = open_approved_pull(fake)
+    sha = merge_pull(fake, number)
     fake.ask("PATCH", f"/pulls/{number}", {"base": "dev"}, token=TOKEN)
     assert approvals.read_approval(sha) == Approval(None, (), True)
 
 
-def test_an_approval_after_the_merge_came_too_late(fake: GitHubFake) -> None:
-    number, _ = good(fake)
+def test_approval_after_the_merge_is_ignored(fake: GitHubFake) -> None:
+    number, _ = open_approved_pull(fake)
     sha = push_commit(f"Change (#{number})")
     fake.merge(number, sha, at="2026-01-01T00:00:00Z")
     assert approvals.read_approval(sha) == Approval(number, (), True)
 
 
-def test_of_two_runs_of_a_check_the_later_counts_and_others_may_fail(fake: GitHubFake) -> None:
-    number, head = opened(fake)
+def test_newest_run_of_a_check_counts_and_optional_checks_may_fail(fake: GitHubFake) -> None:
+    number, head = open_pull(fake)
     fake.approve(number, BOB)
     check(fake, head, review="failure", test="success", lint="failure")
     check(fake, head, review="success")
-    assert approvals.read_approval(merged(fake, number)).bypassed is False
+    assert approvals.read_approval(merge_pull(fake, number)).bypassed is False
 
 
-def test_runs_of_one_name_count_by_their_number_whatever_order_they_come_in_and_other_apps_do_not(
+def test_newest_check_run_of_the_required_app_at_the_merge_counts(
     fake: GitHubFake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    number, _ = good(fake)
-    sha = merged(fake, number)
+    number, _ = open_approved_pull(fake)
+    sha = merge_pull(fake, number)
 
     def run(
         identity: int, conclusion: str | None, app: int | None = ACTIONS, name: str = "review", **times: str
@@ -237,7 +235,7 @@ def test_runs_of_one_name_count_by_their_number_whatever_order_they_come_in_and_
     assert bypassed(run(2, "success"), run(3, "failure", app=1)) is False
     assert bypassed(run(2, "success", app=1)) is True
     assert bypassed(run(2, "success", app=None)) is False
-    # What counts is how things were at the merge.
+    # The state at the merge counts.
     assert bypassed(run(2, "failure"), run(3, "success", started_at=LATE, completed_at=LATE)) is True
     assert bypassed(run(2, "success"), run(3, "failure", started_at=LATE, completed_at=LATE)) is False
     assert bypassed(run(2, "success", completed_at=LATE)) is True
@@ -266,25 +264,25 @@ def twice() -> Any:
         ('{"rules": [1]}', None),
     ],
 )
-def test_the_rules_are_those_before_the_merge(fake: GitHubFake, rules: Any, bypassed: bool | None) -> None:
-    rule(rules)
-    number, _ = opened(fake)  # without a check
+def test_ruleset_before_the_merge_decides(fake: GitHubFake, rules: Any, bypassed: bool | None) -> None:
+    push_ruleset(rules)
+    number, _ = open_pull(fake)  # without a check
     fake.approve(number, BOB)
     Path(approvals.RULESET).write_text(json.dumps(without("required_status_checks")))  # by the pull request itself
     git("add", "--all")
-    sha = merged(fake, number)
-    rule(RULES)
+    sha = merge_pull(fake, number)
+    push_ruleset(RULES)
     assert approvals.read_approval(sha) == Approval(number, ("bob",), bypassed)
 
 
-def test_without_rules_no_bypass_is_recorded(fake: GitHubFake) -> None:
-    number, _ = good(fake)
+def test_bypass_is_unknown_without_a_ruleset(fake: GitHubFake) -> None:
+    number, _ = open_approved_pull(fake)
     git("rm", "--quiet", approvals.RULESET)
     push_commit("no rules")
-    assert approvals.read_approval(merged(fake, number)).bypassed is None
+    assert approvals.read_approval(merge_pull(fake, number)).bypassed is None
 
 
-def test_a_fork_is_asked_for_its_own_head(fake: GitHubFake) -> None:
+def test_checks_of_a_fork_are_read_from_its_head_commit(fake: GitHubFake) -> None:
     number = fake.pull("theirs", fork=True)
     git("commit", "--quiet", "--allow-empty", "-m", "theirs")
     head = git("rev-parse", "HEAD")
@@ -292,14 +290,14 @@ def test_a_fork_is_asked_for_its_own_head(fake: GitHubFake) -> None:
     git("reset", "--quiet", "--hard", "HEAD~1")
     check(fake, head, review="success", test="success")
     fake.approve(number, BOB)
-    assert approvals.read_approval(merged(fake, number)) == Approval(number, ("bob",), False)
+    assert approvals.read_approval(merge_pull(fake, number)) == Approval(number, ("bob",), False)
     assert f"GET /commits/{head}/check-runs" in fake.asked
     assert MALLORY not in str(fake.requests)
 
 
 @pytest.mark.parametrize("lacking", ["GITHUB_REPOSITORY", "GITHUB_TOKEN"])
 @pytest.mark.parametrize("change", [lambda patch, name: patch.delenv(name), lambda patch, name: patch.setenv(name, "")])
-def test_without_settings_nothing_is_known_and_nothing_is_asked(
+def test_approval_is_unknown_without_repository_or_token(
     fake: GitHubFake, monkeypatch: pytest.MonkeyPatch, lacking: str, change: Callable[[pytest.MonkeyPatch, str], None]
 ) -> None:
     change(monkeypatch, lacking)
@@ -308,15 +306,13 @@ def test_without_settings_nothing_is_known_and_nothing_is_asked(
     assert fake.requests == []
 
 
-def test_settings_that_cannot_be_right_are_reported(fake: GitHubFake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_repository_name_is_an_error(fake: GitHubFake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_REPOSITORY", "acme")
     with pytest.raises(InputError, match="OWNER/NAME"):
         approvals.read_approval("a" * 40)
 
 
-def test_a_github_that_is_down_is_unreachable_rather_than_a_bypass(
-    fake: GitHubFake, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unreachable_github_is_not_reported_as_a_bypass(fake: GitHubFake, monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[float] = []
     monkeypatch.setattr(github_module.GitHub.__init__, "__defaults__", (API, waited.append, (1.0, 1.0)))
     fake.down()

@@ -37,7 +37,7 @@ def field(name: str, **more: Any) -> dict[str, Any]:
         lambda d: d["inputs"][1].pop("allowed"),
     ],
 )
-def test_what_takes_more_than_before_breaks_nobody(change: Callable[[dict[str, Any]], Any]) -> None:
+def test_accepting_more_is_not_breaking(change: Callable[[dict[str, Any]], Any]) -> None:
     assert compatibility.find_breaking_change(json.dumps(CONTRACT), changed(change)) is None
 
 
@@ -56,23 +56,23 @@ def test_what_takes_more_than_before_breaks_nobody(change: Callable[[dict[str, A
         (lambda d: d.clear(), "cannot be read"),
     ],
 )
-def test_what_refuses_yesterdays_request_or_answers_otherwise_breaks(
+def test_accepting_less_or_responding_differently_is_breaking(
     change: Callable[[dict[str, Any]], Any], why: str
 ) -> None:
     assert why in str(compatibility.find_breaking_change(json.dumps(CONTRACT), changed(change)))
 
 
 @pytest.mark.parametrize("old", [None, "", "no json"])
-def test_a_contract_that_cannot_be_read_is_taken_for_broken(old: str | None) -> None:
+def test_unreadable_contract_is_breaking(old: str | None) -> None:
     assert compatibility.find_breaking_change(old, json.dumps(CONTRACT)) == "the contract cannot be read"
 
 
-def test_an_integer_that_may_be_any_number_now_breaks_nobody() -> None:
+def test_widening_an_integer_to_a_number_is_not_breaking() -> None:
     old = changed(lambda d: d["inputs"][0].update(type="integer"))
     assert compatibility.find_breaking_change(old, json.dumps(CONTRACT)) is None
 
 
-def test_the_contract_of_a_signature_leaves_the_example_out_and_can_be_read() -> None:
+def test_contract_is_the_signature_without_its_example() -> None:
     signature = Signature.from_json({"example": {"amount": 1.0}, **CONTRACT})
     text = compatibility.format_contract(signature)
     assert "example" not in json.loads(text)

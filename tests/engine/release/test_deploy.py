@@ -17,29 +17,29 @@ SESSION = KEY | {"AWS_SESSION_TOKEN": "of an hour"}
 
 
 @pytest.mark.parametrize("log", [{}, {"PREDICTION_LOG": "off"}, {"PREDICTION_LOG": "/predictions"}])
-def test_only_a_log_in_a_bucket_gets_what_the_release_knows_of_aws(log: dict[str, str]) -> None:
+def test_aws_variables_are_inherited_only_for_a_log_in_a_bucket(log: dict[str, str]) -> None:
     assert deploy.list_inherited_variables(PLACE | KEY | log) == []
     assert deploy.list_inherited_variables(PLACE | KEY | BUCKET) == [*PLACE, *KEY]
 
 
-def test_credentials_of_a_session_are_not_inherited_for_they_end_with_it() -> None:
+def test_session_credentials_are_not_inherited() -> None:
     assert deploy.list_inherited_variables(PLACE | SESSION | BUCKET) == [*PLACE]
     assert deploy.list_inherited_variables({"AWS_SESSION_TOKEN": "of an hour"} | BUCKET) == []
 
 
-def test_the_salt_is_inherited_wherever_the_log_is() -> None:
+def test_salt_is_always_inherited() -> None:
     for more in ({}, BUCKET, SESSION | BUCKET):
         assert deploy.list_inherited_variables({"PREDICTION_LOG_SALT": "pepper"} | more) == ["PREDICTION_LOG_SALT"]
 
 
-def test_what_is_empty_counts_as_absent() -> None:
+def test_empty_variables_are_not_inherited() -> None:
     empty = dict.fromkeys(["PREDICTION_LOG_SALT", *PLACE, "AWS_ACCESS_KEY_ID"], "")
     assert deploy.list_inherited_variables(empty | BUCKET) == []
     assert deploy.list_inherited_variables(KEY | {"AWS_SESSION_TOKEN": ""} | BUCKET) == [*KEY]
 
 
 @pytest.mark.parametrize("address", ["http://ann:hidden@fraud.example.org", "https://hidden@h/x", "fraud.example.org"])
-def test_an_address_without_a_scheme_or_with_a_password_is_refused_and_the_password_not_printed(
+def test_service_url_without_scheme_or_with_password_is_an_error_that_hides_the_password(
     monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
     monkeypatch.setenv("SERVICE_URL", address)
@@ -49,7 +49,7 @@ def test_an_address_without_a_scheme_or_with_a_password_is_refused_and_the_passw
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:3000/", "https://fraud.example.org/v1/@eu"])
-def test_an_address_is_used_without_its_last_slash(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+def test_trailing_slash_of_the_service_url_is_removed(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     monkeypatch.setenv("SERVICE_URL", address)
     assert deploy.service_url() == address.rstrip("/")
 
@@ -66,19 +66,19 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return arguments
 
 
-def test_a_secret_is_inherited_by_its_name_alone(started: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
-    deploy._start_container("fraud", "127.0.0.1:5000/fraud@sha256:1", "fraud@v1.0.0")
+def test_secrets_are_passed_to_docker_by_name_only(started: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    deploy._start_container("fraud", "http://127.0.0.1:3000", "127.0.0.1:5000/fraud@sha256:1", "fraud@v1.0.0")
     assert {f"--env={name}" for name in (*KEY, "PREDICTION_LOG_SALT")} <= set(started[:-1])
     assert not {word for word in ("AKIA", "hidden", "pepper") if word in str(started)}
     assert started[-1]["PREDICTION_LOG"] == "s3://acme/log"
     assert capsys.readouterr().out == ""
 
 
-def test_missing_credentials_of_the_service_are_printed(
+def test_notice_is_printed_if_the_service_gets_no_credentials(
     started: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("AWS_SESSION_TOKEN", "of an hour")
-    deploy._start_container("fraud", "127.0.0.1:5000/fraud@sha256:1", "fraud@v1.0.0")
+    deploy._start_container("fraud", "http://127.0.0.1:3000", "127.0.0.1:5000/fraud@sha256:1", "fraud@v1.0.0")
     assert "AWS_" not in str(started)
     (line,) = capsys.readouterr().out.splitlines()
     assert "credentials" in line and "role of its own" in line

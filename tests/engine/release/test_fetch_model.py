@@ -1,4 +1,4 @@
-"""The reviewed bytes and no others, with the small problem's own cache, remotes and reproduction. Needs git and DVC."""
+"""Fetching the reviewed model, with the small problem's cache, remotes and reproduction. Needs git and DVC."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OURS, BRANCH = 7, "change"
 
 
 class GitHub:
-    """The three calls that are needed, with artifacts by id."""
+    """A fake of the three calls that are used, with artifacts by id."""
 
     repository = "acme/fraud"
 
@@ -56,20 +56,20 @@ def zipped(files: dict[str, bytes]) -> bytes:
 
 @pytest.fixture
 def reviewed(repo: Repo) -> dict[str, bytes]:
-    """The reviewed files by their paths."""
+    """Path -> content of the reviewed files."""
     return {f"models/{name}": (repo.path / "models" / name).read_bytes() for name in ("model.onnx", "signature.json")}
 
 
 @pytest.fixture
 def lost(repo: Repo, reviewed: dict[str, bytes], tmp_path: Path) -> Repo:
-    """The clone without any model: an empty cache, and nothing in its work tree."""
+    """A clone without the model: its cache is empty, and so is models/ of its work tree."""
     (repo.path / ".dvc/config.local").write_text(f"[cache]\n    dir = {tmp_path / 'empty'}\n")
     shutil.rmtree(repo.path / "models")
     return repo
 
 
 def fetch(repo: Repo, into: Path, github: GitHub | None = None) -> tuple[str, dict[str, str]]:
-    """Where the files of HEAD came from, and their md5s."""
+    """Fetch the model of HEAD; return its source and md5s."""
     with chdir(repo.path):
         target = read_target_commit("HEAD")
         how = fetch_model.fetch_model(target, into, github, Progress())
@@ -78,18 +78,18 @@ def fetch(repo: Repo, into: Path, github: GitHub | None = None) -> tuple[str, di
     return how, md5s
 
 
-def test_they_come_from_the_cache(repo: Repo, tmp_path: Path) -> None:
+def test_model_is_fetched_from_the_cache(repo: Repo, tmp_path: Path) -> None:
     assert fetch(repo, tmp_path / "into")[0] == "DVC's cache"
 
 
-def test_they_come_from_the_remote(repo: Repo, lost: Repo, tmp_path: Path) -> None:
+def test_model_is_fetched_from_the_remote(repo: Repo, lost: Repo, tmp_path: Path) -> None:
     shutil.copytree(repo.cache / "files", tmp_path / "remote/files")
     with (lost.path / ".dvc/config.local").open("a") as file:
         file.write(f"[core]\n    remote = storage\n['remote \"storage\"']\n    url = {tmp_path / 'remote'}\n")
     assert fetch(lost, tmp_path / "into")[0] == "DVC's remote"
 
 
-def test_they_come_from_the_reviews_artifact_by_md5_whatever_newer_ones_hold(
+def test_model_is_fetched_from_the_newest_artifact_with_the_reviewed_md5s(
     lost: Repo, reviewed: dict[str, bytes], tmp_path: Path
 ) -> None:
     other = {name: content + b" " for name, content in reviewed.items()}
@@ -102,7 +102,7 @@ def test_they_come_from_the_reviews_artifact_by_md5_whatever_newer_ones_hold(
 
 
 @pytest.mark.parametrize("run", [{"head_branch": "other"}, {"head_repository_id": 8}])
-def test_artifacts_of_forks_and_other_branches_are_not_even_fetched(
+def test_artifacts_of_forks_and_other_branches_are_not_downloaded(
     lost: Repo, reviewed: dict[str, bytes], tmp_path: Path, run: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def cannot(*_: object) -> None:
@@ -115,11 +115,11 @@ def test_artifacts_of_forks_and_other_branches_are_not_even_fetched(
     assert github.asked == []
 
 
-def test_what_is_nowhere_is_reproduced_with_the_same_md5(lost: Repo, tmp_path: Path) -> None:
+def test_model_without_a_source_is_reproduced(lost: Repo, tmp_path: Path) -> None:
     assert fetch(lost, tmp_path / "into")[0] == "reproducing it, with the same md5"
 
 
-def test_a_reproduced_model_of_another_md5_is_refused(lost: Repo, tmp_path: Path) -> None:
+def test_reproduced_model_with_another_md5_is_refused(lost: Repo, tmp_path: Path) -> None:
     path = lost.path / "dvc.lock"
     text = path.read_text()
     found = re.search(r"path: models/model.onnx\n\s+hash: md5\n\s+md5: ([0-9a-f]{32})", text)
@@ -128,4 +128,4 @@ def test_a_reproduced_model_of_another_md5_is_refused(lost: Repo, tmp_path: Path
     lost.commit("A lock that nobody reproduced")
     with chdir(lost.path), pytest.raises(Refused, match=f"has md5 {found[1]}, and the reviewed one has {'f' * 32}"):
         fetch_model.fetch_model(read_target_commit("HEAD"), tmp_path / "into", None, Progress())
-    assert list((tmp_path / "into").iterdir()) == []
+    assert not (tmp_path / "into").exists()

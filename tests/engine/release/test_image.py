@@ -10,7 +10,7 @@ from tests.engine.release.tag_repository import push_commit
 from tests.engine.release.tag_repository import tag_repository as tag_repository
 
 
-def test_the_files_of_a_commit_are_exported_as_they_are_in_git(tag_repository: Path, tmp_path: Path) -> None:
+def test_exported_files_equal_those_of_the_commit(tag_repository: Path, tmp_path: Path) -> None:
     content = b"first\r\nsecond\n"
     (tag_repository / "serving/inner").mkdir(parents=True)
     (tag_repository / "serving/inner/one.py").write_bytes(content)

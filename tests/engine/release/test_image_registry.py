@@ -38,25 +38,21 @@ def failing_registry(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("text", MISSING.values(), ids=MISSING)
-def test_an_image_that_the_registry_lacks_is_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
-) -> None:
+def test_missing_image_is_recognized(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     image_registry = failing_registry(tmp_path, text, monkeypatch)
     assert image_registry.find_digest("x") is None
     assert not image_registry.has_image(DIGEST)
 
 
 @pytest.mark.parametrize("text", UNREACHABLE.values(), ids=UNREACHABLE)
-def test_a_registry_that_does_not_respond_is_unreachable(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
-) -> None:
+def test_other_registry_errors_are_unreachable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     image_registry = failing_registry(tmp_path, text, monkeypatch)
     for ask in (lambda: image_registry.find_digest("x"), lambda: image_registry.has_image(DIGEST)):
         with pytest.raises(Unreachable, match="the image registry of h/fraud returned an error"):
             ask()
 
 
-def test_a_long_reason_does_not_hide_that_an_image_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_image_is_recognized_in_a_long_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     image_registry = failing_registry(tmp_path, READING + "name unknown: " + "no such repository, " * 40, monkeypatch)
     assert image_registry.find_digest("x") is None
 
@@ -71,7 +67,7 @@ def test_a_long_reason_does_not_hide_that_an_image_is_missing(tmp_path: Path, mo
         ("localhost.example.org:5000/fraud", 0),
     ],
 )
-def test_only_a_registry_on_loopback_is_asked_without_tls(
+def test_tls_is_not_required_only_on_loopback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repository: str, options: int
 ) -> None:
     (tmp_path / "skopeo").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n')

@@ -1,11 +1,12 @@
-"""A release that is killed after each of its steps and run again: the state is that of one clean run.
+"""A release that is killed after each of its steps and run again ends as one that was not killed.
 
-Needs a Docker engine and a registry. The release runs in this process; test_release.py kills real ones with SIGKILL.
+Needs a Docker engine and a registry. The release runs in this process; the last test kills another with SIGKILL.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from typing import Any
@@ -13,10 +14,10 @@ from typing import Any
 import pytest
 
 from pipelines.release import deploy, ensure_image, fetch_model, flow, reconcile, smoke_test
-from tests.engine.fixtures_repo import CommandResult
+from tests.engine.fixtures_repo import CommandResult, quiet_environment
 from tests.engine.in_process import must, verb
 from tests.engine.release.engine import TeamRepository, docker
-from tests.engine.release.test_release import another, check, digest_of, read_status
+from tests.engine.release.team_release import another, check, digest_of, read_status
 
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("docker-killed")]
 # The function of each step of docs/releases.md, in order.
@@ -61,7 +62,7 @@ def run(shop: TeamRepository) -> CommandResult:
 
 
 def state(shop: TeamRepository) -> dict[str, Any]:
-    """What a release leaves behind, without what differs by the hour."""
+    """Return the state that a release leaves, without times."""
     rows = [{**row, "since": None} for row in read_status(shop)]
     remote = shop.repo.git("ls-remote", "--tags", "origin").splitlines()
     return {
@@ -73,7 +74,7 @@ def state(shop: TeamRepository) -> dict[str, Any]:
     }
 
 
-def test_killed_behind_any_step_and_run_again_it_ends_as_a_clean_run_does(
+def test_release_killed_after_any_step_is_completed_by_the_next_run(
     shop: TeamRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     must(run(shop))
@@ -94,12 +95,12 @@ def test_killed_behind_any_step_and_run_again_it_ends_as_a_clean_run_does(
         assigned = [f"{shop.model_name}#production#{i}" for i in range(1, number + 2)]
         assert found["tags"] == found["local"] == sorted(versions + assigned)
         assert found["smoking"] == ""
-        # And once more there is nothing to do.
+        # Another run changes nothing.
         must(run(shop))
         assert state(shop) == found
 
 
-def test_a_container_of_a_smoke_test_that_was_killed_is_removed_by_the_next(shop: TeamRepository) -> None:
+def test_next_smoke_test_removes_the_container_of_a_killed_one(shop: TeamRepository) -> None:
     must(run(shop))
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
@@ -108,3 +109,35 @@ def test_a_container_of_a_smoke_test_that_was_killed_is_removed_by_the_next(shop
     another(shop)
     must(run(shop))
     assert left[:12] not in docker("ps", "--all", "--quiet").split()
+
+
+@pytest.mark.parametrize("line", ["Building the image", "Deploying"])
+def test_release_killed_with_sigkill_can_be_run_again(shop: TeamRepository, line: str) -> None:
+    shop.release()
+    another(shop)
+    killed = subprocess.Popen(
+        [sys.executable, "-c", KILLED, line], cwd=shop.repo.path, start_new_session=True,
+        env={**_environment(), **shop.environment}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    assert killed.wait() == -signal.SIGKILL
+    shop.release()
+    check(shop, f"{shop.model_name}@v1.0.1", 2)
+
+
+# Kills its own process group with SIGKILL half a second after it began a step.
+KILLED = """
+import os, signal, sys, threading
+from pipelines.cli.progress import Progress
+step = Progress.step
+def begun(self, what):
+    if what == sys.argv[1]:
+        threading.Timer(0.5, os.killpg, (0, signal.SIGKILL)).start()
+    return step(self, what)
+Progress.step = begun
+from pipelines.__main__ import main
+main(["release", "run"])
+"""
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, **quiet_environment()}

@@ -1,4 +1,4 @@
-"""MLflow's registry follows git: against a real SQLite store, whose tables are made once."""
+"""MLflow's model registry follows git, with a real SQLite store whose tables are created once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.cli.errors import InputError, Refused, Unreachable
+from pipelines.cli.errors import Unreachable
 from pipelines.model import mlflow_model
 from pipelines.release import model_registry
 from pipelines.repository.tags import Annotation, Assignment, Version
@@ -36,7 +36,7 @@ NAME = "orders"
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """mlflow.db with its tables and nothing in them; made once for all workers."""
+    """mlflow.db with empty tables; created once for all workers."""
     shared = tmp_path_factory.getbasetemp()
     if os.environ.get("PYTEST_XDIST_WORKER"):
         shared = shared.parent
@@ -45,7 +45,7 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         fcntl.flock(guard, fcntl.LOCK_EX)
         folder.mkdir(exist_ok=True)
         patch.chdir(folder)
-        mlflow_run._own_database()  # which leaves one that is there as it is
+        mlflow_run._own_database()  # does nothing if the file exists
     return folder / "mlflow.db"
 
 
@@ -63,7 +63,7 @@ def models(logistic: SmallModel, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture
 def store(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A database of the test's own, which MLFLOW_TRACKING_URI names; artifacts lie beside it."""
+    """A database for one test, which MLFLOW_TRACKING_URI names; artifacts are beside it."""
     import mlflow
 
     monkeypatch.chdir(tmp_path)
@@ -71,7 +71,7 @@ def store(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     path = tmp_path / "mlflow.db"
     shutil.copy(empty_store, path)
     for name in ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT", "MLFLOW_EXPERIMENT_ID"):
-        monkeypatch.setenv(name, "")  # so that whatever is set meanwhile ends with the test
+        monkeypatch.setenv(name, "")  # so that monkeypatch restores what MLflow sets
         monkeypatch.delenv(name)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
     yield path
@@ -102,9 +102,9 @@ def list_model_versions() -> list[Any]:
     return sorted(client().search_model_versions(f"name = '{NAME}'"), key=lambda found: int(found.version))
 
 
-def test_a_release_becomes_a_model_version_with_the_values_of_git(store: Path, models: Path) -> None:
+def test_registered_version_has_the_tags_of_git(store: Path, models: Path) -> None:
     one = version(models)
-    assert model_registry.register_model(NAME, one, models, None) == "MLflow: orders@v1.0.0 is version 1 of orders."
+    assert model_registry.register_model(NAME, one, models) == "MLflow: orders@v1.0.0 is version 1 of orders."
     (found,) = list_model_versions()
     assert found.tags == {
         "release": "a" * 12,
@@ -116,12 +116,12 @@ def test_a_release_becomes_a_model_version_with_the_values_of_git(store: Path, m
     assert model_registry.list_registered_versions(NAME) == {"a" * 12: "1"}
 
 
-def test_the_registered_model_is_the_reviewed_file_byte_for_byte_and_can_be_loaded(
+def test_registered_model_equals_the_reviewed_file_and_can_be_loaded(
     store: Path, models: Path, logistic: SmallModel
 ) -> None:
     import mlflow
 
-    model_registry.register_model(NAME, version(models), models, None)
+    model_registry.register_model(NAME, version(models), models)
     folder = Path(mlflow.artifacts.download_artifacts(f"models:/{NAME}/1"))
     assert (folder / "model.onnx").read_bytes() == (models / "model.onnx").read_bytes()
     loaded = mlflow.pyfunc.load_model(f"models:/{NAME}/1")
@@ -130,74 +130,59 @@ def test_the_registered_model_is_the_reviewed_file_byte_for_byte_and_can_be_load
     assert answer == pytest.approx(logistic.scorer().score_row(example), abs=1e-6)
 
 
-def test_what_is_registered_already_is_left_as_it_is(store: Path, models: Path) -> None:
-    one = version(models)
-    model_registry.register_model(NAME, one, models, assigned(one))
-    before = [found.tags for found in list_model_versions()]
-    for again in (assigned(one), None):  # without an assignment the commit stays that of the one before
-        assert (
-            model_registry.register_model(NAME, one, models, again)
-            == "MLflow: orders@v1.0.0 is version 1 of orders already."
-        )
-    assert [found.tags for found in list_model_versions()] == before
+def test_registered_version_is_not_registered_again(store: Path, models: Path) -> None:
+    registered = version(models)
+    model_registry.register_model(NAME, registered, models)
+    model_registry.set_champion(NAME, assigned(registered))
+    before = [listed.tags for listed in list_model_versions()]
+    model_registry.register_model(NAME, registered, models)
+    assert [listed.tags for listed in list_model_versions()] == before
     assert before[0]["main_commit"] == "f" * 40
 
 
-def test_an_image_that_was_built_anew_is_the_versions_image_from_then_on(store: Path, models: Path) -> None:
-    one = version(models)
-    model_registry.register_model(NAME, one, models, None)
-    model_registry.register_model(NAME, one, models, assigned(one, digest="8"))
-    (found,) = list_model_versions()
-    assert (found.tags["image"].endswith("8" * 64), found.tags["main_commit"]) == (True, "f" * 40)
+def test_champion_has_the_image_and_commit_of_its_assignment(store: Path, models: Path) -> None:
+    registered = version(models)
+    model_registry.register_model(NAME, registered, models)
+    for digest in ("8", "9"):
+        model_registry.set_champion(NAME, assigned(registered, digest=digest))
+        (listed,) = list_model_versions()
+        assert (listed.tags["image"][-64:], listed.tags["main_commit"]) == (digest * 64, "f" * 40)
 
 
-def test_the_champion_is_the_release_in_production_and_moves_with_it(store: Path, models: Path) -> None:
-    one, two = version(models), version(models, "b", 1)
-    for each in (one, two):
-        model_registry.register_model(NAME, each, models, None)
-    messages = [
-        model_registry.set_champion(NAME, release)
-        for release in (one.release_id, two.release_id, two.release_id, one.release_id)
-    ]
-    assert messages == [
-        "MLflow: champion is version 1 of orders.",
-        "MLflow: champion is version 2 of orders.",
-        "MLflow: champion is version 2 of orders already.",
-        "MLflow: champion is version 1 of orders.",
-    ]
-    assert client().get_model_version_by_alias(NAME, "champion").version == 1
-    with pytest.raises(InputError, match="no version with release id cccccccccccc") as error:
-        model_registry.set_champion(NAME, "c" * 12)
-    assert "release reconcile" in error.value.remedy
+def test_champion_alias_follows_production(store: Path, models: Path) -> None:
+    first, second = version(models), version(models, "b", 1)
+    for each in (first, second):
+        model_registry.register_model(NAME, each, models)
+    for champion, number in ((first, 1), (second, 2), (second, 2), (first, 1)):
+        message = model_registry.set_champion(NAME, assigned(champion))
+        assert message == f"MLflow: champion is version {number} of orders."
+        assert client().get_model_version_by_alias(NAME, "champion").version == number
 
 
-def test_a_registry_that_was_emptied_is_filled_again(store: Path, models: Path) -> None:
+def test_emptied_registry_is_filled_again(store: Path, models: Path) -> None:
     wanted = [version(models), version(models, "b", 1)]
     for each in wanted:
-        model_registry.register_model(NAME, each, models, None)
+        model_registry.register_model(NAME, each, models)
     before = [found.tags for found in list_model_versions()]
     client().delete_registered_model(NAME)
     assert model_registry.list_registered_versions(NAME) == {}
     for each in wanted:
-        model_registry.register_model(NAME, each, models, None)
-    model_registry.set_champion(NAME, "b" * 12)
+        model_registry.register_model(NAME, each, models)
     assert [found.tags for found in list_model_versions()] == before
     assert model_registry.list_registered_versions(NAME) == {"a" * 12: "1", "b" * 12: "2"}
 
 
-def test_a_database_that_was_lost_is_filled_again(
+def test_lost_database_is_filled_again(
     store: Path, empty_store: Path, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model_registry.register_model(NAME, version(models), models, None)
+    model_registry.register_model(NAME, version(models), models)
     other = store.with_name("other.db")
     shutil.copy(empty_store, other)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{other}")
     assert model_registry.list_registered_versions(NAME) == {}
-    model_registry.register_model(NAME, version(models), models, None)
+    model_registry.register_model(NAME, version(models), models)
     assert model_registry.list_registered_versions(NAME) == {"a" * 12: "1"}
 
-
-# Killed anywhere, the next call makes what one clean call makes
 
 MOMENTS = {
     "the run begun, no model in it": ("mlflow_model", "log", False),
@@ -206,7 +191,7 @@ MOMENTS = {
     "the registered model made": ("ModelRegistryClient", "create_registered_model", True),
     "the version made": ("ModelRegistryClient", "create_model_version", True),
 }
-# A child a moment, in a folder and with a database of its own; MLflow is imported once for all of them.
+# One child process for each moment, with its own folder and database; MLflow is imported once for all of them.
 KILLED = """
 import json, os, sys
 from pathlib import Path
@@ -231,7 +216,7 @@ for folder, (owner, name, after) in json.loads(sys.argv[2]).items():
         os.chdir(folder)
         os.environ["MLFLOW_TRACKING_URI"] = "sqlite:///" + os.path.join(folder, "mlflow.db")
         dies(globals()[owner], name, after)
-        model_registry.register_model(NAME, version(models), models, None)
+        model_registry.register_model(NAME, version(models), models)
         os._exit(0)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
@@ -239,7 +224,7 @@ for folder, (owner, name, after) in json.loads(sys.argv[2]).items():
 
 @pytest.fixture(scope="module")
 def killed(empty_store: Path, models: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Moment -> the folder with what a call left that was killed then."""
+    """Moment -> folder with the database of a call that was killed at that moment."""
     folders = {moment: tmp_path_factory.mktemp("killed") for moment in MOMENTS}
     for folder in folders.values():
         shutil.copy(empty_store, folder)
@@ -252,14 +237,14 @@ def killed(empty_store: Path, models: Path, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_a_call_killed_anywhere_leaves_nothing_that_the_next_makes_twice(
+def test_next_call_completes_a_killed_one_without_duplicates(
     store: Path, models: Path, killed: dict[str, Path], moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(killed[moment])
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{killed[moment] / 'mlflow.db'}")
     experiments = [client().get_experiment_by_name(NAME).experiment_id]
-    assert len(client().search_runs(experiments)) == 1  # it was killed later than at its beginning
-    model_registry.register_model(NAME, version(models), models, None)
+    assert len(client().search_runs(experiments)) == 1  # the run exists: the call was killed after its start
+    model_registry.register_model(NAME, version(models), models)
     (found,) = list_model_versions()
     assert set(found.tags) == {"release", "version", "image", "main_commit", "model_md5"}
     (run,) = client().search_runs(experiments)
@@ -268,47 +253,24 @@ def test_a_call_killed_anywhere_leaves_nothing_that_the_next_makes_twice(
     assert found.source == f"models:/{model.model_id}"
 
 
-def test_a_version_whose_tags_are_gone_is_found_by_its_model_and_gets_them_again(store: Path, models: Path) -> None:
-    model_registry.register_model(NAME, version(models), models, None)
-    for key in list_model_versions()[0].tags:
-        client().delete_model_version_tag(NAME, "1", key)
-    assert model_registry.list_registered_versions(NAME) == {}
-    model_registry.register_model(NAME, version(models), models, None)
-    (found,) = list_model_versions()
-    assert set(found.tags) == {"release", "version", "image", "main_commit", "model_md5"}
-
-
-# What MLflow may answer
-
-
-def test_without_a_server_nothing_is_done_and_is_reported(monkeypatch: pytest.MonkeyPatch, models: Path) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
-    for message in (
-        model_registry.register_model(NAME, version(models), models, None),
-        model_registry.set_champion(NAME, "a" * 12),
-    ):
-        assert message == "MLflow: skipped, MLFLOW_TRACKING_URI is not set."
-    assert model_registry.list_registered_versions(NAME) == {}
-
-
-def test_a_server_that_is_down_is_unreachable_within_seconds_and_its_password_stays_unsaid(
+def test_unreachable_server_is_reported_within_seconds_without_its_password(
     store: Path, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://somebody:secret@127.0.0.1:9")
     begun = time.monotonic()
     for ask in (
-        lambda: model_registry.register_model(NAME, version(models), models, None),
+        lambda: model_registry.register_model(NAME, version(models), models),
         lambda: model_registry.list_registered_versions(NAME),
     ):
-        with pytest.raises(Unreachable, match="MLflow cannot be reached") as error:
+        with pytest.raises(Unreachable, match="MLflow cannot be used") as error:
             ask()
         assert "secret" not in str(error.value) and "127.0.0.1" in str(error.value)
     assert time.monotonic() - begun < 30
 
 
-@pytest.mark.parametrize(("status", "kind"), [(403, Refused), (401, Refused), (500, Unreachable), (503, Unreachable)])
-def test_what_a_server_answers_is_told_apart(
-    store: Path, models: Path, monkeypatch: pytest.MonkeyPatch, status: int, kind: type[Exception]
+@pytest.mark.parametrize("status", [401, 403, 500, 503])
+def test_error_response_of_a_server_is_unreachable(
+    store: Path, models: Path, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -324,59 +286,55 @@ def test_what_a_server_answers_is_told_apart(
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
-        with pytest.raises(kind):
-            model_registry.register_model(NAME, version(models), models, None)
+        with pytest.raises(Unreachable):
+            model_registry.register_model(NAME, version(models), models)
         server.shutdown()
 
 
-def test_a_database_that_takes_no_writes_refuses(store: Path, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model_registry.register_model(NAME, version(models), models, None)
-    # By SQLite itself: whoever runs the tests as root may write to any file.
+def test_read_only_database_is_unreachable(store: Path, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model_registry.register_model(NAME, version(models), models)
+    # Opened read-only by SQLite, since root may write to any file.
     read_only = f"sqlite:///file:{store}?mode=ro&uri=true"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", read_only)
     assert model_registry.list_registered_versions(NAME) == {"a" * 12: "1"}
-    with pytest.raises(Refused, match="MLflow rejects the request: .*readonly database"):
-        model_registry.set_champion(NAME, "a" * 12)
-    with pytest.raises(Refused):
-        model_registry.register_model(NAME, version(models, "b", 1), models, None)
+    with pytest.raises(Unreachable, match="MLflow cannot be used: .*readonly database"):
+        model_registry.set_champion(NAME, assigned(version(models)))
+    with pytest.raises(Unreachable):
+        model_registry.register_model(NAME, version(models, "b", 1), models)
     with sqlite3.connect(store) as connection:
         assert connection.execute("SELECT count(*) FROM model_versions").fetchone() == (1,)
     connection.close()
 
 
-def test_a_database_whose_driver_is_not_installed_is_said_to_be_one(
-    store: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_database_driver_is_unreachable(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "mssql+pymssql://somebody:secret@127.0.0.1:9/mlflow")
-    with pytest.raises(InputError, match="pymssql") as error:
+    with pytest.raises(Unreachable, match="pymssql") as error:
         model_registry.list_registered_versions(NAME)
     assert "secret" not in str(error.value)
 
 
-def test_a_server_that_does_not_take_the_request_refuses_and_says_why(
+def test_rejected_request_is_unreachable_with_the_reason(
     store: Path, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model_registry.register_model(NAME, version(models), models, None)
+    model_registry.register_model(NAME, version(models), models)
     client().delete_experiment(client().get_experiment_by_name(NAME).experiment_id)
-    with pytest.raises(Refused, match="MLflow rejects the request: .*deleted experiment"):
-        model_registry.register_model(NAME, version(models, "b", 1), models, None)
+    with pytest.raises(Unreachable, match="MLflow cannot be used: .*deleted experiment"):
+        model_registry.register_model(NAME, version(models, "b", 1), models)
 
 
-def test_a_folder_of_artifacts_that_takes_no_writes_refuses(
-    store: Path, models: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_read_only_artifact_folder_is_unreachable(store: Path, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def denied(*_: Any) -> str:
         raise PermissionError(13, "Permission denied", "/mlruns/1")
 
     monkeypatch.setattr(mlflow_model, "log", denied)
-    with pytest.raises(Refused, match="Permission denied"):
-        model_registry.register_model(NAME, version(models), models, None)
+    with pytest.raises(Unreachable, match="Permission denied"):
+        model_registry.register_model(NAME, version(models), models)
     assert list_model_versions() == []
 
 
-def test_two_releases_of_one_model_are_two_versions(store: Path, models: Path) -> None:
+def test_same_model_with_two_release_ids_is_registered_twice(store: Path, models: Path) -> None:
     one = version(models)
     other = dataclasses.replace(version(models, "b", 1), tag=f"{NAME}@v1.0.1")
     for each in (one, other):
-        model_registry.register_model(NAME, each, models, None)
+        model_registry.register_model(NAME, each, models)
     assert model_registry.list_registered_versions(NAME) == {"a" * 12: "1", "b" * 12: "2"}

@@ -1,4 +1,4 @@
-"""The release note on GitHub, on emulate behind GitHub's own description. Needs `make workflow-tools` and git."""
+"""The release note on a fake GitHub (emulate). Needs `make workflow-tools` and git."""
 
 from __future__ import annotations
 
@@ -46,21 +46,21 @@ def notes(fake: GitHubFake) -> list[str]:
 
 
 @pytest.mark.parametrize("bypassed", [True, False, None])
-def test_a_note_reports_a_bypassed_ruleset(bypassed: bool | None) -> None:
+def test_note_mentions_a_bypassed_ruleset(bypassed: bool | None) -> None:
     content = annotation("a", version="fraud@v1.0.0", main_commit="c" * 40, pull_request=3, bypassed=bypassed)
     version = Version("fraud@v1.0.0", (1, 0, 0), "c" * 40, content)
     note = release_notes.format_note(version, Assignment("fraud#production#1", 1, "c" * 40, datetime.now(UTC), content))
     assert ("bypassed" in note) == bool(bypassed)
 
 
-def test_a_note_is_created_once(fake: GitHubFake, github: GitHub, released: tuple[Version, Assignment]) -> None:
+def test_note_is_created_once(fake: GitHubFake, github: GitHub, released: tuple[Version, Assignment]) -> None:
     address = release_notes.publish_note(github, *released)
     assert address and release_notes.publish_note(github, *released) == address
     assert notes(fake) == ["fraud@v1.0.0"]
     assert "`bob`" in fake.ask("GET", "/releases/tags/fraud@v1.0.0")["body"]
 
 
-def test_of_two_runs_at_once_the_second_finds_the_note_of_the_first(
+def test_note_created_by_a_concurrent_run_is_used(
     fake: GitHubFake, github: GitHub, released: tuple[Version, Assignment], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked = github.release
@@ -68,7 +68,7 @@ def test_of_two_runs_at_once_the_second_finds_the_note_of_the_first(
     monkeypatch.setattr(github, "release", lambda tag: None)
 
     def second(tag: str, title: str, body: str) -> Any:
-        create(tag, title, body)  # of the first run, between this one's look and its own note
+        create(tag, title, body)  # by the first run, after this one has looked
         monkeypatch.setattr(github, "release", looked)
         return create(tag, title, body)
 
@@ -77,7 +77,7 @@ def test_of_two_runs_at_once_the_second_finds_the_note_of_the_first(
     assert notes(fake) == ["fraud@v1.0.0"]
 
 
-def test_a_note_that_github_rejects_is_an_error(
+def test_rejected_note_is_an_error(
     fake: GitHubFake, github: GitHub, released: tuple[Version, Assignment], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(tag: str, title: str, body: str) -> None:

@@ -24,16 +24,16 @@ def md5(content: bytes) -> str:
     return hashlib.md5(content).hexdigest()
 
 
-def folder(store: Path, month: str) -> str:
-    """A folder of two files as DVC lists it, in its cache or a remote; its md5."""
+def store_folder(store: Path, month: str) -> str:
+    """Store DVC's list of a folder with two files; return its md5."""
     entries = [
         {"md5": md5(f"{name} {month}".encode()), "relpath": name} for name in ("a.parquet", f"{month}/b.parquet")
     ]
-    return stored(store, json.dumps(entries).encode())
+    return store_list(store, json.dumps(entries).encode())
 
 
-def stored(store: Path, content: bytes, cut: int | None = None) -> str:
-    """Put the list of a folder into a store, `cut` after some bytes; the md5 of the whole."""
+def store_list(store: Path, content: bytes, cut: int | None = None) -> str:
+    """Store the list of a folder, truncated to `cut` bytes; return the md5 of the whole list."""
     found = f"{md5(content)}.dir"
     path = store / "files/md5" / found[:2] / found[2:]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,8 +41,8 @@ def stored(store: Path, content: bytes, cut: int | None = None) -> str:
     return found
 
 
-def lock(data: str, release: str, plots: str | None = None) -> None:
-    """Let the next commit have a dvc.lock; the model's bytes are the release's letter."""
+def stage_dvc_lock(data: str, release: str, plots: str | None = None) -> None:
+    """Stage a dvc.lock; the md5s of the model derive from `release`."""
     outs = [{"path": path, "md5": md5(f"{release} {path}".encode())} for path in MODELS]
     outs += [{"path": "reports/plots", "md5": plots}] if plots else []
     stages = {"train": {"deps": [{"path": "data", "md5": data}], "outs": outs}}
@@ -52,7 +52,7 @@ def lock(data: str, release: str, plots: str | None = None) -> None:
 
 @pytest.fixture
 def cache(tag_repository: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The cache of the repository, which DVC knows now."""
+    """The DVC cache of the repository."""
     git("config", "commit.gpgsign", "false")
     (tag_repository / ".dvc").mkdir()
     (tag_repository / ".dvc/config").write_text("[core]\n    analytics = false\n")
@@ -66,8 +66,8 @@ def params() -> Params:
     return parse(yaml.safe_dump(document | {"model_name": "fraud", "retention": {"keep_last": 1}}), "params.yaml")
 
 
-def objects(data: str, month: str, release: str) -> dict[str, list[str]]:
-    """What a release needs of DVC."""
+def list_objects(data: str, month: str, release: str) -> dict[str, list[str]]:
+    """Return the DVC objects that a release needs."""
     named = {data: ["data"]} | {md5(f"{release} {path}".encode()): [path] for path in MODELS}
     for name in ("a.parquet", f"{month}/b.parquet"):
         named[md5(f"{name} {month}".encode())] = [f"data/{name}"]
@@ -78,17 +78,15 @@ def image(letter: str) -> str:
     return f"127.0.0.1:5000/fraud@sha256:{letter * 64}"
 
 
-def test_all_that_was_in_production_and_the_last_versions_are_kept_down_to_the_files_of_data(
-    cache: Path, params: Params
-) -> None:
-    first, second, third = (folder(cache, month) for month in ("01", "02", "03"))
-    lock(first, "a")
+def test_versions_of_production_and_the_newest_are_kept_with_their_files(cache: Path, params: Params) -> None:
+    first, second, third = (store_folder(cache, month) for month in ("01", "02", "03"))
+    stage_dvc_lock(first, "a")
     assign_version(register_version("a", (1, 0, 0)))
-    lock(second, "b")
+    stage_dvc_lock(second, "b")
     register_version("b", (1, 1, 0), digest="b")  # neither in production nor the last one
-    lock(third, "c")
+    stage_dvc_lock(third, "c")
     register_version("c", (1, 2, 0), digest="c")
-    wanted = objects(first, "01", "a") | objects(third, "03", "c")
+    wanted = list_objects(first, "01", "a") | list_objects(third, "03", "c")
     assert retention.list_retained(params) == {
         "versions": ["fraud@v1.0.0", "fraud@v1.2.0"],
         "images": [image("a"), image("c")],
@@ -97,44 +95,42 @@ def test_all_that_was_in_production_and_the_last_versions_are_kept_down_to_the_f
     }
 
 
-def test_the_image_that_was_built_again_for_an_assignment_is_kept(cache: Path, params: Params) -> None:
-    lock(folder(cache, "01"), "a")
+def test_rebuilt_image_is_kept(cache: Path, params: Params) -> None:
+    stage_dvc_lock(store_folder(cache, "01"), "a")
     version = register_version("a", (1, 0, 0))
     assign_version(version)
     assign_version(version, image=image("d"))
     assert retention.list_retained(params)["images"] == [image("a"), image("d")]
 
 
-def test_what_git_holds_needs_no_object_of_dvc(cache: Path, params: Params) -> None:
-    data = folder(cache, "01")
-    lock(data, "a", md5(b"bars") + ".dir")
+def test_files_in_git_are_not_listed(cache: Path, params: Params) -> None:
+    data = store_folder(cache, "01")
+    stage_dvc_lock(data, "a", md5(b"bars") + ".dir")
     Path("reports/plots").mkdir(parents=True)
     Path("reports/plots/bars.json").write_text("{}")
     git("add", "reports")
     assign_version(register_version("a", (1, 0, 0)))
     kept = retention.list_retained(params)
-    assert (kept["objects"], kept["unread"]) == (dict(sorted(objects(data, "01", "a").items())), [])
+    assert (kept["objects"], kept["unread"]) == (dict(sorted(list_objects(data, "01", "a").items())), [])
 
 
-def test_the_list_of_a_folder_comes_from_the_remote_where_the_cache_lacks_it(
-    cache: Path, params: Params, tmp_path: Path
-) -> None:
-    data = folder(tmp_path / "remote", "01")
+def test_folder_list_is_read_from_the_remote_if_the_cache_lacks_it(cache: Path, params: Params, tmp_path: Path) -> None:
+    data = store_folder(tmp_path / "remote", "01")
     write_remote(Path(), str(tmp_path / "remote"))
-    lock(data, "a")
+    stage_dvc_lock(data, "a")
     assign_version(register_version("a", (1, 0, 0)))
-    assert retention.list_retained(params)["objects"] == dict(sorted(objects(data, "01", "a").items()))
+    assert retention.list_retained(params)["objects"] == dict(sorted(list_objects(data, "01", "a").items()))
 
 
 @pytest.mark.parametrize(
     ("content", "cut"),
     [(b"[]", 0), (b'[{"md5": "1", "relpath": "a"}]', 9), (b"[1]", None), (b'[{"md5": "1"}]', None), (b"{", None)],
 )
-def test_a_folder_whose_list_cannot_be_read_is_reported(
+def test_unreadable_folder_list_is_reported(
     cache: Path, params: Params, content: bytes, cut: int | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data = stored(cache, content, cut)
-    lock(data, "a")
+    data = store_list(cache, content, cut)
+    stage_dvc_lock(data, "a")
     assign_version(register_version("a", (1, 0, 0)))
     assert retention.print_retention(params) == 0
     out, err = capsys.readouterr()
@@ -144,10 +140,8 @@ def test_a_folder_whose_list_cannot_be_read_is_reported(
     assert data in err and "list cannot be read" in err
 
 
-def test_a_list_that_is_nowhere_or_whose_remote_is_out_of_reach_is_one_that_cannot_be_read(
-    cache: Path, params: Params, tmp_path: Path
-) -> None:
-    lock("e" * 32 + ".dir", "a")
+def test_missing_folder_list_or_unreachable_remote_is_reported(cache: Path, params: Params, tmp_path: Path) -> None:
+    stage_dvc_lock("e" * 32 + ".dir", "a")
     assign_version(register_version("a", (1, 0, 0)))
     assert retention.list_retained(params)["unread"] == ["e" * 32 + ".dir"]
     for remote in (str(tmp_path / "nowhere"), "http://127.0.0.1:9/data"):
@@ -155,8 +149,8 @@ def test_a_list_that_is_nowhere_or_whose_remote_is_out_of_reach_is_one_that_cann
         assert retention.list_retained(params)["unread"] == ["e" * 32 + ".dir"]
 
 
-def test_a_commit_that_is_not_here_is_named_rather_than_passed_over(cache: Path, params: Params) -> None:
-    lock(folder(cache, "01"), "a")
+def test_commit_that_is_not_fetched_is_an_error(cache: Path, params: Params) -> None:
+    stage_dvc_lock(store_folder(cache, "01"), "a")
     version = register_version("a", (1, 0, 0))
     missing = "d" * 40
     assign_version(version, main_commit=missing)
@@ -165,8 +159,8 @@ def test_a_commit_that_is_not_here_is_named_rather_than_passed_over(cache: Path,
     assert "git fetch" in error.value.remedy
 
 
-def test_what_another_clone_released_is_kept_too(cache: Path, params: Params) -> None:
-    lock(folder(cache, "01"), "a")
+def test_versions_released_by_another_clone_are_kept(cache: Path, params: Params) -> None:
+    stage_dvc_lock(store_folder(cache, "01"), "a")
     assign_version(register_version("a", (1, 0, 0)))
     for tag in git("tag").splitlines():
         git("tag", "--delete", tag)

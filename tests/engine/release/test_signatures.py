@@ -1,4 +1,4 @@
-"""Verification by cosign: a stand-in that takes the documented command line alone and knows one signed image."""
+"""Verification by cosign: a stand-in that accepts only the documented command line and knows one signed image."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STAND_IN = f"""#!/bin/sh
 echo "${{COSIGN_SAYS:-Error: no matching signatures: none of the expected identities matched}}" >&2
 exit 12
 """
-# What cosign 2 and 3 print where they have looked and no signature holds.
+# What cosign 2 and 3 print if there is no valid signature.
 NO = [
     "Error: no signatures found\nerror during command execution: no signatures found",
     "Error: no matching signatures: none of the expected identities matched what was in the certificate",
@@ -29,7 +29,7 @@ OUTAGES = [
     'Error: Get "https://ghcr.io/v2/": dial tcp: lookup ghcr.io: no such host',
     "Error: GET https://ghcr.io/token?scope=repository: DENIED: requested access to the resource is denied",
     "Error: setting trusted material: updating TUF metadata: context deadline exceeded",
-    # With a signature that carries no entry of the log, cosign asks Rekor.
+    # For a signature without an entry of the log, cosign searches Rekor.
     'Error: no matching signatures: searching log query: Post "https://rekor.sigstore.dev/": dial tcp: i/o timeout',
     "Error: no matching signatures: searching log query: [POST /api/v1/log/entries/retrieve][503]",
     'Error: Get "https://ghcr.io/v2/acme/fraud/manifests/1": no signatures found on the way',
@@ -45,24 +45,24 @@ def cosign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IMAGE_SIGNER", SIGNER)
 
 
-def test_an_image_that_the_workflow_signed_passes(cosign: None) -> None:
+def test_image_signed_by_the_workflow_is_accepted(cosign: None) -> None:
     assert signatures.verify_signature(IMAGE) == f"Signed by {SIGNER}."
 
 
-def test_another_image_is_refused_with_what_cosign_says(cosign: None) -> None:
+def test_unsigned_image_is_refused_with_cosigns_reason(cosign: None) -> None:
     with pytest.raises(Refused, match="no matching signatures") as error:
         signatures.verify_signature(IMAGE.replace("a" * 64, "b" * 64))
     assert "workflow `release`" in error.value.remedy  # nobody else can sign in its name
 
 
-def test_another_signer_is_refused(cosign: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_image_of_another_signer_is_refused(cosign: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IMAGE_SIGNER", "somebody")
     with pytest.raises(Refused, match="not signed by somebody"):
         signatures.verify_signature(IMAGE)
 
 
 @pytest.mark.parametrize("says", NO)
-def test_no_signature_that_holds_is_a_fault(cosign: None, monkeypatch: pytest.MonkeyPatch, says: str) -> None:
+def test_missing_or_invalid_signature_is_refused(cosign: None, monkeypatch: pytest.MonkeyPatch, says: str) -> None:
     monkeypatch.setenv("COSIGN_SAYS", says)
     other = IMAGE.replace("a" * 64, "b" * 64)
     assert not signatures.is_trusted(other)
@@ -71,7 +71,7 @@ def test_no_signature_that_holds_is_a_fault(cosign: None, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("says", OUTAGES)
-def test_a_registry_or_a_log_that_does_not_answer_is_not_an_image_without_a_signature(
+def test_outage_is_unreachable_not_a_missing_signature(
     cosign: None, monkeypatch: pytest.MonkeyPatch, says: str
 ) -> None:
     monkeypatch.setenv("COSIGN_SAYS", says)
@@ -82,12 +82,12 @@ def test_a_registry_or_a_log_that_does_not_answer_is_not_an_image_without_a_sign
         assert says.splitlines()[0] in str(error.value)
 
 
-def test_no_verification_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_skipped_verification_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("IMAGE_SIGNER", raising=False)
     assert signatures.verify_signature(IMAGE).startswith("Not verified")
 
 
-def test_a_demand_without_cosign_is_never_passed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_cosign_is_an_error_if_a_signer_is_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("IMAGE_SIGNER", SIGNER)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(Unreachable, match="cosign is not installed"):

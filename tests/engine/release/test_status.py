@@ -33,15 +33,13 @@ def history(tag_repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assign_version(version, **more)
 
 
-def shown(capsys: pytest.CaptureFixture[str], at: str | None = None, as_json: bool = False) -> str:
+def print_status(capsys: pytest.CaptureFixture[str], at: str | None = None, as_json: bool = False) -> str:
     assert status.print_status("fraud", at, as_json) == 0
     return capsys.readouterr().out
 
 
-def test_it_prints_what_is_in_production_since_when_and_by_whom(
-    history: None, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = shown(capsys)
+def test_status_prints_production_and_history(history: None, capsys: pytest.CaptureFixture[str]) -> None:
+    out = print_status(capsys)
     assert out.startswith("Now, fraud@v1.0.0 of fraud is in production, since 2026-03-09 12:00:00.")
     assert "pull request not known" in out and git("rev-parse", "HEAD") in out
     lines = [line.split() for line in out.splitlines() if "fraud#production#" in line]
@@ -56,42 +54,40 @@ def test_it_prints_what_is_in_production_since_when_and_by_whom(
 @pytest.mark.parametrize(
     ("at", "version"),
     [
-        ("2026-03-02", "fraud@v1.0.0"),  # the end of the day is meant
+        ("2026-03-02", "fraud@v1.0.0"),  # the end of the day
         ("2026-03-05T11:59", "fraud@v1.0.0"),
         ("2026-03-05T12:00:00+00:00", "fraud@v1.1.0"),
         ("2026-03-08", "fraud@v1.1.0"),
         ("2026-03-05T13:30:00+02:00", "fraud@v1.0.0"),
     ],
 )
-def test_it_prints_what_was_in_production_at_a_time(
-    history: None, capsys: pytest.CaptureFixture[str], at: str, version: str
-) -> None:
-    assert json.loads(shown(capsys, at, as_json=True))[0]["version"] == version
-    assert f"At {at}, {version} of fraud" in shown(capsys, at)
+def test_status_at_a_time(history: None, capsys: pytest.CaptureFixture[str], at: str, version: str) -> None:
+    assert json.loads(print_status(capsys, at, as_json=True))[0]["version"] == version
+    assert f"At {at}, {version} of fraud" in print_status(capsys, at)
 
 
-def test_before_the_first_release_nothing_is_in_production(history: None, capsys: pytest.CaptureFixture[str]) -> None:
-    assert shown(capsys, "2026-03-01") == "Nothing of fraud was in production at 2026-03-01.\n"
-    assert json.loads(shown(capsys, "2026-03-01", as_json=True)) == []
+def test_status_before_the_first_release_is_empty(history: None, capsys: pytest.CaptureFixture[str]) -> None:
+    assert print_status(capsys, "2026-03-01") == "Nothing of fraud was in production at 2026-03-01.\n"
+    assert json.loads(print_status(capsys, "2026-03-01", as_json=True)) == []
 
 
-def test_a_release_from_elsewhere_is_seen_and_without_origin_the_last_fetch_is_printed(
+def test_status_fetches_tags_or_prints_the_last_fetch(
     history: None, tag_repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     git("tag", "--delete", "fraud#production#3")
-    assert shown(capsys).startswith("Now, fraud@v1.0.0 of fraud is in production")  # fetched again
+    assert print_status(capsys).startswith("Now, fraud@v1.0.0 of fraud is in production")  # fetched again
 
     (tag_repository.parent / "origin.git").rename(tag_repository.parent / "gone")
-    assert shown(capsys).startswith(
+    assert print_status(capsys).startswith(
         "Now, as of the last fetch, fraud@v1.0.0 of fraud is in production, since 2026-03-09"
     )
-    assert shown(capsys, "2026-03-05").startswith("At 2026-03-05, as of the last fetch, fraud@v1.1.0 of fraud")
+    assert print_status(capsys, "2026-03-05").startswith("At 2026-03-05, as of the last fetch, fraud@v1.1.0 of fraud")
     before = "Nothing of fraud was in production at 2026-03-01, as of the last fetch.\n"
-    assert shown(capsys, "2026-03-01") == before
+    assert print_status(capsys, "2026-03-01") == before
     assert status.print_status("fraud", None, True) == 0
     out, err = capsys.readouterr()
     assert json.loads(out)[0]["assignment"] == "fraud#production#3"
-    assert "cannot be fetched" in err
+    assert "origin cannot be reached" in err
 
 
 @pytest.mark.parametrize(
@@ -102,15 +98,15 @@ def test_a_release_from_elsewhere_is_seen_and_without_origin_the_last_fetch_is_p
         ({"pull_request": None, "bypassed": None}, "pull request not known"),
     ],
 )
-def test_approvers_are_printed_also_where_the_rules_could_not_be_read(
+def test_approvers_are_printed_without_a_readable_ruleset(
     tag_repository: Path, capsys: pytest.CaptureFixture[str], known: dict[str, Any], text: str
 ) -> None:
     assign_version(register_version("a", (1, 0, 0)), **known)
-    first = shown(capsys).splitlines()[2]
+    first = print_status(capsys).splitlines()[2]
     assert first.endswith(f", {text}")
 
 
 @pytest.mark.parametrize("text", ["yesterday", "2026-13-01", ""])
-def test_an_invalid_date_is_an_error(text: str) -> None:
+def test_invalid_date_is_an_error(text: str) -> None:
     with pytest.raises(InputError, match="is not a date"):
         status.parse_time(text)

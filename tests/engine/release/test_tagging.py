@@ -24,7 +24,7 @@ def gto(*arguments: str) -> str:
     return done.stdout
 
 
-def test_a_version_and_its_assignment_are_what_gto_shows(tag_repository: Path) -> None:
+def test_gto_shows_version_and_assignment(tag_repository: Path) -> None:
     version = register_version("a", (1, 0, 0))
     made = assign_version(version)
     assert (made.tag, made.version, made.release_id) == ("fraud#production#1", "fraud@v1.0.0", "a" * 12)
@@ -32,7 +32,7 @@ def test_a_version_and_its_assignment_are_what_gto_shows(tag_repository: Path) -
     assert try_git("ls-remote", "--exit-code", "origin", "refs/tags/fraud#production#1")
 
 
-def test_what_a_tag_says_comes_back_as_it_was(tag_repository: Path) -> None:
+def test_annotation_is_read_as_it_was_written(tag_repository: Path) -> None:
     version = register_version("1", (1, 0, 0))  # digits alone
     made = assign_version(version, pull_request=7, approved_by=("ann", "bob"), bypassed=False, metrics={"roc_auc": 0.5})
     (read,) = tags.list_assignments("fraud")
@@ -46,7 +46,7 @@ def test_what_a_tag_says_comes_back_as_it_was(tag_repository: Path) -> None:
     assert tags.list_versions("fraud") == [version]
 
 
-def test_two_assignments_within_a_second_keep_their_order_for_gto(tag_repository: Path) -> None:
+def test_assignments_within_a_second_keep_their_order(tag_repository: Path) -> None:
     first, second = register_version("a", (1, 0, 0)), register_version("b", (1, 1, 0))
     for version in (first, second, first, second):
         assign_version(version)
@@ -56,9 +56,7 @@ def test_two_assignments_within_a_second_keep_their_order_for_gto(tag_repository
     assert gto("show", "fraud#production", "--ref").strip() == "fraud@v1.1.0"
 
 
-def test_a_clock_behind_the_last_tag_does_not_hide_the_new_assignment(
-    tag_repository: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_clock_behind_the_last_tag_keeps_the_order(tag_repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = register_version("a", (1, 0, 0)), register_version("b", (1, 1, 0))
     monkeypatch.setattr("time.time", lambda: 4_000_000_000.0)
     assign_version(first)
@@ -69,27 +67,27 @@ def test_a_clock_behind_the_last_tag_does_not_hide_the_new_assignment(
     assert gto("show", "fraud#production", "--ref").strip() == "fraud@v1.1.0"
 
 
-def test_the_assignment_that_was_made_last_is_in_production_whatever_its_number(
+def test_last_assignment_is_in_production_whatever_its_counter(
     tag_repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counters = iter([7, 3])
-    monkeypatch.setattr(tagging, "choose_next_counter", lambda _: next(counters))
+    counters = iter([6, 2])
+    monkeypatch.setattr(tags, "find_highest_counter", lambda _: next(counters))
     for release, number in (("a", (1, 0, 0)), ("b", (1, 1, 0))):
         assign_version(register_version(release, number))
     assert [each.counter for each in tags.list_assignments("fraud")] == [7, 3]
     assert gto("show", "fraud#production", "--ref").strip() == "fraud@v1.1.0"
 
 
-def test_the_counter_never_goes_back_even_over_tags_created_by_hand(tag_repository: Path) -> None:
+def test_counter_is_above_tags_created_by_hand(tag_repository: Path) -> None:
     version = register_version("a", (1, 0, 0))
     git("tag", "--annotate", "-m", "by hand: [", "fraud#production#41", "HEAD")
     git("push", "--quiet", "origin", "fraud#production#41")
     assert assign_version(version).tag == "fraud#production#42"
-    git("tag", "fraud#production#50")  # no annotation: GTO does not read it, and yet the name is taken
+    git("tag", "fraud#production#50")  # no annotation: GTO ignores it, but the name is taken
     assert assign_version(version).tag == "fraud#production#51"
 
 
-def test_an_old_version_comes_back_by_another_assignment_of_the_same_tag(tag_repository: Path) -> None:
+def test_old_version_is_assigned_again_on_its_own_commit(tag_repository: Path) -> None:
     first, second = register_version("a", (1, 0, 0)), register_version("b", (1, 1, 0))
     assign_version(first)
     assign_version(second)
@@ -99,7 +97,7 @@ def test_an_old_version_comes_back_by_another_assignment_of_the_same_tag(tag_rep
     assert gto("show", "fraud#production", "--ref").strip() == "fraud@v1.0.0"
 
 
-def test_the_number_that_another_clone_pushed_first_is_taken(tag_repository: Path, tmp_path: Path) -> None:
+def test_counter_pushed_by_another_clone_is_taken(tag_repository: Path, tmp_path: Path) -> None:
     version = register_version("a", (1, 0, 0))
     subprocess.run(["git", "clone", "--quiet", str(tmp_path / "origin.git"), str(tmp_path / "other")], check=True)
     git("tag", "--annotate", "-m", annotation("b").to_yaml(), "fraud#production#1", cwd=tmp_path / "other")
@@ -111,14 +109,14 @@ def test_the_number_that_another_clone_pushed_first_is_taken(tag_repository: Pat
     assert assign_version(version).tag == "fraud#production#2"
 
 
-def test_a_tag_that_origin_has_not_yields_to_the_one_that_is_pushed(tag_repository: Path) -> None:
+def test_local_tag_is_replaced_by_the_pushed_one(tag_repository: Path) -> None:
     version = register_version("a", (1, 0, 0))
     git("tag", "--annotate", "-m", "half", "fraud@v1.0.1", "HEAD")
     again = register_version("c", (1, 0, 1))
     assert [each.tag for each in tags.list_versions("fraud")] == [version.tag, again.tag]
 
 
-def test_a_number_that_is_taken_is_skipped(tag_repository: Path) -> None:
+def test_taken_version_number_is_skipped(tag_repository: Path) -> None:
     known = [register_version("a", (1, 4, 2))]
     taken: set[tags.Number] = {(1, 4, 2), (1, 4, 3), (1, 5, 0), (1, 6, 0)}
     assert tagging.choose_next_number(known, taken, annotation("b")) == (1, 4, 4)
@@ -126,13 +124,13 @@ def test_a_number_that_is_taken_is_skipped(tag_repository: Path) -> None:
     assert tagging.choose_next_number([], {(1, 0, 0)}, annotation("b")) == (1, 1, 0)
 
 
-def test_what_could_not_be_read_again_is_not_tagged(tag_repository: Path) -> None:
+def test_annotation_that_cannot_be_read_again_is_refused(tag_repository: Path) -> None:
     with pytest.raises(Refused, match="could not be read"):
         register_version("a", (1, 0, 0), metrics={"roc_auc": float("nan")})
     assert git("ls-remote", "--tags", "origin") == ""
 
 
-def test_without_the_right_to_push_no_tag_stays_here(tag_repository: Path, tmp_path: Path) -> None:
+def test_rejected_push_leaves_no_local_tag(tag_repository: Path, tmp_path: Path) -> None:
     hook = tmp_path / "origin.git/hooks/pre-receive"
     hook.write_text("#!/bin/sh\necho 'protected tag' >&2; exit 1\n")
     hook.chmod(0o755)
@@ -141,9 +139,7 @@ def test_without_the_right_to_push_no_tag_stays_here(tag_repository: Path, tmp_p
     assert git("tag") == ""
 
 
-def test_a_push_that_arrived_and_whose_answer_was_lost_counts(
-    tag_repository: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_push_with_a_lost_response_succeeds(tag_repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     call = origin.run_git
 
     def lose_answer(*arguments: str) -> str:
@@ -157,20 +153,20 @@ def test_a_push_that_arrived_and_whose_answer_was_lost_counts(
     assert tags.list_versions("fraud") == [version]
 
 
-def test_without_an_origin_tags_stay_here(tag_repository: Path) -> None:
+def test_tags_are_local_without_an_origin(tag_repository: Path) -> None:
     git("remote", "remove", "origin")
     tags.fetch_tags("fraud")
     version = tagging.register_version("fraud", (1, 0, 0), git("rev-parse", "HEAD"), annotation("a"))
     assert assign_version(version).tag == "fraud#production#1"
 
 
-def test_an_origin_that_is_gone_is_reported(tag_repository: Path, tmp_path: Path) -> None:
+def test_unreachable_origin_is_an_error(tag_repository: Path, tmp_path: Path) -> None:
     (tmp_path / "origin.git").rename(tmp_path / "gone.git")
-    with pytest.raises(Unreachable, match="cannot be fetched"):
+    with pytest.raises(Unreachable, match="origin cannot be reached"):
         tags.fetch_tags("fraud")
 
 
-def test_tags_that_people_created_by_hand_are_ignored(tag_repository: Path) -> None:
+def test_tags_created_by_hand_are_ignored(tag_repository: Path) -> None:
     version = register_version("a", (1, 0, 0))
     for tag, text in (
         ("fraud@v2.0.0", "a word by a person: ["),
@@ -186,7 +182,7 @@ def test_tags_that_people_created_by_hand_are_ignored(tag_repository: Path) -> N
     assert tags.versions_by_release_id("fraud") == {"a" * 12: "fraud@v1.0.0"}
 
 
-def test_of_two_versions_of_one_release_the_lower_counts(tag_repository: Path) -> None:
+def test_lower_of_two_versions_with_one_release_id_is_used(tag_repository: Path) -> None:
     register_version("a", (1, 2, 0))
     register_version("a", (1, 10, 0))
     found = tags.find_version("fraud", "a" * 12)
@@ -207,15 +203,15 @@ def test_of_two_versions_of_one_release_the_lower_counts(tag_repository: Path) -
         ),
     ],
 )
-def test_the_number_says_what_changed(tag_repository: Path, next_one: tags.Annotation, number: tags.Number) -> None:
+def test_version_number_shows_what_changed(
+    tag_repository: Path, next_one: tags.Annotation, number: tags.Number
+) -> None:
     assert tagging.choose_next_number([], set(), next_one) == (1, 0, 0)
     known = [register_version("a", (1, 4, 2))]
     assert tagging.choose_next_number(known, {(1, 4, 2)}, next_one) == number
 
 
-def test_a_commit_without_a_committer_in_git_is_tagged_by_the_bot(
-    tag_repository: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bot_tags_if_git_has_no_committer(tag_repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for role in ("AUTHOR", "COMMITTER"):
         monkeypatch.delenv(f"GIT_{role}_NAME")
         monkeypatch.delenv(f"GIT_{role}_EMAIL")
@@ -226,7 +222,7 @@ def test_a_commit_without_a_committer_in_git_is_tagged_by_the_bot(
     assert "github-actions[bot]" in git("cat-file", "-p", "fraud@v1.0.0")
 
 
-def test_main_goes_on_while_tags_are_made(tag_repository: Path) -> None:
+def test_assignment_stays_on_the_version_commit_when_main_advances(tag_repository: Path) -> None:
     version = register_version("a", (1, 0, 0))
     assign_version(version)
     head = push_commit("documentation")

@@ -1,4 +1,4 @@
-"""Where the base's model comes from, and what kind of review it makes. Needs the small problem (git, DVC)."""
+"""The source of the base's model, and the kind of review that follows. Needs the small problem (git, DVC)."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ MODEL = "models/model.onnx"
 CRITICAL = "tests/critical/payments.yaml"
 
 
-def named(repo: Repo, revision: str) -> str:
+def locked_md5(repo: Repo, revision: str) -> str:
     """The md5 of the model that a revision's dvc.lock names."""
     return dvc_lock.outputs(repo.git("show", f"{revision}:dvc.lock"))[MODEL]
 
 
-def fetched(repo: Repo, revision: str) -> Base:
-    """The base's files, as a review brings them."""
+def fetch_base(repo: Repo, revision: str) -> Base:
+    """The base's files, as a review fetches them."""
     with chdir(repo.path):
         base = fetch(repo.git("rev-parse", revision), Progress())
     assert base is not None
@@ -40,7 +40,7 @@ def only_logistic(document):
 
 
 @pytest.fixture
-def weaker(repo: Repo) -> Repo:
+def weaker_model(repo: Repo) -> Repo:
     """A clone whose branch holds a model that is worse than main's, committed."""
     repo.params(only_logistic)
     must(verb(repo, "repro"))
@@ -48,12 +48,12 @@ def weaker(repo: Repo) -> Repo:
     return repo
 
 
-def test_a_dirty_tree_is_said_and_a_second_review_of_the_same_inputs_reuses_the_report(repo: Repo) -> None:
+def test_uncommitted_files_are_noted_and_a_second_review_reuses_the_report(repo: Repo) -> None:
     (repo.path / "README.md").write_text("another readme\n")
     (repo.path / "new file.txt").write_text("untracked\n")
     must(review(repo))
     assert repo.report["base"]["found"] == "cache"
-    assert repo.report["base"]["model"] == repo.report["base"]["named"] == named(repo, "main")
+    assert repo.report["base"]["model"] == repo.report["base"]["named"] == locked_md5(repo, "main")
     (note,) = [note for note in repo.report["notes"] if "work tree" in note]
     assert "README.md" in note and "new file.txt" in note
     text = (repo.path / "reports/review/review.md").read_text()
@@ -66,24 +66,24 @@ def test_a_dirty_tree_is_said_and_a_second_review_of_the_same_inputs_reuses_the_
     assert repo.report["verdict"] == "pass"
 
 
-def test_a_base_that_does_not_exist_ends_with_2_before_anything_is_run(repo: Repo) -> None:
+def test_a_base_that_does_not_exist_is_refused_before_anything_runs(repo: Repo) -> None:
     done = must(review(repo, "nowhere"), 2)
     assert "there is no base 'nowhere'" in done.out
     assert "BASE=" in done.last
     assert not (repo.path / "reports/review").exists()
 
 
-def test_a_base_in_no_cache_and_no_remote_is_reproduced_once_and_what_differs_from_its_lock_is_said(
+def test_a_missing_base_is_reproduced_once_and_another_md5_is_noted(
     repo: Repo, small_problem: Path, tmp_path: Path
 ) -> None:
     repo = Repo(repo.path, Path(shutil.copytree(small_problem / "cache", tmp_path / "cache")))
     point_at_cache(repo)
-    md5 = named(repo, "main")
+    md5 = locked_md5(repo, "main")
     (repo.cache / "files/md5" / md5[:2] / md5[2:]).unlink()
 
-    for found in ("reproduced", "cache"):
-        base = fetched(repo, "main")
-        assert (base.source, base.md5, base.locked_md5) == (found, md5, md5)
+    for source in ("reproduced", "cache"):
+        base = fetch_base(repo, "main")
+        assert (base.source, base.md5, base.locked_md5) == (source, md5, md5)
     assert repo.git("worktree", "list").count("\n") == 0
 
     repo.git("checkout", "--quiet", "-b", "tampered", "main")
@@ -91,7 +91,7 @@ def test_a_base_in_no_cache_and_no_remote_is_reproduced_once_and_what_differs_fr
     path.write_text(path.read_text().replace(md5, "f" * 32))
     repo.commit("another md5")
     repo.git("checkout", "--quiet", "change")
-    assert fetched(repo, "tampered").source == "reproduced"
+    assert fetch_base(repo, "tampered").source == "reproduced"
     must(review(repo, "tampered"))
     side = repo.report["base"]
     assert (side["found"], side["model"], side["named"]) == ("cache", md5, "f" * 32)
@@ -99,10 +99,10 @@ def test_a_base_in_no_cache_and_no_remote_is_reproduced_once_and_what_differs_fr
     assert md5 in note and "f" * 32 in note
 
 
-def test_a_base_that_cannot_be_reproduced_ends_with_2_and_says_why(repo: Repo) -> None:
+def test_a_base_that_cannot_be_reproduced_is_refused_with_the_reason(repo: Repo) -> None:
     repo.git("checkout", "--quiet", "-b", "broken", "main")
     path = repo.path / "dvc.lock"
-    path.write_text(path.read_text().replace(named(repo, "main"), "e" * 32))
+    path.write_text(path.read_text().replace(locked_md5(repo, "main"), "e" * 32))
     (repo.path / "params.yaml").write_text("release: fraud\n")
     repo.commit("a base without most of its params")
     repo.git("checkout", "--quiet", "change")
@@ -113,7 +113,7 @@ def test_a_base_that_cannot_be_reproduced_ends_with_2_and_says_why(repo: Repo) -
     assert not (repo.path / ".mainline/worktree").exists()
 
 
-def test_a_base_without_a_model_makes_a_new_line_that_only_absolute_gates_judge(repo: Repo) -> None:
+def test_against_a_base_without_a_model_only_absolute_gates_run(repo: Repo) -> None:
     repo.git("checkout", "--quiet", "-b", "empty", "main")
     (repo.path / "dvc.lock").unlink()
     repo.commit("no model yet")
@@ -127,7 +127,7 @@ def test_a_base_without_a_model_makes_a_new_line_that_only_absolute_gates_judge(
     first = next(line for line in (repo.path / "reports/review/review.md").read_text().splitlines() if "only" in line)
     assert "only absolute gates count" in first
 
-    # A base whose dvc.lock nobody can read is not one without a model.
+    # A base with an unreadable dvc.lock is an error.
     repo.git("checkout", "--quiet", "-b", "conflict", "main")
     (repo.path / "dvc.lock").write_text("<<<<<<< HEAD\n")
     repo.commit("a conflict")
@@ -135,25 +135,25 @@ def test_a_base_without_a_model_makes_a_new_line_that_only_absolute_gates_judge(
     assert "dvc.lock of" in must(review(repo, "conflict"), 2).out
 
 
-def test_another_release_name_makes_a_new_line(repo: Repo) -> None:
+def test_with_another_model_name_only_absolute_gates_run(repo: Repo) -> None:
     repo.params(lambda document: document.update(model_name="churn"))
     must(review(repo))
     assert repo.report["kind"] == "new model"
     assert any("'fraud' → 'churn'" in note and "only absolute gates count" in note for note in repo.report["notes"])
-    assert repo.report["base"]["model"] == named(repo, "main")
+    assert repo.report["base"]["model"] == locked_md5(repo, "main")
     assert not {gate["group"] for gate in repo.report["gates"]} & {"regression", "comparison"}
 
 
-def test_a_release_that_was_registered_before_is_restored_although_the_newer_model_is_better(weaker: Repo) -> None:
-    before = must(review(weaker), 1)
-    assert weaker.report["kind"] == "comparison" and "regression" in before.out
-    release = must(verb(weaker, "release", "id")).last
+def test_a_registered_release_id_is_reviewed_as_a_restore(weaker_model: Repo) -> None:
+    before = must(review(weaker_model), 1)
+    assert weaker_model.report["kind"] == "comparison" and "regression" in before.out
+    release = must(verb(weaker_model, "release", "id")).last
     image = f"example.invalid/fraud@sha256:{'0' * 64}"
-    message = f"release: {release}\nimage: {image}\nmodel: {named(weaker, 'HEAD')}\nsignature: s\n"
-    weaker.git("tag", "--annotate", "--cleanup=verbatim", "-m", message, "fraud@v1.0.0")
+    message = f"release: {release}\nimage: {image}\nmodel: {locked_md5(weaker_model, 'HEAD')}\nsignature: s\n"
+    weaker_model.git("tag", "--annotate", "--cleanup=verbatim", "-m", message, "fraud@v1.0.0")
 
-    must(review(weaker))
-    report = weaker.report
+    must(review(weaker_model))
+    report = weaker_model.report
     assert (report["kind"], report["verdict"], report["release"]) == ("restore", "pass", release)
     assert any("A restore of fraud@v1.0.0" in note for note in report["notes"])
     lost = [gate for gate in report["gates"] if gate["group"] == "regression" and not gate["passed"]]
@@ -161,14 +161,14 @@ def test_a_release_that_was_registered_before_is_restored_although_the_newer_mod
     assert {gate["group"] for gate in report["gates"] if gate["blocks"]} == {"validation", "critical", "files"}
     assert any(row["delta"] for row in report["metrics"])
 
-    path = weaker.path / CRITICAL
+    path = weaker_model.path / CRITICAL
     path.write_text(path.read_text().replace("expect: negative", "expect: positive", 1))
-    must(review(weaker), 1)
-    assert weaker.report["kind"] == "restore"
-    assert "critical: groceries at home are let through" in weaker.failed
+    must(review(weaker_model), 1)
+    assert weaker_model.report["kind"] == "restore"
+    assert "critical: groceries at home are let through" in weaker_model.failed
 
 
-def test_a_head_that_lacks_a_column_of_the_bases_model_is_not_comparable(repo: Repo) -> None:
+def test_a_head_without_a_column_of_the_base_model_is_not_comparable(repo: Repo) -> None:
     def drop(document):
         only_logistic(document)
         del document["schema"]["columns"]["usual_amount"]
@@ -188,7 +188,7 @@ def test_a_head_that_lacks_a_column_of_the_bases_model_is_not_comparable(repo: R
         case["row"].pop("usual_amount", None)
     (repo.path / CRITICAL).write_text(yaml.safe_dump(cases))
 
-    # The page is drawn in the tests of bad data; Evidently takes its time.
+    # Evidently is slow; other tests write its page.
     with mock.patch("pipelines.review.evidently_page.write", return_value="not drawn here"):
         must(review(repo), 1)
     assert repo.failed["comparable"] == "not comparable: column usual_amount"

@@ -27,17 +27,17 @@ stages:
 CONFLICT = "<<<<<<< HEAD\nschema: '2.0'\n=======\nschema: '2.0'\n>>>>>>> other\n"
 
 
-def test_outputs_are_named_with_their_md5_whatever_else_the_entry_holds() -> None:
+def test_outputs_with_an_md5_are_returned() -> None:
     assert dvc_lock.outputs(TEXT) == {"models/split.json": "bbbb", "models/model.onnx": "cccc"}
 
 
-def test_the_data_is_the_dependency_of_the_first_stage_that_reads_it() -> None:
+def test_data_md5_is_that_of_the_dependency_data() -> None:
     assert dvc_lock.data_md5(TEXT) == "0123.dir"
     assert dvc_lock.data_md5("schema: '2.0'\nstages: {}\n") is None
 
 
 @pytest.mark.parametrize("text", [None, "", "schema: '2.0'\n", "stages:\n"])
-def test_a_lock_without_stages_names_nothing(text: str | None) -> None:
+def test_a_lock_without_stages_has_no_outputs(text: str | None) -> None:
     assert dvc_lock.outputs(text) == {}
     assert dvc_lock.data_md5(text) is None
 
@@ -57,18 +57,18 @@ def test_a_lock_without_stages_names_nothing(text: str | None) -> None:
         "just words",
     ],
 )
-def test_what_is_no_lock_is_refused_with_what_to_do(text: str) -> None:
+def test_an_invalid_lock_is_refused_with_a_remedy(text: str) -> None:
     with pytest.raises(InputError, match=r"dvc\.lock cannot be read") as error:
         dvc_lock.outputs(text)
     assert "git checkout" in error.value.remedy
 
 
-def test_the_lock_of_another_commit_is_named_in_the_error() -> None:
+def test_the_error_names_the_commit_of_the_lock() -> None:
     with pytest.raises(InputError, match=r"dvc\.lock of 0123abc cannot be read"):
         dvc_lock.outputs(CONFLICT, "dvc.lock of 0123abc")
 
 
-def test_a_lock_that_is_no_text_is_refused_and_one_that_is_not_there_is_none(tmp_path: Path) -> None:
+def test_a_binary_lock_is_refused_and_a_missing_lock_is_none(tmp_path: Path) -> None:
     assert dvc_lock.read(tmp_path) is None
     (tmp_path / "dvc.lock").write_bytes(b"\xff\xfe\x00schema")
     with pytest.raises(InputError, match=r"dvc\.lock cannot be read"):

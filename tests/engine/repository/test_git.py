@@ -1,4 +1,4 @@
-"""What is read from git, in small repositories of git's own making. Needs git."""
+"""Reading from git, in small repositories. Needs git."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def repository(tree: Path) -> Path:
     return tree
 
 
-def test_without_a_repository_a_commit_or_the_base_it_is_said_which_is_missing(tree: Path) -> None:
+def test_the_error_says_whether_the_repository_the_commit_or_the_base_is_missing(tree: Path) -> None:
     with pytest.raises(InputError, match="not a git repository"):
         git.base_commit(None)
     run("init", "--quiet", "--initial-branch=main")
@@ -52,7 +52,7 @@ def test_without_a_repository_a_commit_or_the_base_it_is_said_which_is_missing(t
     assert "BASE=" in error.value.remedy
 
 
-def test_the_base_is_mains_of_origin_where_there_is_an_origin(repository: Path, tmp_path: Path) -> None:
+def test_the_default_base_is_origin_main_if_there_is_an_origin(repository: Path, tmp_path: Path) -> None:
     run("clone", "--quiet", "--bare", ".", str(tmp_path / "origin.git"))
     run("remote", "add", "origin", str(tmp_path / "origin.git"))
     with pytest.raises(InputError, match="no base 'origin/main'") as error:
@@ -64,13 +64,13 @@ def test_the_base_is_mains_of_origin_where_there_is_an_origin(repository: Path, 
     assert git.base_commit("main") == ("main", git.commit_of("HEAD"))
 
 
-def test_a_revision_that_looks_like_an_option_is_a_name(repository: Path) -> None:
+def test_a_revision_with_a_dash_is_not_an_option(repository: Path) -> None:
     assert git.commit_of("--all") is None
     assert git.text_at("--output=x", "a.txt") is None
     assert not (repository / "x").exists()
 
 
-def test_a_file_is_read_as_it_was_at_a_revision(repository: Path) -> None:
+def test_text_at_returns_the_text_at_the_revision(repository: Path) -> None:
     (repository / "a.txt").write_text("two\n")
     assert git.text_at("HEAD", "a.txt") == "one"
     assert git.text_at("HEAD", "b.txt") is None
@@ -87,20 +87,20 @@ def test_a_file_is_read_as_it_was_at_a_revision(repository: Path) -> None:
         ("https://127.0.0.1:9/x?token=hunter2", "https://127.0.0.1:9/x'"),
     ],
 )
-def test_what_git_says_of_a_failure_holds_no_secret_of_an_address(repository: Path, url: str, shown: str) -> None:
+def test_secrets_of_an_address_are_removed_from_the_error(repository: Path, url: str, shown: str) -> None:
     with pytest.raises(subprocess.CalledProcessError) as error:
         git.git("ls-remote", url)
     assert shown in error.value.stderr and "hunter2" not in error.value.stderr
 
 
-def test_a_branch_has_its_name_and_a_detached_head_none(repository: Path) -> None:
+def test_branch_returns_the_name_or_detached(repository: Path) -> None:
     run("checkout", "--quiet", "-b", "change")
     assert git.branch() == "change"
     run("checkout", "--quiet", "--detach")
     assert git.branch() == "detached"
 
 
-def test_what_differs_from_the_commit_is_listed_by_its_name(repository: Path) -> None:
+def test_dirty_lists_changed_untracked_and_renamed_files(repository: Path) -> None:
     assert git.dirty() == []
     (repository / "a.txt").write_text("two\n")
     (repository / "größe und mehr.txt").write_text("new\n")
@@ -108,7 +108,7 @@ def test_what_differs_from_the_commit_is_listed_by_its_name(repository: Path) ->
     assert sorted(git.dirty()) == ["a.txt", "größe und mehr.txt", "moved"]
 
 
-def test_the_tree_of_the_work_tree_leaves_index_and_branch_alone(repository: Path) -> None:
+def test_tree_of_worktree_does_not_change_the_index(repository: Path) -> None:
     (repository / "a.txt").write_text("two\n")
     (repository / "b.txt").write_text("new\n")
     tree = git.tree_of_worktree(["a.txt", "none.txt"])
@@ -119,7 +119,7 @@ def test_the_tree_of_the_work_tree_leaves_index_and_branch_alone(repository: Pat
     assert git.object_at(git.tree_of_worktree(["a.txt"]), "a.txt") is None
 
 
-def test_the_tree_of_the_work_tree_holds_nothing_that_git_ignores(repository: Path) -> None:
+def test_tree_of_worktree_omits_ignored_files(repository: Path) -> None:
     (repository / ".gitignore").write_text("__pycache__/\n")
     (repository / "serving" / "__pycache__").mkdir(parents=True)
     (repository / "serving" / "service.py").write_text("x = 1\n")

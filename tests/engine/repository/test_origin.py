@@ -1,4 +1,4 @@
-"""Git's origin as it is asked, and what is said where it cannot be. Needs git."""
+"""Reading from git's origin, and the errors when it does not respond. Needs git."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_a_branch_has_a_tip_there_or_none(clone: Path) -> None:
+def test_read_ref_returns_the_commit_of_a_branch_or_none(clone: Path) -> None:
     assert origin.read_ref("refs/heads/main") == git("rev-parse", "HEAD")
     assert origin.read_ref("refs/heads/other") is None
 
 
-def test_a_commit_is_fetched_by_its_hash_and_brings_no_tag(clone: Path, tmp_path: Path) -> None:
+def test_fetch_gets_a_commit_without_tags(clone: Path, tmp_path: Path) -> None:
     git("clone", "--quiet", str(tmp_path / "origin.git"), str(tmp_path / "other"))
     git("commit", "--quiet", "--allow-empty", "-m", "two", cwd=tmp_path / "other")
     git("tag", "v2", cwd=tmp_path / "other")
@@ -47,21 +47,21 @@ def test_a_commit_is_fetched_by_its_hash_and_brings_no_tag(clone: Path, tmp_path
     assert commit_of(commit) == commit and git("tag") == ""
 
 
-def test_main_is_fetched_and_without_an_origin_there_is_none(clone: Path) -> None:
+def test_main_is_fetched_or_none_without_an_origin(clone: Path) -> None:
     assert origin.main() == git("rev-parse", "HEAD") == git("rev-parse", "refs/remotes/origin/main")
     git("remote", "remove", "origin")
     assert origin.main() is None
 
 
 @pytest.mark.parametrize(
-    "ask",
+    "read",
     [lambda: origin.read_ref("refs/heads/main"), origin.main, lambda: origin.fetch("1" * 40)],
-    ids=["tip", "main", "fetch"],
+    ids=["read_ref", "main", "fetch"],
 )
-def test_an_origin_that_is_gone_is_unreachable_with_what_git_says_and_what_to_do(clone: Path, ask) -> None:
+def test_a_missing_origin_is_unreachable_with_the_message_of_git(clone: Path, read) -> None:
     shutil.rmtree(git("remote", "get-url", "origin"))
     with pytest.raises(Unreachable, match="does not appear to be a git repository") as caught:
-        ask()
+        read()
     assert caught.value.remedy == "Fix the network or the permission to read origin, then run this again."
 
 
@@ -73,21 +73,21 @@ def test_an_origin_that_is_gone_is_unreachable_with_what_git_says_and_what_to_do
         "https://127.0.0.1:9/x.git?token=hunter2",
     ],
 )
-def test_a_secret_in_its_address_is_not_said(clone: Path, url: str) -> None:
+def test_a_secret_in_the_address_of_origin_is_not_repeated(clone: Path, url: str) -> None:
     git("remote", "set-url", "origin", url)
-    for ask in (lambda: origin.read_ref("refs/heads/main"), origin.main):
+    for read in (lambda: origin.read_ref("refs/heads/main"), origin.main):
         with pytest.raises(Unreachable, match="unable to access 'https://") as caught:
-            ask()
+            read()
         assert "hunter2" not in str(caught.value) + caught.value.remedy
 
 
 @pytest.mark.parametrize(("host", "sent"), [("github.com", True), ("elsewhere.example", False)])
-def test_the_token_is_sent_to_github_alone(clone: Path, monkeypatch: pytest.MonkeyPatch, host: str, sent: bool) -> None:
+def test_the_token_is_sent_only_to_github(clone: Path, monkeypatch: pytest.MonkeyPatch, host: str, sent: bool) -> None:
     monkeypatch.setenv("GITHUB_TOKEN", "the-token")
     monkeypatch.delenv("GITHUB_SERVER_URL", raising=False)
-    ask = ("config", "--get-urlmatch", "http.extraheader", f"https://{host}/acme/x.git")
+    command = ("config", "--get-urlmatch", "http.extraheader", f"https://{host}/acme/x.git")
     if sent:
-        assert origin.run_git(*ask).startswith("AUTHORIZATION: basic ")
+        assert origin.run_git(*command).startswith("AUTHORIZATION: basic ")
     else:
         with pytest.raises(subprocess.CalledProcessError):
-            origin.run_git(*ask)
+            origin.run_git(*command)

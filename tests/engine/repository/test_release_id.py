@@ -1,4 +1,4 @@
-"""The identity of a release, in a repository of a few small files. Needs git."""
+"""The release id, in a repository of a few small files. Needs git."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def run(*arguments: str, stdin: str | None = None) -> None:
 
 
 def commit(changes: dict[str, str | None]) -> str:
-    """Commit changed files (None removes one); the release identity of the commit."""
+    """Commit changed files (None removes one); return the release id of the commit."""
     for name, text in changes.items():
         if text is None:
             Path(name).unlink()
@@ -60,7 +60,7 @@ def commit(changes: dict[str, str | None]) -> str:
 
 @pytest.fixture
 def first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The identity of the first commit of a repository that is the current folder."""
+    """The release id of the first commit of a repository that is the current folder."""
     monkeypatch.chdir(tmp_path)
     for role in ("AUTHOR", "COMMITTER"):
         monkeypatch.setenv(f"GIT_{role}_NAME", "tests")
@@ -85,12 +85,12 @@ def first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         pytest.param({"params.yaml": PARAMS.replace("seconds: 8", "seconds: 7")}, id="time-out"),
     ],
 )
-def test_the_identity_changes_with_each_part(first: str, changes: dict[str, str | None]) -> None:
+def test_the_release_id_changes_with_each_part(first: str, changes: dict[str, str | None]) -> None:
     assert commit(changes) != first
     assert commit({name: FILES.get(name) for name in changes}) == first
 
 
-def test_the_identity_stays_with_everything_else(first: str) -> None:
+def test_the_release_id_does_not_depend_on_other_files(first: str) -> None:
     assert re.fullmatch("[0-9a-f]{12}", first)
     swapped = (
         "serving: {timeout_seconds: 8, max_body_mb: 9, max_batch_rows: 100, base_image: python@sha256:00,"
@@ -107,7 +107,7 @@ def test_the_identity_stays_with_everything_else(first: str) -> None:
     )
 
 
-def test_the_work_tree_has_the_identity_that_it_will_have_once_it_is_committed(first: str) -> None:
+def test_the_work_tree_has_the_release_id_of_its_later_commit(first: str) -> None:
     assert release_id.worktree_release_id() == first
     Path("serving/service.py").write_text("x = 3\n")
     Path("serving/__pycache__").mkdir()
@@ -117,7 +117,7 @@ def test_the_work_tree_has_the_identity_that_it_will_have_once_it_is_committed(f
     assert commit({}) == before == release_id.worktree_release_id()
 
 
-def test_a_revision_without_a_model_or_without_serving_has_none(first: str) -> None:
+def test_a_revision_without_a_model_or_section_serving_is_refused(first: str) -> None:
     with pytest.raises(InputError, match=r"no models/model\.onnx"):
         commit({"dvc.lock": LOCK.replace("models/model.onnx", "models/other.onnx")})
     with pytest.raises(InputError, match="no section serving"):
@@ -126,7 +126,7 @@ def test_a_revision_without_a_model_or_without_serving_has_none(first: str) -> N
         commit({"dvc.lock": "<<<<<<< HEAD\n"})
 
 
-def test_the_verb_prints_the_identity_of_a_revision(first: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_verb_prints_the_release_id_of_a_revision(first: str, capsys: pytest.CaptureFixture[str]) -> None:
     second = commit({"serving/service.py": "x = 9\n"})
     assert entry.main(["release", "id"]) == 0
     assert entry.main(["release", "id", "--rev", "HEAD~1"]) == 0

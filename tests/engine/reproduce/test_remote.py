@@ -42,10 +42,10 @@ def files(repo: Repo) -> dict[str, bytes]:
     return {str(path.relative_to(repo.path)): path.read_bytes() for path in paths if path.is_file()}
 
 
-def test_a_second_clone_runs_nothing_has_the_same_bytes_and_finds_the_bases_model(
+def test_a_second_clone_pulls_the_same_bytes_and_the_base_model(
     repo: Repo, bucket: dict[str, str], tmp_path: Path
 ) -> None:
-    # Main's model and the branch's, another one, are pushed from the first clone.
+    # The models of main and of the branch are pushed from the first clone.
     must(verb(repo, "repro", **bucket))
     must(repo.run(sys.executable, "-m", "dvc", "push", "--run-cache", **bucket))
     repo.params(lambda document: document["candidates"].pop("boosting"))
@@ -69,7 +69,7 @@ def test_a_second_clone_runs_nothing_has_the_same_bytes_and_finds_the_bases_mode
     assert side["model"] != second.report["head"]["model"]
     assert any(name.startswith("regression") for name in second.failed)
 
-    # Without the server what was brought is still at hand, and what was not is said to be out of reach.
+    # Without the server a new clone cannot fetch the data.
     gone = {**bucket, "DVC_REMOTE_ENDPOINT_URL": "http://127.0.0.1:9"}
     third = clone(repo.path, tmp_path / "third")
     done = must(verb(third, "repro", **gone), 3)
@@ -77,7 +77,7 @@ def test_a_second_clone_runs_nothing_has_the_same_bytes_and_finds_the_bases_mode
     assert not (third.path / "data").exists()
 
 
-def test_a_remote_that_is_a_folder_named_from_the_configuration_serves_the_base_too(
+def test_the_base_model_is_fetched_from_a_remote_with_a_relative_path(
     repo: Repo, small_problem: Path, tmp_path: Path
 ) -> None:
     cache = Path(shutil.copytree(small_problem / "cache", tmp_path / "cache"))

@@ -1,4 +1,4 @@
-"""`python -m pipelines repro`: what runs, what stays, and that every road leads to the same dvc.lock.
+"""`python -m pipelines repro`: which stages run, and that every order of changes gives the same dvc.lock.
 
 The flow needs the small problem (git, DVC, all stages) and clones of it with caches of their own.
 """
@@ -24,7 +24,7 @@ from pipelines.cli.progress import Progress
 from pipelines.config.params import load
 from pipelines.repository.dvc import file_md5
 from pipelines.repository.dvc_remote import default_remote
-from pipelines.reproduce.dvc_repro import StageFailed, State, _failure, _follow
+from pipelines.reproduce.dvc_repro import StageFailed, State, _error_of, _read_stages
 from pipelines.reproduce.flow import check_outputs, prune
 from tests.engine.fixtures_repo import PARAMS, Repo, quiet_environment
 from tests.engine.in_process import must, verb
@@ -41,7 +41,7 @@ def text_of_lock(repo: Repo) -> str:
 
 
 def kill_in_training(repo: Repo) -> None:
-    """Begin to reproduce and kill everything, without a word, while a candidate trains."""
+    """Start to reproduce, and kill all processes while a candidate trains."""
     process = subprocess.Popen(
         [sys.executable, "-m", "pipelines", "repro"],
         cwd=repo.path, env={**os.environ, **quiet_environment()}, start_new_session=True,
@@ -54,7 +54,7 @@ def kill_in_training(repo: Repo) -> None:
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    # DVC takes the lock of a process for held until the kernel has forgotten it, which init does a moment later.
+    # DVC's lock counts as held until init has reaped the process that held it.
     until = time.monotonic() + 60
     while _commands(process.pid) and time.monotonic() < until:
         time.sleep(0.05)
@@ -65,22 +65,22 @@ def _trains(session: int) -> bool:
 
 
 def _commands(session: int) -> list[bytes]:
-    """Command lines of the processes of a session, those that ended and are not forgotten yet included."""
-    found = []
+    """Command lines of the processes of a session, including those that ended and were not reaped yet."""
+    commands = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             command = (folder / "cmdline").read_bytes()
-            ours = int((folder / "stat").read_text().rpartition(")")[2].split()[3]) == session
+            in_session = int((folder / "stat").read_text().rpartition(")")[2].split()[3]) == session
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if ours:
-            found.append(command)
-    return found
+        if in_session:
+            commands.append(command)
+    return commands
 
 
 @pytest.mark.filterwarnings("ignore:_NoneStep")  # in DVC
-def test_candidates_change_come_and_go_and_a_fresh_clone_ends_with_the_same_lock(repo: Repo) -> None:
-    # A candidate is changed, and the run killed in the middle of it: a second run ends as an undisturbed one.
+def test_candidates_are_changed_added_and_removed_and_a_fresh_clone_gets_the_same_lock(repo: Repo) -> None:
+    # A candidate is changed, and the run is killed while it trains: the next run completes it.
     repo.params(lambda document: document["candidates"]["logistic"]["params"].update(C=0.25))
     kill_in_training(repo)
     ran = states(must(verb(repo, "repro")).out)
@@ -88,13 +88,13 @@ def test_candidates_change_come_and_go_and_a_fresh_clone_ends_with_the_same_lock
     assert [ran[name] for name in ("validate", "split", "profile")] == ["cached"] * 3
     assert not list((repo.path / "models").rglob(".*.onnx.*"))
     repo.commit("changed")
-    # DVC reads what the stages wrote.
+    # DVC can read the metrics and plots.
     with dvc.repo.Repo(str(repo.path)) as opened:
         assert "average_precision" in json.dumps(opened.metrics.diff("main", all=True))
         assert {"precision_by_recall", "importance"} <= set(re.findall(r"\w+", str(opened.plots.show())))
         assert opened.status() == {}
 
-    # One is added, one is removed.
+    # A candidate is added, another one is removed.
     tree = {
         "estimator": "sklearn.tree.DecisionTreeClassifier",
         "params": {"max_depth": 4, "random_state": 7},
@@ -118,7 +118,7 @@ def test_candidates_change_come_and_go_and_a_fresh_clone_ends_with_the_same_lock
     assert cold.git("status", "--porcelain") in ("", "M dvc.lock")
 
 
-def test_a_candidate_that_cannot_be_exported_is_refused_by_its_name_and_can_be_taken_back(repo: Repo) -> None:
+def test_a_candidate_that_cannot_be_exported_is_refused_and_can_be_removed(repo: Repo) -> None:
     before = text_of_lock(repo)
     dummy = {"estimator": "sklearn.dummy.DummyClassifier", "params": {"random_state": 7}}
     repo.params(lambda document: document["candidates"].update(aguess=dummy))
@@ -131,39 +131,43 @@ def test_a_candidate_that_cannot_be_exported_is_refused_by_its_name_and_can_be_t
     assert text_of_lock(repo) == before
 
 
-def test_outputs_that_do_not_fit_the_lock_are_refused_by_their_names(tmp_path: Path) -> None:
+def test_outputs_that_differ_from_the_lock_are_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "models").mkdir()
     (tmp_path / "models/model.onnx").write_bytes(b"model")
     md5 = file_md5(tmp_path / "models/model.onnx")
     outs = [{"path": "models/model.onnx", "md5": md5}, {"path": "reports/plots", "md5": "1234.dir"}]
     (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"stages": {"export": {"outs": outs}}}))
-    check_outputs(tmp_path)
+    check_outputs()
     outs.append({"path": "models/signature.json", "md5": "5678"})
     (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"stages": {"export": {"outs": outs}}}))
     (tmp_path / "models/model.onnx").write_bytes(b"another")
     with pytest.raises(Refused) as error:
-        check_outputs(tmp_path)
+        check_outputs()
     assert f"dvc.lock has {md5}" in str(error.value) and "models/signature.json is missing" in str(error.value)
 
 
-def test_only_what_params_yaml_no_longer_names_is_pruned(tmp_path: Path) -> None:
+def test_prune_removes_only_candidates_missing_from_params_yaml(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     params = load(PARAMS)
+    monkeypatch.chdir(tmp_path)
     folder = tmp_path / "models/candidates"
     folder.mkdir(parents=True)
     stages = {f"train@{name}": {"cmd": "x"} for name in (*params.candidates, "gone")} | {"select": {"cmd": "y"}}
     (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}, sort_keys=False))
     for name in (*params.candidates, "gone", "older"):
         (folder / f"{name}.onnx").touch()
-    assert prune(params, tmp_path) == ["gone", "older"]
+    assert prune(params) == ["gone", "older"]
     assert {path.stem for path in folder.iterdir()} == set(params.candidates)
     left = yaml.safe_load((tmp_path / "dvc.lock").read_text())
     assert list(left["stages"]) == [name for name in stages if name != "train@gone"] and left["schema"] == "2.0"
     before = (tmp_path / "dvc.lock").stat().st_mtime_ns
-    assert prune(params, tmp_path) == []
+    assert prune(params) == []
     assert (tmp_path / "dvc.lock").stat().st_mtime_ns == before
 
 
-def test_a_remote_is_seen_in_either_configuration(tmp_path: Path) -> None:
+def test_a_remote_is_read_from_either_configuration_file(tmp_path: Path) -> None:
     (tmp_path / ".dvc").mkdir()
     (tmp_path / ".dvc/config").write_text("[core]\n    analytics = false\n")
     assert not default_remote(tmp_path)
@@ -171,7 +175,7 @@ def test_a_remote_is_seen_in_either_configuration(tmp_path: Path) -> None:
     assert default_remote(tmp_path)
 
 
-def test_each_stage_has_one_state_whichever_way_it_came() -> None:
+def test_each_stage_has_one_state() -> None:
     text = """'data.dvc' didn't change, skipping
 Stage 'validate' didn't change, skipping
 Pulling data for stage: 'split'
@@ -185,7 +189,7 @@ Stage 'select' is cached - skipping run, checking out outputs
 Pulling data for stage: 'profile'
 Data and pipelines are up to date.
 """
-    stages = list(_follow(text.splitlines(keepends=True), [], Progress()))
+    stages = list(_read_stages(text.splitlines(keepends=True), [], Progress()))
     assert [(stage.name, stage.state) for stage in stages] == [
         ("validate", "cached"),
         ("split", "pulled"),
@@ -195,7 +199,7 @@ Data and pipelines are up to date.
     ]
 
 
-SAID = """Stage 'validate' didn't change, skipping
+PRINTED = """Stage 'validate' didn't change, skipping
 Stage 'split' is cached - skipping run, checking out outputs
 Running stage 'train@forest':
 > python -m pipelines.training.train forest
@@ -204,19 +208,19 @@ Running stage 'train@forest':
 
 def failed(end: str, ended: str = "exited with 2") -> StageFailed:
     """The error of a `dvc repro` that ended with `end` in a stage."""
-    text = f"{SAID}{end}ERROR: failed to reproduce 'train@forest': failed to run: python -m x, {ended}\n"
-    said: list[str] = []
-    stages = list(_follow(text.splitlines(keepends=True), said, Progress()))
+    text = f"{PRINTED}{end}ERROR: failed to reproduce 'train@forest': failed to run: python -m x, {ended}\n"
+    printed: list[str] = []
+    stages = list(_read_stages(text.splitlines(keepends=True), printed, Progress()))
     assert [(stage.name, stage.state) for stage in stages] == [
         ("validate", "cached"), ("split", "pulled"), ("train@forest", "failed")
     ]  # fmt: skip
-    error = _failure(stages, said)
+    error = _error_of(stages, printed)
     assert isinstance(error, StageFailed)
     return error
 
 
 @pytest.mark.parametrize("code", [1, 2, 3])
-def test_a_stage_that_says_no_ends_the_run_with_its_own_code_and_remedy(code: int) -> None:
+def test_a_failed_stage_ends_the_run_with_its_exit_code_and_remedy(code: int) -> None:
     error = failed("models/x cannot be written: No space left on device\nFree the disk.\n", f"exited with {code}")
     assert (error.code, error.remedy) == (code, "Free the disk.")
     assert str(error) == "stage train@forest failed:\nmodels/x cannot be written: No space left on device"
@@ -230,23 +234,23 @@ def test_a_stage_that_says_no_ends_the_run_with_its_own_code_and_remedy(code: in
         ("", "exited with 137"),
     ],
 )
-def test_a_stage_that_crashes_or_is_killed_is_no_gate_that_says_no(end: str, ended: str) -> None:
+def test_a_crashed_or_killed_stage_ends_the_run_with_2(end: str, ended: str) -> None:
     error = failed(end, ended)
     assert error.code == 2
     assert ended in str(error) and "Run it again" in error.remedy
 
 
-def test_a_pull_that_fails_is_no_stage_that_fails() -> None:
+def test_a_failed_pull_is_not_a_failed_stage() -> None:
     lines = ["Pulling data for stage: 'split'\n"]
     lines.append("ERROR: failed to reproduce 'split': Could not connect to the endpoint URL: http://x\n")
-    said: list[str] = []
-    stages = list(_follow(lines, said, Progress()))
+    printed: list[str] = []
+    stages = list(_read_stages(lines, printed, Progress()))
     assert stages == []
-    error = _failure(stages, said)
+    error = _error_of(stages, printed)
     assert isinstance(error, Unreachable) and "http://x" in str(error)
 
 
-def test_a_remote_that_cannot_be_reached_is_told_from_a_wrong_lock() -> None:
-    assert isinstance(_failure([], ["ERROR: unexpected error - Could not connect to the endpoint URL"]), Unreachable)
-    error = _failure([], ["ERROR: 'dvc.lock' validation failed: extra keys"])
+def test_an_unreachable_remote_and_an_invalid_lock_give_different_errors() -> None:
+    assert isinstance(_error_of([], ["ERROR: unexpected error - Could not connect to the endpoint URL"]), Unreachable)
+    error = _error_of([], ["ERROR: 'dvc.lock' validation failed: extra keys"])
     assert error.code == 2 and "dvc.lock" in str(error)

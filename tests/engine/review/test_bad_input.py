@@ -184,9 +184,9 @@ def test_too_few_rows_are_a_data_error(repo: Repo) -> None:
         (lambda text: text.replace("resamples: 300", "resamples: many"), "gates.resamples: "),
         (lambda text: text.replace("task: classification", "task: clustering"), "task: "),
         (lambda text: text.replace("gates:", "gats:"), "gates: is missing"),
-        (lambda text: text + "  a: [", "is not YAML"),
+        (lambda text: text + "  a: [", "cannot be read"),
         (lambda text: "", "expected a mapping of sections"),
-        (lambda text: "<<<<<<< HEAD\n" + text, "is not YAML"),
+        (lambda text: "<<<<<<< HEAD\n" + text, "cannot be read"),
     ],
 )
 def test_an_invalid_params_yaml_is_refused_with_the_path_of_the_value_before_anything_runs(

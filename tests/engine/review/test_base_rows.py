@@ -61,7 +61,7 @@ def test_rows_are_read_from_the_cache_if_they_are_undamaged(cache):
 
 def test_rows_that_are_not_in_the_cache_are_fetched_from_the_remote(cache, monkeypatch):
     monkeypatch.setattr(base_rows, "default_remote", lambda: "storage")
-    monkeypatch.setattr(base_rows, "fetch_revision", lambda commit, targets: cache())
+    monkeypatch.setattr(base_rows, "fetch_from_remote", lambda commit, targets: cache())
     assert len(fetch().files) == 1
 
 
@@ -70,9 +70,9 @@ def test_a_remote_that_fails_is_named(cache, monkeypatch):
         raise Unreachable("no route to host", "Fix it.")
 
     monkeypatch.setattr(base_rows, "default_remote", lambda: "storage")
-    monkeypatch.setattr(base_rows, "fetch_revision", unreachable)
+    monkeypatch.setattr(base_rows, "fetch_from_remote", unreachable)
     assert "no route to host" in fetch().why_not
-    monkeypatch.setattr(base_rows, "fetch_revision", lambda commit, targets: None)
+    monkeypatch.setattr(base_rows, "fetch_from_remote", lambda commit, targets: None)
     assert "not in the remote storage" in fetch().why_not
 
 

@@ -22,7 +22,8 @@ from pipelines.model.encoding import encode
 from pipelines.model.scorer import Scorer
 from pipelines.tables.data import to_numpy
 from tests.engine.fixtures_repo import Repo
-from tests.engine.in_process import must, reproduce, review
+from tests.engine.forged import plant, scaled
+from tests.engine.in_process import must, reproduce, review, verb
 
 Change = Callable[[pa.Table], pa.Table]
 # Drawing an Evidently page is slow; one test draws it.
@@ -180,6 +181,18 @@ def test_a_sensitive_group_made_worse_fails_the_fairness_gate(repo: Repo) -> Non
     reproduce(repo)
     with no_page:
         review_fails(repo, "fairness age_group: recall")
+
+
+def test_a_model_planted_in_cache_and_lock_passes_a_review_and_is_found_by_training_again(repo: Repo) -> None:
+    lock = (repo.path / "dvc.lock").read_text()
+    plant(repo, "models/model.onnx", scaled(0.999))
+    must(review(repo, "main", "--locked"))
+    assert {stage["state"] for stage in repo.report["stages"]} == {"cached"}
+    assert "models/model.onnx: scores" in must(verb(repo, "verify"), 1).out
+    # The innocent twin: the lock that the tree gives.
+    (repo.path / "dvc.lock").write_text(lock)
+    repo.commit("what the pipeline wrote")
+    assert "Verified: " in must(verb(repo, "verify")).last
 
 
 def test_labels_that_were_shuffled_fail_the_gate_and_late_labels_pass(repo: Repo) -> None:

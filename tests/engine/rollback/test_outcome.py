@@ -1,4 +1,4 @@
-"""What a rollback pushes, puts on GitHub and ends with. The review is a Makefile of a few lines.
+"""What a rollback pushes, publishes on GitHub and returns. The review is a Makefile of a few lines.
 
 Needs git and make.
 """
@@ -17,10 +17,10 @@ from pipelines.repository.release_id import release_id
 from pipelines.rollback import flow
 from tests.engine.fixtures_repo import CommandResult
 from tests.engine.in_process import verb
+from tests.engine.release.release_world import World
+from tests.engine.release.release_world import live as live
+from tests.engine.release.release_world import world as world
 from tests.engine.release.tag_repository import tag_repository as tag_repository
-from tests.engine.release.test_flow import World
-from tests.engine.release.test_flow import live as live
-from tests.engine.release.test_flow import world as world
 
 pytestmark = pytest.mark.repository
 REVIEW = """review:
@@ -49,7 +49,7 @@ class FakeGitHub:
 
 
 @pytest.fixture
-def two(live: World) -> World:
+def two_releases(live: World) -> World:
     """A world in which `m2` followed `m1` into production."""
     (live.clone / "Makefile").write_text(REVIEW)
     (live.clone / ".gitignore").write_text("/reports/review/\n")
@@ -64,45 +64,47 @@ def rollback(world: World, verdict: str = "pass", **environment: str) -> Command
     return verb(world.clone, "rollback", VERDICT=verdict, TO="", **environment)
 
 
-def pushed(world: World) -> list[str]:
+def list_pushed_commits(world: World) -> list[str]:
     """Commits of the rollback's branches on origin."""
     return [line.split()[0] for line in git("ls-remote", "origin", "refs/heads/rollback/*").splitlines()]
 
 
 @pytest.mark.parametrize(("verdict", "code", "conclusion"), [("pass", 0, "success"), ("fail", 1, "failure")])
 def test_exit_code_and_check_are_those_of_the_review(
-    two: World, monkeypatch: pytest.MonkeyPatch, verdict: str, code: int, conclusion: str
+    two_releases: World, monkeypatch: pytest.MonkeyPatch, verdict: str, code: int, conclusion: str
 ) -> None:
     github, posted = FakeGitHub(), []
     monkeypatch.setattr(GitHub, "from_environment", lambda: github)
-    monkeypatch.setattr(flow, "post_comment", lambda *given: posted.append(given[1:4]))
-    done = rollback(two, verdict, GITHUB_TOKEN="secret")
+    monkeypatch.setattr(flow, "post_comment", lambda *arguments: posted.append(arguments[1:4]))
+    done = rollback(two_releases, verdict, GITHUB_TOKEN="secret")
     assert done.code == code, done.out
-    (head,) = pushed(two)
+    (head,) = list_pushed_commits(two_releases)
     assert github.checked == [(head, "review", conclusion)]
     assert posted == [(7, head, "report\n")]
     assert release_id(head) == release_id("main^")
 
 
-def test_reverts_that_give_another_release_are_not_reviewed(two: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flow, "revert_commits", lambda commits: None)
-    done = rollback(two)
-    assert done.code == 1, done.out
-    assert not (two.clone / "reports/review").exists()
-    assert pushed(two) == []
-
-
-def test_a_branch_that_somebody_pushes_meanwhile_is_not_overwritten(
-    two: World, monkeypatch: pytest.MonkeyPatch
+def test_reverts_that_give_another_release_id_are_not_reviewed(
+    two_releases: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    theirs, tip = git("rev-parse", "main^"), origin.read_ref
+    monkeypatch.setattr(flow, "revert_commits", lambda commits: None)
+    done = rollback(two_releases)
+    assert done.code == 1, done.out
+    assert not (two_releases.clone / "reports/review").exists()
+    assert list_pushed_commits(two_releases) == []
 
-    def push_after(ref: str) -> str | None:
-        known = tip(ref)
-        git("push", "--quiet", "origin", f"{theirs}:{ref}")
+
+def test_a_branch_that_somebody_else_pushed_is_not_overwritten(
+    two_releases: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other_commit, read_ref = git("rev-parse", "main^"), origin.read_ref
+
+    def push_after_reading(ref: str) -> str | None:
+        known = read_ref(ref)
+        git("push", "--quiet", "origin", f"{other_commit}:{ref}")
         return known
 
-    monkeypatch.setattr(origin, "read_ref", push_after)
-    done = rollback(two)
+    monkeypatch.setattr(origin, "read_ref", push_after_reading)
+    done = rollback(two_releases)
     assert done.code == 3, done.out
-    assert pushed(two) == [theirs]
+    assert list_pushed_commits(two_releases) == [other_commit]

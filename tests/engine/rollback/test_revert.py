@@ -1,4 +1,4 @@
-"""Which merges a rollback reverts, and how, in a repository of a few small files. Needs git."""
+"""The commits that a rollback reverts, in a repository of a few small files. Needs git."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PARAMS = "model_name: fraud\ngates: {headline: roc_auc}\nserving: {max_batch_row
 
 
 def lock(model: str, code: str = "c0") -> str:
-    """A dvc.lock in which the model's md5 and the code's stand far apart, as in a real one."""
+    """A dvc.lock in which the model's md5 and the code's are in distant lines, as in a real dvc.lock."""
     filler = "".join(f"  filler{i}:\n    outs: []\n" for i in range(5))
     return (
         f"schema: '2.0'\nstages:\n  split:\n    deps:\n    - {{path: split.py, md5: {code}}}\n{filler}"
@@ -59,21 +59,21 @@ def merge(changes: dict[str, str], title: str = "a merge") -> str:
 
 
 def roll_back(to: str) -> str:
-    """Revert on a branch; the release it ends with."""
+    """Revert on a branch, and return the release id of the result."""
     git("checkout", "--quiet", "-B", "rollback", "main")
     revert_commits(list_commits_to_revert(to, "main"))
     return release_id("HEAD")
 
 
-@pytest.mark.parametrize("kind", [squash, merge])
-def test_one_merge_is_reverted(first: str, kind) -> None:
-    kind({"dvc.lock": lock("m2")})
+@pytest.mark.parametrize("commit_change", [squash, merge])
+def test_one_merge_is_reverted(first: str, commit_change) -> None:
+    commit_change({"dvc.lock": lock("m2")})
     assert roll_back(first) == release_id(first)
     assert git("rev-list", "--count", "main..HEAD") == "1"
 
 
 @pytest.mark.parametrize("kinds", [(squash, squash, squash), (merge, merge, merge), (squash, merge, squash)])
-def test_several_merges_are_reverted_and_documentation_between_them_stays(first: str, kinds) -> None:
+def test_several_merges_are_reverted_and_documents_between_them_are_kept(first: str, kinds) -> None:
     for number, kind in enumerate(kinds):
         kind({"dvc.lock": lock(f"n{number}")})
         squash({"README.md": f"read {number}\n"}, "docs alone")
@@ -82,26 +82,26 @@ def test_several_merges_are_reverted_and_documentation_between_them_stays(first:
     assert Path("README.md").read_text() == "read 2\n"
 
 
-def test_a_revert_is_reverted_by_another_one(first: str) -> None:
+def test_a_revert_can_be_reverted(first: str) -> None:
     better = squash({"dvc.lock": lock("m2")})
     git("revert", "--no-edit", better)
     assert roll_back(better) == release_id(better)
     assert git("log", "-1", "--format=%s").startswith(("Reapply", 'Revert "Revert'))
 
 
-def test_code_that_changed_the_lock_alone_is_reverted_too(first: str) -> None:
+def test_code_that_changed_only_the_lock_is_reverted(first: str) -> None:
     squash({"dvc.lock": lock("m1", code="c1"), "pipelines/x.py": "x = 1\n"})
     squash({"dvc.lock": lock("m2", code="c1")})
     roll_back(first)
     assert git("diff", "--name-only", first) == ""
 
 
-def test_other_data_is_reverted_although_no_model_of_it_was_committed_yet(first: str) -> None:
+def test_a_change_of_the_data_alone_is_reverted(first: str) -> None:
     changed = squash({"data.dvc": "outs: []\n"})
     assert [commit.sha for commit in list_commits_to_revert(first, "main")] == [changed]
 
 
-def test_a_change_of_the_gates_stays(first: str) -> None:
+def test_a_change_of_the_gates_is_kept(first: str) -> None:
     squash({"dvc.lock": lock("m2")})
     squash({"params.yaml": PARAMS.replace("roc_auc", "f1")})
     assert roll_back(first) == release_id(first)
@@ -116,7 +116,7 @@ def test_the_service_and_its_settings_are_reverted(first: str) -> None:
     assert git("rev-list", "--count", "main..HEAD") == "3"
 
 
-def test_a_conflict_lists_all_commits_and_leaves_nothing_half_done(first: str) -> None:
+def test_a_conflict_lists_all_commits_and_aborts_the_revert(first: str) -> None:
     one = squash({"dvc.lock": lock("m2"), "README.md": "one\n"}, "tune the forest")
     squash({"README.md": "two\n"}, "docs alone")
     two = squash({"dvc.lock": lock("m3")}, "tune the trees")
@@ -128,12 +128,12 @@ def test_a_conflict_lists_all_commits_and_leaves_nothing_half_done(first: str) -
     assert not Path(".git/REVERT_HEAD").exists()
 
 
-def test_a_release_of_another_history_is_named(first: str) -> None:
+def test_a_commit_outside_the_history_of_main_is_refused(first: str) -> None:
     git("checkout", "--quiet", "--orphan", "elsewhere")
     elsewhere = squash({"README.md": "else\n"})
     with pytest.raises(InputError, match="not in the history of main"):
         list_commits_to_revert(elsewhere, "main")
 
 
-def test_nothing_was_merged_since_the_newest(first: str) -> None:
+def test_without_later_merges_nothing_is_reverted(first: str) -> None:
     assert list_commits_to_revert(first, "main") == []

@@ -12,7 +12,7 @@ from pipelines.rollback.target import choose_assignment
 
 @dataclass(frozen=True)
 class Past:
-    """What `choose_assignment` looks at."""
+    """The attributes that `choose_assignment` reads."""
 
     tag: str
     version: str
@@ -20,35 +20,35 @@ class Past:
 
 
 def history(*releases: str) -> list[Assignment]:
-    """One assignment a release; the version of release `a1` is fraud@va1."""
+    """One assignment for each release id; the version of release id `a1` is fraud@va1."""
     return [
         cast(Assignment, Past(f"fraud#production#{number}", f"fraud@v{release}", release))
         for number, release in enumerate(releases, 1)
     ]
 
 
-def test_by_default_it_is_the_release_before_this_one() -> None:
+def test_the_default_is_the_release_before_the_current_one() -> None:
     assert choose_assignment(history("a", "b", "c"), None).release_id == "b"
 
 
-def test_an_assignment_of_the_same_release_again_is_not_the_one_before() -> None:
+def test_a_repeated_assignment_of_the_current_release_is_skipped() -> None:
     assert choose_assignment(history("a", "b", "b"), None).tag == "fraud#production#1"
 
 
-def test_after_a_rollback_the_one_before_is_what_was_rolled_back() -> None:
+def test_after_a_rollback_the_default_is_the_release_that_was_rolled_back() -> None:
     assert choose_assignment(history("a", "b", "a"), None).tag == "fraud#production#2"
 
 
-def test_a_version_means_its_last_time_in_production() -> None:
+def test_a_version_selects_its_last_assignment() -> None:
     assert choose_assignment(history("a", "b", "a", "c"), "fraud@va").tag == "fraud#production#3"
 
 
-def test_an_assignment_can_be_named() -> None:
+def test_an_assignment_tag_selects_that_assignment() -> None:
     assert choose_assignment(history("a", "b", "a", "c"), "fraud#production#1").tag == "fraud#production#1"
 
 
 @pytest.mark.parametrize(
-    ("past", "asked", "message"),
+    ("past", "tag", "message"),
     [
         ((), None, "nothing was ever in production"),
         (("a",), None, "the only version"),
@@ -59,6 +59,6 @@ def test_an_assignment_can_be_named() -> None:
         (("a", "b"), "$(reboot)", "was never in production"),
     ],
 )
-def test_an_impossible_target_is_an_error(past: tuple[str, ...], asked: str | None, message: str) -> None:
+def test_an_impossible_target_is_refused(past: tuple[str, ...], tag: str | None, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        choose_assignment(history(*past), asked)
+        choose_assignment(history(*past), tag)

@@ -9,15 +9,15 @@ from typing import Any
 import onnx
 
 from serving.app import App
-from serving.log import Entry
-from serving.measures import Measures
+from serving.log_columns import Entry
+from serving.metrics import Metrics
 from serving.model import Model
 from tests.engine.serving.live import Answer
 from tests.engine.serving.samples import settings_of
 
 
 class Entries:
-    """Stands for a log: keeps what is put."""
+    """A log that keeps the entries it gets."""
 
     def __init__(self) -> None:
         self.all: list[Entry] = []
@@ -26,14 +26,14 @@ class Entries:
         self.all.append(entry)
 
 
-class Predicted(Measures):
-    """Measures that remember how many predictions were made."""
+class CountedPredictions(Metrics):
+    """Metrics that remember how many predictions were made."""
 
     def __init__(self) -> None:
         super().__init__("0123456789ab", None, "champion", ())
         self.rows = self.positive = 0
 
-    def predicted(self, negative: int, positive: int) -> None:
+    def count_predictions(self, negative: int, positive: int) -> None:
         self.rows += negative + positive
         self.positive += positive
 
@@ -42,11 +42,11 @@ class Service:
     """An application, and what it logged and counted."""
 
     def __init__(self, model: Model, **limits: Any) -> None:
-        self.log, self.counts = Entries(), Predicted()
-        self.app = App(model, settings_of(Path("models"), **limits), self.log, self.counts)
+        self.log, self.metrics = Entries(), CountedPredictions()
+        self.app = App(model, settings_of(Path("models"), **limits), self.log, self.metrics)
 
     async def ask(self, path: str, body: Any, **headers: str) -> Answer:
-        """The answer to a POST; what is not bytes is sent as JSON."""
+        """Return the response to a POST; a body that is not bytes is sent as JSON."""
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         named = {"content-type": "application/json", **{key.replace("_", "-"): value for key, value in headers.items()}}
         scope = {
@@ -65,12 +65,12 @@ class Service:
 
         await self.app(scope, receive, send)
         start, content = sent
-        given = {name.decode(): value.decode() for name, value in start["headers"]}
-        return Answer(start["status"], given, json.loads(content["body"]))
+        received = {name.decode(): value.decode() for name, value in start["headers"]}
+        return Answer(start["status"], received, json.loads(content["body"]))
 
 
 def tiny(folder: Path, formula: str = "Log(a)", task: str = "regression", **changes: Any) -> Path:
-    """A folder with a model whose answer is a formula of its one input, the number `a`, which may be missing."""
+    """Write a model whose output is a formula of its one input, the nullable number `a`, and return its folder."""
     output = "value" if task == "regression" else "probability"
     graph = f"tiny (float[N,1] a) => (float[N,M] {output}) {{ {output} = {formula} }}"
     model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["": 17]> {graph}')

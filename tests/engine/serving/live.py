@@ -23,11 +23,11 @@ from prometheus_client.parser import text_string_to_metric_families
 ROOT = Path(__file__).parents[3]
 RELEASE = "0123456789ab"
 LIMITS = {"release": RELEASE, "max_batch_rows": 100, "max_body_mb": 1.0, "timeout_seconds": 20.0}
-_PATIENCE = 60  # seconds until a process that hangs is given up
+_PATIENCE = 60  # seconds until a test fails that waits for the service
 
 
 class Answer(NamedTuple):
-    """What came back; `body` is decoded where it is JSON."""
+    """A response; `body` is decoded if it is JSON."""
 
     status: int
     headers: Mapping[str, str]
@@ -35,24 +35,24 @@ class Answer(NamedTuple):
 
 
 def ask(connection: http.client.HTTPConnection, method: str, path: str, body: Any = None, **headers: str) -> Answer:
-    """Send a request; what is not bytes is sent as JSON. In the names of headers an underscore is a dash."""
+    """Send a request; a body that is not bytes is sent as JSON. Underscores in names of headers become dashes."""
     raw = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     connection.request(method, path, raw, named if raw is None else {"content-type": "application/json", **named})
     answer = connection.getresponse()
-    given = {name.lower(): value for name, value in answer.getheaders()}
+    received = {name.lower(): value for name, value in answer.getheaders()}
     content: Any = answer.read()
-    if given.get("content-type") == "application/json" and content:
+    if received.get("content-type") == "application/json" and content:
         content = json.loads(content)
-    return Answer(answer.status, given, content)
+    return Answer(answer.status, received, content)
 
 
 @dataclass
 class Service:
-    """A service that runs.
+    """A running service.
 
     Attributes:
-        folder: its working folder, in which the prediction log and `stderr` are.
+        folder: its working directory, with the prediction log and the file `stderr`.
     """
 
     process: subprocess.Popen[bytes]
@@ -74,18 +74,18 @@ class Service:
             connection.close()
 
     def counters(self) -> dict[tuple[str, ...], float]:
-        """The samples of /metrics, by name and values of the labels."""
+        """Return the samples of /metrics, by name and values of the labels."""
         families = text_string_to_metric_families(self.ask("GET", "/metrics").body.decode())
         samples = (sample for family in families for sample in family.samples)
         return {(sample.name, *sample.labels.values()): sample.value for sample in samples}
 
     def stop(self) -> int:
-        """Ask it to end, and its exit code."""
+        """End the service, and return its exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(_PATIENCE)
 
     def log(self) -> pa.Table:
-        """The prediction log, which is whole once the service has ended."""
+        """Return the prediction log; it is complete when the service has ended."""
         return pq.read_table(self.folder / "predictions", partitioning="hive")
 
     def stderr(self) -> str:
@@ -93,7 +93,7 @@ class Service:
 
 
 def environment(folder: Path, models: Path, limits: Any = LIMITS, **more: str) -> dict[str, str]:
-    """The environment of a service whose serving.json holds `limits`."""
+    """Return the environment of a service, and write `limits` to its serving.json."""
     serving_json = folder / "serving.json"
     serving_json.write_text(limits if isinstance(limits, str) else json.dumps(limits))
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "PREDICTION_LOG"))}
@@ -126,7 +126,7 @@ def bentoml_command() -> list[str]:
 def serve(
     folder: Path, models: Path, limits: Any = LIMITS, command: list[str] | None = None, **more: str
 ) -> Iterator[Service]:
-    """A service that is ready; it has ended after the block."""
+    """Start a service, wait until it is ready, and end it after the block."""
     port = free_port()
     named = [part.replace("PORT", str(port)) for part in command or module_command()]
     with (folder / "stderr").open("wb") as stderr:
@@ -154,7 +154,7 @@ def serve(
 
 
 def refusal(folder: Path, models: Path, limits: Any = LIMITS, **more: str) -> tuple[int, str]:
-    """The exit code and stderr of a service that must not start."""
+    """Return the exit code and stderr of a service that must not start."""
     env = environment(folder, models, limits, **{"PORT": str(free_port()), **more})
     ended = subprocess.run(
         module_command(), cwd=folder, env=env, capture_output=True, text=True, timeout=_PATIENCE, check=False

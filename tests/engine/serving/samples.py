@@ -1,4 +1,4 @@
-"""What the tests of the service share: a signature, a good row, strategies for rows, and readers of logs."""
+"""What the tests of the service share: a valid row, strategies for rows, signatures and settings."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GOOD: dict[str, Any] = {
     "gift": True,
 }
 
-# Of each field, values of the kind that a careful and a careless client send.
+# For each field, values that careful and careless clients send.
 _NOTHING = st.sampled_from([None, ""])
 _SIZES = st.sampled_from(["S", "M", "L", "XL", "s", "", None, "S\0"])
 FIELDS: dict[str, st.SearchStrategy[Any]] = {
@@ -62,7 +62,7 @@ ANYTHING = st.recursive(
 
 @st.composite
 def rows(draw: st.DrawFn) -> dict[str, Any]:
-    """A row like GOOD in which a few fields have another value, are absent, come in another order, or are unknown."""
+    """Draw a row like GOOD, in another order, with a few fields that have another value, are absent, or are unknown."""
     row = dict(GOOD)
     for name in draw(st.lists(st.sampled_from(sorted(GOOD)), unique=True, max_size=4)):
         if draw(st.integers(0, 9)) == 0:
@@ -75,36 +75,36 @@ def rows(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def is_odd_time(value: Any) -> bool:
-    """Whether it is a text that the scorer may take for a time, of tables as they come, and the service does not."""
+    """Return whether it is a text that the scorer may read as a time, as tables have them, and the service does not."""
     return isinstance(value, str) and not re.fullmatch(PATTERN, value)
 
 
 def document(path: Path, **changes: Any) -> dict[str, Any]:
-    """The content of a signature.json with some parts replaced."""
+    """Return the content of a signature.json with some parts replaced."""
     return {**json.loads(path.read_text()), **changes}
 
 
 def of(content: dict[str, Any], folder: Path) -> Signature:
-    """The signature with this content."""
+    """Write a signature.json with this content and load it."""
     path = folder / "signature.json"
     path.write_text(json.dumps(content))
     return signature.load(path)
 
 
 def settings_of(folder: Path, **changes: Any) -> Settings:
-    """Settings for a model's folder."""
+    """Return settings for a model's folder."""
     limits = {"release": "0123456789ab", "max_batch_rows": 100, "max_body_mb": 1.0, "timeout_seconds": 5.0}
-    return Settings(Release(**{**limits, **changes}), folder, "orders@v1.0.0", "champion", None, None)
+    return Settings(Release(**{**limits, **changes}), model_folder=str(folder), model_version="orders@v1.0.0")
 
 
-class Counted:
-    """Counts as the measures do."""
+class CountedRows:
+    """Metrics that only count the rows of the log."""
 
     def __init__(self) -> None:
         self.rows = {"written": 0, "dropped": 0}
 
-    def written(self, rows: int) -> None:
+    def count_written_rows(self, rows: int) -> None:
         self.rows["written"] += rows
 
-    def dropped(self, rows: int) -> None:
+    def count_dropped_rows(self, rows: int) -> None:
         self.rows["dropped"] += rows

@@ -222,7 +222,7 @@ def test_a_request_that_is_not_whole_in_time_is_refused_at_the_end(service):
         answer = http.client.HTTPResponse(connection)
         answer.begin()
         assert (answer.status, answer.headers["connection"]) == (503, "close")
-        assert json.loads(answer.read())["error"] == "the service ends and waits no longer"
+        assert json.loads(answer.read())["error"] == "the service is shutting down"
     assert service.process.wait(60) == 0
     assert "Traceback" not in service.stderr()
 

@@ -9,11 +9,11 @@ from serving.settings import ROOT
 RECIPE = Path(ROOT / "serving/Dockerfile.j2").read_text()
 
 
-def test_without_a_word_of_the_deployment_the_log_goes_where_the_images_user_may_write(tmp_path):
+def test_the_default_folder_of_the_log_belongs_to_the_images_user(tmp_path):
     (user,) = re.findall(r"^USER (\S+)$", RECIPE, re.MULTILINE)
     (owner, folder) = re.findall(r"^COPY --from=packages --chown=(\S+) \S+ (\S+)$", RECIPE, re.MULTILINE)[0]
-    said = dict(re.findall(r"(\S+)=(\S+)", "".join(re.findall(r"^ENV .*$", RECIPE, re.MULTILINE))))
+    variables = dict(re.findall(r"(\S+)=(\S+)", "".join(re.findall(r"^ENV .*$", RECIPE, re.MULTILINE))))
     path = tmp_path / "serving.json"
     path.write_text('{"release": "0123456789ab", "max_batch_rows": 1, "max_body_mb": 1, "timeout_seconds": 1}')
     assert owner == user
-    assert settings.load({**said, "SERVING_JSON": str(path)}).log == folder
+    assert settings.load({**variables, "SERVING_JSON": str(path)}).prediction_log == folder

@@ -1,4 +1,4 @@
-"""The OpenAPI document against the signature that it is made of."""
+"""The OpenAPI document."""
 
 import json
 
@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving import app, openapi, signature
-from serving.fields import MAX_NUMBER, UnfitError, encoder
+from serving import app, openapi, responses, signature
+from serving.encoding import MAX_NUMBER, InvalidValueError, encoder
 from serving.times import PATTERN
 from tests.engine.serving import samples
 from tests.engine.serving.samples import FIELDS, GOOD
@@ -43,9 +43,9 @@ def test_it_is_valid_openapi_3_1(logistic, regression, tmp_path):
         assert json.loads(json.dumps(document, allow_nan=False)) == document
 
 
-def test_its_row_is_the_signature(document):
-    said = "a date, or a date and a time as in RFC 3339; without a zone it is UTC"
-    time = {"type": "string", "pattern": f"^{PATTERN}$", "description": said}
+def test_its_row_describes_the_signature(document):
+    description = "a date, or a date and a time as in RFC 3339; without a zone it is UTC"
+    time = {"type": "string", "pattern": f"^{PATTERN}$", "description": description}
     epoch = {"type": "number", "minimum": 1 - 2**40, "exclusiveMaximum": 2**40}
     missing = {"enum": [None, ""], "description": "missing"}
     sizes = {"type": "string", "enum": ["S", "M", "L"]}
@@ -69,14 +69,14 @@ def test_its_row_is_the_signature(document):
     assert sorted(row["required"]) == ["items", "ordered_at", "price", "region", "size"]
 
 
-def test_whole_limits_are_written_without_a_fraction_and_others_exactly(document):
+def test_whole_limits_have_no_fraction_and_others_are_exact(document):
     price = document["components"]["schemas"]["Row"]["properties"]["price"]
     assert (repr(price["minimum"]), repr(price["maximum"])) == ("0", "1000")
     field = signature.Field("a", "number", min=-0.25, max=2.5)
     assert openapi.field_schema(field) == {"type": "number", "minimum": -0.25, "maximum": 2.5}
 
 
-def test_the_example_of_the_signature_is_that_of_the_row_and_fits_it(logistic, tmp_path, document):
+def test_the_row_has_the_example_of_the_signature(logistic, tmp_path, document):
     assert "examples" not in document["components"]["schemas"]["Row"]
     samples.of(samples.document(logistic.signature, example=GOOD), tmp_path)
     with_example = document_of(tmp_path / "signature.json")
@@ -86,7 +86,7 @@ def test_the_example_of_the_signature_is_that_of_the_row_and_fits_it(logistic, t
 
 
 def in_python(schema):
-    """A schema whose pattern ends where ECMAScript's does: in Python a line may end behind a dollar."""
+    """Return a schema with patterns for Python, where a dollar also matches before a final newline."""
     if isinstance(schema, dict):
         return {
             key: value.removesuffix("$") + r"\Z" if key == "pattern" else in_python(value)
@@ -95,7 +95,7 @@ def in_python(schema):
     return list(map(in_python, schema)) if isinstance(schema, list) else schema
 
 
-# Times, and what is one but for a character.
+# Times, and texts that differ from one by a character.
 _PARTS = [
     st.sampled_from(["2026-01-01", "2024-02-29", "2026-02-29", "2026-W01-1", "20260101", "0000-01-01", "2026-1-1"]),
     st.sampled_from(["", "T", "t", " ", "x", "  "]),
@@ -109,41 +109,44 @@ NEARLY = st.tuples(*_PARTS).map("".join) | st.from_regex(PATTERN) | st.from_rege
 
 @settings(max_examples=400, deadline=None)
 @given(st.sampled_from(sorted(GOOD)), st.data())
-def test_a_value_fits_the_document_where_it_fits_the_field(read, document, name, data):
-    field = next(field for field in read.fields if field.name == name)
+def test_a_value_fits_the_schema_if_and_only_if_it_is_valid(read, document, name, data):
+    field = next(field for field in read.inputs if field.name == name)
     drawn = FIELDS[name] | samples.ANYTHING
     value = data.draw(NEARLY | drawn if field.type == "timestamp" else drawn)
     schema = validator(document, in_python(document["components"]["schemas"]["Row"]["properties"][name]))
     try:
         encoder(field)(value)
         fits = True
-    except UnfitError:
+    except InvalidValueError:
         fits = False
     assert schema.is_valid(value) == fits
 
 
-def answer(document):
+def prediction_validator(document):
     return validator(document, {"$ref": "#/components/schemas/Prediction"})
 
 
-def test_its_answers_are_those_of_the_service(document, regression):
-    decision = app.Decision(0.75, True, 0.5, "0123456789ab", "a-1")
-    value = app.Value(-12.5, "0123456789ab", "a-1")
-    for described, given_, other in ((document, decision, value), (document_of(regression.signature), value, decision)):
-        assert answer(described).is_valid(json.loads(app._encode(given_)))
-        assert not answer(described).is_valid(json.loads(app._encode(other)))
+def test_its_predictions_are_those_of_the_service(document, regression):
+    decision = responses.Decision(0.75, True, 0.5, "0123456789ab", "a-1")
+    value = responses.Value(-12.5, "0123456789ab", "a-1")
+    for described, prediction, other in (
+        (document, decision, value),
+        (document_of(regression.signature), value, decision),
+    ):
+        assert prediction_validator(described).is_valid(json.loads(app._encode(prediction)))
+        assert not prediction_validator(described).is_valid(json.loads(app._encode(other)))
 
 
-def test_the_limits_of_the_settings_are_in_it(logistic):
+def test_it_has_the_limits_of_the_settings(logistic):
     document = document_of(logistic.signature, release="abcdefabcdef", max_batch_rows=7, max_body_mb=0.5)
     batch = document["paths"]["/predict_batch"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert batch["maxItems"] == 7 and batch["items"] == {"$ref": "#/components/schemas/Row"}
     assert document["info"]["version"] == "abcdefabcdef"
     assert document["info"]["title"] == "orders: predictions of returned"
-    assert document["info"]["description"] == "A body has at most 0.5 MB, and 5 s to come."
+    assert document["info"]["description"] == "A body has at most 0.5 MB and must arrive within 5 s."
 
 
-def test_each_path_of_it_is_one_of_the_service(document):
+def test_its_paths_are_those_of_the_service(document):
     assert document["paths"].keys() <= app.PATHS
 
 
@@ -154,6 +157,6 @@ def test_each_component_is_used(document):
             assert f'"#/components/{kind}/{name}"' in text
 
 
-def test_a_sensitive_field_is_described_as_any_other(read):
-    (region,) = (field for field in read.fields if field.sensitive)
+def test_a_sensitive_field_is_described(read):
+    (region,) = (field for field in read.inputs if field.sensitive)
     assert openapi.field_schema(region) == {"type": "string", "enum": ["north", "south"]}

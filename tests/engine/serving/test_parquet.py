@@ -1,4 +1,4 @@
-"""Parquet files without Arrow, read back with Arrow and with DuckDB."""
+"""Parquet files that are written without Arrow, read with Arrow and DuckDB."""
 
 import io
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving import parquet
-from serving.parquet import Column, file
+from serving.parquet import Column, encode
 from serving.times import MAX_EPOCH
 
 _MICROS = MAX_EPOCH * 1_000_000
@@ -45,13 +45,13 @@ def tables(draw: st.DrawFn) -> list[Column]:
     return [Column(f"c{i}", kind, draw(values(kind))) for i, kind in enumerate(kinds)]
 
 
-def arrow(content):
+def read_table(content):
     return pq.read_table(io.BytesIO(content))
 
 
 def by_arrow(content):
     columns = []
-    for column in arrow(content).columns:
+    for column in read_table(content).columns:
         plain = column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column
         columns.append(plain.to_pylist())
     return columns
@@ -71,62 +71,62 @@ def path(tmp_path_factory):
 
 @settings(max_examples=80, deadline=None)
 @given(tables())
-def test_what_was_written_is_read_back_by_arrow_and_by_duckdb(path, columns):
-    content = file(columns)
+def test_arrow_and_duckdb_read_what_was_written(path, columns):
+    content = encode(columns)
     kinds = [column.kind for column in columns]
     # NaN is not equal to itself, but its text is.
     expected = repr([list(column.values) for column in columns])
     assert repr(by_arrow(content)) == expected
     assert repr(by_duckdb(content, kinds, path)) == expected
-    assert arrow(content).schema.types == [ARROW[kind] for kind in kinds]
+    assert read_table(content).schema.types == [ARROW[kind] for kind in kinds]
 
 
 def test_each_kind_has_its_type_in_duckdb(path):
-    path.write_bytes(file([Column(kind, kind, [None]) for kind in DUCKDB]))
+    path.write_bytes(encode([Column(kind, kind, [None]) for kind in DUCKDB]))
     described = duckdb.sql(f"DESCRIBE SELECT * FROM read_parquet('{path}')").fetchall()
     assert {row[0]: row[1] for row in described} == DUCKDB
 
 
 def test_names_of_any_script_are_kept():
     names = ["größe", "a b", 'quo"te', "back\\slash", "\U0001f600", ""]
-    assert arrow(file([Column(name, "number", [1.0]) for name in names])).column_names == names
+    assert read_table(encode([Column(name, "number", [1.0]) for name in names])).column_names == names
 
 
-def test_a_time_is_the_time_in_utc(path):
-    path.write_bytes(file([Column("seen", "time", [1_767_225_599_999_999])]))
+def test_times_are_in_utc(path):
+    path.write_bytes(encode([Column("seen", "time", [1_767_225_599_999_999])]))
     assert str(pq.read_table(path)["seen"][0].as_py()) == "2025-12-31 23:59:59.999999+00:00"
     ((text,),) = duckdb.sql(f"SELECT seen::VARCHAR FROM read_parquet('{path}')").fetchall()
     assert text == "2025-12-31 23:59:59.999999"
 
 
 @pytest.mark.parametrize("rows", [8, 9, 63, 64, 65, 100_000])
-def test_files_of_many_rows_and_columns_are_whole(path, rows):
+def test_files_of_many_rows_are_whole(path, rows):
     numbers: list[Any] = [i * 0.5 if i % 3 else None for i in range(rows)]
     truths = [i % 5 == 0 for i in range(rows)]
     columns = [Column("c0", "number", numbers), Column("c1", "boolean", truths), Column("c2", "text", ["web"] * rows)]
-    content = file(columns)
+    content = encode(columns)
     assert by_arrow(content) == by_duckdb(content, ["number", "boolean", "text"], path)
     assert by_arrow(content) == [numbers, truths, ["web"] * rows]
 
 
 @pytest.mark.parametrize("count", [1, 14, 15, 16, 200])
-def test_any_number_of_columns_is_read(count):
-    read = arrow(file([Column(f"c{i}", "integer", [i]) for i in range(count)]))
+def test_files_of_many_columns_are_whole(count):
+    read = read_table(encode([Column(f"c{i}", "integer", [i]) for i in range(count)]))
     assert read.to_pylist() == [{f"c{i}": i for i in range(count)}]
 
 
-def test_a_column_that_readers_could_not_read_is_refused(monkeypatch):
-    """Their sizes are 32-bit integers; what is tried here is smaller."""
-    assert parquet._MOST_BYTES + 0.001 * 2**31 < 2**31
-    monkeypatch.setattr(parquet, "_MOST_BYTES", 1_000)
-    head = 4 + 2 + 4  # which values are there, and the length of the text
-    assert arrow(file([Column("a", "text", ["x" * (1_000 - head)])])).num_rows == 1
-    with pytest.raises(ValueError, match="^a has 1001 bytes; a file takes 1000 of a column$"):
-        file([Column("a", "text", ["x" * (1_001 - head)])])
+def test_a_column_beyond_32_bits_is_refused(monkeypatch):
+    """The test uses a smaller limit."""
+    assert parquet.MAX_PAGE_BYTES + 0.001 * 2**31 < 2**31
+    monkeypatch.setattr(parquet, "MAX_PAGE_BYTES", 1_000)
+    head = 4 + 2 + 4  # the definition levels, and the length of the text
+    assert read_table(encode([Column("a", "text", ["x" * (1_000 - head)])])).num_rows == 1
+    with pytest.raises(ValueError, match="^a has 1001 bytes; a column of a file may have 1000$"):
+        encode([Column("a", "text", ["x" * (1_001 - head)])])
 
 
-def test_the_sizes_in_the_footer_are_those_of_the_pages():
-    content = file([Column("a", "text", ["web"] * 5_000), Column("b", "number", [1.0] * 5_000)])
+def test_sizes_in_the_footer_are_those_of_the_pages():
+    content = encode([Column("a", "text", ["web"] * 5_000), Column("b", "number", [1.0] * 5_000)])
     meta = pq.read_metadata(io.BytesIO(content))
     group = meta.row_group(0)
     parts = [group.column(i) for i in range(2)]

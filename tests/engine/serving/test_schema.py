@@ -1,4 +1,4 @@
-"""Requests that schemathesis makes of the service's own OpenAPI document, against the running service."""
+"""Requests that schemathesis generates from the OpenAPI document of the running service."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from schemathesis.config import GenerationConfig
 from tests.engine.serving import live
 
 pytestmark = [pytest.mark.server, pytest.mark.xdist_group("serving-schema")]
-FITTING, UNFIT = GenerationMode.POSITIVE, GenerationMode.NEGATIVE
-# How many are made of each model; one of a batch takes several times as long.
-EACH = {
-    ("/predict", FITTING): 550,
-    ("/predict", UNFIT): 500,
-    ("/predict_batch", FITTING): 125,
-    ("/predict_batch", UNFIT): 100,
+VALID, INVALID = GenerationMode.POSITIVE, GenerationMode.NEGATIVE
+# Requests for each model; generating a batch takes several times as long.
+EXAMPLES = {
+    ("/predict", VALID): 550,
+    ("/predict", INVALID): 500,
+    ("/predict_batch", VALID): 125,
+    ("/predict_batch", INVALID): 100,
 }
 PATHS = ("/predict", "/predict_batch")
 
@@ -37,31 +37,31 @@ def document(service):
 
 
 def check(case, session):
-    """All checks of schemathesis.
+    """Run all checks of schemathesis, and return the status.
 
-    The status is documented and none of the 500s, the answer and its headers fit the document, what fits the signature
-    is taken, what does not is refused, and another method is told which ones there are.
+    The status is documented and below 500, the response and its headers fit the document, valid requests are accepted
+    and others refused, and the response to another method names the allowed ones.
     """
     return case.call_and_validate(session=session).status_code
 
 
-def test_limits_absent_fields_and_other_methods_are_answered_as_documented(document):
+def test_limits_absent_fields_and_other_methods_get_the_documented_responses(document):
     session = requests.Session()
     statuses = {
         (operation.ok().path, check(case, session))
         for operation in document.get_all_operations()
         for case in document.iter_coverage_cases(
-            operation.ok(), generation_modes=[FITTING, UNFIT], generation_config=GenerationConfig()
+            operation.ok(), generation_modes=[VALID, INVALID], generation_config=GenerationConfig()
         )
     }
     assert statuses >= {(path, status) for path in PATHS for status in (200, 405, 422)}
     assert statuses >= {("/info", 200), ("/info", 405)}
 
 
-def test_generated_requests_of_each_model_are_answered_as_documented(service, document):
+def test_generated_requests_get_the_documented_responses(service, document):
     session = requests.Session()
     before = requests_of(service)
-    for (path, mode), examples in EACH.items():
+    for (path, mode), examples in EXAMPLES.items():
 
         @settings(
             max_examples=examples,
@@ -77,12 +77,12 @@ def test_generated_requests_of_each_model_are_answered_as_documented(service, do
 
         answered()
     after = requests_of(service)
-    asked = {key: count - before.get(key, 0) for key, count in after.items()}
-    assert sum(asked[path, status] for path, status in asked if path in PATHS) >= 1_250
-    # Neither kind was made of what is refused at the door.
-    assert all(asked[path, "200"] > 0.9 * EACH[path, FITTING] for path in PATHS)
-    assert all(asked[path, "422"] > 0.5 * EACH[path, UNFIT] for path in PATHS)
-    assert not [status for _, status in asked if status.startswith("5")]
+    responses = {key: count - before.get(key, 0) for key, count in after.items()}
+    assert sum(responses[path, status] for path, status in responses if path in PATHS) >= 1_250
+    # Most requests reached the signature's checks.
+    assert all(responses[path, "200"] > 0.9 * EXAMPLES[path, VALID] for path in PATHS)
+    assert all(responses[path, "422"] > 0.5 * EXAMPLES[path, INVALID] for path in PATHS)
+    assert not [status for _, status in responses if status.startswith("5")]
 
 
 def requests_of(service):

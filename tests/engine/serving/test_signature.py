@@ -1,7 +1,6 @@
 """models/signature.json as the service reads it."""
 
 import json
-from dataclasses import asdict
 
 import pytest
 
@@ -12,18 +11,19 @@ from serving.signature import Field
 from tests.engine.serving import samples
 
 
-def test_it_says_what_the_pipelines_signature_says(logistic, regression):
+def test_it_equals_the_signature_that_the_pipelines_read(logistic, regression):
     for model in (logistic, regression):
         read, written = signature.load(model.signature), load_signature(model.signature)
-        assert list(map(asdict, read.fields)) == list(map(asdict, written.inputs))
-        assert (read.line, read.target, read.output) == (written.model_name, written.target, written.output)
+        for field, item in zip(read.inputs, written.inputs, strict=True):
+            assert all(getattr(field, name) == value for name, value in vars(item).items())
+        assert (read.model_name, read.target, read.output) == (written.model_name, written.target, written.output)
         assert (read.classes, read.threshold) == (written.classes, written.threshold)
         assert read.document == json.loads(model.signature.read_text())
 
 
-def test_what_a_value_must_be_is_said_in_the_scorers_words_but_for_a_time(logistic):
+def test_expected_values_are_described_as_by_the_scorer_except_times(logistic):
     for field, item in zip(
-        signature.load(logistic.signature).fields, load_signature(logistic.signature).inputs, strict=True
+        signature.load(logistic.signature).inputs, load_signature(logistic.signature).inputs, strict=True
     ):
         if field.type != "timestamp":
             assert field.expects() == item.expects()
@@ -35,7 +35,7 @@ def test_what_a_value_must_be_is_said_in_the_scorers_words_but_for_a_time(logist
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[]", b"null", b'"text"', b"{}", b"\xff", b'{"task": []}', b'{"task": "ranking"}']
 )
-def test_a_broken_file_is_told_in_one_line(tmp_path, content):
+def test_a_broken_file_is_reported_in_one_line(tmp_path, content):
     path = tmp_path / "signature.json"
     path.write_bytes(content)
     with pytest.raises(CannotStartError, match=r"signature\.json is not a signature") as caught:
@@ -46,7 +46,7 @@ def test_a_broken_file_is_told_in_one_line(tmp_path, content):
 @pytest.mark.parametrize(
     "part", ["model_name", "target", "inputs", "output", "task", "classes", "threshold", "example"]
 )
-def test_a_part_that_is_missing_is_named(tmp_path, logistic, part):
+def test_a_missing_key_is_named(tmp_path, logistic, part):
     content = samples.document(logistic.signature)
     del content[part]
     with pytest.raises(CannotStartError, match=f"not a signature: .*{part}"):
@@ -68,7 +68,7 @@ def test_a_part_that_is_missing_is_named(tmp_path, logistic, part):
         {"threshold": "high"},
     ],
 )
-def test_a_part_that_cannot_be_is_told_in_one_line(tmp_path, logistic, changes):
+def test_an_invalid_value_is_reported_in_one_line(tmp_path, logistic, changes):
     with pytest.raises(CannotStartError, match="not a signature") as caught:
         samples.of(samples.document(logistic.signature, **changes), tmp_path)
     assert len(str(caught.value).splitlines()) == 1
@@ -90,19 +90,19 @@ def test_a_part_that_cannot_be_is_told_in_one_line(tmp_path, logistic, changes):
         {"type": "category", "allowed": ["S", ""]},
         {"allowed": ["S"]},
         {"nullable": "no"},
-        {"name": 'quo"te'},  # the decoder of rows cannot have such a name
+        {"name": 'quo"te'},  # msgspec cannot decode this name
         {"name": "back\\slash"},
         {"name": "line\nend"},
     ],
 )
-def test_an_input_that_cannot_be_is_told_in_one_line(tmp_path, logistic, change):
+def test_an_invalid_input_is_reported_in_one_line(tmp_path, logistic, change):
     inputs = [{"name": "a", "type": "number", **change}]
     with pytest.raises(CannotStartError, match="not a signature") as caught:
         samples.of(samples.document(logistic.signature, inputs=inputs), tmp_path)
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_what_is_not_there_or_a_folder_is_told(tmp_path):
+def test_a_missing_file_and_a_folder_are_reported(tmp_path):
     with pytest.raises(CannotStartError, match="signature.json is missing"):
         signature.load(tmp_path / "signature.json")
     with pytest.raises(CannotStartError, match="not a signature"):

@@ -1,32 +1,32 @@
-"""JSON that is read strictly."""
+"""Reading JSON strictly."""
 
 import json
 
 import pytest
 from hypothesis import given
 
-from serving.errors import RefusedError
+from serving.errors import RequestError
 from serving.strict_json import loads
 from tests.engine.serving.samples import ANYTHING
 
 
 @given(ANYTHING)
-def test_what_json_writes_is_read_back(value):
+def test_what_json_writes_is_read(value):
     assert loads(json.dumps(value).encode()) == value
     assert loads(json.dumps(value, ensure_ascii=True, indent=1).encode()) == value
 
 
 @pytest.mark.parametrize(
-    ("raw", "said"),
+    ("raw", "words"),
     [
         (b"", "it is empty"),
         (b" \n", "it is empty"),
         (b"{", "line 1, column 2"),
         (b'{"a": 1,\n"b": }', "line 2, column 6"),
         (b"{} {}", "Extra data"),
-        (b'{"a": NaN}', "NaN is no value"),
-        (b"[Infinity]", "Infinity is no value"),
-        (b"[-Infinity]", "-Infinity is no value"),
+        (b'{"a": NaN}', "NaN is not a JSON value"),
+        (b"[Infinity]", "Infinity is not a JSON value"),
+        (b"[-Infinity]", "-Infinity is not a JSON value"),
         (b'"\xff"', "not UTF-8 (byte 1)"),
         ('{"a": "é"}'.encode("utf-16"), "not UTF-8"),
         ('{"a": "é"}'.encode("latin-1"), "not UTF-8"),
@@ -46,9 +46,9 @@ def test_what_json_writes_is_read_back(value):
         pytest.param(b'{"a":' * 200_000, "nested too deeply", id="deep-objects"),
     ],
 )
-def test_what_readers_of_json_disagree_about_is_refused_in_one_line(raw, said):
-    with pytest.raises(RefusedError, match=said.replace("(", r"\(").replace(")", r"\)")) as refused:
+def test_json_that_parsers_read_differently_is_refused_in_one_line(raw, words):
+    with pytest.raises(RequestError, match=words.replace("(", r"\(").replace(")", r"\)")) as caught:
         loads(raw)
-    assert refused.value.status == 400
-    assert len(str(refused.value).splitlines()) == 1
-    assert refused.value.__cause__ is None and not refused.value.faults
+    assert caught.value.status == 400
+    assert len(str(caught.value).splitlines()) == 1
+    assert caught.value.__cause__ is None and not caught.value.errors

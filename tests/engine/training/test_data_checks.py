@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+import yaml
 
-from pipelines.config.read import read_sections
+from pipelines.config.read import read_sections, read_yaml, validate
 from pipelines.training.data_checks import MASK, DataError, ValidateParams, find_data_errors
 from tests.engine.fixtures_dvc import payments_table
 from tests.engine.fixtures_repo import PARAMS
@@ -75,6 +76,30 @@ def test_a_data_error_is_named_by_column_and_kind_and_counted(
     if rows is not None:
         assert error.rows in (rows, rows - 1)  # of equal keys one is the first
         assert len(error.examples) <= 5
+
+
+def with_classes(table: pa.Table, **schema: Any) -> list[DataError]:
+    """The data errors of rows whose first seven are of a third class, which the type and the range allow."""
+    document = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
+    document["schema"]["columns"]["is_fraud"]["max"] = 2
+    document["schema"] |= schema
+    text = yaml.safe_dump({key: document[key] for key in ("task", "schema", "features", "validation")})
+    params = validate(ValidateParams, read_yaml(text, "params.yaml"), "params.yaml")
+    return find_data_errors(ibis.memtable(some(table, "is_fraud", 2)), params, len(table), NOW)
+
+
+def test_three_classes_are_refused_by_name_unless_the_schema_says_that_the_rest_is_negative(clean: pa.Table) -> None:
+    (error,) = with_classes(clean)
+    assert (error.column, error.kind) == ("is_fraud", "classes")
+    assert "2 (7 rows)" in error.why and "negative: rest" in error.why
+    assert with_classes(clean, negative="rest") == []
+
+
+def test_classes_of_a_sensitive_target_are_not_named(clean: pa.Table) -> None:
+    columns = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))["schema"]["columns"]
+    columns["is_fraud"] |= {"max": 2, "sensitive": True}
+    (error,) = with_classes(clean, columns=columns)
+    assert MASK in error.why and "7 rows" not in error.why
 
 
 def test_all_data_errors_come_in_one_report(clean: pa.Table) -> None:

@@ -100,11 +100,11 @@ def test_each_default_candidate_has_equal_bytes_under_every_kernel_and_number_of
         for kernel, threads in zip(KERNELS, ("1", "2", "4"), strict=True)
     ]
     printed = [json.loads(process.communicate()[0]) for process in processes]
-    assert [found["threads"] for found in printed] == [1, 2, 4]
+    assert [result["threads"] for result in printed] == [1, 2, 4]
     if X86:  # a processor that lacks a kernel's instructions takes an older kernel
-        assert len({found["kernel"] for found in printed}) > 1
+        assert len({result["kernel"] for result in printed}) > 1
     for name in CANDIDATES:
-        assert len({found["md5s"][name] for found in printed}) == 1, (name, printed)
+        assert len({result["md5s"][name] for result in printed}) == 1, (name, printed)
 
 
 @pytest.mark.parametrize("name", CANDIDATES)

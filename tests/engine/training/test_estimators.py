@@ -20,18 +20,18 @@ def refused(chosen):
     return str(error.value)
 
 
-def test_random_state_is_required_wherever_there_is_one():
-    said = refused(candidate("sklearn.ensemble.RandomForestClassifier", n_estimators=3))
-    assert said.startswith("candidates.mine.params: random_state is missing")
-    said = refused(candidate("sklearn.ensemble.RandomForestClassifier", random_state=None))
-    assert "random_state is missing" in said
+def test_random_state_is_required_if_the_estimator_has_it():
+    message = refused(candidate("sklearn.ensemble.RandomForestClassifier", n_estimators=3))
+    assert message.startswith("candidates.mine.params: random_state is missing")
+    message = refused(candidate("sklearn.ensemble.RandomForestClassifier", random_state=None))
+    assert "random_state is missing" in message
     sampled = candidate("sklearn.naive_bayes.GaussianNB", before=["sklearn.preprocessing.QuantileTransformer"])
     assert refused(sampled).startswith("candidates.mine.before.0.params: random_state is missing")
     assert estimators.build("mine", candidate("sklearn.naive_bayes.GaussianNB"))
 
 
 @pytest.mark.parametrize(
-    ("path", "says"),
+    ("path", "expected"),
     [
         ("sklearn.ensemble.RandomForrest", "cannot be imported"),
         ("sklearn.nothing.RandomForestClassifier", "cannot be imported"),
@@ -39,14 +39,14 @@ def test_random_state_is_required_wherever_there_is_one():
         ("collections.Counter", "is not a scikit-learn estimator"),
     ],
 )
-def test_an_import_path_that_is_wrong_is_refused_by_its_place(path, says):
-    said = refused(candidate(path))
-    assert said.startswith("candidates.mine.estimator: ") and path in said and says in said
+def test_a_wrong_import_path_is_refused_with_its_key(path, expected):
+    message = refused(candidate(path))
+    assert message.startswith("candidates.mine.estimator: ") and path in message and expected in message
 
 
-def test_a_parameter_that_the_estimator_has_not_is_refused_by_its_name():
-    said = refused(candidate("sklearn.linear_model.LogisticRegression", c=1.0, random_state=7))
-    assert said == "candidates.mine.params: sklearn.linear_model.LogisticRegression has no c"
+def test_an_unknown_parameter_is_refused_by_name():
+    message = refused(candidate("sklearn.linear_model.LogisticRegression", c=1.0, random_state=7))
+    assert message == "candidates.mine.params: sklearn.linear_model.LogisticRegression has no c"
 
 
 def fitted(small, chosen):
@@ -55,7 +55,7 @@ def fitted(small, chosen):
     return estimators.fit("mine", chosen, np.nan_to_num(features), target)
 
 
-def test_rows_or_values_that_scikit_learn_refuses_are_said_by_the_candidates_name(logistic):
+def test_an_error_of_fit_names_the_candidate(logistic):
     target = (np.arange(400) % 2).astype(float)
     matrix = logistic.graph.transform(logistic.encoded)
     with pytest.raises(InputError, match=r"candidates\.mine: .*LogisticRegression cannot be fitted: .*NaN") as error:
@@ -66,7 +66,7 @@ def test_rows_or_values_that_scikit_learn_refuses_are_said_by_the_candidates_nam
 
 
 @pytest.mark.parametrize(
-    ("path", "params", "task", "says"),
+    ("path", "params", "task", "expected"),
     [
         ("sklearn.svm.LinearSVC", {"random_state": 7}, "classification", "has no predict_proba"),
         ("sklearn.linear_model.RidgeClassifier", {"random_state": 7}, "classification", "has no predict_proba"),
@@ -77,9 +77,9 @@ def test_rows_or_values_that_scikit_learn_refuses_are_said_by_the_candidates_nam
         ("sklearn.dummy.DummyRegressor", {}, "regression", "cannot be exported to ONNX"),
     ],
 )
-def test_what_cannot_be_exported_is_refused_by_name_with_what_to_use_instead(logistic, path, params, task, says):
+def test_an_estimator_that_cannot_be_exported_is_refused_with_alternatives(logistic, path, params, task, expected):
     chosen = candidate(path, **params)
     with pytest.raises(InputError) as error:
         estimators.to_graph("mine", chosen, fitted(logistic, chosen), logistic.graph, task)
-    assert str(error.value).startswith(f"candidates.mine: {path} ") and says in str(error.value)
+    assert str(error.value).startswith(f"candidates.mine: {path} ") and expected in str(error.value)
     assert "HistGradientBoosting" in error.value.remedy

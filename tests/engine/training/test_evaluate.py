@@ -43,14 +43,14 @@ def bars(name: str) -> dict[str, float]:
     return {label.strip('"'): float(value) for label, _, value in (line.rpartition(",") for line in lines)}
 
 
-def test_the_metrics_are_of_the_test_rows_at_the_threshold_of_the_signature(prepare: Prepare) -> None:
+def test_metrics_use_the_test_rows_and_the_threshold_of_the_signature(prepare: Prepare) -> None:
     params = prepare(orders(DAYS, RETURNED, PRICES), {})
     export(params, 0.7)
     evaluate.main()
-    found = read(METRICS)
+    document = read(METRICS)
     # From 0.7 on stands the order of 90 alone, and it was returned; of four pairs three are in the right order.
-    assert found["rows"] == 4
-    assert {name: found["test"][name] for name in ("precision", "recall", "roc_auc")} == {
+    assert document["rows"] == 4
+    assert {name: document["test"][name] for name in ("precision", "recall", "roc_auc")} == {
         "precision": 1.0,
         "recall": 0.5,
         "roc_auc": 0.75,
@@ -79,7 +79,7 @@ def test_a_regression_is_evaluated_too(prepare: Prepare) -> None:
 
 
 @pytest.mark.parametrize("metric", ["roc_auc", "log_loss"])
-def test_importance_is_what_a_metric_loses_by_a_shuffle_and_positive_is_worse(prepare: Prepare, metric: str) -> None:
+def test_importance_is_the_loss_of_the_metric_when_a_field_is_shuffled(prepare: Prepare, metric: str) -> None:
     params = prepare(orders(DAYS, RETURNED, PRICES), {})
     export(params, 0.5)
     price = np.linspace(1, 99, 200)
@@ -94,7 +94,7 @@ def test_importance_is_what_a_metric_loses_by_a_shuffle_and_positive_is_worse(pr
     assert metric != "roc_auc" or lost["price"] == pytest.approx(0.5, abs=0.1)
 
 
-def test_of_many_rows_importance_takes_a_sample(prepare: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_importance_uses_a_sample_of_many_rows(prepare: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
     params = prepare(orders(DAYS, RETURNED, PRICES), {})
     export(params, 0.5)
     monkeypatch.setattr(evaluate, "IMPORTANCE_ROWS", 50)

@@ -55,7 +55,7 @@ def test_the_signature_of_a_classification_by_time(prepare: Prepare) -> None:
     assert properties == {"model_name": params.model_name, "task": "classification", "candidate": "logistic"}
 
 
-def test_by_hash_the_signature_holds_the_split_without_its_counts(prepare: Prepare) -> None:
+def test_the_signature_holds_a_split_by_hash_without_its_counts(prepare: Prepare) -> None:
     prepare(orders([0.0] * 60), CANDIDATE, split=BY_HASH | {"column": "order_id"})
     document = signature()
     assert document["split"] == {"by": "hash", "salt": "s", "column": "order_id", "test": 0.3, "validation": 0.3}
@@ -90,7 +90,7 @@ def test_the_positive_class_is_the_last(column: dict[str, Any], positive: str, e
     assert export.classes_of(params) == expected
 
 
-def test_the_example_has_medians_and_frequent_values_and_nothing_of_a_sensitive_column() -> None:
+def test_the_example_has_medians_and_frequent_values_but_no_sensitive_value() -> None:
     columns: dict[Input, tuple[list[Any], Any]] = {
         Input("price", "number"): ([1.0, 2.0, 9.0], 2.0),
         Input("weight", "number", nullable=True): ([None, 4.0, 8.0], 6.0),

@@ -61,7 +61,7 @@ def refused(*arguments, **keywords):
 
 @pytest.mark.parametrize("path", TREES)
 @pytest.mark.parametrize("missing", [5, 0])  # in 5 of 4,000 rows, and in requests alone
-def test_trees_that_take_missing_values_themselves_are_refused_and_accepted_behind_an_imputer(path, missing):
+def test_trees_on_missing_values_are_refused_without_an_imputer_and_accepted_with_one(path, missing):
     error = refused(path, rows=4000, missing=missing, **TREES[path])
     assert path in str(error) and "100% of these rows have a missing value" in str(error)
     assert "SimpleImputer" in error.remedy
@@ -80,7 +80,7 @@ def test_isotonic_calibration_is_refused_and_sigmoid_accepted():
     check(CALIBRATED, IMPUTER, SCALER, method="sigmoid")
 
 
-def test_rows_on_a_threshold_are_allowed_while_they_are_few(monkeypatch):
+def test_a_few_rows_on_a_threshold_may_differ(monkeypatch):
     check(BOOSTING, SCALER, rows=4000, missing=0, **BOOSTED)
     assert "Remove StandardScaler" in refused(BOOSTING, SCALER, rows=400, **BOOSTED).remedy
     monkeypatch.setattr(parity, "ON_THRESHOLD", 0.0)
@@ -88,25 +88,25 @@ def test_rows_on_a_threshold_are_allowed_while_they_are_few(monkeypatch):
     assert "training rows differ" in str(error) and "0% of these rows have a missing value" in str(error)
 
 
-def shift_answers(monkeypatch, shift, rows=slice(None)):
-    """Let the ONNX file answer `shift` more in these rows."""
-    run = parity._run
+def shift_predictions(monkeypatch, shift, rows=slice(None)):
+    """Let the ONNX file predict `shift` more in these rows."""
+    run = features.run_graph
 
     def shifted(*arguments):
         values = run(*arguments)
         values[rows] += shift
         return values
 
-    monkeypatch.setattr(parity, "_run", shifted)
+    monkeypatch.setattr(parity, "run_graph", shifted)
 
 
-def test_rows_on_a_threshold_do_not_excuse_another_row(monkeypatch):
-    shift_answers(monkeypatch, 0.3, rows=0)
+def test_another_row_that_differs_is_refused_despite_rows_on_a_threshold(monkeypatch):
+    shift_predictions(monkeypatch, 0.3, rows=0)
     refused(BOOSTING, SCALER, rows=4000, missing=0, **BOOSTED)
 
 
-def test_a_differing_row_with_a_missing_value_is_not_excused(monkeypatch):
-    shift_answers(monkeypatch, 0.01, rows=0)
+def test_a_row_with_a_missing_value_must_not_differ(monkeypatch):
+    shift_predictions(monkeypatch, 0.01, rows=0)
     monkeypatch.setattr(parity, "_moved", lambda fitted, rows, *_: np.stack([np.zeros(len(rows)), np.ones(len(rows))]))
     check(BOOSTING, rows=400, missing=0, **BOOSTED)
     assert "100% of these rows have a missing value" in str(refused(BOOSTING, rows=400, missing=1, **BOOSTED))
@@ -133,14 +133,14 @@ def test_a_sentinel_in_one_row_does_not_widen_the_rounding_of_the_others(monkeyp
 
     monkeypatch.setattr(parity, "_moved", recorded)
     monkeypatch.setitem(globals(), "raw_columns", with_sentinel)
-    shift_answers(monkeypatch, 0.3, rows=0)
+    shift_predictions(monkeypatch, 0.3, rows=0)
     refused(BOOSTING, missing=0, **BOOSTED)
     assert len(sizes) == 1 and sizes[0].max() < 1e4
 
 
 @pytest.mark.parametrize(("path", "task", "shift"), [(LOGISTIC, "classification", 0.005), (RIDGE, "regression", 0.02)])
-def test_a_small_shift_of_all_answers_is_refused(monkeypatch, path, task, shift):
-    shift_answers(monkeypatch, shift)
+def test_a_small_shift_of_all_predictions_is_refused(monkeypatch, path, task, shift):
+    shift_predictions(monkeypatch, shift)
     refused(path, IMPUTER, SCALER, task=task, random_state=7)
 
 
@@ -148,12 +148,12 @@ def replace_first(target, value, rows=1):
     return np.where(np.arange(len(target)) < rows, value, target)
 
 
-def test_an_absurd_target_value_does_not_switch_the_comparison_off(monkeypatch):
-    shift_answers(monkeypatch, 0.02)
+def test_an_extreme_target_value_does_not_widen_the_tolerance(monkeypatch):
+    shift_predictions(monkeypatch, 0.02)
     refused(RIDGE, IMPUTER, SCALER, task="regression", compared_with=lambda t: replace_first(t, 1e9), random_state=7)
 
 
-def test_a_target_that_is_mostly_one_value_has_its_standard_deviation_as_the_spread():
+def test_the_spread_of_a_mostly_constant_target_is_its_standard_deviation():
     mostly_zero = lambda target: replace_first(np.zeros(len(target)), 10.0, rows=40)  # noqa: E731
     check(RIDGE, IMPUTER, SCALER, task="regression", compared_with=mostly_zero, random_state=7)
 
@@ -164,36 +164,36 @@ def test_an_imputer_with_an_indicator_is_refused(path):
     assert "add_indicator" in refused(path, {**IMPUTER, "params": params}, random_state=7).remedy
 
 
-def test_an_imputer_that_onnx_cannot_hold_is_refused():
+def test_an_imputer_without_onnx_conversion_is_refused():
     imputer = {"estimator": "sklearn.impute.KNNImputer", "params": {"keep_empty_features": True}}
     error = refused(LOGISTIC, imputer, random_state=7)
     assert "cannot be exported to ONNX: No opset import for domain" in str(error)
     assert "SimpleImputer" in error.remedy
 
 
-def test_the_remedy_names_no_scaler_that_is_not_there_and_no_estimator_in_use(monkeypatch):
-    shift_answers(monkeypatch, 0.3)
+def test_the_remedy_names_no_absent_scaler_and_not_the_estimator_in_use(monkeypatch):
+    shift_predictions(monkeypatch, 0.3)
     remedy = refused(BOOSTING, IMPUTER, missing=0, **BOOSTED).remedy
     assert "Scaler" not in remedy and "HistGradientBoosting" not in remedy and "LogisticRegression" in remedy
     remedy = refused(RIDGE, IMPUTER, missing=0, task="regression", random_state=7).remedy
     assert "HistGradientBoosting" in remedy and "Ridge" not in remedy and "LogisticRegression" not in remedy
 
 
-def test_an_estimator_that_cannot_take_what_the_schema_allows_is_refused():
+def test_an_estimator_that_fails_on_allowed_missing_values_is_refused():
     error = refused(LOGISTIC, SCALER, missing=0, random_state=7)
     assert "the schema allows" in str(error) and "SimpleImputer" in error.remedy
     check(LOGISTIC, IMPUTER, SCALER, missing=0, random_state=7)
 
 
-def test_a_regression_is_compared_in_the_spread_of_its_target():
+def test_the_tolerance_of_a_regression_is_relative_to_the_spread_of_its_target():
     forest, trees = "sklearn.ensemble.RandomForestRegressor", {"n_estimators": 10, "random_state": 7}
     assert forest in str(refused(forest, task="regression", **trees))
     check(forest, IMPUTER, task="regression", **trees)
     check("sklearn.linear_model.Ridge", IMPUTER, task="regression", random_state=7)
 
 
-def test_a_graph_that_answers_nothing_is_refused(monkeypatch):
-    monkeypatch.setattr(parity, "_run", lambda _, columns: np.full(len(columns["price"]), np.nan))
+def test_a_graph_that_returns_nan_is_refused(monkeypatch):
+    monkeypatch.setattr(parity, "run_graph", lambda _, columns: np.full((len(columns["price"]), 1), np.nan))
     assert "100.00% of 400" in str(refused(BOOSTING, **BOOSTED))
 
 

@@ -35,30 +35,30 @@ def table(amounts: list[float | None]) -> ibis.Table:
 
 
 def test_every_row_is_in_one_bin_of_every_input() -> None:
-    found = profile(table([None, *map(float, range(99))]), INPUTS)
-    assert found["rows"] == 100
-    assert {sum(entry["counts"].values()) for entry in found["inputs"].values()} == {100}
-    assert found["inputs"]["amount"]["counts"]["missing"] == 1
-    assert set(found["inputs"]["channel"]["counts"]) == {"chip", "online", "missing"}
-    assert set(found["inputs"]["flag"]["counts"]) == {"0", "1", "missing"}
+    document = profile(table([None, *map(float, range(99))]), INPUTS)
+    assert document["rows"] == 100
+    assert {sum(entry["counts"].values()) for entry in document["inputs"].values()} == {100}
+    assert document["inputs"]["amount"]["counts"]["missing"] == 1
+    assert set(document["inputs"]["channel"]["counts"]) == {"chip", "online", "missing"}
+    assert set(document["inputs"]["flag"]["counts"]) == {"0", "1", "missing"}
 
 
-def test_the_bins_are_what_a_plain_loop_counts() -> None:
+def test_bin_counts_agree_with_numpy() -> None:
     values = np.random.default_rng(0).lognormal(3, 1, 500).round(2)
-    found = profile(table(values.tolist()), INPUTS)["inputs"]["amount"]
-    edges = found["edges"]
+    document = profile(table(values.tolist()), INPUTS)["inputs"]["amount"]
+    edges = document["edges"]
     assert len(edges) == BINS - 1
     plain = np.bincount(np.searchsorted(edges, values, side="left"), minlength=BINS)
-    assert [found["counts"].get(str(i), 0) for i in range(BINS)] == plain.tolist()
+    assert [document["counts"].get(str(i), 0) for i in range(BINS)] == plain.tolist()
 
 
 def test_a_column_of_one_value_has_one_edge() -> None:
-    found = profile(table([5.0] * 30), INPUTS)["inputs"]["amount"]
-    assert found["edges"] == [5.0]
-    assert found["counts"] == {"0": 30}
+    document = profile(table([5.0] * 30), INPUTS)["inputs"]["amount"]
+    assert document["edges"] == [5.0]
+    assert document["counts"] == {"0": 30}
 
 
-def test_another_table_is_counted_over_the_same_edges() -> None:
+def test_the_edges_of_one_table_can_count_another() -> None:
     edges = {"amount": [10.0, 20.0]}
     assert count_bins(table([5.0, 15.0, 25.0]), INPUTS, edges)["amount"] == {"0": 1, "1": 1, "2": 1}
 

@@ -28,7 +28,7 @@ def test_the_winner_is_the_best_on_the_validation_rows_alone(prepare: Prepare) -
     document = selection()
     assert (document["criterion"], document["rows"], document["winner"]) == ("roc_auc", 4, "logistic")
     # Of the four pairs of a returned and a kept order, three are in the right order.
-    assert {name: found["roc_auc"] for name, found in document["candidates"].items()} == {
+    assert {name: metrics["roc_auc"] for name, metrics in document["candidates"].items()} == {
         "boosting": 0.25,
         "logistic": 0.75,
     }
@@ -38,7 +38,7 @@ def test_the_winner_is_the_best_on_the_validation_rows_alone(prepare: Prepare) -
     assert CANDIDATES_PLOT.read_text(encoding="utf-8") == "name,value\nboosting,0.25\nlogistic,0.75\n"
 
 
-def test_a_criterion_of_the_decision_is_measured_at_each_candidates_best_threshold(prepare: Prepare) -> None:
+def test_a_criterion_that_needs_a_threshold_uses_the_best_one_of_each_candidate(prepare: Prepare) -> None:
     # At 0.5 the winner would decide nothing.
     prepare(orders(DAYS, RETURNED, PRICES), {"boosting": FALLING, "logistic": (0.001, 0.0)}, selection={"metric": "f1"})
     document = selection()
@@ -48,7 +48,7 @@ def test_a_criterion_of_the_decision_is_measured_at_each_candidates_best_thresho
     assert document["candidates"]["boosting"]["f1"] == pytest.approx(4 / 6, abs=1e-6)
 
 
-def test_of_regressions_the_smallest_error_wins(prepare: Prepare) -> None:
+def test_the_regression_with_the_smallest_error_wins(prepare: Prepare) -> None:
     # Predicted from validation prices 90, 60, 40 and 10: 0.9, 0.6, 0.4, 0.1 or 0.1, 0.4, 0.6, 0.9.
     targets = [0.0, 0, 0, 0.8, 0.7, 0.4, 0.1, 0, 0]
     prepare(orders(DAYS, targets, PRICES), {"boosting": FALLING, "logistic": RISING}, **REGRESSION)
@@ -59,7 +59,7 @@ def test_of_regressions_the_smallest_error_wins(prepare: Prepare) -> None:
 
 
 @pytest.mark.parametrize("order", [("b", "a", "c"), ("a", "b", "c"), ("c", "b", "a")])
-def test_of_equals_the_first_by_name_wins_whatever_the_order(order: tuple[str, ...]) -> None:
+def test_a_tie_is_won_by_the_first_name(order: tuple[str, ...]) -> None:
     values = {"a": 0.5, "b": 0.5, "c": 0.4}
     assert select.choose({name: values[name] for name in order}, "roc_auc") == "a"
     assert select.choose({name: values[name] for name in order}, "log_loss") == "c"

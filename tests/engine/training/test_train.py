@@ -24,7 +24,7 @@ def test_a_forest_whose_onnx_file_treats_missing_values_differently_is_not_writt
         candidates={"forest": {"estimator": FOREST, "params": {"n_estimators": 10, "random_state": 7}}},
     )
     monkeypatch.setattr("sys.argv", ["train", "forest"])
-    with pytest.raises(InputError, match="give different answers") as error:
+    with pytest.raises(InputError, match="predict differently") as error:
         train.main()
     assert error.value.code == 2 and "SimpleImputer" in error.value.remedy
     assert not CANDIDATES.joinpath("forest.onnx").exists()

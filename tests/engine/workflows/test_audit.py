@@ -285,18 +285,18 @@ def runner(tmp_path: Path, github: GitHubFake) -> Runner:
 
 def act(runner: Runner, run: int = 1) -> Run:
     event = {"schedule": "23 5 * * 1", "repository": {"full_name": REPOSITORY}}
-    return runner.act("audit.yml", "schedule", event, run=run, ref="refs/heads/main")
+    return runner.act("audit.yml", "schedule", event, run=run, ref="refs/heads/main", finished={"verify"})
 
 
 def test_the_weekly_run_opens_one_issue_and_closes_it(runner: Runner, github: GitHubFake, tmp_path: Path) -> None:
     answer(tmp_path, serving=[jinja()])
     first = act(runner)
-    assert first.conclusions == {"audit": "success"}, first.log
+    assert first.conclusions["audit"] == "success", first.log
     assert first.ran("audit") == ["actions/checkout", "./.github/actions/setup", "audit"]
     assert [issue["title"] for issue in issues(github)] == [audit.ISSUE.title]
-    assert act(runner, 2).conclusions == {"audit": "success"}
+    assert act(runner, 2).conclusions["audit"] == "success"
     answer(tmp_path)
-    assert act(runner, 3).conclusions == {"audit": "success"}
+    assert act(runner, 3).conclusions["audit"] == "success"
     assert issues(github) == []
     assert github.changes == ["POST /issues", "PATCH /issues/1"]
     assert github.invalid == []
@@ -307,7 +307,7 @@ def test_a_weekly_run_without_the_service_fails_with_the_reason(
 ) -> None:
     shutil.rmtree(tmp_path / "answers")
     run = act(runner)
-    assert run.conclusions == {"audit": "failure"}
+    assert run.conclusions["audit"] == "failure"
     assert run.jobs["audit"].failed == ["audit"]
     assert "pip-audit gave no answer: ERROR: cannot connect to the service" in run.jobs["audit"].log
     assert github.changes == []

@@ -11,9 +11,11 @@ from pathlib import Path
 import yaml
 
 from pipelines.github import checks
+from tests.engine.fixtures_repo import Repo
+from tests.engine.forged import plant, scaled
 from tests.engine.workflows.github_fake import DEPENDABOTS, permissions
 from tests.engine.workflows.test_yaml import PERMISSIONS
-from tests.engine.workflows.world import World, docs, spoil, tune
+from tests.engine.workflows.world import World, docs, dvc, spoil, tune
 
 REVIEW = ["actions/checkout", "./.github/actions/setup", "review", "summary", "actions/upload-artifact"]
 PUBLISH = [
@@ -186,7 +188,8 @@ def test_a_remote_that_is_down_fails_with_its_name_and_nothing_is_half_posted(wo
 def test_the_merge_queue_takes_a_lock_that_matches_its_tree(world: World) -> None:
     run = world.queue(world.open(docs))
     assert run.conclusions == {"review": "success"}, run.log
-    assert run.ran("review") == REVIEW
+    assert run.ran("review") == [*REVIEW[:3], "verify", *REVIEW[3:]]
+    assert "Verified: " in run.jobs["review"].step("verify").log
     assert (world.pushes, world.github.requests) == ([], [])
 
 
@@ -197,6 +200,18 @@ def test_the_merge_queue_refuses_a_lock_that_does_not_match_its_tree(world: Worl
     log = run.jobs["review"].step("review").log
     assert "differ from what its tree gives: dvc.lock" in log
     assert "make update" in log
+    assert (world.pushes, world.github.requests) == ([], [])
+
+
+def test_the_merge_queue_refuses_a_model_that_the_tree_does_not_give(world: World) -> None:
+    def forge(repo: Repo) -> None:
+        assert dvc(repo, "checkout", "models/model.onnx").code == 0
+        plant(repo, "models/model.onnx", scaled(0.999))
+
+    run = world.queue(world.open(forge))
+    assert run.conclusions == {"review": "failure"}, run.log
+    assert run.jobs["review"].failed[0] == "verify"
+    assert "models/model.onnx: scores" in run.jobs["review"].step("verify").log
     assert (world.pushes, world.github.requests) == ([], [])
 
 

@@ -58,9 +58,11 @@ TRIGGERS: dict[str, dict[str, Any]] = {
 }
 PERMISSIONS: dict[tuple[str, str], dict[str, str]] = {
     ("audit.yml", "audit"): {"contents": "read", "issues": "write"},
+    ("audit.yml", "verify"): {"contents": "read", "id-token": "write"},
     ("review.yml", "review"): {"contents": "read", "id-token": "write"},
     ("review.yml", "publish"): {"contents": "write", "pull-requests": "write", "checks": "write", "actions": "write"},
     ("review.yml", "keep"): {"contents": "read", "id-token": "write"},
+    ("release.yml", "verify"): {"contents": "read", "id-token": "write"},
     ("release.yml", "release"): {
         "contents": "write",
         "packages": "write",
@@ -320,7 +322,12 @@ def test_the_cache_of_dvc_is_another_one_for_another_model_or_other_data():
 
 def test_what_reads_history_or_tags_checks_them_out():
     shallow = {(workflow, job) for workflow, job, given in CHECKOUTS if given.get("fetch-depth") != 0}
-    assert shallow == {("audit.yml", "audit"), ("report-fork.yml", "report-fork"), ("review.yml", "publish")}
+    assert shallow == {
+        ("audit.yml", "audit"),
+        ("audit.yml", "verify"),
+        ("report-fork.yml", "report-fork"),
+        ("review.yml", "publish"),
+    }
 
 
 @pytest.mark.parametrize("path", documents(GITHUB), ids=lambda path: path.relative_to(GITHUB).as_posix())
@@ -384,6 +391,32 @@ def test_a_job_that_may_run_a_forks_code_has_no_secret_and_cannot_write(workflow
         assert not re.search(r"\bsecrets\b|github\.token", text_of(part))
         # GitHub gives a fork's run no OIDC token, whatever it asks for.
         assert {name for name, level in part["permissions"].items() if level == "write"} <= {"id-token"}
+
+
+def test_a_model_is_trained_again_in_jobs_that_cannot_write_and_have_no_environment():
+    trains = [
+        (name, job, step)
+        for name, job in JOBS
+        for step in the(name, job)["steps"]
+        if step.get("run", "").startswith("make verify")
+    ]
+    assert [(name, job) for name, job, _ in trains] == [
+        ("audit.yml", "verify"),
+        ("release.yml", "verify"),
+        ("review.yml", "review"),
+    ]
+    for name, job, step in trains:
+        part = the(name, job)
+        assert {key for key, level in part["permissions"].items() if level == "write"} <= {"id-token"}
+        assert "environment" not in part and not re.search(r"\bsecrets\b|github\.token", text_of(part))
+        assert "continue-on-error" not in step
+    assert trains[2][2]["if"] == "github.event_name == 'merge_group'"
+    # A job that trained nothing vouches for nothing.
+    release = the("release.yml", "release")
+    assert release["needs"] == "verify"
+    assert release["env"] == {"VERIFIED_COMMIT": "${{ needs.verify.outputs.commit }}"}
+    commit = the("release.yml", "verify")["outputs"]["commit"]
+    assert commit == "${{ steps.verify.outcome == 'success' && github.sha || '' }}"
 
 
 def test_there_are_jobs_of_both_kinds():

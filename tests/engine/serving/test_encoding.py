@@ -1,4 +1,4 @@
-"""The rules of one value, against those of the scorer that judged the model."""
+"""Encoding values, compared with the scorer that judged the model."""
 
 import json
 import math
@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.model import encoding
+from pipelines.model import encoding as scorer_encoding
 from pipelines.model.encoding import to_epoch
 from pipelines.model.row_checks import check_value
 from pipelines.model.signature import Input
-from serving import fields
-from serving.fields import MAX_NUMBER, UnfitError, encoder, fault, shown
+from serving import encoding
+from serving.encoding import MAX_NUMBER, InvalidValueError, abbreviated, encoder, explain
 from serving.signature import Field
 from serving.times import MAX_EPOCH
 from tests.engine.serving.samples import ANYTHING, FIELDS, is_odd_time
@@ -49,12 +49,12 @@ ALL = [PRICE, ITEMS, SIZE, SHOP, GIFT, AT, BARE]
         (BARE, -MAX_NUMBER, -MAX_NUMBER),
     ],
 )
-def test_a_value_that_fits_is_what_the_graph_takes(field, value, expected):
+def test_a_valid_value_is_encoded_for_the_graph(field, value, expected):
     encoded = encoder(field)(value)
     assert encoded == expected and type(encoded) is type(expected)
 
 
-def test_a_number_that_is_missing_is_nan():
+def test_a_missing_number_is_nan():
     for field in (GIFT, BARE):
         for value in (None, ""):
             assert math.isnan(encoder(field)(value))
@@ -104,15 +104,15 @@ def test_a_number_that_is_missing_is_nan():
         (AT, [0]),
     ],
 )
-def test_a_value_that_does_not_fit_is_refused_with_what_was_expected(field, value):
-    with pytest.raises(UnfitError):
+def test_an_invalid_value_is_explained(field, value):
+    with pytest.raises(InvalidValueError):
         encoder(field)(value)
-    found = fault(field, value)
-    assert found.field == field.name and f"expected {field.expects()}" in found.reason
-    assert len(found.reason) < 250 and found.reason.isprintable()
+    error = explain(field, {field.name: value})
+    assert error.field == field.name and f"expected {field.expects()}" in error.reason
+    assert len(error.reason) < 250 and error.reason.isprintable()
 
 
-def same(field):
+def scorer_input(field):
     return Input(field.name, field.type, field.nullable, field.min, field.max, field.allowed, field.sensitive)
 
 
@@ -122,11 +122,11 @@ ANY_VALUE = ANYTHING | st.just(math.inf) | st.one_of(list(FIELDS.values()))
 @settings(max_examples=250, deadline=None)
 @given(st.sampled_from(ALL), ANY_VALUE)
 def test_the_scorer_accepts_the_same_values(field, value):
-    """But for the texts of times. Private names of the scorer, since a row of one field has no model."""
-    rejected = check_value(same(field), value)
+    """Except times as text."""
+    rejected = check_value(scorer_input(field), value)
     try:
         encoded = encoder(field)(value)
-    except UnfitError:
+    except InvalidValueError:
         assert rejected is not None or (field.type == "timestamp" and is_odd_time(value))
         return
     assert rejected is None
@@ -134,35 +134,35 @@ def test_the_scorer_accepts_the_same_values(field, value):
         assert encoded == to_epoch(value)
 
 
-def test_the_limits_are_those_of_the_scorer():
-    assert (encoding.MAX_EPOCH, encoding.MAX_NUMBER) == (MAX_EPOCH, MAX_NUMBER)
-    assert fields.limits(PRICE) == (0, 1000)
-    assert fields.limits(BARE) == (-MAX_NUMBER, MAX_NUMBER)
-    assert fields.limits(Field("wide", "number", min=-1e300, max=1e300)) == (-MAX_NUMBER, MAX_NUMBER)
+def test_ranges_are_those_of_the_scorer():
+    assert (scorer_encoding.MAX_EPOCH, scorer_encoding.MAX_NUMBER) == (MAX_EPOCH, MAX_NUMBER)
+    assert encoding.number_range(PRICE) == (0, 1000)
+    assert encoding.number_range(BARE) == (-MAX_NUMBER, MAX_NUMBER)
+    assert encoding.number_range(Field("wide", "number", min=-1e300, max=1e300)) == (-MAX_NUMBER, MAX_NUMBER)
 
 
 @given(ANYTHING)
-def test_a_refusal_never_holds_a_sensitive_value(value):
+def test_an_explanation_never_contains_a_sensitive_value(value):
     secret = Field("secret", "number", sensitive=True)
-    shows_nothing = {fault(secret, other).reason for other in (0, None)}
-    assert fault(secret, value).reason in shows_nothing
+    reasons = {explain(secret, {"secret": other}).reason for other in (0, None)}
+    assert explain(secret, {"secret": value}).reason in reasons
 
 
 @given(ANYTHING)
-def test_any_value_can_be_shown_in_an_answer(value):
-    text = shown(value)
+def test_any_value_can_be_abbreviated(value):
+    text = abbreviated(value)
     assert len(text.encode()) < 1000
     assert json.loads(json.dumps(text)) == text
 
 
-def test_an_array_or_an_object_is_named_and_not_shown():
-    """To write ten megabytes of it out, for sixty characters, would take as long as to read them."""
+def test_an_array_or_an_object_is_only_named():
+    """Writing ten megabytes as text to show sixty characters would take as long as reading them."""
     deep: list = []
     for _ in range(100_000):
         deep = [deep]
-    assert (shown(deep), shown([]), shown({"a": deep})) == ("an array", "an array", "an object")
+    assert (abbreviated(deep), abbreviated([]), abbreviated({"a": deep})) == ("an array", "an array", "an object")
 
 
-def test_a_value_too_large_to_show_is_only_said_to_be():
-    assert shown(10**5000) == "a value that cannot be shown"
-    assert shown("x" * 1000) == repr("x" * 60)
+def test_a_long_value_is_cut():
+    assert abbreviated(10**5000) == "a value that cannot be shown"
+    assert abbreviated("x" * 1000) == repr("x" * 60)

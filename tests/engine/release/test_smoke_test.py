@@ -1,4 +1,4 @@
-"""What the smoke test refuses. The container is a folder with a model, the service a function; see test_release.py."""
+"""What the smoke test refuses, with a fake container; test_release.py runs real ones."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CASE = {"name": "half", "why": "a test", "row": {"a": 0.5}, "expect": {"at_most"
 
 @dataclass
 class Image:
-    """What an image holds and how its service answers; as reviewed, unless a test changes it."""
+    """A fake container: its files, and the response of its service."""
 
     folder: Path
     model: str
@@ -50,7 +50,7 @@ class Reviewed:
     target: TargetCommit
 
     def ask(self, **case: Any) -> None:
-        """Commit a critical case in place of the one that is there."""
+        """Commit a critical case in place of the earlier one."""
         path = Path("tests/critical/cases.yaml")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(yaml.safe_dump([CASE | case]))
@@ -63,7 +63,7 @@ class Reviewed:
 
 @pytest.fixture
 def reviewed(tag_repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reviewed:
-    """A model that answers with what it is asked, whose image is as it was reviewed."""
+    """A model that returns its input, and an image that holds the reviewed files."""
     held = tmp_path / "image"
     held.mkdir()
     tiny(held, formula="Identity(a)", task="classification")
@@ -72,32 +72,32 @@ def reviewed(tag_repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(smoke_test, "docker", lambda *_: "")
     monkeypatch.setattr(Container, "run", lambda *_, **__: image)
     monkeypatch.setattr(smoke_test, "wait_for_release", lambda *_, **__: True)
-    monkeypatch.setattr(smoke_test, "get_json", lambda _: {"model": image.model})
+    monkeypatch.setattr(smoke_test, "get_info", lambda _: {"model": image.model})
     monkeypatch.setattr(smoke_test, "post_json", lambda *_: {"probability": image.answer})
     made = Reviewed(image, TargetCommit("", "a" * 12, parse(SMALL, "params.yaml"), files))
     made.ask()
     return made
 
 
-def test_an_image_as_it_was_reviewed_passes(reviewed: Reviewed) -> None:
+def test_image_with_the_reviewed_model_passes(reviewed: Reviewed) -> None:
     reviewed.smoke()
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "signature.json"])
-def test_another_file_than_the_reviewed_one_is_refused(reviewed: Reviewed, name: str) -> None:
+def test_image_with_another_file_is_refused(reviewed: Reviewed, name: str) -> None:
     path = reviewed.image.folder / name
     path.write_bytes(path.read_bytes().replace(b"tiny", b"vast"))
     with pytest.raises(Refused, match=f"models/{name} in the image"):
         reviewed.smoke()
 
 
-def test_a_service_of_another_model_is_refused(reviewed: Reviewed) -> None:
+def test_service_with_another_model_md5_is_refused(reviewed: Reviewed) -> None:
     reviewed.image.model = "0" * 32
     with pytest.raises(Refused, match="0{32}"):
         reviewed.smoke()
 
 
-def test_a_critical_case_that_fails_is_refused_where_it_must_pass(reviewed: Reviewed) -> None:
+def test_failed_case_is_refused_if_its_level_is_must(reviewed: Reviewed) -> None:
     reviewed.ask(expect={"at_most": 0.4})
     with pytest.raises(Refused, match="'half'"):
         reviewed.smoke()
@@ -105,15 +105,15 @@ def test_a_critical_case_that_fails_is_refused_where_it_must_pass(reviewed: Revi
     reviewed.smoke()
 
 
-def test_every_request_of_a_case_is_sent(reviewed: Reviewed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_row_of_a_case_is_sent(reviewed: Reviewed, monkeypatch: pytest.MonkeyPatch) -> None:
     reviewed.ask(expect=None, direction={"field": "a", "values": [0.1, 0.2, 0.5], "must_not": "fall"})
-    answers = iter((0.1, 0.2, 0.4))  # the last one is not the file's
+    answers = iter((0.1, 0.2, 0.4))  # the last one differs from the model's score
     monkeypatch.setattr(smoke_test, "post_json", lambda *_: {"probability": next(answers)})
     with pytest.raises(Refused, match="0.4"):
         reviewed.smoke()
 
 
-def test_a_service_that_answers_otherwise_than_the_file_is_refused(reviewed: Reviewed) -> None:
+def test_response_that_differs_from_the_score_is_refused(reviewed: Reviewed) -> None:
     reviewed.image.answer = 0.50001
     with pytest.raises(Refused, match="0.50001"):
         reviewed.smoke()

@@ -1,0 +1,48 @@
+"""Prometheus metrics, served at /metrics. Labels are bounded: an unknown path counts as `other`."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+_REQUESTS = Counter("mainline_requests", "Requests answered.", ["endpoint", "status"])
+_LATENCY = Histogram("mainline_request_seconds", "From a request to its response.", ["endpoint"], buckets=_SECONDS)
+_PREDICTIONS = Counter("mainline_predictions", "Predictions by class (a regression has one).", ["class"])
+_WRITTEN = Counter("mainline_log_rows_written", "Rows of the prediction log that were written.")
+_DROPPED = Counter("mainline_log_rows_dropped", "Rows of the prediction log that were lost.")
+_INFO = Gauge("mainline_release_info", "1 for the release that is served.", ["release", "version", "role"])
+
+
+class Metrics:
+    """The metrics of one model. Labels are looked up once, since that costs more than counting."""
+
+    def __init__(self, release: str, version: str | None, role: str, classes: tuple[str, ...]) -> None:
+        """`classes` are the negative and the positive one, or none for a regression."""
+        _INFO.labels(release, version or "", role).set(1)
+        self._predictions = [_PREDICTIONS.labels(name).inc for name in classes or ("value",)]
+        self._requests: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+
+    def count_request(self, endpoint: str, status: int, seconds: float) -> None:
+        """Count a request and its latency."""
+        pair = self._requests.get((endpoint, status))
+        if pair is None:
+            pair = _REQUESTS.labels(endpoint, str(status)), _LATENCY.labels(endpoint)
+            self._requests[endpoint, status] = pair
+        counter, histogram = pair
+        counter.inc()
+        histogram.observe(seconds)
+
+    def count_predictions(self, negative: int, positive: int) -> None:
+        """Count predictions of each class; those of a regression are negative."""
+        if negative:
+            self._predictions[0](negative)
+        if positive:
+            self._predictions[1](positive)
+
+    def count_written_rows(self, rows: int) -> None:
+        """Count rows of the prediction log that were written."""
+        _WRITTEN.inc(rows)
+
+    def count_dropped_rows(self, rows: int) -> None:
+        """Count rows of the prediction log that were lost."""
+        _DROPPED.inc(rows)

@@ -1,0 +1,33 @@
+"""The metrics that Prometheus reads."""
+
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from serving.metrics import Metrics
+
+
+def samples():
+    families = text_string_to_metric_families(generate_latest().decode())
+    return {(sample.name, *sample.labels.values()): sample.value for family in families for sample in family.samples}
+
+
+def test_requests_predictions_and_log_rows_are_counted():
+    metrics = Metrics("0123456789ab", None, "champion", ("no", "yes"))
+    before = samples()
+    metrics.count_request("/predict", 200, 0.003)
+    metrics.count_predictions(2, 1)
+    metrics.count_written_rows(3)
+    metrics.count_dropped_rows(4)
+    after = samples()
+    changes = {
+        ("mainline_requests_total", "/predict", "200"): 1,
+        ("mainline_request_seconds_count", "/predict"): 1,
+        ("mainline_request_seconds_sum", "/predict"): 0.003,
+        ("mainline_predictions_total", "no"): 2,
+        ("mainline_predictions_total", "yes"): 1,
+        ("mainline_log_rows_written_total",): 3,
+        ("mainline_log_rows_dropped_total",): 4,
+    }
+    for name, change in changes.items():
+        assert abs(after[name] - before.get(name, 0) - change) < 1e-9
+    assert after["mainline_release_info", "0123456789ab", "champion", ""] == 1
