@@ -176,10 +176,10 @@ def _lost_weight(
     lost = np.array([key in gone for key in rows.arrow["__key"].to_pylist()])
     scores = base_scorer.score(rows.inputs)
     if params.task == "regression":
-        weights = {"absolute error of its model on these test rows": np.abs(scores - rows.target)}
+        weights = {"absolute error on these test rows": np.abs(scores - rows.target)}
     else:
         clipped = np.clip(np.where(rows.target == 1, scores, 1 - scores), 1e-7, 1)
-        weights = {"test positives": rows.target, "log loss of its model on these test rows": -np.log(clipped)}
+        weights = {"test positives": rows.target, "log loss on these test rows": -np.log(clipped)}
     return tuple(_part(of, weight, lost, params.gates.seed) for of, weight in weights.items())
 
 

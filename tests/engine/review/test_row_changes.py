@@ -83,7 +83,7 @@ def test_a_row_is_lost_with_its_key_its_label_or_its_place_in_the_test_rows(rows
     times[gone["order_id"].to_pylist().index(str(chosen[2]))] = times[0].replace(month=2, day=1)
     changes = compare(rows, with_column(with_column(gone, "returned", labels), "ordered_at", times))
     assert [part.count for part in changes.lost[:2]] == [2, 3]
-    assert [part.of for part in changes.lost[2:]] == ["test positives", "log loss of its model on these test rows"]
+    assert [part.of for part in changes.lost[2:]] == ["test positives", "log loss on these test rows"]
 
 
 def test_rows_older_than_the_oldest_one_are_not_lost(rows, compare):

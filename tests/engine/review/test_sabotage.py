@@ -233,7 +233,7 @@ def test_hard_test_rows_that_vanish_fail_the_gate_and_a_moving_window_passes(rep
     )
     change_all_rows(repo, lambda _: without(in_test[np.argsort(-loss)[:few]])(rows))
     assert set(gates_on_rows(repo)) == {
-        "lost rows: log loss of its model on these test rows",
+        "lost rows: log loss on these test rows",
         "lost rows: test positives",
     }
 
