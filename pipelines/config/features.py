@@ -78,6 +78,8 @@ class FeatureParams(TableParams):
                 raise ValueError(f"features: {feature} names {name}, which is not in schema.columns")
             if name in hidden:
                 raise ValueError(f"features: {feature} names {name}, which the model must not see")
+            if self.table.columns[name].known == "after":
+                raise ValueError(f"features: {feature} names {name}, which is known only after the prediction")
             column, accepted = self.table.columns[name], _OPERAND_TYPES.get(op, ("timestamp",))
             if column.type not in accepted:
                 raise ValueError(

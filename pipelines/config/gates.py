@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
-from pipelines.config.base import Count, Name, Positive, Seed, Strict
+from pipelines.config.base import Count, Name, Positive, Seed, Share, Strict
 from pipelines.config.selection import MetricName
 
 _PERCENT = re.compile(r"\d+(\.\d+)?%")
@@ -56,7 +56,12 @@ class Gates(Strict):
     regression: Mapping[MetricName, Tolerance]
     scoring_time_ratio: Positive
     max_model_mb: Positive
+    max_changed_labels: Share = 0.005
+    max_lost_rows: Share = 0.005
+    max_repeated_rows: Share = 0.001
+    plausible_gain: Share = 0.5
     history: History | None = None
+    allow_gain: Reason | None = None
     allow_weaker: Reason | None = None
 
 

@@ -11,7 +11,11 @@ ColumnType = Literal["number", "integer", "category", "timestamp", "identifier",
 
 
 class Column(Strict):
-    """What a column of the table may hold. Timestamps are UTC; both ends of a range are included."""
+    """What a column of the table may hold. Timestamps are UTC; both ends of a range are included.
+
+    Attributes:
+        known: `after` if the value is known only after the prediction, so that no feature may use it.
+    """
 
     type: ColumnType
     min: float | None = None
@@ -19,6 +23,7 @@ class Column(Strict):
     allowed: tuple[str, ...] | None = Field(default=None, min_length=1)
     nullable: bool = False
     sensitive: bool = False
+    known: Literal["after"] | None = None
 
     @model_validator(mode="after")
     def _fits_type(self) -> Self:

@@ -8,4 +8,4 @@ from pipelines.model.signature import Input
 
 def inputs_of(params: FeatureParams) -> tuple[Input, ...]:
     """Return the raw request fields of the model, as the signature describes them."""
-    return tuple(Input(name, **dict(params.table.columns[name])) for name in params.inputs)
+    return tuple(Input(name, **params.table.columns[name].model_dump(exclude={"known"})) for name in params.inputs)

@@ -1,7 +1,7 @@
 """Fetch the model of a past commit: from the cache, else from the remote, else by reproducing it."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from pipelines.repository.dvc_remote import default_remote
 from pipelines.repository.git import git, text_at
 
 MODEL, SIGNATURE, PROFILE = "models/model.onnx", "models/signature.json", "models/profile.json"
+FILES = (MODEL, SIGNATURE, PROFILE, "models/split.json")
 FOLDER = Path(".mainline/base")
 PRINTED_LINES = 8  # of a failed reproduction, in its error
 
@@ -49,6 +50,12 @@ class Base:
     def profile(self) -> Path | None:
         """models/profile.json of the base, or None if it has no profile."""
         path = self.folder / "profile.json"
+        return path if path.is_file() else None
+
+    @property
+    def split(self) -> Path | None:
+        """models/split.json of the base, where there is one."""
+        path = self.folder / "split.json"
         return path if path.is_file() else None
 
 
@@ -101,7 +108,7 @@ def fetch_outputs(commit: str, md5s: dict[str, str], folder: Path, progress: Pro
     if not default_remote():
         return None
     with progress.step(f"Fetching the model of {commit[:12]} from the remote"):
-        _fetch_from_remote(commit, md5s)
+        fetch_from_remote(commit, md5s)
         return "remote" if _copy_from_cache(md5s, folder) else None
 
 
@@ -168,7 +175,7 @@ def reproduce(commit: str, progress: Progress, reason: str = "") -> Base:
 def _locked_md5s(commit: str) -> dict[str, str]:
     """Return path -> md5 of the model's files that the commit's dvc.lock names."""
     md5s = dvc_lock.outputs(text_at(commit, "dvc.lock"), f"dvc.lock of {commit[:12]}")
-    return {name: md5s[name] for name in (MODEL, SIGNATURE, PROFILE) if name in md5s}
+    return {name: md5s[name] for name in FILES if name in md5s}
 
 
 def _folder(md5s: dict[str, str]) -> Path:
@@ -191,10 +198,14 @@ def _copy_from_cache(md5s: dict[str, str], folder: Path) -> bool:
     return True
 
 
-def _fetch_from_remote(commit: str, md5s: dict[str, str]) -> None:
-    """Run `dvc fetch` in a worktree of the commit, because the stages of its dvc.yaml may differ from those here."""
+def fetch_from_remote(commit: str, targets: Iterable[str]) -> None:
+    """Run `dvc fetch` in a worktree of the commit, because the stages of its dvc.yaml may differ from those here.
+
+    Raises:
+        Unreachable: with DVC's message, also if the remote does not have them.
+    """
     with temporary_worktree(commit) as tree:
-        done = run_dvc(tree, "fetch", *md5s)
+        done = run_dvc(tree, "fetch", *targets)
     if done.returncode:
         raise Unreachable(error_of(done), "Fix DVC_REMOTE_URL or the network.")
 
@@ -220,7 +231,7 @@ def _reproduce_into(folder: Path, commit: str, reason: str) -> None:
                 + printed,
                 "Set DVC_REMOTE_URL to where the base's model was pushed, or choose another BASE.",
             )
-        _copy_files({name: tree / name for name in (MODEL, SIGNATURE, PROFILE) if (tree / name).is_file()}, folder)
+        _copy_files({name: tree / name for name in FILES if (tree / name).is_file()}, folder)
 
 
 @contextmanager

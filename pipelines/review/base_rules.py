@@ -27,7 +27,7 @@ SECTIONS = ("validation", "gates", "slices", "fairness")
 CONFIRMATION = "allow_"  # settings that begin so give a reason for this one change: the head's count, never the base's
 _NEUTRAL = ("gates.headline", "gates.seed")
 _LOWER_IS_STRICTER = re.compile(
-    r"validation\.(max_\w+|leak_score)|gates\.(history\.)?regression\.\w+|gates\.(scoring_time_ratio|max_\w+)"
+    r"validation\.(max_\w+|leak_score)|gates\.(history\.)?regression\.\w+|gates\.(scoring_time_ratio|plausible_gain|max_\w+)"
     r"|slices\.tolerance|(slices|fairness)\.min_(support|positives)"
 )
 _HIGHER_IS_STRICTER = re.compile(r"validation\.min_\w+|gates\.(resamples|history\.versions)|fairness\.min_\w+_ratio")

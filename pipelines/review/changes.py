@@ -12,8 +12,10 @@ from typing import Any
 import ibis.expr.types as ir
 import yaml
 
+from pipelines.metrics.table import label
 from pipelines.model.signature import load_signature
-from pipelines.review.findings import DataChange, ParamChange
+from pipelines.review.findings import DataChange, MetricRow, ParamChange
+from pipelines.review.numbers import count, number, of, percent
 from pipelines.tables.binning import count_bins
 from pipelines.tables.column_types import has_type
 
@@ -94,3 +96,38 @@ def data_change(train: ir.Table, base_profile: Path | None, base_signature: Path
     ordered = sorted(((n, v) for n, v in shift.items() if not math.isnan(v)), key=lambda entry: -entry[1])
     rows = sum(next(iter(counted.values())).values()) if counted else int(train.count().execute())
     return DataChange(profile["rows"], rows, removed, tuple(ordered))
+
+
+def side_changes(
+    base: dict[str, dict[str, int]] | None, head: dict[str, dict[str, int]] | None
+) -> tuple[tuple[str, ...], bool]:
+    """Sentences on the training and test rows of both sides, and whether they differ.
+
+    Args:
+        base, head: `counts` of split.json; None where it has none.
+    """
+    if not base or not head:
+        return (), False
+    names = {"train": "Training rows", "test": "Test rows"}
+    sentences = (f"{name}: {_counted(base[side])} → {_counted(head[side])}." for side, name in names.items())
+    return tuple(sentences), base != head
+
+
+def _counted(side: dict[str, int]) -> str:
+    rows, positives = side["rows"], side.get("positives")
+    if positives is None:
+        return count(rows)
+    return f"{count(rows)} with {of(positives, 'positive')} ({percent(positives / rows if rows else None)})"
+
+
+def score_change(own: float | None, row: MetricRow | None) -> tuple[str, ...]:
+    """A sentence on the base's headline metric on its own test rows and on the head's; none if one is not known."""
+    if own is None or row is None or row.base is None:
+        return ()
+    return (f"{label(row.name)} of the base: {number(own)} on its own test rows, {number(row.base)} on the head's.",)
+
+
+def target_change(base: tuple[float, float], head: tuple[float, float]) -> tuple[str, ...]:
+    """A sentence on mean and standard deviation of the known targets."""
+    sides = [f"{number(mean)} (standard deviation {number(sd)})" for mean, sd in (base, head)]
+    return (f"Mean of the target: {' → '.join(sides)}.",)

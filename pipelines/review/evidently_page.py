@@ -5,7 +5,6 @@ No gate reads it. The sample keeps it quick: Evidently takes minutes for ten mil
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import ibis.expr.types as ir
 from pipelines.cli.files import write_bytes
 from pipelines.config.params import Params
 from pipelines.model.inputs import inputs_of
+from pipelines.review.base_rows import cached_files
 from pipelines.tables.data import connect, read_data
 
 SAMPLE = 10_000
@@ -28,8 +28,8 @@ def write(path: Path, params: Params, base_sha: str, base_data: str) -> str:
     Returns:
         Where the page is, or why there is none.
     """
-    files = _base_files(base_data)
-    if files is None:
+    files = cached_files(base_data)
+    if not files:
         return (
             f"no Evidently page: the base's rows ({base_data[:12]}, commit {base_sha[:7]}) are not in DVC's cache here"
         )
@@ -48,20 +48,6 @@ def write(path: Path, params: Params, base_sha: str, base_data: str) -> str:
     write_bytes(path, text.encode())
     without = f" (without {', '.join(missing)}, which the base does not have)" if missing else ""
     return f"{path.name} beside this report, from {len(reference):,} and {len(current):,} rows{without}"
-
-
-def _base_files(md5: str) -> list[Path] | None:
-    """The base's Parquet files in DVC's cache, or None if one of them is not there."""
-    from dvc.repo import Repo
-
-    with Repo() as repo:
-        odb = repo.cache.local
-        listing = Path(odb.oid_to_path(md5))
-        if not listing.is_file():
-            return None
-        entries = json.loads(listing.read_text(encoding="utf-8"))
-        files = [Path(odb.oid_to_path(entry["md5"])) for entry in entries if entry["relpath"].endswith(".parquet")]
-    return files if files and all(file.is_file() for file in files) else None
 
 
 def _sample(table: ir.Table, params: Params, columns: list[str]) -> Any:

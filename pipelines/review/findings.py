@@ -178,6 +178,8 @@ class DataChange:
     Attributes:
         shift: input and its population stability index, largest first.
         evidently: where the Evidently page is, or why there is none.
+        sides: sentences on the rows, positives and targets of base and head, and the base's score on both.
+        sides_changed: the split gives other numbers of rows or positives than the base's.
     """
 
     rows_base: int | None
@@ -185,6 +187,8 @@ class DataChange:
     removed_columns: tuple[str, ...] = ()
     shift: tuple[tuple[str, float], ...] = ()
     evidently: str | None = None
+    sides: tuple[str, ...] = ()
+    sides_changed: bool = False
 
 
 @dataclass(frozen=True)

@@ -100,6 +100,7 @@ def _findings(
 ) -> Findings:
     """The findings of a head whose pipeline ran to its end."""
     from pipelines.repository import base_model
+    from pipelines.review import base_rows
     from pipelines.review.changes import param_changes
     from pipelines.review.model_findings import model_findings, review_kind
     from pipelines.review.own_code import changed_code
@@ -114,8 +115,9 @@ def _findings(
     if not_reproducible := _reproducibility_note():
         progress.print(not_reproducible)
         notes.append(not_reproducible)
+    rows_of_base = base_rows.fetch(base, progress) if base and kind != "new model" else base_rows.BaseRows()
     with progress.step("Scoring both models on the same rows"):
-        fields = model_findings(params, base, kind, base_sha)
+        fields = model_findings(params, base, kind, base_sha, rows_of_base)
     notes += fields.pop("notes", ())
     if weaker := fields.get("weaker_rules"):
         rules = "; ".join(f"{rule.path}: {rule.base} → {rule.head or 'removed'}" for rule in weaker)
@@ -146,7 +148,7 @@ def _with_evidently(findings: Findings, params: Params, base_sha: str, progress:
     before = dvc_lock.data_md5(git.text_at(base_sha, "dvc.lock"))
     now = dvc_lock.data_md5(dvc_lock.read())
     if findings.data is None or before is None or before == now:
-        return replace(findings, data=None)
+        return findings if findings.data and findings.data.sides_changed else replace(findings, data=None)
     from pipelines.review import evidently_page
 
     with progress.step("Drawing what changed in the data (Evidently)"):

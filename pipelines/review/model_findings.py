@@ -11,19 +11,23 @@ from typing import Any
 import ibis.expr.types as ir
 
 from pipelines.config.params import Params
-from pipelines.config.paths import IMPORTANCE, MODEL, SELECTION, SIGNATURE
+from pipelines.config.paths import IMPORTANCE, METRICS, MODEL, SELECTION, SIGNATURE
 from pipelines.config.read import PATH, read_text, read_yaml
 from pipelines.model import critical_cases
+from pipelines.model.inputs import inputs_of
 from pipelines.model.scorer import Scorer
 from pipelines.model.signature import load_signature
+from pipelines.repository import git
 from pipelines.repository.base_model import Base
-from pipelines.repository.git import text_at
-from pipelines.review import changes, compare, history, plots
+from pipelines.review import changes, compare, history, leak_scores, plots, row_changes
+from pipelines.review.base_rows import BaseRows
 from pipelines.review.findings import DataChange, Kind
 from pipelines.review.gates import evaluate
 from pipelines.review.gates.evidence import Evidence, ModelFiles
 from pipelines.review.gates.fairness import group_rows
 from pipelines.review.gates.slices import slice_rows
+from pipelines.review.leak_scores import LeakScores
+from pipelines.review.row_changes import RowChanges
 from pipelines.review.weaker_rules import weaker_results
 from pipelines.tables.data import connect, read_data
 from pipelines.tables.split import load_split, rows_on_side
@@ -52,17 +56,19 @@ def review_kind(params: Params, base: Base | None, model: str, version: str | No
     return "comparison", ""
 
 
-def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str) -> dict[str, Any]:
+def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str, base_rows: BaseRows) -> dict[str, Any]:
     """Score base and head on the same rows, and evaluate the gates by the rules of the head and of the base.
 
     Args:
         base: None if the base has no model.
         base_sha: the base's commit.
+        base_rows: the rows that the base's model was made from.
 
     Returns:
         Fields of `Findings`.
     """
-    table = read_data(connect())
+    connection = connect()
+    table = read_data(connection)
     split = load_split()
     head = Scorer(MODEL, SIGNATURE)
     base_scorer = Scorer(base.model, base.signature) if base and kind != "new model" else None
@@ -72,6 +78,16 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str)
     compared = compare.compare(table, params, split, head, base_scorer if comparable else None, same_choice)
     measure_history = partial(history.measure, table, split=split, head=head, base=base_scorer if comparable else None)
     past = measure_history(params=params)
+    importance = json.loads(IMPORTANCE.read_text(encoding="utf-8"))
+    before: ir.Table | str = table if base_rows.unchanged else base_rows.why_not
+    if base_rows.files:
+        before = connection.read_parquet([str(path) for path in base_rows.files], union_by_name=True)
+    compared_rows = _compare_rows(table, before, params, split, base_scorer, base_rows.unchanged)
+    inputs_of_base = base_scorer.signature.names if base_scorer else ()
+    scored_inputs = None
+    if not base_rows.unchanged or set(inputs_of_base) != set(params.inputs):
+        known = before if base_rows.files and not compared_rows.why_not else None
+        scored_inputs = _score_inputs(table, known, params, split, base if base_scorer else None)
     evidence = Evidence(
         params=params,
         kind=kind,
@@ -85,6 +101,11 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str)
         slices=slice_rows(compared, params),
         groups=group_rows(compared, params),
         critical=tuple(critical_cases.judge(head, case) for case in critical_cases.load()),
+        row_changes=compared_rows,
+        importance=importance,
+        new_inputs=tuple(name for name in params.inputs if base_scorer and name not in inputs_of_base),
+        leak_scores=scored_inputs,
+        allowed_gain=_allowed_gain(params, base),
     )
     results = evaluate(evidence)
     measure = partial(_measure, compared, evidence, measure_history)
@@ -104,11 +125,11 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str)
         "critical": evidence.critical,
         "candidates": selection["candidates"],
         "winner": selection["winner"],
-        "importance": json.loads(IMPORTANCE.read_text(encoding="utf-8")),
+        "importance": importance,
         "plots": plots.plots(compared) if evidence.rows else (),
         "value": params.value,
         "threshold": (compared.base_threshold, compared.head_threshold),
-        "data": _data_change(table, params, split, base) if base and kind != "new model" else None,
+        "data": _data_change(table, params, split, base, evidence) if base and kind != "new model" else None,
     }
 
 
@@ -119,7 +140,7 @@ def _chooses_like_head(params: Params, split: dict[str, Any], base: Base) -> boo
     trained_until = load_signature(base.signature).trained_until
     if trained_until is not None and trained_until > split["test_from"]:
         return False
-    before, now = text_at(base.commit, PATH.as_posix()), read_text()
+    before, now = git.text_at(base.commit, PATH.as_posix()), read_text()
     documents = [read_yaml(text or "{}", str(PATH)) for text in (before, now)]
     sections = [(document.get("split"), document.get("selection", {}).get("threshold")) for document in documents]
     return sections[0] == sections[1]
@@ -147,6 +168,49 @@ def _measure(
     )
 
 
-def _data_change(table: ir.Table, params: Params, split: dict[str, Any], base: Base) -> DataChange:
+def _compare_rows(
+    table: ir.Table, before: ir.Table | str, params: Params, split: dict[str, Any], base: Scorer | None, unchanged: bool
+) -> RowChanges:
+    """What happened to the base's rows; nothing is read where they and the positive class are the same."""
+    same_classes = base and (not base.signature.classes or base.signature.classes[-1] == params.table.positive)
+    if unchanged and same_classes:
+        return RowChanges()
+    return row_changes.row_changes(table, before, params, split, base)
+
+
+def _score_inputs(
+    table: ir.Table, before: ir.Table | None, params: Params, split: dict[str, Any], base: Base | None
+) -> LeakScores:
+    """Leak scores of the head's inputs, and of the base's: on the base's rows if they are known, else on the head's."""
+    inputs = {item.name: item for item in inputs_of(params)}
+    of_base = load_signature(base.signature).inputs if base else ()
+    names = tuple(item.name for item in of_base)
+    if base and base.split and before is not None:
+        head = leak_scores.Sample(table, params, split, tuple(inputs.values()))
+        return leak_scores.leak_scores(
+            head, leak_scores.Sample(before, params, load_split(base.split), of_base), params.inputs, names
+        )
+    both = {item.name: item for item in of_base if item.name in table.columns} | inputs
+    head = leak_scores.Sample(table, params, split, tuple(both.values()))
+    return leak_scores.leak_scores(head, head if base and set(names) <= set(both) else None, params.inputs, names)
+
+
+def _allowed_gain(params: Params, base: Base | None) -> str:
+    """The reason in `gates.allow_gain`, unless the base's params.yaml gives the same one."""
+    reason = params.gates.allow_gain
+    before = dict(changes.leaves(git.text_at(base.commit, str(PATH)))) if base else {}
+    return reason if reason and before.get("gates.allow_gain") != json.dumps(reason, ensure_ascii=False) else ""
+
+
+def _data_change(table: ir.Table, params: Params, split: dict[str, Any], base: Base, evidence: Evidence) -> DataChange:
     train = rows_on_side(table, params, split, "train")
-    return changes.data_change(train, base.profile, base.signature)
+    change = changes.data_change(train, base.profile, base.signature)
+    sides, sides_changed = changes.side_changes(
+        load_split(base.split).get("counts") if base.split else None, split.get("counts")
+    )
+    own = json.loads(git.text_at(base.commit, str(METRICS)) or "{}").get("test", {})
+    row = next((row for row in evidence.metrics if row.name == params.gates.headline), None)
+    sides += changes.score_change(own.get(params.gates.headline), row)
+    if params.task == "regression" and evidence.row_changes and evidence.row_changes.target:
+        sides += changes.target_change(*evidence.row_changes.target)
+    return replace(change, sides=sides, sides_changed=sides_changed)

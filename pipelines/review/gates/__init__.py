@@ -12,8 +12,12 @@ from pipelines.review.gates.evidence import Evidence
 from pipelines.review.gates.fairness import fairness_gate
 from pipelines.review.gates.floors import floors_gate
 from pipelines.review.gates.history import history_gate
+from pipelines.review.gates.labels import labels_gate
+from pipelines.review.gates.lost_rows import lost_rows_gate
 from pipelines.review.gates.model_size import model_size_gate
+from pipelines.review.gates.plausible import plausible_gate
 from pipelines.review.gates.regression import regression_gate
+from pipelines.review.gates.repeated_rows import repeated_rows_gate
 from pipelines.review.gates.scoring_time import scoring_time_gate
 from pipelines.review.gates.slices import slices_gate
 from pipelines.review.gates.validation import validation_gate
@@ -39,7 +43,11 @@ class Gate:
 
 GATES = (
     Gate("validation", validation_gate, needs_model=False, blocks_in_restore=True),
+    Gate("rows", labels_gate, needs_base=True),
+    Gate("rows", lost_rows_gate, needs_base=True),
+    Gate("rows", repeated_rows_gate),
     Gate("comparison", comparable_gate),
+    Gate("plausible", plausible_gate),
     Gate("floors", floors_gate),
     Gate("regression", regression_gate, needs_base=True),
     Gate("history", history_gate),

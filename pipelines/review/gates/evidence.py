@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipelines.config.params import Params
 from pipelines.model.critical_cases import CriticalResult
 from pipelines.review.findings import DataError, GroupRow, HistoryRow, Kind, MetricRow, SliceRow
+from pipelines.review.leak_scores import LeakScores
+from pipelines.review.row_changes import RowChanges
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,11 @@ class Evidence:
         not_comparable: why the base's model cannot be scored on the head's rows, None if it can.
         rows: test rows that were scored.
         prevalence: share of positives in them; None for a regression.
+        row_changes: None if the base's rows are not known.
+        importance: input -> loss of the headline metric when the input is shuffled.
+        new_inputs: inputs that the base's model does not have; empty without a base.
+        leak_scores: None if neither the rows nor the inputs changed.
+        allowed_gain: a reason in `gates.allow_gain` that the base does not have, or the empty text.
     """
 
     params: Params
@@ -44,3 +52,8 @@ class Evidence:
     slices: tuple[SliceRow, ...] = ()
     groups: tuple[GroupRow, ...] = ()
     critical: tuple[CriticalResult, ...] = ()
+    row_changes: RowChanges | None = None
+    importance: Mapping[str, float] = field(default_factory=dict)
+    new_inputs: tuple[str, ...] = ()
+    leak_scores: LeakScores | None = None
+    allowed_gain: str = ""

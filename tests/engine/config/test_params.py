@@ -217,6 +217,15 @@ def test_an_invalid_feature_is_refused(section, expected):
     assert expected in error and "features" in error
 
 
+@pytest.mark.parametrize("where", ["features.use", "features.derive.far"])
+def test_a_column_that_is_known_only_after_the_prediction_is_no_feature(where):
+    settled = changed("schema.columns.settled", {"type": "number", "nullable": True, "known": "after"})
+    assert "settled" not in parse(settled).inputs
+    used = ["channel", "settled"] if where == "features.use" else {"op": "log1p", "of": "settled"}
+    (error,) = errors(changed(where, used, settled))
+    assert "names settled, which is known only after the prediction" in error
+
+
 def test_a_feature_of_a_nullable_time_is_refused():
     text = changed("schema.columns.paid_at.nullable", True)
     (error,) = errors(text)

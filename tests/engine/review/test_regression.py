@@ -193,6 +193,35 @@ def test_a_regression_is_reviewed_by_its_own_metrics_and_gates(regression_repo: 
     assert set(repo.failed) == {"regression mae", "regression r2"}
 
 
+def test_two_columns_that_sum_to_the_target_are_held_back_and_two_others_pass(regression_repo: Repo) -> None:
+    repo = regression_repo
+    must(verb(repo, "data"))
+    reproduce(repo)
+    repo.commit("houses")
+    table = houses()
+    noise = np.random.default_rng(5).normal(0, 100_000, ROWS)
+
+    def use_both(document):
+        columns = {name: {"type": "number", "nullable": True} for name in ("land", "building")}
+        document["schema"]["columns"] |= columns
+        document["features"]["use"] += list(columns)
+
+    def failed(building: np.ndarray) -> set[str]:
+        pc.write_csv(
+            table.append_column("land", pa.array(noise)).append_column("building", pa.array(building)),
+            repo.path / "houses.csv",
+        )
+        must(verb(repo, "data"))
+        reproduce(repo)
+        review(repo)
+        return {gate["name"] for gate in repo.report["gates"] if gate["group"] == "plausible" and not gate["passed"]}
+
+    repo.params(use_both)
+    price = table["price"].to_numpy()
+    assert failed(np.roll(price, 1) - noise) == set()
+    assert {"leak new inputs", "leak all inputs", "plausible gain"} <= failed(price - noise)
+
+
 @pytest.mark.parametrize(
     ("section", "value", "message"),
     [

@@ -198,7 +198,7 @@ class TestTheFirstScreen:
     def test_has_the_verdict_and_by_how_much_the_model_is_better(self, render) -> None:
         screen = self.first(render(samples.passing()))
         assert "PASS: " in screen
-        assert "all 32 gates passed" in screen
+        assert "all 33 gates passed" in screen
         assert "Better." in screen
         sentence = "Average precision rose by 0.0198 from 0.7612 to 0.7810 (95 % CI +0.0081 to +0.0308)"
         assert sentence in screen
@@ -207,7 +207,7 @@ class TestTheFirstScreen:
     def test_has_the_verdict_and_a_failed_gate_of_every_group(self, render) -> None:
         screen = self.first(render(samples.failing())).replace("\\", "")
         assert "FAIL: " in screen
-        assert "13 of 32 gates failed" in screen
+        assert "13 of 33 gates failed" in screen
         assert "Worse." in screen
         assert "average_precision dropped by 0.0772 (95 % CI -0.0889 to -0.0662); tolerance is 0.0" in screen
         for reason in ("regression average_precision", "slice merchant_category=airline", "critical: gift cards"):

@@ -16,7 +16,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import yaml
 
+from pipelines.model.encoding import encode
+from pipelines.model.scorer import Scorer
+from pipelines.tables.data import to_numpy
 from tests.engine.fixtures_repo import Repo
 from tests.engine.forged import plant, scaled
 from tests.engine.in_process import must, reproduce, review, verb
@@ -55,6 +59,38 @@ def review_fails(repo: Repo, *names: str) -> dict[str, str]:
         assert any(gate.startswith(name) for gate in failed), (name, failed)
     assert (repo.path / "reports/review/review.md").read_text().startswith("## ❌ FAIL: ")
     return failed
+
+
+def rows_of(repo: Repo) -> pa.Table:
+    return pa.concat_tables(pq.read_table(path) for path in sorted((repo.path / "data").glob("*.parquet")))
+
+
+def change_all_rows(repo: Repo, change: Change) -> None:
+    """Rewrite data/ with another table, in one file."""
+    table = change(rows_of(repo))
+    for path in (repo.path / "data").glob("*.parquet"):
+        path.unlink()
+    pq.write_table(table, repo.path / "data/rows.parquet")
+
+
+def mask_of_test_rows(repo: Repo, table: pa.Table) -> np.ndarray:
+    """Mask of the test rows of shape (n,)."""
+    split = json.loads((repo.path / "models/split.json").read_text())
+    start, end = (
+        np.datetime64(datetime.fromisoformat(split[n]).replace(tzinfo=None)) for n in ("test_from", "matured")
+    )
+    when = table["paid_at"].to_numpy()
+    return (when >= start) & (when <= end) & table["is_fraud"].is_valid().to_numpy()
+
+
+def gates_on_rows(repo: Repo) -> dict[str, str]:
+    """Reproduce and review; the failed gates on rows and on what is too good, by name."""
+    reproduce(repo)
+    with no_page:
+        review(repo)
+    groups = ("rows", "plausible")
+    gates = repo.report["gates"]
+    return {g["name"]: g["why"] for g in gates if g["group"] in groups and g["blocks"] and not g["passed"]}
 
 
 def remove_metric_gates(document: dict[str, Any]) -> None:
@@ -157,6 +193,93 @@ def test_a_model_planted_in_cache_and_lock_passes_a_review_and_is_found_by_train
     (repo.path / "dvc.lock").write_text(lock)
     repo.commit("what the pipeline wrote")
     assert "Verified: " in must(verb(repo, "verify")).last
+
+
+def test_labels_that_were_shuffled_fail_the_gate_and_late_labels_pass(repo: Repo) -> None:
+    labels = rows_of(repo)["is_fraud"].to_pylist()
+
+    def set_labels(share: float, late: int) -> Change:
+        draw = np.random.default_rng(1)
+        values = np.array(labels, dtype=object)
+        chosen = np.flatnonzero(draw.random(len(values)) < share)
+        values[chosen] = draw.permutation(values[chosen])
+        values[[i for i, label in enumerate(labels) if label is None][:late]] = 0
+        values[[i for i, label in enumerate(labels) if label == 1][:4]] = 0  # corrections
+        return lambda table: set_column(table, "is_fraud", values.tolist())
+
+    change_all_rows(repo, set_labels(0, late=50))
+    assert gates_on_rows(repo) == {}
+    change_all_rows(repo, set_labels(0.15, late=0))
+    assert "changed labels" in gates_on_rows(repo)
+
+
+def test_hard_test_rows_that_vanish_fail_the_gate_and_a_moving_window_passes(repo: Repo) -> None:
+    rows = rows_of(repo)
+    in_test = np.flatnonzero(mask_of_test_rows(repo, rows))
+    scorer = Scorer(repo.path / "models/model.onnx", repo.path / "models/signature.json")
+    scores = scorer.score({i.name: encode(i, to_numpy(rows, i.name)) for i in scorer.signature.inputs})
+    loss = np.abs(scores - to_numpy(rows, "is_fraud"))[in_test]
+    few = int(0.004 * len(in_test))  # below the limit by their number
+
+    def without(lost: np.ndarray) -> Change:
+        return lambda table: table.take(np.setdiff1d(np.arange(len(table)), lost))
+
+    oldest = np.argsort(rows["paid_at"].to_numpy())[:500]
+    change_all_rows(repo, without(np.concatenate([oldest, np.random.default_rng(1).choice(in_test, few)])))
+    assert gates_on_rows(repo) == {}
+    assert any(
+        sentence.startswith("Test rows: ")
+        for sentence in (repo.path / "reports/review/review.md").read_text().split("- ")
+    )
+    change_all_rows(repo, lambda _: without(in_test[np.argsort(-loss)[:few]])(rows))
+    assert set(gates_on_rows(repo)) == {
+        "lost rows: log loss on these test rows",
+        "lost rows: test positives",
+    }
+
+
+def test_test_rows_copied_into_the_training_period_fail_the_gate_and_repeated_training_rows_pass(repo: Repo) -> None:
+    rows = rows_of(repo)
+    draw = np.random.default_rng(1)
+    in_test = draw.choice(np.flatnonzero(mask_of_test_rows(repo, rows)), 226, replace=False)
+    in_training = draw.choice(np.flatnonzero(before_the_test_rows(repo, rows).to_numpy())[:4000], 226, replace=False)
+
+    def with_copies(of: np.ndarray) -> pa.Table:
+        copies = rows.take(of)
+        copies = set_column(copies, "payment_id", [f"copy-{i}" for i in range(len(of))])
+        for name in ("paid_at", "labelled_at"):
+            copies = set_column(copies, name, rows[name].take(in_training).to_pylist())
+        return pa.concat_tables([rows, copies])
+
+    change_all_rows(repo, lambda _: with_copies(in_training))
+    assert gates_on_rows(repo) == {}
+    change_all_rows(repo, lambda _: with_copies(in_test))
+    assert set(gates_on_rows(repo)) == {"repeated rows: new training rows equal a test row"}
+
+
+def test_a_new_input_that_is_too_good_fails_the_gate_until_a_person_confirms_it(repo: Repo) -> None:
+    rows = rows_of(repo)
+    draw = np.random.default_rng(1)
+    fraud = pc.fill_null(rows["is_fraud"], 0).to_numpy()
+
+    def add(share: float) -> None:
+        """Add a column that ranks the rows by the target (AUC of about 0.96), or less well."""
+        values = share * 2.5 * fraud + draw.normal(size=len(rows))
+        change_all_rows(repo, lambda _: rows.append_column("hint", pa.array(values)))
+
+    def use(document: dict[str, Any]) -> None:
+        document["schema"]["columns"]["hint"] = {"type": "number", "nullable": True}
+        document["features"]["use"].append("hint")
+
+    pointer = repo.path / "data.dvc"
+    pointer.write_text(yaml.safe_dump({"outs": yaml.safe_load(pointer.read_text())["outs"]}))  # not made by ingest
+    repo.params(use)
+    add(0.1)
+    assert gates_on_rows(repo) == {}
+    add(1.0)
+    assert "plausible input hint" in gates_on_rows(repo)
+    repo.params(lambda document: document["gates"].update(allow_gain="the bank scores each payment before it"))
+    assert gates_on_rows(repo) == {}
 
 
 def test_an_equal_model_passes_with_equal_metrics(repo: Repo) -> None:

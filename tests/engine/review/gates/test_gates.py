@@ -92,7 +92,7 @@ def test_the_first_line_of_a_review_with_warnings_is_no_plain_success():
     findings = replace(samples.passing(), gates=(*samples.passing().gates, unclear))
     assert findings.verdict == "pass"
     heading = next(line for line in report.markdown(findings).splitlines() if line.startswith("## "))
-    assert "✅" not in heading and "32 of 33 gates passed, 1 not evaluated" in heading
+    assert "✅" not in heading and "33 of 34 gates passed, 1 not evaluated" in heading
     assert "too few rows" in report.markdown(findings).split("###")[0]
     assert "1 not evaluated" in re.findall("<h1>(.*)</h1>", report.page(findings))[0]
 

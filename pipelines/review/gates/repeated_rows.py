@@ -1,0 +1,48 @@
+"""Gate `repeated rows`: new rows are not copies of rows on the other side of the split."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from pipelines.review.findings import GateResult
+from pipelines.review.gates.evidence import Evidence
+
+MIN_REPEATED = 5
+FALSE_ALARMS = 0.001
+
+
+def repeated_rows_gate(evidence: Evidence) -> Iterator[GateResult]:
+    """A result for each direction: new test rows equal to a training row, and the reverse.
+
+    Equal rows are innocent where columns are few. Training rows show how often a row has an equal one by nature; twice
+    that share is expected at most, or `gates.max_repeated_rows` if that is more. More fail where the binomial tail
+    beyond that share is below 0.001.
+    """
+    if evidence.row_changes is None:
+        return
+    changes, setting = evidence.row_changes, evidence.params.gates.max_repeated_rows
+    limit = min(1.0, max(setting, 2 * changes.repeated_in_training))
+    if not changes.repeated:
+        yield GateResult("repeated rows", True, 0.0, limit, "the base has the same rows")
+    for part in changes.repeated:
+        count, total = int(part.count), int(part.total)
+        why = (
+            f"{count:,} of {total:,} {part.of} in all inputs and the target; at most {limit:.2%} are expected, "
+            f"since {changes.repeated_in_training:.2%} of the training rows have an equal one"
+        )
+        passed = count < MIN_REPEATED or binomial_tail(count, total, limit) >= FALSE_ALARMS
+        yield GateResult(f"repeated rows: {part.of}", passed, part.share, limit, why)
+
+
+def binomial_tail(count: int, total: int, share: float) -> float:
+    """Chernoff's bound on the probability of at least `count` of `total` rows if each is one with this probability."""
+    seen = count / total
+    if seen <= share:
+        return 1.0
+    if not share:
+        return 0.0
+    divergence = seen * math.log(seen / share)
+    if seen < 1:
+        divergence += (1 - seen) * math.log((1 - seen) / (1 - share))
+    return math.exp(-total * divergence)

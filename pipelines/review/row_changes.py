@@ -1,0 +1,220 @@
+"""What happened to the base's rows: changed labels, lost rows, and new rows that are on both sides of the split.
+
+Rows are matched by key. Only rows with a known label count: a label that arrives late is no change, and a label that
+is taken away makes a lost row. Rows older than the head's oldest one left with a moving window and are not lost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.config.params import Params
+from pipelines.model.inputs import inputs_of
+from pipelines.model.scorer import Scorer
+from pipelines.tables.data import target_value
+from pipelines.tables.rows import load_rows
+from pipelines.tables.split import is_on_side
+
+DELETIONS = 999  # random deletions that a real one is compared with
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a whole, such as the lost ones of the base's test rows.
+
+    Attributes:
+        of: what both count, in words.
+        by_chance: the largest share that as many rows chosen at random had.
+    """
+
+    of: str
+    count: float
+    total: float
+    by_chance: float = 0.0
+
+    @property
+    def share(self) -> float:
+        """The part as a share of the whole."""
+        return self.count / self.total if self.total else float(self.count > 0)
+
+
+@dataclass(frozen=True)
+class RowChanges:
+    """How the head's rows differ from the base's; all empty if they are the same rows.
+
+    Attributes:
+        why_not: why the rows could not be compared; then only `repeated` is set, and every row counts as new.
+        labels: changed labels. Of a classification the whole is the rarer class, since few changes among rare
+            positives are many for a metric.
+        lost: the base's rows that the head does not have, or has no label of.
+        repeated: new rows with inputs and target of a row on the other side of the split.
+        repeated_in_training: share of the training rows that have an equal one among themselves.
+        target: mean and standard deviation of the known targets of the base and of the head.
+    """
+
+    why_not: str = ""
+    labels: tuple[Part, ...] = ()
+    lost: tuple[Part, ...] = ()
+    repeated: tuple[Part, ...] = ()
+    repeated_in_training: float = 0.0
+    target: tuple[tuple[float, float], tuple[float, float]] | None = None
+
+
+def row_changes(
+    head: ir.Table, base: ir.Table | str, params: Params, split: dict[str, Any], base_scorer: Scorer | None
+) -> RowChanges:
+    """Compare the head's rows with the base's.
+
+    Args:
+        base: the base's rows, or why they are not known.
+        split: the head's, which is applied to both.
+        base_scorer: the base's model; its signature names the positive class of the base.
+    """
+    if base_scorer is None:
+        base = "there is no base to compare with"
+    elif not isinstance(base, str):
+        needed = {params.table.key, params.table.target, split["column"], *filter(None, [params.table.event_time])}
+        if missing := sorted(needed - set(base.columns)):
+            base = f"the base's rows have no column {', '.join(missing)}"
+    if isinstance(base, str):
+        repeated, in_training = _repeated(_labelled(head, params, split, params.table.positive), None)
+        return RowChanges(why_not=base, repeated=repeated, repeated_in_training=in_training)
+    assert base_scorer is not None
+    if params.table.event_time:
+        oldest = head[params.table.event_time].min().execute()
+        base = base.filter(base[params.table.event_time] >= ibis.timestamp(oldest.isoformat()))
+    common, classes = set(base.columns), base_scorer.signature.classes
+    before = _labelled(base, params, split, classes[-1] if classes else None, common)
+    after = _labelled(head, params, split, params.table.positive, common)
+    labels, lost = _matched(before, after, params)
+    if lost[1].count:
+        lost += _lost_weight(base, before, after, params, split, base_scorer)
+    repeated, in_training = _repeated(after, before)
+    return RowChanges("", labels, lost, repeated, in_training, (_moments(before), _moments(after)))
+
+
+def _labelled(
+    table: ir.Table, params: Params, split: dict[str, Any], positive: str | None, common: set[str] | None = None
+) -> ir.Table:
+    """Key, target, side and content (a hash of inputs and target) of the rows with a known label.
+
+    Times are no content: a row copied to the other side of a split by time must have another one.
+    """
+    of = params.model_copy(update={"table": params.table.model_copy(update={"positive": positive})})
+    rows = table.filter(table[params.table.target].notnull())
+    value = target_value(rows, of).cast("float64")
+    inputs = [
+        item.name for item in inputs_of(params) if item.type != "timestamp" and (not common or item.name in common)
+    ]
+    content = {f"input_{name}": rows[name].cast("string") for name in inputs} | {"target": value.cast("string")}
+    return rows.select(
+        key=rows[params.table.key].cast("string"),
+        target=value,
+        test=is_on_side(rows, split, "test"),
+        training=is_on_side(rows, split, "train") | is_on_side(rows, split, "validation"),
+        content=ibis.struct(content).hash(),
+    )
+
+
+def _matched(before: ir.Table, after: ir.Table, params: Params) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
+    """Changed labels and lost rows, by one query over both tables."""
+    both = before.left_join(after, "key", rname="{name}_after")
+    here = both.target_after.notnull()
+    # Not by ==: a regression's target may come through another file format.
+    differs = here & ((both.target - both.target_after).abs() > 1e-9 * both.target.abs())
+    in_test = both.test | both.test_after.fill_null(False)
+    counts = {
+        "rows": both.count(),
+        "lost": (~here).sum(),
+        "test": both.test.sum(),
+        "lost_test": (both.test & ~both.test_after.fill_null(False)).sum(),
+        "changed": differs.sum(),
+        "changed_test": (differs & in_test).sum(),
+        "here": here.sum(),
+        "here_test": (here & in_test).sum(),
+        "positive": (here & (both.target == 1)).sum(),
+        "positive_test": (here & in_test & (both.target == 1)).sum(),
+    }
+    n = {name: int(value or 0) for name, value in both.aggregate(**counts).to_pyarrow().to_pylist()[0].items()}
+
+    def labels(of: str, suffix: str) -> Part:
+        whole = n["here" + suffix]
+        if params.task == "classification":
+            positives = n["positive" + suffix]
+            whole, of = min(positives, whole - positives), f"{of} in the rarer class"
+        return Part(of, n["changed" + suffix], whole)
+
+    return (
+        (labels("rows", ""), labels("test rows", "_test")),
+        (Part("rows", n["lost"], n["rows"]), Part("test rows", n["lost_test"], n["test"])),
+    )
+
+
+def _moments(rows: ir.Table) -> tuple[float, float]:
+    row = rows.aggregate(mean=rows.target.mean(), sd=rows.target.std()).to_pyarrow().to_pylist()[0]
+    return float(row["mean"] or 0), float(row["sd"] or 0)
+
+
+def _lost_weight(
+    base: ir.Table, before: ir.Table, after: ir.Table, params: Params, split: dict[str, Any], base_scorer: Scorer
+) -> tuple[Part, ...]:
+    """How much of the test positives, and of the base model's loss on its own test rows, the lost test rows carry.
+
+    A few rows that are hard for the model are a small share of the rows and a large one of the loss. Each share comes
+    with the largest of as many rows chosen at random 999 times: a deletion without a choice exceeds it once in 1,000.
+    """
+    gone = set(before.filter(before.test).anti_join(after.filter(after.test), "key").key.to_pyarrow().to_pylist())
+    known = base.filter(base[params.table.target].notnull() & is_on_side(base, split, "test"))
+    known = known.mutate(__key=known[params.table.key].cast("string"))
+    rows = load_rows(known, params, base_scorer.signature.inputs)
+    lost = np.array([key in gone for key in rows.arrow["__key"].to_pylist()])
+    scores = base_scorer.score(rows.inputs)
+    if params.task == "regression":
+        weights = {"absolute error on these test rows": np.abs(scores - rows.target)}
+    else:
+        clipped = np.clip(np.where(rows.target == 1, scores, 1 - scores), 1e-7, 1)
+        weights = {"test positives": rows.target, "log loss on these test rows": -np.log(clipped)}
+    return tuple(_part(of, weight, lost, params.gates.seed) for of, weight in weights.items())
+
+
+def _part(of: str, weight: npt.NDArray[np.float64], lost: npt.NDArray[np.bool_], seed: int) -> Part:
+    generator = np.random.Generator(np.random.PCG64(seed))
+    count = int(lost.sum())
+    by_chance = max(weight[generator.integers(len(weight), size=count)].sum() for _ in range(DELETIONS))
+    total = float(weight.sum())
+    return Part(of, float(weight[lost].sum()), total, float(by_chance / total) if total else 0.0)
+
+
+def _repeated(after: ir.Table, before: ir.Table | None) -> tuple[tuple[Part, ...], float]:
+    """New rows that are equal to a row on the other side, and the share of equal rows among the training rows."""
+    if before is None:
+        rows = after.mutate(new=ibis.literal(True))
+    else:
+        known = before.select("key", "content", known=ibis.literal(True)).distinct()
+        joined = after.left_join(known, ["key", "content"], rname="{name}_before")
+        rows = joined.mutate(new=joined.known.isnull())
+    groups = rows.group_by("content").aggregate(
+        training=rows.training.sum(),
+        test=rows.test.sum(),
+        new_training=(rows.training & rows.new).sum(),
+        new_test=(rows.test & rows.new).sum(),
+    )
+    counts = {
+        "training": groups.training.sum(),
+        "twice": (groups.training >= 2).ifelse(groups.training, 0).sum(),
+        "new_training": groups.new_training.sum(),
+        "new_test": groups.new_test.sum(),
+        "training_in_test": (groups.test > 0).ifelse(groups.new_training, 0).sum(),
+        "test_in_training": (groups.training > 0).ifelse(groups.new_test, 0).sum(),
+    }
+    n = {name: int(value or 0) for name, value in groups.aggregate(**counts).to_pyarrow().to_pylist()[0].items()}
+    parts = [Part("new test rows equal a training row", n["test_in_training"], n["new_test"])]
+    if before is not None:
+        parts.append(Part("new training rows equal a test row", n["training_in_test"], n["new_training"]))
+    return tuple(parts), n["twice"] / n["training"] if n["training"] else 0.0

@@ -1,0 +1,81 @@
+"""Where the base's rows are found."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from pipelines.cli.errors import Unreachable
+from pipelines.cli.progress import Progress
+from pipelines.repository import dvc_lock, git
+from pipelines.repository.base_model import Base
+from pipelines.review import base_rows
+
+LISTING = "1" * 32 + ".dir"
+LOCK = "stages: {{split: {{deps: [{{path: data, md5: {md5}}}]}}}}\n"
+BASE = Base("b" * 40, Path("base"), "cache", "2" * 32, "2" * 32)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """A function that puts the base's rows into DVC's cache; the head has other rows."""
+    from dvc.repo import Repo
+
+    monkeypatch.chdir(tmp_path)
+    with Repo.init(no_scm=True) as repo:
+        path_of = repo.cache.local.oid_to_path
+    dvc_lock.PATH.write_text(LOCK.format(md5="3" * 32 + ".dir"))
+    monkeypatch.setattr(git, "text_at", lambda *_: LOCK.format(md5=LISTING))
+
+    def put() -> Path:
+        content = b"rows"
+        digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        listing, rows = Path(path_of(LISTING)), Path(path_of(digest))
+        for path in (listing, rows):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        rows.write_bytes(content)
+        listing.write_text(json.dumps([{"md5": digest, "relpath": "a.parquet"}]))
+        return rows
+
+    return put
+
+
+def fetch():
+    return base_rows.fetch(BASE, Progress())
+
+
+def test_rows_of_the_head_are_not_fetched_again(cache):
+    dvc_lock.PATH.write_text(LOCK.format(md5=LISTING))
+    assert fetch() == base_rows.BaseRows(unchanged=True)
+
+
+def test_rows_are_read_from_the_cache_if_they_are_undamaged(cache):
+    rows = cache()
+    assert fetch().files == (rows,)
+    rows.write_bytes(b"truncated")
+    assert fetch().files == () and "not in DVC's cache" in fetch().why_not
+
+
+def test_rows_that_are_not_in_the_cache_are_fetched_from_the_remote(cache, monkeypatch):
+    monkeypatch.setattr(base_rows, "default_remote", lambda: "storage")
+    monkeypatch.setattr(base_rows, "fetch_from_remote", lambda commit, targets: cache())
+    assert len(fetch().files) == 1
+
+
+def test_a_remote_that_fails_is_named(cache, monkeypatch):
+    def unreachable(commit, targets):
+        raise Unreachable("no route to host", "Fix it.")
+
+    monkeypatch.setattr(base_rows, "default_remote", lambda: "storage")
+    monkeypatch.setattr(base_rows, "fetch_from_remote", unreachable)
+    assert "no route to host" in fetch().why_not
+    monkeypatch.setattr(base_rows, "fetch_from_remote", lambda commit, targets: None)
+    assert "not in the remote storage" in fetch().why_not
+
+
+def test_a_base_without_rows_in_its_lock_is_told(cache, monkeypatch):
+    monkeypatch.setattr(git, "text_at", lambda *_: None)
+    assert "names no data/" in fetch().why_not

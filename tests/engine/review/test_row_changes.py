@@ -1,0 +1,141 @@
+"""Changed labels, lost rows and repeated rows, on tables small enough to count by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.model.scorer import Scorer
+from pipelines.review.row_changes import row_changes
+from pipelines.tables.data import connect
+from tests.engine.review.made_up import params, table
+
+SPLIT = {"by": "time", "column": "ordered_at", "matured": "2026-04-02T00:00:00+00:00",
+         "test_from": "2026-03-01T00:00:00+00:00", "validation_from": "2026-02-20T00:00:00+00:00"}  # fmt: skip
+
+
+@pytest.fixture
+def rows(logistic) -> pa.Table:
+    return table(logistic)
+
+
+@pytest.fixture
+def compare(logistic, tmp_path):
+    """Changes from one Arrow table (or a reason why it is not known) to another."""
+
+    def compared(before, after, positive="true"):
+        connection = connect()
+        tables = [
+            side if isinstance(side, str) else as_table(connection, tmp_path / name, side)
+            for name, side in (("base", before), ("head", after))
+        ]
+        scorer = Scorer(logistic.model, logistic.signature)
+        scorer.signature = replace(scorer.signature, classes=("other", positive))
+        return row_changes(tables[1], tables[0], params(), SPLIT, scorer)
+
+    return compared
+
+
+def as_table(connection, path, rows: pa.Table):
+    pq.write_table(rows, path)
+    return connection.read_parquet(str(path))
+
+
+def with_column(rows: pa.Table, name: str, values) -> pa.Table:
+    return rows.set_column(rows.column_names.index(name), name, pa.array(values, rows[name].type))
+
+
+def in_test(rows: pa.Table) -> np.ndarray:
+    return np.flatnonzero(rows["ordered_at"].to_numpy() >= np.datetime64("2026-03-01"))
+
+
+def test_equal_rows_have_no_changes(rows, compare):
+    changes = compare(rows, rows)
+    assert [part.count for part in (*changes.labels, *changes.lost)] == [0, 0, 0, 0]
+    assert [part.total for part in changes.lost] == [400, len(in_test(rows))]
+    assert [(part.count, part.total) for part in changes.repeated] == [(0, 0), (0, 0)]
+
+
+def test_a_label_that_changes_counts_among_the_rarer_class_and_a_late_one_does_not(rows, compare):
+    labels = rows["returned"].to_pylist()
+    late = with_column(rows, "returned", [None, None, *labels[2:]])
+    assert compare(late, rows).labels[0].count == 0
+    changed = with_column(rows, "returned", [not label for label in labels[:7]] + labels[7:])
+    part = compare(rows, changed).labels[0]
+    assert (part.count, part.total) == (7, sum(labels))
+
+
+def test_another_positive_class_changes_every_label(rows, compare):
+    part = compare(rows, rows, positive="false").labels[0]
+    assert part.count == 400 and part.share > 1
+
+
+def test_a_row_is_lost_with_its_key_its_label_or_its_place_in_the_test_rows(rows, compare):
+    chosen = in_test(rows)[:3]
+    gone = rows.take(np.setdiff1d(np.arange(400), chosen[:1]))
+    labels = gone["returned"].to_pylist()
+    labels[gone["order_id"].to_pylist().index(str(chosen[1]))] = None
+    times = gone["ordered_at"].to_pylist()
+    times[gone["order_id"].to_pylist().index(str(chosen[2]))] = times[0].replace(month=2, day=1)
+    changes = compare(rows, with_column(with_column(gone, "returned", labels), "ordered_at", times))
+    assert [part.count for part in changes.lost[:2]] == [2, 3]
+    assert [part.of for part in changes.lost[2:]] == ["test positives", "log loss on these test rows"]
+
+
+def test_rows_older_than_the_oldest_one_are_not_lost(rows, compare):
+    recent = rows.filter(pa.array(rows["ordered_at"].to_numpy() >= np.datetime64("2026-01-20")))
+    assert recent.num_rows < 400
+    assert [part.count for part in compare(rows, recent).lost] == [0, 0]
+
+
+def copies(rows: pa.Table, of: np.ndarray, month: int) -> pa.Table:
+    made = rows.take(of)
+    made = with_column(made, "order_id", [f"copy-{i}" for i in range(len(of))])
+    times = [moment.replace(month=month, day=5) for moment in made["ordered_at"].to_pylist()]
+    return pa.concat_tables([rows, with_column(made, "ordered_at", times)])
+
+
+def test_copies_are_counted_in_both_directions_with_and_without_the_base(rows, compare):
+    to_training = copies(rows, in_test(rows)[:20], 2)
+    new_test, new_training = compare(rows, to_training).repeated
+    assert (new_training.count, new_training.total, new_test.count) == (20, 20, 0)
+    (every,) = compare("not fetched", to_training).repeated
+    assert (every.count, every.total) == (20, len(in_test(rows)))
+    new_test, _ = compare(rows, copies(rows, np.setdiff1d(np.arange(400), in_test(rows))[:20], 3)).repeated
+    assert (new_test.count, new_test.total) == (20, 20)
+
+
+def test_an_old_row_that_becomes_a_copy_is_new(rows, compare):
+    source, target = in_test(rows)[0], np.setdiff1d(np.arange(400), in_test(rows))[0]
+    order = np.arange(400)
+    order[target] = source
+    copied = rows.take(order)
+    for name in ("order_id", "ordered_at"):
+        copied = with_column(copied, name, rows[name].to_pylist())
+    assert compare(rows, copied).repeated[1].count == 1
+
+
+def test_the_training_rows_show_how_often_rows_are_equal_by_nature(rows, compare):
+    few_columns = rows
+    for name, value in (("price", 1.0), ("usual_price", 1.0), ("items", 1), ("shop", "web"), ("size", "S")):
+        few_columns = with_column(few_columns, name, [value] * 400)
+    for name in ("usual_size", "region"):
+        few_columns = with_column(few_columns, name, few_columns[name].take(pa.array([0] * 400)).to_pylist())
+    changes = compare(rows, few_columns)
+    assert changes.repeated_in_training == 1.0
+    assert changes.repeated[0].share == 1.0
+
+
+def test_without_the_rows_or_the_columns_of_the_base_the_reason_is_told(rows, compare):
+    assert compare("not in the cache", rows).why_not == "not in the cache"
+    changes = compare(rows.drop(["ordered_at"]), rows)
+    assert "ordered_at" in changes.why_not and changes.labels == ()
+
+
+def test_a_new_model_has_no_base_to_compare_with(rows, tmp_path):
+    head = as_table(connect(), tmp_path / "head", rows)
+    assert row_changes(head, "not read", params(), SPLIT, None).why_not == "there is no base to compare with"
