@@ -34,7 +34,7 @@ from pipelines.model.inputs import inputs_of
 from pipelines.model.threshold import choose_threshold
 from pipelines.review.compare import Compared, ValidationRows, metric_rows
 from pipelines.review.gates.evidence import Evidence, ModelFiles
-from pipelines.review.gates.fairness import fairness_gate, group_rows
+from pipelines.review.gates.fairness import fairness_gate, group_rows, wilson
 from pipelines.review.gates.regression import regression_gate
 from pipelines.review.gates.slices import slice_rows, slices_gate
 from pipelines.review.gates.tolerance import limit
@@ -235,11 +235,8 @@ def outcome(cell: Cell, reviews: list[list[tuple[str, str]]]) -> Outcome:
 
 def share_text(count: int, total: int) -> str:
     """A share with its 95 % Wilson interval, in per cent."""
-    z = NormalDist().inv_cdf(0.975)
-    p, n = count / total, total
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return f"{p:.1%} ({max(centre - half, 0):.1%} to {min(centre + half, 1):.1%})".replace("%", " %")
+    low, high = wilson(count / total, total, NormalDist().inv_cdf(0.975))
+    return f"{count / total:.1%} ({low:.1%} to {high:.1%})".replace("%", " %")
 
 
 def table(outcomes: list[Outcome]) -> str:

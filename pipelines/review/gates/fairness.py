@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from itertools import combinations
 from statistics import NormalDist
 
 from pipelines.config.gates import Fairness
@@ -47,37 +46,51 @@ def fairness_gate(evidence: Evidence) -> Iterator[GateResult]:
 def _judge(name: str, rate: str, groups: dict[str, tuple[float, int]], limit: float) -> GateResult:
     """Judge the two groups that differ most.
 
-    Fails if the whole 95 % confidence interval of the ratio is below the limit. The interval is that of Katz et al.
-    (1978) on the log scale, with half a row added to each count, and Bonferroni's correction for the number of pairs,
-    since the two groups are chosen. If its half-width exceeds the distance from 1 to the limit, the gate cannot tell.
+    Fails if the whole 95 % confidence interval of their ratio is below the limit. Its level is corrected by Bonferroni
+    for the number of pairs, since the two groups are chosen. If its half-width on the log scale exceeds the distance
+    from 1 to the limit, the gate cannot tell.
     """
     lowest, highest = min(groups, key=lambda group: groups[group][0]), max(groups, key=lambda group: groups[group][0])
-    (low_rate, low_rows), (high_rate, high_rows) = groups[lowest], groups[highest]
+    low_rate, high_rate = groups[lowest][0], groups[highest][0]
     ratio = low_rate / high_rate if high_rate else 1.0
-    pairs = len(list(combinations(groups, 2)))
-    z = NormalDist().inv_cdf(1 - 0.025 / pairs)
-    half_width = z * math.sqrt(_log_variance(low_rate, low_rows) + _log_variance(high_rate, high_rows))
-    smoothed = _smoothed(low_rate, low_rows) / _smoothed(high_rate, high_rows)
-    bounds = [smoothed * math.exp(sign * half_width) for sign in (-1, 1)]
+    z = NormalDist().inv_cdf(1 - 0.025 / math.comb(len(groups), 2))
+    low, high = ratio_interval(groups[lowest], groups[highest], z)
     why = (
         f"{rate} is {plain_number(low_rate)} for {lowest} and {plain_number(high_rate)} for {highest}, "
-        f"ratio {ratio:.2f} (95 % CI {bounds[0]:.2f} to {bounds[1]:.2f}); minimum is {limit:g}"
+        f"ratio {ratio:.2f} (95 % CI {low:.2f} to {high:.2f}); minimum is {limit:g}"
     )
-    if bounds[1] < limit:
+    if high < limit:
         return GateResult(name, False, ratio, limit, why)
-    if half_width > -math.log(limit):
+    if low == 0 or math.log(high / low) / 2 > -math.log(limit):
         why += "; these rows cannot show it: it needs more rows of the smaller group, or a higher fairness.min_support"
         return GateResult(name, False, ratio, limit, why, evaluated=False)
     return GateResult(name, True, ratio, limit, why)
 
 
-def _smoothed(rate: float, rows: int) -> float:
-    return (rate * rows + 0.5) / (rows + 0.5)
+def ratio_interval(first: tuple[float, int], second: tuple[float, int], z: float) -> tuple[float, float]:
+    """Confidence interval of the ratio of two shares, each given with the number of its rows.
+
+    Donner and Zou (2012), MOVER-R, from Wilson's interval (1927) of each share: unlike the normal approximation of the
+    logarithm, it is close where a share is 0 or rows are few.
+    """
+    (p1, _), (p2, _) = first, second
+    (low1, high1), (low2, high2) = wilson(*first, z), wilson(*second, z)
+    low = (p1 * p2 - math.sqrt(max((p1 * p2) ** 2 - low1 * high2 * (2 * p1 - low1) * (2 * p2 - high2), 0))) / (
+        high2 * (2 * p2 - high2) or math.inf
+    )
+    if low2 <= 0:
+        return max(low, 0.0), math.inf
+    high = (p1 * p2 + math.sqrt(max((p1 * p2) ** 2 - high1 * low2 * (2 * p1 - high1) * (2 * p2 - low2), 0))) / (
+        low2 * (2 * p2 - low2)
+    )
+    return max(low, 0.0), high
 
 
-def _log_variance(rate: float, rows: int) -> float:
-    """Variance of the logarithm of a share."""
-    return 1 / (rate * rows + 0.5) - 1 / (rows + 0.5)
+def wilson(share: float, rows: int, z: float) -> tuple[float, float]:
+    """Confidence interval of a share (Wilson, 1927)."""
+    centre = (share + z * z / (2 * rows)) / (1 + z * z / rows)
+    half = z / (1 + z * z / rows) * math.sqrt(share * (1 - share) / rows + z * z / (4 * rows * rows))
+    return max(centre - half, 0.0), min(centre + half, 1.0)
 
 
 def group_rows(compared: Compared, params: Params) -> tuple[GroupRow, ...]:

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines.review.compare import Compared
-from pipelines.review.gates.fairness import fairness_gate, group_rows
+from pipelines.review.gates.fairness import fairness_gate, group_rows, ratio_interval
 from tests.engine.review.made_up import compared, evidence, params
 
 LIMITS = {"min_recall_ratio": 0.8, "min_false_positive_ratio": 0.5, "min_support": 50, "min_positives": 10}
@@ -51,6 +51,24 @@ def test_a_ratio_fails_only_if_its_whole_interval_is_below_the_limit():
 def test_a_ratio_that_the_rows_cannot_show_is_not_evaluated():
     _, gates = judged(scored(north=(12, 9, 200, 3), south=(12, 6, 200, 2)))
     assert {gate.state for gate in gates.values()} == {"not evaluated"}
+
+
+@pytest.mark.parametrize(
+    ("share", "rows"), [((0.6, 0.4), (40, 60)), ((0.05, 0.08), (300, 200)), ((0.9, 0.9), (30, 30))]
+)
+def test_the_interval_of_a_ratio_covers_it_95_times_of_100(share, rows):
+    draw = np.random.default_rng(2)
+    counts = [draw.binomial(n, p, 1000) for n, p in zip(rows, share, strict=True)]
+    covered = 0
+    for first, second in zip(*counts, strict=True):
+        low, high = ratio_interval((first / rows[0], rows[0]), (second / rows[1], rows[1]), 1.96)
+        covered += low <= share[0] / share[1] <= high
+    assert covered >= 930  # 950 expected, three standard errors
+
+
+def test_a_group_without_any_caught_row_fails():
+    _, gates = judged(scored(north=(60, 42, 2000, 200), south=(25, 0, 2000, 190)))
+    assert gates["recall"].state == "failed" and gates["false positive rate"].passed
 
 
 @pytest.mark.parametrize("groups", [2, 5])
