@@ -32,6 +32,7 @@ _LOWER_IS_STRICTER = re.compile(
 )
 _HIGHER_IS_STRICTER = re.compile(r"validation\.min_\w+|gates\.(resamples|history\.versions)|fairness\.min_\w+_ratio")
 _FLOOR = re.compile(r"gates\.floors\.(\w+)|slices\.floor")
+_GROUPED = ("category", "boolean")  # types of the sensitive columns that fairness judges
 _STRICTEST = ("gates.when_unclear", '"block"')
 
 
@@ -101,13 +102,22 @@ def _rules(base: dict[str, Any], head: dict[str, Any]) -> list[tuple[tuple[str, 
             values = {key: value for key, value in values.items() if not key.startswith(CONFIRMATION)} | reasons
         if values is not None or section == "fairness":
             rules.append(((section,), values))
+    columns = _mapping(_mapping(base, "schema"), "columns")
+    here = _mapping(_mapping(head, "schema"), "columns")
+    # A feature of a column that is known only after the prediction is refused: it stays so.
+    rules += [
+        (("schema", "columns", name, "known"), columns[name]["known"])
+        for name in columns
+        if name in here and _mapping(columns, name).get("known")
+    ]
     if base.get("fairness"):
-        # A column that is no longer sensitive would no longer be judged.
-        columns = _mapping(_mapping(base, "schema"), "columns")
+        # A column that is no longer sensitive, or of another type, would no longer be judged.
         rules += [
-            (("schema", "columns", name, "sensitive"), True)
+            (("schema", "columns", name, key), value)
             for name in columns
-            if _mapping(columns, name).get("sensitive") and columns[name].get("type") in ("category", "boolean")
+            if _mapping(columns, name).get("sensitive") and columns[name].get("type") in _GROUPED
+            for key, value in (("type", columns[name]["type"]), ("sensitive", True))
+            if key == "sensitive" or _mapping(here, name).get("type", value) not in _GROUPED
         ]
     return rules
 
@@ -143,7 +153,13 @@ def _judging(params: Params) -> str:
         for section in SECTIONS
         if section in document
     }
-    rules["schema"] = {"columns": {name: {"sensitive": True} for name in sorted(params.table.sensitive)}}
+    columns: dict[str, dict[str, Any]] = {}
+    for name, column in sorted(params.table.columns.items()):
+        if column.sensitive and column.type in _GROUPED:
+            columns[name] = {"sensitive": True}
+        if column.known:
+            columns.setdefault(name, {})["known"] = column.known
+    rules["schema"] = {"columns": columns}
     return json.dumps(rules)
 
 

@@ -40,35 +40,52 @@ def fairness_gate(evidence: Evidence) -> Iterator[GateResult]:
         )
         for rate, limit, groups in rates:
             defined = {group: (value, rows) for group, (value, rows) in groups.items() if value is not None}
-            if limit is not None and len(defined) > 1:
+            if limit is None or len(defined) < 2:
+                continue
+            is_zero = not any(value for value, _ in defined.values())
+            if is_zero and rate == "false positive rate" and any(row.recall for row in judged):
+                why = f"no group has a false positive; minimum ratio is {limit:g}"
+                yield GateResult(f"fairness {column}: {rate}", True, 1.0, limit, why)
+            else:
                 yield _judge(f"fairness {column}: {rate}", rate, defined, limit)
 
 
 def _judge(name: str, rate: str, groups: dict[str, tuple[float, int]], limit: float) -> GateResult:
-    """Judge the two groups that differ most.
+    """Judge every pair of groups.
 
-    Fails if the whole 95 % confidence interval of the ratio is below the limit. The interval is that of Katz et al.
-    (1978) on the log scale, with half a row added to each count, and Bonferroni's correction for the number of pairs,
-    since the two groups are chosen. If its half-width exceeds the distance from 1 to the limit, the gate cannot tell.
+    Fails if the whole 95 % confidence interval of a pair's ratio is below the limit. The interval is that of Katz et
+    al. (1978) on the log scale, with half a row added to each count, and Bonferroni's correction for the number of
+    pairs. Otherwise the two groups that differ most are shown; if the half-width of their interval exceeds the distance
+    from 1 to the limit, the gate cannot tell.
     """
-    lowest, highest = min(groups, key=lambda group: groups[group][0]), max(groups, key=lambda group: groups[group][0])
-    (low_rate, low_rows), (high_rate, high_rows) = groups[lowest], groups[highest]
-    ratio = low_rate / high_rate if high_rate else 1.0
-    pairs = len(list(combinations(groups, 2)))
-    z = NormalDist().inv_cdf(1 - 0.025 / pairs)
-    half_width = z * math.sqrt(_log_variance(low_rate, low_rows) + _log_variance(high_rate, high_rows))
-    smoothed = _smoothed(low_rate, low_rows) / _smoothed(high_rate, high_rows)
-    bounds = [smoothed * math.exp(sign * half_width) for sign in (-1, 1)]
+    ordered = sorted(groups, key=lambda group: groups[group][0])
+    pairs = list(combinations(ordered, 2))
+    z = NormalDist().inv_cdf(1 - 0.025 / len(pairs))
+    intervals = {(low, high): _log_interval(groups[low], groups[high], z) for low, high in pairs}
+    # A small group that differs most by chance must not hide two large ones that are shown to differ.
+    shown = min(pairs, key=lambda pair: intervals[pair][1])
+    if math.exp(intervals[shown][1]) >= limit:
+        shown = (ordered[0], ordered[-1])
+    (lowest, highest), bounds = shown, intervals[shown]
+    ratio = groups[lowest][0] / groups[highest][0] if groups[highest][0] else 1.0
     why = (
-        f"{rate} is {plain_number(low_rate)} for {lowest} and {plain_number(high_rate)} for {highest}, "
-        f"ratio {ratio:.2f} (95 % CI {bounds[0]:.2f} to {bounds[1]:.2f}); minimum is {limit:g}"
+        f"{rate} is {plain_number(groups[lowest][0])} for {lowest} and {plain_number(groups[highest][0])} for "
+        f"{highest}, ratio {ratio:.2f} (95 % CI {math.exp(bounds[0]):.2f} to {math.exp(bounds[1]):.2f}); "
+        f"minimum is {limit:g}"
     )
-    if bounds[1] < limit:
+    if math.exp(bounds[1]) < limit:
         return GateResult(name, False, ratio, limit, why)
-    if half_width > -math.log(limit):
+    if (bounds[1] - bounds[0]) / 2 > -math.log(limit):
         why += "; these rows cannot show it: it needs more rows of the smaller group, or a higher fairness.min_support"
         return GateResult(name, False, ratio, limit, why, evaluated=False)
     return GateResult(name, True, ratio, limit, why)
+
+
+def _log_interval(low: tuple[float, int], high: tuple[float, int], z: float) -> tuple[float, float]:
+    """The interval of the logarithm of the ratio of two rates, each with its number of rows."""
+    half_width = z * math.sqrt(_log_variance(*low) + _log_variance(*high))
+    middle = math.log(_smoothed(*low) / _smoothed(*high))
+    return middle - half_width, middle + half_width
 
 
 def _smoothed(rate: float, rows: int) -> float:

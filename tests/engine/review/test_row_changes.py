@@ -10,9 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.model.scorer import Scorer
+from pipelines.review.gates.repeated_rows import repeated_rows_gate
 from pipelines.review.row_changes import row_changes
 from pipelines.tables.data import connect
-from tests.engine.review.made_up import params, table
+from tests.engine.review.made_up import evidence, params, table
 
 SPLIT = {"by": "time", "column": "ordered_at", "matured": "2026-04-02T00:00:00+00:00",
          "test_from": "2026-03-01T00:00:00+00:00", "validation_from": "2026-02-20T00:00:00+00:00"}  # fmt: skip
@@ -125,9 +126,30 @@ def test_the_training_rows_show_how_often_rows_are_equal_by_nature(rows, compare
         few_columns = with_column(few_columns, name, [value] * 400)
     for name in ("usual_size", "region"):
         few_columns = with_column(few_columns, name, few_columns[name].take(pa.array([0] * 400)).to_pylist())
-    changes = compare(rows, few_columns)
+    changes = compare("not fetched", few_columns)
     assert changes.repeated_in_training == 1.0
     assert changes.repeated[0].share == 1.0
+    assert compare(few_columns, few_columns).repeated_in_training == 1.0
+
+
+def test_copies_of_training_rows_do_not_make_copies_of_test_rows_natural(rows, compare):
+    test = in_test(rows)
+    training = np.setdiff1d(np.arange(400), test)
+    doubled = pa.concat_tables([rows, with_column(rows.take(training), "order_id", [f"d{i}" for i in training])])
+    assert compare("not fetched", doubled).repeated_in_training == 1.0
+    copied = copies(doubled, test[:20], 2)
+    changes = compare(rows, copied)
+    assert changes.repeated_in_training == 0.0
+    assert not any(result.passed for result in list(repeated_rows_gate(evidence(row_changes=changes)))[1:])
+
+
+def test_times_that_move_hide_no_changed_label_and_no_lost_row(rows, compare):
+    labels = rows["returned"].to_pylist()
+    later = with_column(rows, "ordered_at", [moment.replace(year=2028) for moment in rows["ordered_at"].to_pylist()])
+    changes = compare(rows, with_column(later, "returned", [not label for label in labels]).slice(100))
+    # The rows are in no order of time, so those that are left tell the window.
+    assert changes.labels[0].count == 300
+    assert changes.lost[0].count > 90
 
 
 def test_without_the_rows_or_the_columns_of_the_base_the_reason_is_told(rows, compare):
