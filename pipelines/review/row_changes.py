@@ -1,13 +1,15 @@
 """What happened to the base's rows: changed labels, lost rows, and new rows that are on both sides of the split.
 
-Rows are matched by key. Only rows with a known label count: a label that arrives late is no change, and a label that
-is taken away makes a lost row. Rows older than the head's oldest one left with a moving window and are not lost; rows
-that are still there are compared whatever their time.
+Rows are matched by key. Only rows with a known label count: a label that arrives late is no change, neither is one that
+was younger in the base than `label_delay_days`, and a label that is taken away makes a lost row. Rows older than the
+head's oldest one left with a moving window and are not lost; rows that are still there are compared, whatever their
+time.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import ibis
@@ -114,7 +116,7 @@ def _window_start(head: ir.Table, base: ir.Table, params: Params) -> str:
 def _labelled(
     table: ir.Table, params: Params, split: dict[str, Any], positive: str | None, common: set[str] | None = None
 ) -> ir.Table:
-    """Key, target, side and content (a hash of inputs and target) of the rows with a known label.
+    """Key, target, side and content (a hash of inputs and target) of the rows with a known label; whether it is final.
 
     Times are no content: a row copied to the other side of a split by time must have another one.
     """
@@ -128,10 +130,20 @@ def _labelled(
     return rows.select(
         key=rows[params.table.key].cast("string"),
         target=value,
+        final=_is_final(table, rows, params),
         test=is_on_side(rows, split, "test"),
         training=is_on_side(rows, split, "train") | is_on_side(rows, split, "validation"),
         content=ibis.struct(content).hash(),
     )
+
+
+def _is_final(table: ir.Table, rows: ir.Table, params: Params) -> ir.BooleanValue:
+    """Whether a label was final when these rows were taken: a younger one is used nowhere, and may be provisional."""
+    time = params.table.event_time
+    newest = table[time].max().to_pyarrow().as_py() if time and params.table.label_delay_days else None
+    if newest is None:
+        return ibis.literal(True)
+    return rows[time] <= ibis.timestamp((newest - timedelta(days=params.table.label_delay_days)).isoformat())
 
 
 def _matched(before: ir.Table, after: ir.Table, params: Params) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
@@ -139,7 +151,7 @@ def _matched(before: ir.Table, after: ir.Table, params: Params) -> tuple[tuple[P
     both = before.left_join(after, "key", rname="{name}_after")
     here = both.target_after.notnull()
     # Not by ==: a regression's target may come through another file format.
-    differs = here & ((both.target - both.target_after).abs() > 1e-9 * both.target.abs())
+    differs = here & both.final & ((both.target - both.target_after).abs() > 1e-9 * both.target.abs())
     in_test = both.test | both.test_after.fill_null(False)
     counts = {
         "rows": both.count(),

@@ -28,7 +28,7 @@ def rows(logistic) -> pa.Table:
 def compare(logistic, tmp_path):
     """Changes from one Arrow table (or a reason why it is not known) to another."""
 
-    def compared(before, after, positive="true"):
+    def compared(before, after, positive="true", delay=0):
         connection = connect()
         tables = [
             side if isinstance(side, str) else as_table(connection, tmp_path / name, side)
@@ -36,7 +36,8 @@ def compare(logistic, tmp_path):
         ]
         scorer = Scorer(logistic.model, logistic.signature)
         scorer.signature = replace(scorer.signature, classes=("other", positive))
-        return row_changes(tables[1], tables[0], params(), SPLIT, scorer)
+        chosen = params(schema={"label_delay_days": delay})
+        return row_changes(tables[1], tables[0], chosen, SPLIT, scorer)
 
     return compared
 
@@ -68,6 +69,16 @@ def test_a_label_that_changes_counts_among_the_rarer_class_and_a_late_one_does_n
     changed = with_column(rows, "returned", [not label for label in labels[:7]] + labels[7:])
     part = compare(rows, changed).labels[0]
     assert (part.count, part.total) == (7, sum(labels))
+
+
+def test_a_provisional_label_that_becomes_final_is_no_change(rows, compare):
+    times = rows["ordered_at"].to_numpy()
+    young = times > times.max() - np.timedelta64(14, "D")
+    labels = np.array(rows["returned"].to_pylist())
+    before = with_column(rows, "returned", [bool(label) for label in labels & ~young])
+    assert compare(before, rows).labels[0].count == (labels & young).sum() > 5
+    assert [part.count for part in compare(before, rows, delay=14).labels] == [0, 0]
+    assert compare(before, with_column(rows, "returned", ~labels), delay=14).labels[0].count == (~young).sum()
 
 
 def test_another_positive_class_changes_every_label(rows, compare):
