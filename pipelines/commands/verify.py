@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.before_release and not params.release.rebuild:
         print("Not trained again: release.rebuild in params.yaml is false.")
     elif (arguments.unreleased or arguments.before_release) and (
-        version := registered_version(params.model_name, expected)
+        version := registered_version(params.model_name, expected, commit)
     ):
         print(f"Not trained again: release id {expected} is registered as {version}.")
     else:
@@ -70,17 +70,18 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def registered_version(model_name: str, expected: str) -> str | None:
-    """The version that registers a release id, or None.
+def registered_version(model_name: str, expected: str, commit: str) -> str | None:
+    """The version that registers the release id of a commit, or None.
 
     A tag alone is no proof, since whoever may push can create one: the commit that it names must be on main and have
-    the release id.
+    the release id. Neither is the release id, which says nothing of the rows: both commits must name the same ones.
     """
     version, (_, main) = tags.find_version(model_name, expected), base_commit(None)
     if version is None or try_git("merge-base", "--is-ancestor", version.commit, main) is None:
         return None
     try:
-        return version.tag if release_id(version.commit) == expected else None
+        rows = [dvc_lock.data_md5(text_at(each, "dvc.lock")) for each in (version.commit, commit)]
+        return version.tag if release_id(version.commit) == expected and rows[0] == rows[1] else None
     except InputError:
         return None
 
