@@ -23,9 +23,10 @@ from pipelines.config.paths import SIGNATURE, SPLIT
 from pipelines.model.encoding import Columns
 from pipelines.model.scorer import Scorer
 from pipelines.model.signature import load_signature
-from pipelines.repository import base_model, dvc_lock, tags
+from pipelines.repository import base_model, dvc_lock
 from pipelines.repository.dvc_remote import set_remote_from_environment
-from pipelines.repository.git import base_commit, commit_of, git, text_at, try_git
+from pipelines.repository.git import commit_of, git, text_at
+from pipelines.repository.registered import registered_version
 from pipelines.repository.release_id import release_id
 from pipelines.tables.data import DATA, connect, read_data
 from pipelines.tables.rows import load_rows
@@ -62,27 +63,12 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.before_release and not params.release.rebuild:
         print("Not trained again: release.rebuild in params.yaml is false.")
     elif (arguments.unreleased or arguments.before_release) and (
-        version := registered_version(params.model_name, expected)
+        version := registered_version(params.model_name, expected, dvc_lock.data_md5(text_at(commit, "dvc.lock")))
     ):
         print(f"Not trained again: release id {expected} is registered as {version}.")
     else:
         _verify(commit, params)
     return 0
-
-
-def registered_version(model_name: str, expected: str) -> str | None:
-    """The version that registers a release id, or None.
-
-    A tag alone is no proof, since whoever may push can create one: the commit that it names must be on main and have
-    the release id.
-    """
-    version, (_, main) = tags.find_version(model_name, expected), base_commit(None)
-    if version is None or try_git("merge-base", "--is-ancestor", version.commit, main) is None:
-        return None
-    try:
-        return version.tag if release_id(version.commit) == expected else None
-    except InputError:
-        return None
 
 
 def _verify(commit: str, params: Params) -> None:

@@ -23,7 +23,7 @@ from pipelines.review.changes import param_changes
 from pipelines.review.findings import DataError, ParamChange, data_errors
 from pipelines.tables.data import DATA
 
-SECTIONS = ("validation", "gates", "slices", "fairness")
+SECTIONS = ("validation", "value", "gates", "slices", "fairness")
 CONFIRMATION = "allow_"  # settings that begin so give a reason for this one change: the head's count, never the base's
 _NEUTRAL = ("gates.headline", "gates.seed")
 _LOWER_IS_STRICTER = re.compile(
@@ -32,6 +32,7 @@ _LOWER_IS_STRICTER = re.compile(
 )
 _HIGHER_IS_STRICTER = re.compile(r"validation\.min_\w+|gates\.(resamples|history\.versions)|fairness\.min_\w+_ratio")
 _FLOOR = re.compile(r"gates\.floors\.(\w+)|slices\.floor")
+_GROUPED = ("category", "boolean")  # types of the sensitive columns that fairness judges
 _STRICTEST = ("gates.when_unclear", '"block"')
 
 
@@ -101,13 +102,22 @@ def _rules(base: dict[str, Any], head: dict[str, Any]) -> list[tuple[tuple[str, 
             values = {key: value for key, value in values.items() if not key.startswith(CONFIRMATION)} | reasons
         if values is not None or section == "fairness":
             rules.append(((section,), values))
+    columns = _mapping(_mapping(base, "schema"), "columns")
+    here = _mapping(_mapping(head, "schema"), "columns")
+    # A feature of a column that is known only after the prediction is refused: it stays so.
+    rules += [
+        (("schema", "columns", name, "known"), columns[name]["known"])
+        for name in columns
+        if name in here and _mapping(columns, name).get("known")
+    ]
     if base.get("fairness"):
-        # A column that is no longer sensitive would no longer be judged.
-        columns = _mapping(_mapping(base, "schema"), "columns")
+        # A column that is no longer sensitive, or of another type, would no longer be judged.
         rules += [
-            (("schema", "columns", name, "sensitive"), True)
+            (("schema", "columns", name, key), value)
             for name in columns
-            if _mapping(columns, name).get("sensitive") and columns[name].get("type") in ("category", "boolean")
+            if _mapping(columns, name).get("sensitive") and columns[name].get("type") in _GROUPED
+            for key, value in (("type", columns[name]["type"]), ("sensitive", True))
+            if key == "sensitive" or _mapping(here, name).get("type", value) not in _GROUPED
         ]
     return rules
 
@@ -141,9 +151,15 @@ def _judging(params: Params) -> str:
     rules = {
         section: {key: value for key, value in document[section].items() if not key.startswith(CONFIRMATION)}
         for section in SECTIONS
-        if section in document
+        if document.get(section)
     }
-    rules["schema"] = {"columns": {name: {"sensitive": True} for name in sorted(params.table.sensitive)}}
+    columns: dict[str, dict[str, Any]] = {}
+    for name, column in sorted(params.table.columns.items()):
+        if column.sensitive and column.type in _GROUPED:
+            columns[name] = {"sensitive": True}
+        if column.known:
+            columns.setdefault(name, {})["known"] = column.known
+    rules["schema"] = {"columns": columns}
     return json.dumps(rules)
 
 

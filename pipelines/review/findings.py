@@ -58,6 +58,7 @@ class HistoryRow:
         value: of the version.
         delta: head - version.
         error: standard error of the difference; NaN if it is not defined in each resample.
+        shortage: why the rows are too few for one; empty if they are enough.
     """
 
     version: str
@@ -66,6 +67,7 @@ class HistoryRow:
     delta: float
     error: float
     rows: int
+    shortage: str = ""
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,9 @@ from pipelines.cli.verbs import run_verb
 from pipelines.config.params import Params, load
 from pipelines.config.paths import MODEL, NOT_REPRODUCIBLE, REVIEW, SELECTION, VALIDATION
 from pipelines.config.read import PATH
-from pipelines.repository import dvc_lock, git, tags
+from pipelines.repository import dvc_lock, git
 from pipelines.repository.dvc import file_md5
+from pipelines.repository.registered import registered_version
 from pipelines.repository.release_id import worktree_release_id
 from pipelines.review import report_cache
 from pipelines.review.findings import Findings, GateResult, Side, StageRow, data_errors, summary
@@ -108,7 +109,8 @@ def _findings(
     base = base_model.fetch(base_sha, progress)
     release_id = worktree_release_id()
     model = file_md5(MODEL)
-    kind, explanation = review_kind(params, base, model, tags.versions_by_release_id(params.model_name).get(release_id))
+    version = registered_version(params.model_name, release_id, dvc_lock.data_md5(dvc_lock.read()))
+    kind, explanation = review_kind(params, base, model, version)
     notes = [explanation] * bool(explanation) + notes
     if base and base.md5 != base.locked_md5:
         notes.append(f"The base's model was reproduced as {base.md5}; its dvc.lock names {base.locked_md5}.")

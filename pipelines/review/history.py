@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,8 +62,13 @@ def measure(table: ir.Table, params: Params, split: dict[str, Any], head: Scorer
     inputs = {item.name: item for scorer in (head, *scorers.values()) for item in scorer.signature.inputs}
     rows = load_rows(test, params, tuple(inputs.values()))
     if shortage := too_few(params.task, rows.target):
-        where = "in the test rows that none of these models was trained on"
-        return History(notes=(*notes, f"Not compared with {', '.join(scorers)}: {shortage}, {where}."))
+        why = f"{shortage} among the test rows that none of these models was trained on"
+        few = [
+            HistoryRow(tag, metric, math.nan, math.nan, math.nan, len(rows), why)
+            for tag in scorers
+            for metric in params.gates.history.regression
+        ]
+        return History(tuple(few), tuple(notes))
     costs = costs_of(rows.arrow, rows.target, params.value)
     models = [
         Weighted(params.task, rows.target, scorer.score(rows.inputs), scorer.signature.threshold, costs)

@@ -29,6 +29,7 @@ from pipelines.review.gates.slices import slice_rows
 from pipelines.review.leak_scores import LeakScores
 from pipelines.review.row_changes import RowChanges
 from pipelines.review.weaker_rules import weaker_results
+from pipelines.tables.costs import costs_of
 from pipelines.tables.data import connect, read_data
 from pipelines.tables.split import load_split, rows_on_side
 
@@ -74,7 +75,7 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str,
     base_scorer = Scorer(base.model, base.signature) if base and kind != "new model" else None
     why_not = compare.not_comparable(table, base_scorer.signature, params.table.event_time) if base_scorer else None
     comparable = base_scorer is not None and why_not is None
-    same_choice = base is not None and _chooses_like_head(params, split, base)
+    same_choice = params.task == "classification" and base is not None and _chooses_like_head(split, base)
     compared = compare.compare(table, params, split, head, base_scorer if comparable else None, same_choice)
     measure_history = partial(history.measure, table, split=split, head=head, base=base_scorer if comparable else None)
     past = measure_history(params=params)
@@ -133,17 +134,13 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str,
     }
 
 
-def _chooses_like_head(params: Params, split: dict[str, Any], base: Base) -> bool:
-    """Whether the base chose its threshold by the head's rule, on validation rows that are split off the same way."""
-    if params.task == "regression":
-        return False
-    trained_until = load_signature(base.signature).trained_until
-    if trained_until is not None and trained_until > split["test_from"]:
-        return False
-    before, now = git.text_at(base.commit, PATH.as_posix()), read_text()
-    documents = [read_yaml(text or "{}", str(PATH)) for text in (before, now)]
-    sections = [(document.get("split"), document.get("selection", {}).get("threshold")) for document in documents]
-    return sections[0] == sections[1]
+def _chooses_like_head(split: dict[str, Any], base: Base) -> bool:
+    """Whether the base chose its threshold by the head's rule, on the same side of the same split."""
+    before = load_split(base.split) if base.split else {}
+    texts = (git.text_at(base.commit, str(PATH)), read_text())
+    rules = [read_yaml(text or "{}", str(PATH)).get("selection", {}).get("threshold") for text in texts]
+    same_split = {**before, "counts": None} == {**split, "counts": None}
+    return same_split and rules[0] == rules[1]
 
 
 def _measure(
@@ -154,7 +151,13 @@ def _measure(
 ) -> Evidence:
     """The evidence by other settings; only what they change is measured again."""
     gates, before = params.gates, evidence.params
-    same_draws = (gates.resamples, gates.seed) == (before.gates.resamples, before.gates.seed)
+    if params.value != before.value:
+        compared = replace(compared, costs=costs_of(compared.arrow, compared.target, params.value))
+    same_draws = (gates.resamples, gates.seed, params.value) == (
+        before.gates.resamples,
+        before.gates.seed,
+        before.value,
+    )
     same_history = same_draws and gates.history == before.gates.history
     same_slices = same_draws and (params.slices, params.table) == (before.slices, before.table)
     same_groups = (params.fairness, params.table) == (before.fairness, before.table)

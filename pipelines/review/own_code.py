@@ -8,19 +8,32 @@ from pathlib import Path
 from pipelines.repository import git
 
 OWN = Path("pipelines/review")
-# Validation judges the rows, in a stage: the review imports no stage.
-STAGE = Path("pipelines/training/validate.py")
+# Not imported by the review: what starts it, what runs the stages, and the stages that judge the rows, choose the test
+# rows and measure the importance of the inputs.
+STARTED = (
+    Path("pipelines/__main__.py"),
+    *(Path("pipelines/training", f"{name}.py") for name in ("validate", "split", "evaluate")),
+)
+REPRODUCE = Path("pipelines/reproduce")
+COMMANDS = ("Makefile", "dvc.yaml", ".github/workflows/review.yml")
 
 
 def changed_code(base_sha: str) -> tuple[str, ...]:
     """The files that the review consists of and that differ from where the head began, uncommitted ones included."""
     begin = git.try_git("merge-base", base_sha, "HEAD") or base_sha
-    listed = git.try_git("diff", "--name-only", "-z", begin, "--", "pipelines") or ""
-    changed = {path for path in (*listed.split("\0"), *git.dirty()) if path.startswith("pipelines/")}
+    listed = git.try_git("diff", "--name-only", "-z", begin, "--", "pipelines", *COMMANDS) or ""
+    changed = {
+        path for path in (*listed.split("\0"), *git.dirty()) if path.startswith("pipelines/") or path in COMMANDS
+    }
     if not changed:
         return ()
-    used = {path.as_posix() for path in _with_imports([*OWN.rglob("*.py"), STAGE])}
+    used = {path.as_posix() for path in files_used()} | set(COMMANDS)
     return tuple(sorted(path for path in changed if path in used or path.startswith(f"{OWN.as_posix()}/")))
+
+
+def files_used() -> set[Path]:
+    """The Python files that a review runs, among them the stages that it relies on."""
+    return _with_imports([*OWN.rglob("*.py"), *REPRODUCE.rglob("*.py"), *STARTED])
 
 
 def _with_imports(files: list[Path]) -> set[Path]:

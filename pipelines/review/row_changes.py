@@ -1,12 +1,15 @@
 """What happened to the base's rows: changed labels, lost rows, and new rows that are on both sides of the split.
 
-Rows are matched by key. Only rows with a known label count: a label that arrives late is no change, and a label that
-is taken away makes a lost row. Rows older than the head's oldest one left with a moving window and are not lost.
+Rows are matched by key. Only rows with a known label count: a label that arrives late is no change, neither is one that
+was younger in the base than `label_delay_days`, and a label that is taken away makes a lost row. Rows older than the
+head's oldest one left with a moving window and are not lost; rows that are still there are compared, whatever their
+time.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import ibis
@@ -54,7 +57,8 @@ class RowChanges:
             positives are many for a metric.
         lost: the base's rows that the head does not have, or has no label of.
         repeated: new rows with inputs and target of a row on the other side of the split.
-        repeated_in_training: share of the training rows that have an equal one among themselves.
+        repeated_in_training: share of the training rows that have an equal one among themselves; of the base's, if
+            that is less.
         target: mean and standard deviation of the known targets of the base and of the head.
     """
 
@@ -87,8 +91,7 @@ def row_changes(
         return RowChanges(why_not=base, repeated=repeated, repeated_in_training=in_training)
     assert base_scorer is not None
     if params.table.event_time:
-        oldest = head[params.table.event_time].min().execute()
-        base = base.filter(base[params.table.event_time] >= ibis.timestamp(oldest.isoformat()))
+        base = base.filter(base[params.table.event_time] >= ibis.timestamp(_window_start(head, base, params)))
     common, classes = set(base.columns), base_scorer.signature.classes
     before = _labelled(base, params, split, classes[-1] if classes else None, common)
     after = _labelled(head, params, split, params.table.positive, common)
@@ -99,10 +102,21 @@ def row_changes(
     return RowChanges("", labels, lost, repeated, in_training, (_moments(before), _moments(after)))
 
 
+def _window_start(head: ir.Table, base: ir.Table, params: Params) -> str:
+    """From when on the base's rows are compared: the head's oldest row, or the oldest of the base's that it still has.
+
+    The head's times alone prove no moving window: if all of them moved, no row would be compared.
+    """
+    key, time = params.table.key, params.table.event_time
+    kept = base.filter(base[key].cast("string").isin(head[key].cast("string")))
+    moments = [rows[time].min().to_pyarrow().as_py() for rows in (head, kept)]
+    return str(min(moment for moment in moments if moment is not None).isoformat())
+
+
 def _labelled(
     table: ir.Table, params: Params, split: dict[str, Any], positive: str | None, common: set[str] | None = None
 ) -> ir.Table:
-    """Key, target, side and content (a hash of inputs and target) of the rows with a known label.
+    """Key, target, side and content (a hash of inputs and target) of the rows with a known label; whether it is final.
 
     Times are no content: a row copied to the other side of a split by time must have another one.
     """
@@ -116,10 +130,20 @@ def _labelled(
     return rows.select(
         key=rows[params.table.key].cast("string"),
         target=value,
+        final=_is_final(table, rows, params),
         test=is_on_side(rows, split, "test"),
         training=is_on_side(rows, split, "train") | is_on_side(rows, split, "validation"),
         content=ibis.struct(content).hash(),
     )
+
+
+def _is_final(table: ir.Table, rows: ir.Table, params: Params) -> ir.BooleanValue:
+    """Whether a label was final when these rows were taken: a younger one is used nowhere, and may be provisional."""
+    time = params.table.event_time
+    newest = table[time].max().to_pyarrow().as_py() if time and params.table.label_delay_days else None
+    if newest is None:
+        return ibis.literal(True)
+    return rows[time] <= ibis.timestamp((newest - timedelta(days=params.table.label_delay_days)).isoformat())
 
 
 def _matched(before: ir.Table, after: ir.Table, params: Params) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
@@ -127,7 +151,7 @@ def _matched(before: ir.Table, after: ir.Table, params: Params) -> tuple[tuple[P
     both = before.left_join(after, "key", rname="{name}_after")
     here = both.target_after.notnull()
     # Not by ==: a regression's target may come through another file format.
-    differs = here & ((both.target - both.target_after).abs() > 1e-9 * both.target.abs())
+    differs = here & both.final & ((both.target - both.target_after).abs() > 1e-9 * both.target.abs())
     in_test = both.test | both.test_after.fill_null(False)
     counts = {
         "rows": both.count(),
@@ -217,4 +241,14 @@ def _repeated(after: ir.Table, before: ir.Table | None) -> tuple[tuple[Part, ...
     parts = [Part("new test rows equal a training row", n["test_in_training"], n["new_test"])]
     if before is not None:
         parts.append(Part("new training rows equal a test row", n["training_in_test"], n["new_training"]))
-    return tuple(parts), n["twice"] / n["training"] if n["training"] else 0.0
+    share = n["twice"] / n["training"] if n["training"] else 0.0
+    # Copies that the head brings must not show that copies are natural.
+    return tuple(parts), share if before is None else min(share, _expected_share(before, n["training"]))
+
+
+def _expected_share(before: ir.Table, rows: int) -> float:
+    """The share of the base's training rows that have an equal one, if there were so many rows: it grows with them."""
+    groups = before.group_by("content").aggregate(training=before.training.sum())
+    counts = {"all": groups.training.sum(), "twice": (groups.training >= 2).ifelse(groups.training, 0).sum()}
+    n = {name: int(value or 0) for name, value in groups.aggregate(**counts).to_pyarrow().to_pylist()[0].items()}
+    return n["twice"] / n["all"] * max(1.0, rows / n["all"]) if n["all"] else 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import combinations
 from statistics import NormalDist
 
 from pipelines.config.gates import Fairness
@@ -39,22 +40,34 @@ def fairness_gate(evidence: Evidence) -> Iterator[GateResult]:
         )
         for rate, limit, groups in rates:
             defined = {group: (value, rows) for group, (value, rows) in groups.items() if value is not None}
-            if limit is not None and len(defined) > 1:
+            if limit is None or len(defined) < 2:
+                continue
+            is_zero = not any(value for value, _ in defined.values())
+            if is_zero and rate == "false positive rate" and any(row.recall for row in judged):
+                why = f"no group has a false positive; minimum ratio is {limit:g}"
+                yield GateResult(f"fairness {column}: {rate}", True, 1.0, limit, why)
+            else:
                 yield _judge(f"fairness {column}: {rate}", rate, defined, limit)
 
 
 def _judge(name: str, rate: str, groups: dict[str, tuple[float, int]], limit: float) -> GateResult:
-    """Judge the two groups that differ most.
+    """Judge every pair of groups.
 
-    Fails if the whole 95 % confidence interval of their ratio is below the limit. Its level is corrected by Bonferroni
-    for the number of pairs, since the two groups are chosen. If its half-width on the log scale exceeds the distance
-    from 1 to the limit, the gate cannot tell.
+    Fails if the whole 95 % confidence interval of a pair's ratio is below the limit. Its level is corrected by
+    Bonferroni for the number of pairs. Otherwise the two groups that differ most are shown; if the half-width of their
+    interval, on the log scale, exceeds the distance from 1 to the limit, the gate cannot tell.
     """
-    lowest, highest = min(groups, key=lambda group: groups[group][0]), max(groups, key=lambda group: groups[group][0])
+    ordered = sorted(groups, key=lambda group: groups[group][0])
+    pairs = list(combinations(ordered, 2))
+    z = NormalDist().inv_cdf(1 - 0.025 / len(pairs))
+    intervals = {(lowest, highest): ratio_interval(groups[lowest], groups[highest], z) for lowest, highest in pairs}
+    # A small group that differs most by chance must not hide two large ones that are shown to differ.
+    shown = min(pairs, key=lambda pair: intervals[pair][1])
+    if intervals[shown][1] >= limit:
+        shown = (ordered[0], ordered[-1])
+    (lowest, highest), (low, high) = shown, intervals[shown]
     low_rate, high_rate = groups[lowest][0], groups[highest][0]
     ratio = low_rate / high_rate if high_rate else 1.0
-    z = NormalDist().inv_cdf(1 - 0.025 / math.comb(len(groups), 2))
-    low, high = ratio_interval(groups[lowest], groups[highest], z)
     why = (
         f"{rate} is {plain_number(low_rate)} for {lowest} and {plain_number(high_rate)} for {highest}, "
         f"ratio {ratio:.2f} (95 % CI {low:.2f} to {high:.2f}); minimum is {limit:g}"

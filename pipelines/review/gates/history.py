@@ -27,13 +27,19 @@ def history_gate(evidence: Evidence) -> Iterator[GateResult]:
     if history is None:
         return
     tests = []
+    unclear: dict[str, GateResult] = {}
     for row in evidence.history:
-        allowed = limit(row.metric, history.regression[row.metric], row.value, evidence.prevalence or 0.0)
-        if allowed is None or math.isnan(row.error):
-            why = "the version has no skill" if allowed is None else f"{row.metric} is not defined in each resample"
-            yield GateResult(f"history {row.metric}", False, None, None, f"{why} ({row.version})", evaluated=False)
+        allowed = None
+        why = row.shortage or f"{row.metric} is not defined in each resample"
+        if not math.isnan(row.error):
+            allowed = limit(row.metric, history.regression[row.metric], row.value, evidence.prevalence or 0.0)
+            why = "the version has no skill: give an absolute tolerance"
+        if allowed is None:
+            name, why = f"history {row.metric}", f"{why} ({row.version})"
+            unclear.setdefault(name, GateResult(name, False, None, None, why, evaluated=False))
         else:
             tests.append((_p_value(row, allowed.amount), row, allowed))
+    yield from unclear.values()
     tests.sort(key=lambda test: test[0])
     failing, shown = True, set()
     for rank, (p_value, row, allowed) in enumerate(tests):

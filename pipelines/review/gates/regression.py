@@ -35,8 +35,9 @@ def judge(name: str, row: MetricRow, tolerance: Tolerance, prevalence: float | N
         why = f"{change}; the base has no skill for {tolerance} to be a share of: give an absolute tolerance"
         return GateResult(name, False, None, None, why, evaluated=False)
     worst = min(gain(row.name, row.low), gain(row.name, row.high))
-    within = is_within(row.name, row.low, row.high, allowed.amount)
+    within = is_within(row.name, row.delta, row.low, row.high, allowed.amount)
     why = f"{change}; {allowed.text}"
     if within is None:
-        why += f"; {what_would_help(row.low, row.high, allowed.amount, 'rows' if prevalence is None else 'positives')}"
+        reach = gain(row.name, row.delta) - worst
+        why += f"; {what_would_help(reach, allowed.amount, 'rows' if prevalence is None else 'positives')}"
     return GateResult(name, bool(within), worst, -allowed.amount, why, evaluated=within is not None)

@@ -36,30 +36,29 @@ def limit(metric: str, tolerance: Tolerance, base: float, prevalence: float) -> 
     return Limit(amount, f"tolerance is {plain_number(amount)}, {tolerance} of {of}")
 
 
-def is_within(metric: str, low: float, high: float, amount: float) -> bool | None:
+def is_within(metric: str, delta: float, low: float, high: float, amount: float) -> bool | None:
     """Whether a difference head - base is no loss beyond the tolerance; None if the interval is too wide to tell.
 
-    Within: the whole 95 % confidence interval is. Beyond: the whole interval is, or its worse bound is and its
-    half-width is at most half the tolerance, so that an equal model fails in at most 2.5 % of the cases.
+    Within: the whole 95 % confidence interval is. Beyond: the whole interval is, or its worse bound is and lies at most
+    half the tolerance from the difference, so that an equal model fails in about 2.5 % of the cases.
     """
     worst, best = sorted((gain(metric, low), gain(metric, high)))
     if worst >= -amount:
         return True
-    if best < -amount or (high - low) / 2 <= amount / 2:
+    if best < -amount or gain(metric, delta) - worst <= amount / 2:
         return False
     return None
 
 
-def what_would_help(low: float, high: float, amount: float, rows: str) -> str:
-    """How many times as many rows a gate needs that cannot tell, in words; a half-width falls with their root.
+def what_would_help(reach: float, amount: float, rows: str) -> str:
+    """How many times as many rows a gate needs that cannot tell, in words; an interval narrows with their root.
 
     Args:
+        reach: from the difference to the worse bound of its interval.
         rows: what there must be more of: `rows`, or `positives`.
     """
-    width = (high - low) / 2
-    times = math.ceil((2 * width / amount) ** 2) if amount else 0
-    more = f"about {times} times as many {rows}, or " * bool(times)
+    more = f"about {math.ceil((2 * reach / amount) ** 2)} times as many {rows}, or " if amount else ""
     return (
-        f"these rows cannot show it: the half-width of the CI is {plain_number(width)}, more than half the tolerance; "
-        f"it needs {more}a wider tolerance"
+        f"these rows cannot show it: the worse bound is {plain_number(reach)} from the difference, more than half the "
+        f"tolerance; it needs {more}a wider tolerance"
     )

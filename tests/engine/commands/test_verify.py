@@ -125,6 +125,17 @@ def test_a_release_id_that_was_registered_on_main_is_not_trained_again(repo: Rep
     assert trained.call_count == 1
 
 
+def test_a_registered_model_with_other_rows_is_trained_again(repo: Repo, trained: mock.Mock) -> None:
+    with_release_tag(repo, "main")
+    lock = repo.path / "dvc.lock"
+    rows = dvc_lock.data_md5(lock.read_text())
+    assert rows
+    lock.write_text(lock.read_text().replace(rows, f"{'0' * 32}.dir"))
+    repo.commit()
+    verb(repo, "verify", "--unreleased")
+    assert trained.call_count == 1
+
+
 def test_a_tag_that_somebody_made_for_a_planted_model_does_not_count(repo: Repo, trained: mock.Mock) -> None:
     plant(repo, MODEL, scaled(0.9))
     with_release_tag(repo, "HEAD")

@@ -61,6 +61,21 @@ def test_a_column_that_is_no_longer_sensitive_is_listed_and_judged_as_before():
     assert result.params.table.columns["region"].sensitive
 
 
+def test_a_sensitive_column_of_another_type_is_listed_and_judged_as_before():
+    unused = {"features.use": ["price", "usual_price", "items", "size", "shop"]}
+    to_identifier = {"schema.columns.region.type": "identifier", "schema.columns.region.allowed": None}
+    result = rules({**unused, **to_identifier}, unused)
+    assert [change.path for change in result.weaker] == ["schema.columns.region.sensitive"]
+    assert result.params.table.columns["region"].type == "category"
+
+
+def test_a_column_that_is_no_longer_known_after_is_listed_and_refused_as_a_feature():
+    assert weakened({}, {"schema.columns.returned.known": "after"}) == ["schema.columns.returned.known"]
+    result = rules({}, {"schema.columns.price.known": "after"})
+    assert [change.path for change in result.unreadable] == ["schema.columns.price.known"]
+    assert weakened({"schema.columns.returned.known": "after"}) == []
+
+
 def test_what_is_no_rule_is_not_listed():
     assert weakened({"gates.seed": 8, "gates.headline": "log_loss", "features.use": ["price"]}) == []
 

@@ -8,7 +8,7 @@ from pipelines.cli.progress import Progress
 from pipelines.config.params import load
 from pipelines.config.paths import SELECTION
 from pipelines.config.read import PATH
-from pipelines.repository import base_model, git, tags
+from pipelines.repository import base_model, git
 from pipelines.review import flow, model_findings, own_code
 from tests.engine.fixtures_model import SMALL
 
@@ -22,7 +22,7 @@ def test_candidates_that_are_not_reproducible_are_named_on_the_console_and_in_th
     monkeypatch.setattr(flow, "worktree_release_id", lambda: "0" * 12)
     monkeypatch.setattr(flow, "file_md5", lambda _: "0" * 32)
     monkeypatch.setattr(own_code, "changed_code", lambda _: ())
-    for module, name, answer in ((tags, "versions_by_release_id", {}), (git, "text_at", None), (git, "branch", "b")):
+    for module, name, answer in ((flow, "registered_version", None), (git, "text_at", None), (git, "branch", "b")):
         monkeypatch.setattr(module, name, lambda *_, answer=answer: answer)
     monkeypatch.setattr(git, "commit_of", lambda _: "0" * 40)
 

@@ -10,9 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.model.scorer import Scorer
+from pipelines.review.gates.repeated_rows import repeated_rows_gate
 from pipelines.review.row_changes import row_changes
 from pipelines.tables.data import connect
-from tests.engine.review.made_up import params, table
+from tests.engine.review.made_up import evidence, params, table
 
 SPLIT = {"by": "time", "column": "ordered_at", "matured": "2026-04-02T00:00:00+00:00",
          "test_from": "2026-03-01T00:00:00+00:00", "validation_from": "2026-02-20T00:00:00+00:00"}  # fmt: skip
@@ -27,7 +28,7 @@ def rows(logistic) -> pa.Table:
 def compare(logistic, tmp_path):
     """Changes from one Arrow table (or a reason why it is not known) to another."""
 
-    def compared(before, after, positive="true"):
+    def compared(before, after, positive="true", delay=0):
         connection = connect()
         tables = [
             side if isinstance(side, str) else as_table(connection, tmp_path / name, side)
@@ -35,7 +36,8 @@ def compare(logistic, tmp_path):
         ]
         scorer = Scorer(logistic.model, logistic.signature)
         scorer.signature = replace(scorer.signature, classes=("other", positive))
-        return row_changes(tables[1], tables[0], params(), SPLIT, scorer)
+        chosen = params(schema={"label_delay_days": delay})
+        return row_changes(tables[1], tables[0], chosen, SPLIT, scorer)
 
     return compared
 
@@ -67,6 +69,16 @@ def test_a_label_that_changes_counts_among_the_rarer_class_and_a_late_one_does_n
     changed = with_column(rows, "returned", [not label for label in labels[:7]] + labels[7:])
     part = compare(rows, changed).labels[0]
     assert (part.count, part.total) == (7, sum(labels))
+
+
+def test_a_provisional_label_that_becomes_final_is_no_change(rows, compare):
+    times = rows["ordered_at"].to_numpy()
+    young = times > times.max() - np.timedelta64(14, "D")
+    labels = np.array(rows["returned"].to_pylist())
+    before = with_column(rows, "returned", [bool(label) for label in labels & ~young])
+    assert compare(before, rows).labels[0].count == (labels & young).sum() > 5
+    assert [part.count for part in compare(before, rows, delay=14).labels] == [0, 0]
+    assert compare(before, with_column(rows, "returned", ~labels), delay=14).labels[0].count == (~young).sum()
 
 
 def test_another_positive_class_changes_every_label(rows, compare):
@@ -125,9 +137,30 @@ def test_the_training_rows_show_how_often_rows_are_equal_by_nature(rows, compare
         few_columns = with_column(few_columns, name, [value] * 400)
     for name in ("usual_size", "region"):
         few_columns = with_column(few_columns, name, few_columns[name].take(pa.array([0] * 400)).to_pylist())
-    changes = compare(rows, few_columns)
+    changes = compare("not fetched", few_columns)
     assert changes.repeated_in_training == 1.0
     assert changes.repeated[0].share == 1.0
+    assert compare(few_columns, few_columns).repeated_in_training == 1.0
+
+
+def test_copies_of_training_rows_do_not_make_copies_of_test_rows_natural(rows, compare):
+    test = in_test(rows)
+    training = np.setdiff1d(np.arange(400), test)
+    doubled = pa.concat_tables([rows, with_column(rows.take(training), "order_id", [f"d{i}" for i in training])])
+    assert compare("not fetched", doubled).repeated_in_training == 1.0
+    copied = copies(doubled, test[:20], 2)
+    changes = compare(rows, copied)
+    assert changes.repeated_in_training == 0.0
+    assert not any(result.passed for result in list(repeated_rows_gate(evidence(row_changes=changes)))[1:])
+
+
+def test_times_that_move_hide_no_changed_label_and_no_lost_row(rows, compare):
+    labels = rows["returned"].to_pylist()
+    later = with_column(rows, "ordered_at", [moment.replace(year=2028) for moment in rows["ordered_at"].to_pylist()])
+    changes = compare(rows, with_column(later, "returned", [not label for label in labels]).slice(100))
+    # The rows are in no order of time, so those that are left tell the window.
+    assert changes.labels[0].count == 300
+    assert changes.lost[0].count > 90
 
 
 def test_without_the_rows_or_the_columns_of_the_base_the_reason_is_told(rows, compare):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from pipelines.repository import git
 from pipelines.review.base_rules import BaseRules
 from pipelines.review.findings import GateResult
-from pipelines.review.own_code import OWN, STAGE, _with_imports
+from pipelines.review.own_code import changed_code, files_used
 from pipelines.review.weaker_rules import _as_weaker
 from testing.repository import ROOT
 from tests.engine.review.made_up import evidence
@@ -41,7 +42,7 @@ def test_a_restore_shows_the_rules_of_the_base_and_does_not_block():
 
 def test_the_code_of_the_review_is_what_it_and_the_validation_import(monkeypatch):
     monkeypatch.chdir(ROOT)
-    files = {path.as_posix() for path in _with_imports([*OWN.rglob("*.py"), STAGE])}
+    files = {path.as_posix() for path in files_used()}
     assert {
         "pipelines/review/compare.py",
         "pipelines/metrics/bootstrap.py",
@@ -49,7 +50,18 @@ def test_the_code_of_the_review_is_what_it_and_the_validation_import(monkeypatch
         "pipelines/model/critical_cases.py",
         "pipelines/repository/base_model.py",
         "pipelines/training/data_checks.py",
+        "pipelines/training/split.py",
+        "pipelines/__main__.py",
+        "pipelines/reproduce/__init__.py",
     } <= files
     assert not any(
         path.startswith(("pipelines/release/", "pipelines/publish/", "pipelines/predict/")) for path in files
     )
+
+
+@pytest.mark.parametrize("path", ["dvc.yaml", "Makefile", "pipelines/__main__.py", "pipelines/training/split.py"])
+def test_a_change_of_what_runs_the_review_is_named(monkeypatch, path):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(git, "try_git", lambda *_: None)
+    monkeypatch.setattr(git, "dirty", lambda: [path, "README.md", "pipelines/publish/__init__.py"])
+    assert changed_code("base") == (path,)

@@ -106,6 +106,19 @@ def test_groups_without_any_flagged_row_cannot_be_compared():
     assert {gate.state for gate in gates.values()} == {"not evaluated"}
 
 
+def test_a_model_without_false_positives_treats_groups_equally():
+    _, gates = judged(scored(north=(100, 80, 200, 0), south=(100, 80, 2000, 0)))
+    assert {name: gate.state for name, gate in gates.items()} == {"recall": "passed", "false positive rate": "passed"}
+
+
+def test_a_small_group_does_not_hide_two_large_ones_that_differ():
+    large = {"north": (1000, 900, 2000, 200), "south": (1000, 650, 2000, 200)}
+    for more in ({}, {"east": (40, 25, 400, 40)}):
+        _, gates = judged(scored(**large, **more))
+        assert gates["recall"].state == "failed"
+        assert "for south" in gates["recall"].why
+
+
 def test_a_rate_that_only_one_group_has_is_not_evaluated():
     _, gates = judged(scored(north=(100, 80, 0, 0), south=(100, 80, 0, 0)))
     assert set(gates) == {"recall"}

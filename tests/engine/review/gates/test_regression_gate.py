@@ -48,7 +48,7 @@ def test_the_interval_must_show_that_the_loss_is_within_the_tolerance(metric, lo
 def test_a_worse_difference_never_gets_a_better_result(delta, half_width, amount, worse_by):
     order = {False: 0, None: 1, True: 2}
     results = [
-        order[is_within("roc_auc", moved - half_width, moved + half_width, amount)]
+        order[is_within("roc_auc", moved, moved - half_width, moved + half_width, amount)]
         for moved in (delta, delta - worse_by)
     ]
     assert results[0] >= results[1]
@@ -56,8 +56,15 @@ def test_a_worse_difference_never_gets_a_better_result(delta, half_width, amount
 
 def test_an_equal_model_fails_in_2_5_percent_at_the_width_from_which_on_the_gate_judges():
     draw = np.random.default_rng(1).normal(0, 0.005 / 1.96, 4000)  # half-width 0.005, tolerance 0.01
-    failed = sum(is_within("roc_auc", delta - 0.00499, delta + 0.00499, 0.01) is False for delta in draw)
+    failed = sum(is_within("roc_auc", delta, delta - 0.00499, delta + 0.00499, 0.01) is False for delta in draw)
     assert 0.018 <= failed / len(draw) <= 0.032  # 0.025 expected, four standard errors
+
+
+def test_an_interval_that_reaches_far_to_the_worse_side_alone_cannot_tell():
+    # The half-width is half the tolerance; the worse bound is nearly twice as far from the difference.
+    row = MetricRow("roc_auc", 0.8, 0.798, -0.002, -0.021, -0.001)
+    (result,) = regression_gate(evidence(sections={"gates": {"regression": {"roc_auc": 0.02}}}, metrics=(row,)))
+    assert result.state == "not evaluated"
 
 
 def test_value_and_limit_are_gains_whichever_way_is_better():
