@@ -9,7 +9,7 @@ from statistics import NormalDist
 from pipelines.metrics.table import gain
 from pipelines.review.findings import GateResult, HistoryRow
 from pipelines.review.gates.evidence import Evidence
-from pipelines.review.gates.tolerance import limit
+from pipelines.review.gates.tolerance import absolute_tolerance
 from pipelines.review.numbers import describe_change
 
 ERROR_RATE = 0.025  # one-sided, over all versions and metrics together: that of a 95 % confidence interval
@@ -28,7 +28,7 @@ def history_gate(evidence: Evidence) -> Iterator[GateResult]:
         return
     tests = []
     for row in evidence.history:
-        allowed = limit(row.metric, history.regression[row.metric], row.value, evidence.prevalence or 0.0)
+        allowed = absolute_tolerance(row.metric, history.regression[row.metric], row.value, evidence.prevalence or 0.0)
         if allowed is None or math.isnan(row.error):
             why = "the version has no skill" if allowed is None else f"{row.metric} is not defined in each resample"
             yield GateResult(f"history {row.metric}", False, None, None, f"{why} ({row.version})", evaluated=False)
