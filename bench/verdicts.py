@@ -27,6 +27,7 @@ from examples.fraud.simulator import simulate
 from pipelines.config.ingest import Simulator
 from pipelines.config.params import Params, load
 from pipelines.config.selection import Threshold
+from pipelines.metrics.bootstrap import too_few
 from pipelines.metrics.compute import compute
 from pipelines.model import features
 from pipelines.model.encoding import encode
@@ -37,7 +38,7 @@ from pipelines.review.gates.evidence import Evidence, ModelFiles
 from pipelines.review.gates.fairness import fairness_gate, group_rows, wilson
 from pipelines.review.gates.regression import regression_gate
 from pipelines.review.gates.slices import slice_rows, slices_gate
-from pipelines.review.gates.tolerance import limit
+from pipelines.review.gates.tolerance import absolute_tolerance
 from pipelines.tables.data import to_numpy
 from pipelines.training import estimators
 
@@ -145,7 +146,7 @@ def shifted(scores: Floats, share: float) -> Floats:
 
 
 @cache
-def spoiling(share: float, loss: int) -> float:
+def share_to_shuffle(share: float, loss: int) -> float:
     """The share of scores to shuffle so that the headline metric of a model drops by so many tolerances."""
     if not loss:
         return 0.0
@@ -153,23 +154,23 @@ def spoiling(share: float, loss: int) -> float:
     rows = draw(200_000, share, np.random.default_rng(11))
     target, scores = bank().target[rows], shifted(bank().scores[0][rows], share)
     value = compute(params.task, target, scores, 0.5)[metric]
-    allowed = limit(metric, params.gates.regression[metric], value, share)
+    allowed = absolute_tolerance(metric, params.gates.regression[metric], value, share)
     assert allowed is not None
     low, high = 0.0, 1.0
     for _ in range(12):
         middle = (low + high) / 2
-        spoiled = spoil(scores, middle, np.random.default_rng(12))
-        too_much = value - compute(params.task, target, spoiled, 0.5)[metric] > loss * allowed.amount
+        shuffled = shuffle_scores(scores, middle, np.random.default_rng(12))
+        too_much = value - compute(params.task, target, shuffled, 0.5)[metric] > loss * allowed.amount
         low, high = (low, middle) if too_much else (middle, high)
     return (low + high) / 2
 
 
-def spoil(scores: Floats, share: float, generator: np.random.Generator) -> Floats:
+def shuffle_scores(scores: Floats, share: float, generator: np.random.Generator) -> Floats:
     """Shuffle the scores of a share of the rows among themselves."""
-    hit = np.flatnonzero(generator.random(len(scores)) < share)
-    spoiled = scores.copy()
-    spoiled[hit] = scores[generator.permutation(hit)]
-    return spoiled
+    chosen = np.flatnonzero(generator.random(len(scores)) < share)
+    shuffled = scores.copy()
+    shuffled[chosen] = scores[generator.permutation(chosen)]
+    return shuffled
 
 
 def compared(cell: Cell, seed: int) -> Compared:
@@ -180,14 +181,14 @@ def compared(cell: Cell, seed: int) -> Compared:
     for rows in (cell.rows, max(cell.rows * 3 // 5, 200)):
         chosen = draw(rows, cell.share, generator)
         scores = [shifted(bank().scores[model][chosen], cell.share) for model in (head, base)]
-        scores[0] = spoil(scores[0], spoiling(cell.share, cell.loss), generator)
+        scores[0] = shuffle_scores(scores[0], share_to_shuffle(cell.share, cell.loss), generator)
         sides.append((chosen, bank().target[chosen], *scores))
     (test, target, head_scores, base_scores), (_, validation, *validation_scores) = sides
     rule = bank().params.selection.threshold or Threshold()
     thresholds = [
         choose_threshold(validation, scores, rule) if validation.any() else 0.5 for scores in validation_scores
     ]
-    choice = ValidationRows(rule, validation, *validation_scores) if validation.sum() >= 20 else None
+    choice = None if too_few("classification", validation) else ValidationRows(rule, validation, *validation_scores)
     arrow = bank().arrow.take(test)
     return Compared("classification", arrow, target, head_scores, thresholds[0], base_scores, thresholds[1], 0, choice)
 
@@ -220,7 +221,7 @@ def cells() -> Iterator[Cell]:
             yield Cell(rows, share, loss, 200)
 
 
-def outcome(cell: Cell, reviews: list[list[tuple[str, str]]]) -> Outcome:
+def count_outcomes(cell: Cell, reviews: list[list[tuple[str, str]]]) -> Outcome:
     """Count the reviews of a cell."""
     failed_by, unclear_by, ends = Counter[str](), Counter[str](), Counter[str]()
     for results in reviews:
@@ -242,10 +243,12 @@ def share_text(count: int, total: int) -> str:
 def table(outcomes: list[Outcome]) -> str:
     """The outcomes as Markdown."""
     lines = ["| test rows | positives | head | blocked | not evaluated | passed |", "|---:|---:|---|---:|---:|---:|"]
-    for found in outcomes:
-        cell, total = found.cell, found.cell.reviews
+    for outcome in outcomes:
+        cell, total = outcome.cell, outcome.cell.reviews
         head = f"worse by {cell.loss} tolerances" if cell.loss else "equal"
-        ends = " | ".join(share_text(count, total) for count in (found.blocked, found.not_evaluated, found.passed))
+        ends = " | ".join(
+            share_text(count, total) for count in (outcome.blocked, outcome.not_evaluated, outcome.passed)
+        )
         lines.append(f"| {cell.rows:,} | {cell.share:.1%} | {head} | {ends} |")
     return "\n".join(lines)
 
@@ -256,7 +259,7 @@ def main() -> None:
     bank()
     planned = list(cells())
     for cell in planned:
-        spoiling(cell.share, cell.loss)  # before the processes start, which inherit both
+        share_to_shuffle(cell.share, cell.loss)  # before the processes start, which inherit both
     jobs = [(cell, seed) for cell in planned for seed in range(cell.reviews)]
     results: dict[Cell, list[list[tuple[str, str]]]] = {cell: [] for cell in planned}
     with multiprocessing.get_context("fork").Pool(os.cpu_count()) as pool:
@@ -264,8 +267,8 @@ def main() -> None:
             results[cell].append(states)
             if done % 100 == 0:
                 print(f"{done:,} of {len(jobs):,} reviews, {time.monotonic() - started:.0f} s", file=sys.stderr)
-    outcomes = [outcome(cell, reviews) for cell, reviews in results.items()]
-    PATH.write_text(json.dumps([asdict(found) for found in outcomes], indent=1) + "\n")
+    outcomes = [count_outcomes(cell, reviews) for cell, reviews in results.items()]
+    PATH.write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=1) + "\n")
     print(table(outcomes))
 
 

@@ -98,7 +98,7 @@ def load(folder: Path = FOLDER) -> tuple[Case, ...]:
     return tuple(cases)
 
 
-def parse_past(text: str, source: str) -> tuple[tuple[Case, ...], tuple[str, ...]]:
+def parse_base_cases(text: str, source: str) -> tuple[tuple[Case, ...], tuple[str, ...]]:
     """Return the cases in a file of an earlier commit, and the names of those that this code cannot read.
 
     Args:

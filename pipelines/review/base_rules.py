@@ -82,7 +82,7 @@ def base_rules(text: str | None, params: Params) -> BaseRules | None:
         document, refused = _adopt(document, path, value)
         unreadable += [ParamChange(".".join(path), json.dumps(value), None) for path, value in refused]
     judged = validate(Params, document, "params.yaml of the base")
-    changed = param_changes(_judging(judged), _judging(params))
+    changed = param_changes(_rules_as_text(judged), _rules_as_text(params))
     weaker = tuple(change for change in changed if not _is_stricter(change, params.slices.metric))
     return BaseRules(judged, gates.get("allow_weaker"), weaker, tuple(unreadable))
 
@@ -145,7 +145,7 @@ def _adopt(
     return document, refused
 
 
-def _judging(params: Params) -> str:
+def _rules_as_text(params: Params) -> str:
     """The rules among parameters, as text."""
     document = params.model_dump(mode="json", by_alias=True, exclude_none=True)
     rules = {
@@ -187,7 +187,7 @@ def _number(text: str | None) -> tuple[float, str] | None:
     return (float(match[1]), match[2]) if match else None
 
 
-def errors_under(rules: BaseRules) -> tuple[DataError, ...]:
+def data_errors_by_base(rules: BaseRules) -> tuple[DataError, ...]:
     """The data errors of the head's rows by the base's limits; measured only if the head weakens one.
 
     Stage `validate` runs as a process of its own, in a folder with the base's rules.

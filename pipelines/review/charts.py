@@ -69,8 +69,8 @@ def tick(value: float) -> str:
     return f"{value:.6g}".replace("-", "−")
 
 
-def drawing(plot: Plot) -> Markup:
-    """A plot as SVG, or a sentence if it has no points."""
+def draw_svg(plot: Plot) -> Markup:
+    """Draw a plot as SVG, or return a sentence if it has no points."""
     if plot.kind == "bars":
         bars = [(label, value) for label, value in plot.bars if math.isfinite(value)]
         return _bars(plot, bars) if bars else Markup('<p class="muted">Nothing to draw.</p>')
@@ -170,7 +170,7 @@ def whisker(
     ).format(label=label, beyond=beyond, tone=tone, zero=x(0), a=x(low), b=x(high), m=x(middle))
 
 
-def resampled(plot: Plot, points: int) -> tuple[list[float], dict[str, list[float]]]:
+def interpolated(plot: Plot, points: int) -> tuple[list[float], dict[str, list[float]]]:
     """Lines at equal steps of x, for a table.
 
     Returns:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ibis.expr.types as ir
@@ -15,7 +16,7 @@ from pipelines.metrics.bootstrap import interval, paired_bootstrap, resamples, t
 from pipelines.metrics.compute import AtThresholds, Weighted
 from pipelines.metrics.table import METRICS, Floats, names
 from pipelines.model.scorer import Scorer
-from pipelines.model.signature import Signature
+from pipelines.model.signature import Input, Signature
 from pipelines.model.threshold import ThresholdChoice
 from pipelines.review.findings import MetricRow
 from pipelines.tables.column_types import has_type
@@ -65,10 +66,15 @@ class Compared:
 
     def only(self, mask: npt.NDArray[np.bool_]) -> Compared:
         """Some of the rows, by a mask of shape (n,); the result has no `arrow`."""
-        base = None if self.base is None else self.base[mask]
-        costs = None if self.costs is None else self.costs[mask]
-        parts = (self.task, None, self.target[mask], self.head[mask], self.head_threshold, base, self.base_threshold)
-        return Compared(*parts, self.left_out, costs=costs)
+        return replace(
+            self,
+            arrow=None,
+            target=self.target[mask],
+            head=self.head[mask],
+            base=None if self.base is None else self.base[mask],
+            validation=None,
+            costs=None if self.costs is None else self.costs[mask],
+        )
 
     def gives_equal_answers(self) -> bool:
         """Whether base and head have the same scores and the same threshold."""
@@ -107,6 +113,21 @@ def not_comparable(table: ir.Table, base: Signature, event_time: str | None) -> 
     return None
 
 
+def unseen_test_rows(table: ir.Table, params: Params, split: dict[str, Any], scorers: Iterable[Scorer]) -> ir.Table:
+    """The head's test rows that none of these models was trained on, nor chose its threshold on."""
+    rows = rows_on_side(table, params, split, "test")
+    for scorer in scorers:
+        signature = scorer.signature
+        model_split = None if signature.split is None else dict(signature.split)
+        rows = rows.filter(is_unseen(rows, signature.trained_until, model_split, params.table.event_time))
+    return rows
+
+
+def inputs_of_all(scorers: Iterable[Scorer]) -> tuple[Input, ...]:
+    """The inputs of several models, each name once."""
+    return tuple({item.name: item for scorer in scorers for item in scorer.signature.inputs}.values())
+
+
 def compare(
     table: ir.Table,
     params: Params,
@@ -121,14 +142,10 @@ def compare(
         base: None if there is no base to compare with.
         same_choice: whether the base chose its threshold by the same rule, on validation rows split off the same way.
     """
-    test = rows_on_side(table, params, split, "test")
-    total = int(test.count().execute())
-    if base is not None:
-        signature = base.signature
-        split_of_base = None if signature.split is None else dict(signature.split)
-        test = test.filter(is_unseen(test, signature.trained_until, split_of_base, params.table.event_time))
-    inputs = {item.name: item for scorer in (head, base) if scorer for item in scorer.signature.inputs}
-    loaded = load_rows(test, params, tuple(inputs.values()))
+    total = int(rows_on_side(table, params, split, "test").count().execute())
+    compared_with = [] if base is None else [base]
+    test = unseen_test_rows(table, params, split, compared_with)
+    loaded = load_rows(test, params, inputs_of_all([head, *compared_with]))
     return Compared(
         task=params.task,
         arrow=loaded.arrow,
@@ -146,8 +163,7 @@ def compare(
 def _score_validation(
     table: ir.Table, params: Params, split: dict[str, Any], head: Scorer, base: Scorer
 ) -> ValidationRows | None:
-    inputs = {item.name: item for scorer in (head, base) for item in scorer.signature.inputs}
-    rows = load_rows(rows_on_side(table, params, split, "validation"), params, tuple(inputs.values()))
+    rows = load_rows(rows_on_side(table, params, split, "validation"), params, inputs_of_all([head, base]))
     if too_few(params.task, rows.target):
         return None
     rule = params.selection.threshold or Threshold()

@@ -19,15 +19,15 @@ class Side:
 
     Attributes:
         model: md5 of the scored file, None where there is no model.
-        named: md5 of the model in the commit's dvc.lock.
-        found: where the model was fetched from.
+        locked_model: md5 of the model in the commit's dvc.lock.
+        source: where the model was fetched from.
     """
 
     ref: str
     sha: str | None
     model: str | None
-    named: str | None = None
-    found: str = ""
+    locked_model: str | None = None
+    source: str = ""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from pipelines.repository.dvc import file_md5
 from pipelines.repository.registered import registered_version
 from pipelines.repository.release_id import worktree_release_id
 from pipelines.review import report_cache
-from pipelines.review.findings import Findings, GateResult, Side, StageRow, data_errors, summary
+from pipelines.review.findings import DataChange, Findings, GateResult, Side, StageRow, data_errors, summary
 
 MAX_NAMED = 8  # gates that the console names
 
@@ -61,7 +61,7 @@ def review(base: str | None = None, again: bool = False, locked: bool = False) -
     notes = [*reproduced.notes, *_uncommitted_note()]
     key = report_cache.inputs_key(base_sha, notes)
     if not again and (document := report_cache.cached_report(key)):
-        progress.print("Nothing changed since the last review; its report stands (--again writes a new one).")
+        progress.print("Nothing changed since the last review; its report is still valid (--again writes a new one).")
         return _print_verdict(document, progress)
     findings = _findings(params, base_name, base_sha, notes, reproduced.stages, progress)
     _write(findings, key, progress)
@@ -85,8 +85,9 @@ def _check_locked() -> None:
     """
     changed = [path for path in git.dirty() if dvc_lock.is_generated(path)]
     if changed:
+        names = ", ".join(sorted(changed)[:8]) + (f" and {len(changed) - 8} more" if len(changed) > 8 else "")
         raise Refused(
-            f"generated files of the commit differ from what its tree gives: {', '.join(sorted(changed)[:8])}",
+            f"generated files of the commit differ from what its tree gives: {names}",
             "Run `make update` on the branch and push: it merges main and reproduces.",
         )
 
@@ -142,20 +143,25 @@ def _findings(
         changed_code=changed_code(base_sha),
         **fields,
     )
-    return _with_evidently(findings, params, base_sha, progress)
+    return replace(findings, data=_reported_data_change(findings.data, params, base_sha, progress))
 
 
-def _with_evidently(findings: Findings, params: Params, base_sha: str, progress: Progress) -> Findings:
-    """Write an Evidently page beside the report if the data changed and the base's rows are in DVC's cache."""
+def _reported_data_change(
+    change: DataChange | None, params: Params, base_sha: str, progress: Progress
+) -> DataChange | None:
+    """The change of the data, None if neither the rows nor the split changed.
+
+    If the rows changed and the base's are in DVC's cache, an Evidently page is written beside the report.
+    """
     before = dvc_lock.data_md5(git.text_at(base_sha, "dvc.lock"))
     now = dvc_lock.data_md5(dvc_lock.read())
-    if findings.data is None or before is None or before == now:
-        return findings if findings.data and findings.data.sides_changed else replace(findings, data=None)
+    if change is None or before is None or before == now:
+        return change if change and change.sides_changed else None
     from pipelines.review import evidently_page
 
     with progress.step("Drawing what changed in the data (Evidently)"):
         outcome = evidently_page.write(REVIEW / "data.html", params, base_sha, before)
-    return replace(findings, data=replace(findings.data, evidently=outcome))
+    return replace(change, evidently=outcome)
 
 
 def _stopped_findings(params: Params, reproduced: Reproduced, base_name: str, base_sha: str) -> Findings:

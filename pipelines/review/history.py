@@ -18,11 +18,10 @@ from pipelines.metrics.compute import Weighted
 from pipelines.model.scorer import Scorer
 from pipelines.repository import base_model, tags
 from pipelines.repository.dvc import file_md5
-from pipelines.review.compare import not_comparable
+from pipelines.review.compare import inputs_of_all, not_comparable, unseen_test_rows
 from pipelines.review.findings import HistoryRow
 from pipelines.tables.costs import costs_of
 from pipelines.tables.rows import load_rows
-from pipelines.tables.split import is_unseen, rows_on_side
 
 RESAMPLES = 200  # enough for a standard error, from which the gate takes p-values too small to count resamples for
 
@@ -54,13 +53,8 @@ def measure(table: ir.Table, params: Params, split: dict[str, Any], head: Scorer
             notes.append(f"Not compared with {tag}: {error}.")
     if not scorers:
         return History(notes=tuple(notes))
-    test = rows_on_side(table, params, split, "test")
-    for scorer in (*scorers.values(), *([base] if base else [])):
-        signature = scorer.signature
-        split_of_model = None if signature.split is None else dict(signature.split)
-        test = test.filter(is_unseen(test, signature.trained_until, split_of_model, params.table.event_time))
-    inputs = {item.name: item for scorer in (head, *scorers.values()) for item in scorer.signature.inputs}
-    rows = load_rows(test, params, tuple(inputs.values()))
+    test = unseen_test_rows(table, params, split, [*scorers.values(), *([base] if base else [])])
+    rows = load_rows(test, params, inputs_of_all([head, *scorers.values()]))
     if shortage := too_few(params.task, rows.target):
         why = f"{shortage} among the test rows that none of these models was trained on"
         few = [

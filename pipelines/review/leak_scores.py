@@ -86,18 +86,20 @@ class Sample:
         return math.sqrt(score * (1 - score) / min(positives, len(target) - positives))
 
 
-def leak_scores(head: Sample, base: Sample | None, now: tuple[str, ...], before: tuple[str, ...]) -> LeakScores:
-    """Score the inputs of the head (`now`) on its rows, and those of the base (`before`) on the base's.
+def leak_scores(
+    head: Sample, base: Sample | None, head_inputs: tuple[str, ...], base_inputs: tuple[str, ...]
+) -> LeakScores:
+    """Score the inputs of the head on its rows, and those of the base on the base's.
 
     Args:
         base: `head` if the base's rows are not known; None without a base.
     """
     if base is None:
-        return LeakScores((None, head.leak_score(now)))
-    new = [name for name in now if name not in before]
-    common = [name for name in now if name in before and base is not head]
+        return LeakScores((None, head.leak_score(head_inputs)))
+    new = [name for name in head_inputs if name not in base_inputs]
+    common = [name for name in head_inputs if name in base_inputs and base is not head]
     return LeakScores(
-        together=(base.leak_score(before), head.leak_score(now)),
+        together=(base.leak_score(base_inputs), head.leak_score(head_inputs)),
         new=head.leak_score(new) if new else None,
         alone={name: (base.leak_score([name]), head.leak_score([name])) for name in common},
     )

@@ -71,14 +71,14 @@ def _template(name: str, safe: Callable[[object], Any]) -> Template:
     )
     filters = (number, brief, signed, percent, count, seconds, code, breaks, upper_first, of, svg, mermaid, digest)
     environment.filters |= {function.__name__: function for function in filters} | {"label": label}
-    functions = (tone, word, whisker, shift_word, charts.resampled)
+    functions = (tone, word, whisker, shift_word, charts.interpolated)
     environment.globals |= {function.__name__: function for function in functions}
     return environment.get_template(name)
 
 
 def svg(plot: Plot) -> Markup:
     """A plot for the page."""
-    return Markup(clean(charts.drawing(plot)))  # noqa: S704 - escaped where it was drawn
+    return Markup(clean(charts.draw_svg(plot)))  # noqa: S704 - escaped where it was drawn
 
 
 def mermaid(plot: Plot) -> Markup:

@@ -120,9 +120,9 @@ def _labelled(
 
     Times are no content: a row copied to the other side of a split by time must have another one.
     """
-    of = params.model_copy(update={"table": params.table.model_copy(update={"positive": positive})})
+    with_positive = params.model_copy(update={"table": params.table.model_copy(update={"positive": positive})})
     rows = table.filter(table[params.table.target].notnull())
-    value = target_value(rows, of).cast("float64")
+    value = target_value(rows, with_positive).cast("float64")
     inputs = [
         item.name for item in inputs_of(params) if item.type != "timestamp" and (not common or item.name in common)
     ]

@@ -10,7 +10,7 @@ from pipelines.model import critical_cases
 from pipelines.model.critical_cases import Case, CriticalResult
 from pipelines.model.scorer import Scorer
 from pipelines.repository.git import git, text_at
-from pipelines.review.base_rules import BaseRules, base_rules, errors_under
+from pipelines.review.base_rules import BaseRules, base_rules, data_errors_by_base
 from pipelines.review.findings import GateResult, ParamChange
 from pipelines.review.gates import GATES, evaluate
 from pipelines.review.gates.critical import critical_gate
@@ -24,23 +24,23 @@ Measure = Callable[[Params], Evidence]
 
 
 @dataclass(frozen=True)
-class PastCases:
+class BaseCases:
     """The critical cases of the base, and the names of those that the head's code cannot read."""
 
     cases: tuple[Case, ...] = ()
     unreadable: tuple[str, ...] = ()
 
 
-def cases_at(commit: str) -> PastCases:
+def cases_at(commit: str) -> BaseCases:
     """The critical cases at a commit."""
     cases: list[Case] = []
     unreadable: list[str] = []
     paths = git("ls-tree", "--name-only", "-z", commit, f"{critical_cases.FOLDER}/").split("\0")
     for path in (path for path in paths if path.endswith(".yaml")):
-        some, names = critical_cases.parse_past(text_at(commit, path) or "", path)
+        some, names = critical_cases.parse_base_cases(text_at(commit, path) or "", path)
         cases += some
         unreadable += names
-    return PastCases(tuple(cases), tuple(unreadable))
+    return BaseCases(tuple(cases), tuple(unreadable))
 
 
 def weaker_results(
@@ -60,8 +60,8 @@ def weaker_results(
     if rules is None:
         return (), ()
     failed = {result.name for result in own if result.blocks and not result.passed}
-    past = cases_at(base_sha)
-    kept, removed = _split_cases(past, scorer)
+    base_cases = cases_at(base_sha)
+    kept, removed = _split_cases(base_cases, scorer)
     results = [result for result in _by_base(rules, evidence, kept, measure) if result.name not in failed]
     results += [result for result, _ in removed if result.name not in failed]
     results += [
@@ -87,26 +87,26 @@ def _as_weaker(result: GateResult, rules: BaseRules, evidence: Evidence) -> Gate
 def _by_base(
     rules: BaseRules, evidence: Evidence, critical: tuple[CriticalResult, ...], measure: Measure
 ) -> list[GateResult]:
-    """The gates that the head fails by the base's rules."""
+    """The gates that block by the base's rules: failed, or not evaluated where that blocks."""
     measured = evidence
     if rules.params == evidence.params:
         skipped = {gate for gate in GATES if gate.evaluate is not critical_gate}
     else:
-        measured = replace(measure(rules.params), data_errors=errors_under(rules))
+        measured = replace(measure(rules.params), data_errors=data_errors_by_base(rules))
         # Measured a second time by the same limit, it could fail by chance.
         same_time = rules.params.gates.scoring_time_ratio >= evidence.params.gates.scoring_time_ratio
         skipped = {gate for gate in GATES if same_time and gate.evaluate is scoring_time_gate}
     judged = replace(measured, critical=critical, kind="comparison")
     results = evaluate(judged, [gate for gate in GATES if gate not in skipped])
     return [
-        replace(result, why=f"failed by the base's rules: {result.why}")
+        replace(result, why=f"{result.state} by the base's rules: {result.why}")
         for result in results
         if result.blocks and not result.passed
     ]
 
 
 def _split_cases(
-    past: PastCases, scorer: Scorer
+    base_cases: BaseCases, scorer: Scorer
 ) -> tuple[tuple[CriticalResult, ...], list[tuple[GateResult, ParamChange]]]:
     """The results of the base's cases that the head still asks, and those that it does not ask any more."""
     own = critical_cases.load()
@@ -114,9 +114,9 @@ def _split_cases(
     removed = [
         (GateResult(f"critical: {name}", False, None, None, "this code cannot read the base's case"),
          ParamChange(f"critical: {name}", "cannot be read", None))
-        for name in past.unreadable
+        for name in base_cases.unreadable
     ]  # fmt: skip
-    for case in past.cases:
+    for case in base_cases.cases:
         result = critical_cases.judge(scorer, case)
         same = next((own_case for own_case in own if own_case.name == case.name), None)
         if any(critical_cases.asks_no_less(own_case, case, scorer.signature.names) for own_case in own):

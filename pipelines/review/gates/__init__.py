@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from pipelines.review.findings import GateResult
+from pipelines.review.gates.changed_labels import changed_labels_gate
 from pipelines.review.gates.comparable import comparable_gate
 from pipelines.review.gates.critical import critical_gate
 from pipelines.review.gates.evidence import Evidence
 from pipelines.review.gates.fairness import fairness_gate
 from pipelines.review.gates.floors import floors_gate
 from pipelines.review.gates.history import history_gate
-from pipelines.review.gates.labels import labels_gate
 from pipelines.review.gates.lost_rows import lost_rows_gate
 from pipelines.review.gates.model_size import model_size_gate
 from pipelines.review.gates.plausible import plausible_gate
@@ -43,7 +43,7 @@ class Gate:
 
 GATES = (
     Gate("validation", validation_gate, needs_model=False, blocks_in_restore=True),
-    Gate("rows", labels_gate, needs_base=True),
+    Gate("rows", changed_labels_gate, needs_base=True),
     Gate("rows", lost_rows_gate, needs_base=True),
     Gate("rows", repeated_rows_gate),
     Gate("comparison", comparable_gate),

@@ -9,7 +9,7 @@ from statistics import NormalDist
 from pipelines.metrics.table import gain
 from pipelines.review.findings import GateResult, HistoryRow
 from pipelines.review.gates.evidence import Evidence
-from pipelines.review.gates.tolerance import limit
+from pipelines.review.gates.tolerance import absolute_tolerance
 from pipelines.review.numbers import describe_change
 
 ERROR_RATE = 0.025  # one-sided, over all versions and metrics together: that of a 95 % confidence interval
@@ -32,7 +32,9 @@ def history_gate(evidence: Evidence) -> Iterator[GateResult]:
         allowed = None
         why = row.shortage or f"{row.metric} is not defined in each resample"
         if not math.isnan(row.error):
-            allowed = limit(row.metric, history.regression[row.metric], row.value, evidence.prevalence or 0.0)
+            allowed = absolute_tolerance(
+                row.metric, history.regression[row.metric], row.value, evidence.prevalence or 0.0
+            )
             why = "the version has no skill: give an absolute tolerance"
         if allowed is None:
             name, why = f"history {row.metric}", f"{why} ({row.version})"

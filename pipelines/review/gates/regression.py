@@ -8,7 +8,7 @@ from pipelines.config.gates import Tolerance
 from pipelines.metrics.table import gain
 from pipelines.review.findings import GateResult, MetricRow
 from pipelines.review.gates.evidence import Evidence
-from pipelines.review.gates.tolerance import is_within, limit, what_would_help
+from pipelines.review.gates.tolerance import absolute_tolerance, is_within, what_would_help
 from pipelines.review.numbers import describe_change
 
 
@@ -29,7 +29,7 @@ def judge(name: str, row: MetricRow, tolerance: Tolerance, prevalence: float | N
     if row.base is None or row.delta is None or row.low is None or row.high is None:
         why = row.shortage or f"the difference of {row.name} is not defined on enough resamples of the test rows"
         return GateResult(name, False, None, None, why, evaluated=False)
-    allowed = limit(row.name, tolerance, row.base, prevalence or 0.0)
+    allowed = absolute_tolerance(row.name, tolerance, row.base, prevalence or 0.0)
     change = describe_change(row.name, row.delta, row.low, row.high)
     if allowed is None:
         why = f"{change}; the base has no skill for {tolerance} to be a share of: give an absolute tolerance"

@@ -17,7 +17,7 @@ from pipelines.metrics.table import METRICS, gain, is_better
 from pipelines.review.compare import Compared
 from pipelines.review.findings import GateResult, SliceRow
 from pipelines.review.gates.evidence import Evidence
-from pipelines.review.gates.tolerance import limit
+from pipelines.review.gates.tolerance import absolute_tolerance
 from pipelines.review.numbers import describe_change, plain_number
 from pipelines.tables.data import to_numpy
 
@@ -113,7 +113,7 @@ def _slice_row(name: str, part: Compared, params: Params) -> SliceRow:
         if math.isnan(low):
             note = f"{limits.metric} is not defined on enough resamples of these rows"
             return SliceRow(name, support, positives, value, base, None, None, None, note)
-        allowed = limit(limits.metric, limits.tolerance, base, (positives or 0) / support)
+        allowed = absolute_tolerance(limits.metric, limits.tolerance, base, (positives or 0) / support)
         best = max(gain(limits.metric, low), gain(limits.metric, high))
         if allowed is not None and best < -allowed.amount:
             reasons.append(f"the whole CI is beyond the tolerance of {plain_number(allowed.amount)}")

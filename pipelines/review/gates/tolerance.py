@@ -11,14 +11,14 @@ from pipelines.review.numbers import plain_number
 
 
 @dataclass(frozen=True)
-class Limit:
+class AbsoluteTolerance:
     """A tolerance in the metric's unit, and how a message names it."""
 
     amount: float
     text: str
 
 
-def limit(metric: str, tolerance: Tolerance, base: float, prevalence: float) -> Limit | None:
+def absolute_tolerance(metric: str, tolerance: Tolerance, base: float, prevalence: float) -> AbsoluteTolerance | None:
     """The tolerance in the metric's unit; None if it is relative and the base has no skill to take a share of.
 
     Args:
@@ -26,14 +26,14 @@ def limit(metric: str, tolerance: Tolerance, base: float, prevalence: float) -> 
         prevalence: share of positives.
     """
     if not isinstance(tolerance, str):
-        return Limit(tolerance, f"tolerance is {plain_number(tolerance)}")
+        return AbsoluteTolerance(tolerance, f"tolerance is {plain_number(tolerance)}")
     lower = METRICS[metric].lower_is_better
     distance = base if lower else skill(metric, base, prevalence)
     if distance <= 0:
         return None
     amount = distance * float(tolerance.rstrip("%")) / 100
     of = "the base's value" if lower else "the base's distance from no skill"
-    return Limit(amount, f"tolerance is {plain_number(amount)}, {tolerance} of {of}")
+    return AbsoluteTolerance(amount, f"tolerance is {plain_number(amount)}, {tolerance} of {of}")
 
 
 def is_within(metric: str, delta: float, low: float, high: float, amount: float) -> bool | None:

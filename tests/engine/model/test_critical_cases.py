@@ -216,5 +216,5 @@ def test_a_case_of_other_values_does_not_stand_for_an_earlier_one(row, no_less):
     ],
 )
 def test_cases_of_an_earlier_commit_that_cannot_be_read_are_named(text, names, unreadable):
-    cases, cannot = critical_cases.parse_past(text, "old.yaml")
+    cases, cannot = critical_cases.parse_base_cases(text, "old.yaml")
     assert ([each.name for each in cases], cannot) == (names, unreadable)

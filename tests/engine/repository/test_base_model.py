@@ -52,17 +52,17 @@ def test_uncommitted_files_are_noted_and_a_second_review_reuses_the_report(repo:
     (repo.path / "README.md").write_text("another readme\n")
     (repo.path / "new file.txt").write_text("untracked\n")
     must(review(repo))
-    assert repo.report["base"]["found"] == "cache"
-    assert repo.report["base"]["model"] == repo.report["base"]["named"] == locked_md5(repo, "main")
+    assert repo.report["base"]["source"] == "cache"
+    assert repo.report["base"]["model"] == repo.report["base"]["locked_model"] == locked_md5(repo, "main")
     (note,) = [note for note in repo.report["notes"] if "work tree" in note]
     assert "README.md" in note and "new file.txt" in note
     text = (repo.path / "reports/review/review.md").read_text()
     assert "The work tree differs from its commit" in text
 
-    assert "its report stands" in must(review(repo)).out
+    assert "its report is still valid" in must(review(repo)).out
     assert (repo.path / "reports/review/review.md").read_text() == text
     (repo.path / "reports/review/review.json").write_text("{")
-    assert "its report stands" not in must(review(repo)).out
+    assert "its report is still valid" not in must(review(repo)).out
     assert repo.report["verdict"] == "pass"
 
 
@@ -94,7 +94,7 @@ def test_a_missing_base_is_reproduced_once_and_another_md5_is_noted(
     assert fetch_base(repo, "tampered").source == "reproduced"
     must(review(repo, "tampered"))
     side = repo.report["base"]
-    assert (side["found"], side["model"], side["named"]) == ("cache", md5, "f" * 32)
+    assert (side["source"], side["model"], side["locked_model"]) == ("cache", md5, "f" * 32)
     (note,) = [note for note in repo.report["notes"] if "was reproduced" in note]
     assert md5 in note and "f" * 32 in note
 

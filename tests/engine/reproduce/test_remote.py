@@ -65,7 +65,7 @@ def test_a_second_clone_pulls_the_same_bytes_and_the_base_model(
 
     must(review(second, "origin/main", **bucket), 1)
     side = second.report["base"]
-    assert (side["found"], side["model"]) == ("remote", side["named"])
+    assert (side["source"], side["model"]) == ("remote", side["locked_model"])
     assert side["model"] != second.report["head"]["model"]
     assert any(name.startswith("regression") for name in second.failed)
 

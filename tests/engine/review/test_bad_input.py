@@ -323,7 +323,7 @@ def test_a_disk_that_is_full_when_the_report_is_written_ends_with_3_and_the_next
     assert not list(folder.glob(".*"))
     assert contents(repo.path) == before
     done = check_message(review(repo), 0)
-    assert "its report stands" not in done.out
+    assert "its report is still valid" not in done.out
 
 
 def test_an_mlflow_server_that_is_down_leaves_the_verdict_and_a_note_in_the_report(repo: Repo) -> None:

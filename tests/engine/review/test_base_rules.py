@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import yaml
 
 from pipelines.config.params import parse
-from pipelines.review.base_rules import base_rules
+from pipelines.review.base_rules import SECTIONS, _is_stricter, base_rules
+from pipelines.review.changes import leaves
+from pipelines.review.findings import ParamChange
 from tests.engine.fixtures_model import SMALL
 
 
@@ -46,6 +50,24 @@ def test_a_stricter_rule_is_not_listed_and_the_same_change_backwards_is(path, va
     assert weakened({path: value}) == []
     (first, *_) = weakened({}, {path: value})
     assert first.startswith(path)
+
+
+def test_of_every_number_among_the_rules_one_direction_is_stricter():
+    # With the settings that have a default: a new one that base_rules.py does not know would always count as weaker.
+    document = rules({"gates.history": {"versions": 3, "regression": {"roc_auc": 0.1}}}).params.model_dump(
+        mode="json", by_alias=True
+    )
+    numbers = [
+        (path, value)
+        for section in SECTIONS
+        for path, value in leaves(yaml.safe_dump({section: document[section]}))
+        if re.fullmatch(r"[\d.]+", value) and not path.startswith(("gates.seed", "slices.by."))
+    ]
+    assert len(numbers) > 15
+    for path, value in numbers:
+        directions = [ParamChange(path, value, f"{float(value) + step}") for step in (-0.01, 0.01)]
+        stricter = [_is_stricter(change, "roc_auc") for change in directions]
+        assert sorted(stricter) == [False, True], path
 
 
 @pytest.mark.parametrize(

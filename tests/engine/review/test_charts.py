@@ -56,7 +56,7 @@ def test_ticks_are_round_evenly_spaced_and_cover_the_values(a: float, b: float, 
 @given(lines)
 def test_lines_stay_within_the_frame(points: dict[str, list[tuple[float, float]]]) -> None:
     plot = line_plot(points)
-    svg = charts.drawing(plot)
+    svg = charts.draw_svg(plot)
     if not charts.finite_lines(plot):
         assert "Nothing to draw" in svg
         return
@@ -71,7 +71,7 @@ def test_lines_stay_within_the_frame(points: dict[str, list[tuple[float, float]]
 
 @given(bars)
 def test_bars_stay_within_the_frame(lengths: list[tuple[str, float]]) -> None:
-    svg = charts.drawing(bar_plot(lengths))
+    svg = charts.draw_svg(bar_plot(lengths))
     shown = [(label, value) for label, value in lengths if math.isfinite(value)]
     if not shown:
         assert "Nothing to draw" in svg
@@ -85,14 +85,14 @@ def test_bars_stay_within_the_frame(lengths: list[tuple[str, float]]) -> None:
 
 
 def test_a_longer_value_gives_a_longer_bar_and_a_negative_one_points_left() -> None:
-    root, _, _ = frame(charts.drawing(bar_plot([("a", 4.0), ("b", 2.0), ("c", -1.0)])))
+    root, _, _ = frame(charts.draw_svg(bar_plot([("a", 4.0), ("b", 2.0), ("c", -1.0)])))
     a, b, c = ([float(box.attrib[key]) for key in ("x", "width")] for box in root.iter("rect"))
     assert a[1] == pytest.approx(2 * b[1], abs=0.2)
     assert c[0] + c[1] == pytest.approx(a[0], abs=0.2)
 
 
 def test_texts_are_escaped_and_the_head_lies_on_top() -> None:
-    svg = charts.drawing(line_plot({"head": [(0.0, 0.0), (1.0, 1.0)], "base": [(0.0, 1.0), (1.0, 0.0)]}))
+    svg = charts.draw_svg(line_plot({"head": [(0.0, 0.0), (1.0, 1.0)], "base": [(0.0, 1.0), (1.0, 0.0)]}))
     assert "A <title>" not in svg
     assert svg.index('class="line base"') < svg.index('class="line head"')
     assert 'class="equal"' in svg
@@ -159,9 +159,9 @@ def test_mermaid_names_the_sides_by_colour_in_the_order_of_the_lines() -> None:
     assert charts.mermaid(Plot("p", "p", "lines", "x", "y")) == ""
 
 
-def test_a_resampled_line_meets_its_ends_and_is_unknown_beyond_them() -> None:
+def test_an_interpolated_line_meets_its_ends_and_is_unknown_beyond_them() -> None:
     plot = Plot("p", "p", "lines", "x", "y", {"head": [(0.0, 1.0), (10.0, 3.0)], "base": [(0.0, 0.0), (5.0, 5.0)]})
-    x, lines = charts.resampled(plot, 11)
+    x, lines = charts.interpolated(plot, 11)
     assert x == pytest.approx(range(11))
     assert (lines["head"][0], lines["head"][5], lines["head"][-1]) == (1.0, 2.0, 3.0)
     assert lines["base"][5] == 5.0

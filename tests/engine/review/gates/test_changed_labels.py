@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-from pipelines.review.gates.labels import labels_gate
+from pipelines.review.gates.changed_labels import changed_labels_gate
 from pipelines.review.row_changes import Part, RowChanges
 from tests.engine.review.made_up import evidence
 
 
 def changed(count, total=1000, of_test=0):
     parts = (Part("rows in the rarer class", count, total), Part("test rows in the rarer class", of_test, 100))
-    (result,) = labels_gate(evidence(row_changes=RowChanges(labels=parts)))
+    (result,) = changed_labels_gate(evidence(row_changes=RowChanges(labels=parts)))
     return result
 
 
@@ -26,8 +26,8 @@ def test_a_few_corrected_labels_of_a_small_table_pass():
 
 
 def test_the_same_rows_pass_and_rows_that_are_not_known_are_not_evaluated():
-    (same,) = labels_gate(evidence(row_changes=RowChanges()))
+    (same,) = changed_labels_gate(evidence(row_changes=RowChanges()))
     assert same.passed and same.blocks
-    (unknown,) = labels_gate(evidence(row_changes=RowChanges(why_not="not in the cache")))
+    (unknown,) = changed_labels_gate(evidence(row_changes=RowChanges(why_not="not in the cache")))
     assert unknown.state == "not evaluated" and "not in the cache" in unknown.why
-    assert list(labels_gate(evidence())) == []
+    assert list(changed_labels_gate(evidence())) == []

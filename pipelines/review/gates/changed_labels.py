@@ -10,7 +10,7 @@ from pipelines.review.gates.evidence import Evidence
 MIN_CHANGED = 5  # so many corrected labels are usual, whatever their share of a small table
 
 
-def labels_gate(evidence: Evidence) -> Iterator[GateResult]:
+def changed_labels_gate(evidence: Evidence) -> Iterator[GateResult]:
     """One result: the larger share of changed labels, of all rows or of the test rows."""
     if evidence.row_changes is None:
         return
