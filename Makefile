@@ -41,8 +41,8 @@ help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: review
-review: setup  ## reproduce the pipeline, compare with main, write reports/review/ (BASE=revision)
-	@$(run) pipelines review $(if $(BASE),--base "$(BASE)") $(if $(LOCKED),--locked)
+review: setup  ## reproduce the pipeline, compare with main, write reports/review/ (BASE=revision, AGAIN=1: a new report)
+	@$(run) pipelines review $(if $(BASE),--base "$(BASE)") $(if $(AGAIN),--again) $(if $(LOCKED),--locked)
 
 .PHONY: test
 test: setup  ## lint, types and the quick tests; in a copy with an unchanged engine, the team's tests (ENGINE=1: all)

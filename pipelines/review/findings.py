@@ -273,10 +273,14 @@ class Findings:
     @property
     def remarks(self) -> tuple[str, ...]:
         """What stands beside the verdict on the first line: why the verdict alone would say too little."""
-        needed = [gate.name.removeprefix("weaker rules: ") for gate in self.gates if gate.group == "weaker rules"]
+        by_weaker = [gate for gate in self.gates if gate.group == "weaker rules"]
+        needed = [gate.name.removeprefix("weaker rules: ") for gate in by_weaker]
+        passes = (
+            "would pass only by weaker rules" if any(gate.blocks for gate in by_weaker) else "passes by weaker rules"
+        )
         weaker = [change.path for change in self.weaker_rules]
         texts = (
-            ("passes by weaker rules", needed),
+            (passes, needed),
             ("weakens rules", [] if needed else weaker),
             ("changes the review's own code", list(self.changed_code)),
         )

@@ -61,7 +61,9 @@ def review(base: str | None = None, again: bool = False, locked: bool = False) -
     notes = [*reproduced.notes, *_uncommitted_note()]
     key = report_cache.inputs_key(base_sha, notes)
     if not again and (document := report_cache.cached_report(key)):
-        progress.print("Nothing changed since the last review; its report is still valid (--again writes a new one).")
+        progress.print(
+            "Nothing changed since the last review; its report is still valid (`make review AGAIN=1` writes a new one)."
+        )
         return _print_verdict(document, progress)
     findings = _findings(params, base_name, base_sha, notes, reproduced.stages, progress)
     _write(findings, key, progress)
@@ -124,7 +126,8 @@ def _findings(
     notes += fields.pop("notes", ())
     if weaker := fields.get("weaker_rules"):
         rules = "; ".join(f"{rule.path}: {rule.base} → {rule.head or 'removed'}" for rule in weaker)
-        notes.append(f"Rules that are weaker than the base's (base → head): {rules}.")
+        allowed = f" Allowed: {params.gates.allow_weaker}" if params.gates.allow_weaker else ""
+        notes.append(f"Rules that are weaker than the base's (base → head): {rules}.{allowed}")
     base_side = Side(base_name, base_sha, None)
     if base:
         base_side = Side(base_name, base_sha, base.md5, base.locked_md5, base.source)

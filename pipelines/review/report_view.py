@@ -34,6 +34,7 @@ def view(findings: Findings) -> dict[str, Any]:
     return {
         "f": findings,
         "passed": findings.verdict == "pass",
+        "caution": bool(reasons or findings.remarks),
         "summary": "; ".join([summary(findings.gates), *findings.remarks]),
         "explanation": explanation,
         "notes": notes,
@@ -140,6 +141,9 @@ def saving(findings: Findings) -> str:
         return f"It costs {number(row.head)} {unit} {per}, the base {number(row.base)}."
     if row.delta == row.low == row.high == 0:
         return f"It costs what the base costs: {number(row.head)} {unit} {per}."
+    if row.low <= 0 <= row.high:
+        interval = f"95 % CI {signed(row.low)} to {signed(row.high)}"
+        return f"Whether it saves money is not clear: {signed(row.delta)} {unit} {per} ({interval})."
     verb, sign = ("Saves", -1) if row.delta < 0 else ("Costs", 1)
     low, high = sorted((sign * row.low, sign * row.high))
     amount = f"{number(abs(row.delta), digits=3)} {unit} {'more ' * (sign > 0)}{per}"
