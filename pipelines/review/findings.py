@@ -117,6 +117,8 @@ def summary(results: Sequence[GateResult]) -> str:
         return "no gate was evaluated"
     if states["passed"] == total:
         return f"all {total:,} gates passed" if total > 1 else "the only gate passed"
+    if not failed and any(gate.blocks and not gate.evaluated for gate in gates):
+        return f"{unclear:,} of {total:,} gates not evaluated"
     if not failed:
         return f"{states['passed']:,} of {total:,} gates passed, {unclear:,} not evaluated"
     return f"{failed:,} of {total:,} gates failed" + f", {unclear:,} not evaluated" * bool(unclear)
@@ -275,9 +277,8 @@ class Findings:
         """What stands beside the verdict on the first line: why the verdict alone would say too little."""
         by_weaker = [gate for gate in self.gates if gate.group == "weaker rules"]
         needed = [gate.name.removeprefix("weaker rules: ") for gate in by_weaker]
-        passes = (
-            "would pass only by weaker rules" if any(gate.blocks for gate in by_weaker) else "passes by weaker rules"
-        )
+        blocks = any(gate.blocks for gate in by_weaker)
+        passes = "would pass only by weaker rules" if blocks else "passes by weaker rules"
         weaker = [change.path for change in self.weaker_rules]
         texts = (
             (passes, needed),

@@ -61,9 +61,7 @@ def review(base: str | None = None, again: bool = False, locked: bool = False) -
     notes = [*reproduced.notes, *_uncommitted_note()]
     key = report_cache.inputs_key(base_sha, notes)
     if not again and (document := report_cache.cached_report(key)):
-        progress.print(
-            "Nothing changed since the last review; its report is still valid (`make review AGAIN=1` writes a new one)."
-        )
+        progress.print("Nothing changed since the last review; `make review AGAIN=1` writes a new report.")
         return _print_verdict(document, progress)
     findings = _findings(params, base_name, base_sha, notes, reproduced.stages, progress)
     _write(findings, key, progress)

@@ -111,10 +111,18 @@ def test_the_first_line_of_a_review_with_warnings_is_no_plain_success():
     ],
 )
 def test_the_summary_counts_the_gates_that_block(passed, text):
-    results = [GateResult("a gate", bool(value), None, None, "", evaluated=value is not None) for value in passed]
+    results = [
+        GateResult("a gate", bool(value), None, None, "", value is not None, "", value is not None, value is None)
+        for value in passed
+    ]
     assert summary(results) == text
     shown = [GateResult("shown", value, None, None, "", blocks=False) for value in (True, False)]
     assert summary([*results, *shown]) == text
+
+
+def test_the_summary_of_gates_that_block_unevaluated_names_them_first():
+    unclear = [GateResult("a gate", False, None, None, "", evaluated=False)] * 2
+    assert summary([*unclear, GateResult("a gate", True, None, None, "")]) == "2 of 3 gates not evaluated"
 
 
 def numbers(pattern: str, text: str) -> tuple[int, int]:
