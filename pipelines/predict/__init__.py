@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     result = score_table(scorer, arguments.input, arguments.output)
     print(f"{arguments.output}: {result.rows - result.rejected:,} rows scored")
     if result.rejected:
-        fields = ", ".join(f"{field} {count:,}" for field, count in result.rejections.most_common(5))
+        fields = ", ".join(f"{field} {count:,}" for field, count in result.rejections.most_common(5) if count)
         raise Refused(
             f"{result.rejected:,} of {result.rows:,} rows were rejected ({fields}); each is in {result.rejects}",
             f"Read the column reason of {result.rejects}, fix the rows, and score them again.",

@@ -24,6 +24,8 @@ from pipelines.review import report_cache
 from pipelines.review.findings import DataChange, Findings, GateResult, Side, StageRow, data_errors, summary
 
 MAX_NAMED = 8  # gates that the console names
+# Groups of gates that need what is fetched: what cannot be fetched now may be there in the next review.
+NEED_FETCHED = ("rows", "history")
 
 
 @dataclass(frozen=True)
@@ -235,7 +237,8 @@ def _write(findings: Findings, key: str, progress: Progress) -> None:
         report.write(_with_note(findings, why_not_logged), REVIEW)
     if why_not_logged:
         progress.print(why_not_logged)
-    report_cache.remember(key)
+    if all(gate.evaluated for gate in findings.gates if gate.group in NEED_FETCHED):
+        report_cache.remember(key)
 
 
 def _with_note(findings: Findings, note: str | None) -> Findings:

@@ -34,6 +34,7 @@ def number(value: float | None, like: float | None = None, digits: int = 4) -> s
     """
     if value is None or not math.isfinite(value):
         return "—"
+    value += 0.0  # minus zero becomes zero
     places = decimals(value if like is None or not math.isfinite(like) else like, digits)
     if value and not round(value, places):
         places = decimals(value, 2)  # a small difference of large values must not be shown as zero

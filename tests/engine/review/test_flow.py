@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+
+import pytest
 
 from pipelines.cli.progress import Progress
 from pipelines.config.params import load
 from pipelines.config.paths import SELECTION
 from pipelines.config.read import PATH
 from pipelines.repository import base_model, git
-from pipelines.review import flow, model_findings, own_code
+from pipelines.review import flow, mlflow_run, model_findings, own_code, report, report_cache
+from pipelines.review.findings import GateResult
 from tests.engine.fixtures_model import SMALL
+from tests.engine.review import samples
 
 
 def test_candidates_that_are_not_reproducible_are_named_on_the_console_and_in_the_report(tmp_path, monkeypatch, capsys):
@@ -33,3 +38,15 @@ def test_candidates_that_are_not_reproducible_are_named_on_the_console_and_in_th
     assert "Not reproducible: forest, mine." in notes({"not_reproducible": ["forest", "mine"]})
     assert "Not reproducible: forest, mine." in capsys.readouterr().err
     assert "reproducible" not in notes({"not_reproducible": []}) + notes({}) + capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("group", "evaluated", "kept"), [("rows", False, False), ("rows", True, True), ("slices", False, True)]
+)
+def test_a_report_on_what_could_not_be_fetched_is_not_used_again(group, evaluated, kept, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(report, "write", lambda *_: None)
+    monkeypatch.setattr(mlflow_run, "skipped", lambda: "Not logged.")
+    result = GateResult("a gate", evaluated, None, None, "", group=group, evaluated=evaluated)
+    flow._write(replace(samples.passing(), gates=(result,)), "key", Progress())
+    assert report_cache.KEY.is_file() == kept

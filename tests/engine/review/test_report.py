@@ -18,7 +18,6 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from pipelines.cli.errors import Unreachable
-from pipelines.config.value import Value
 from pipelines.review import numbers, report, report_view, safe_text
 from pipelines.review.findings import Findings, GateResult, MetricRow, counted
 from tests.engine.review import samples
@@ -368,6 +367,7 @@ def test_the_first_failed_gate_of_each_group_comes_before_the_second_of_any() ->
 
 def test_a_number_that_is_not_defined_is_a_dash_and_a_small_difference_is_neither_zero_nor_without_its_sign() -> None:
     assert {numbers.number(value) for value in (None, math.nan, math.inf)} == {"—"}
+    assert numbers.brief(-0.0) == "0"
     assert float(numbers.signed(-0.00003, 0.781).replace("−", "-")) == -0.00003
     assert numbers.signed(0.0198, 0.781).startswith("+")
 
@@ -394,21 +394,3 @@ def test_a_folder_that_cannot_be_written_ends_with_an_error_and_leaves_nothing(t
     with pytest.raises(Unreachable, match="cannot be written"):
         report.write(samples.passing(), tmp_path / "review")
     assert [path.name for path in tmp_path.iterdir()] == ["review"]
-
-
-@pytest.mark.parametrize(
-    ("delta", "low", "high", "sentence"),
-    [
-        (-1240.0, -2100.0, -300.0, "Saves 1,240 EUR per 10,000 payments (95 % CI 300 to 2,100)."),
-        (620.0, 100.0, 1300.0, "Costs 620 EUR more per 10,000 payments (95 % CI 100 to 1,300)."),
-        (620.0, -100.0, 1300.0, "not clear: +620.0 EUR per 10,000 payments (95 % CI −100.0 to +1,300)."),
-        (0.0, 0.0, 0.0, "It costs what the base costs: 8,000 EUR per 10,000 payments."),
-        (620.0, None, None, "It costs 8,620 EUR per 10,000 payments, the base 8,000."),
-    ],
-)
-def test_the_first_screen_says_what_a_change_is_worth(delta, low, high, sentence) -> None:
-    row = MetricRow("cost", 8000.0, 8000.0 + delta, delta, low, high, lower_is_better=True)
-    value = Value(unit="EUR", rows="payments", false_positive=2.5, false_negative="amount")
-    findings = replace(samples.passing(), metrics=(*samples.metrics(), row), value=value)
-    assert sentence in report.markdown(findings).split("###")[0].replace("\\", "")
-    assert sentence in Page(report.page(findings)).text

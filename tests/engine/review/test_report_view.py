@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import html
+from dataclasses import replace
+
+import pytest
+
+from pipelines.config.value import Value
+from pipelines.review import report
+from pipelines.review.findings import MetricRow
+from tests.engine.review import samples
+
+
+@pytest.mark.parametrize(
+    ("delta", "low", "high", "sentence"),
+    [
+        (-1240.0, -2100.0, -300.0, "Saves 1,240 EUR per 10,000 payments (95 % CI 300 to 2,100)."),
+        (620.0, 100.0, 1300.0, "Costs 620 EUR more per 10,000 payments (95 % CI 100 to 1,300)."),
+        (620.0, -100.0, 1300.0, "not clear: +620.0 EUR per 10,000 payments (95 % CI −100.0 to +1,300)."),
+        (0.0, 0.0, 0.0, "It costs what the base costs: 8,000 EUR per 10,000 payments."),
+        (620.0, None, None, "It costs 8,620 EUR per 10,000 payments, the base 8,000."),
+    ],
+)
+def test_the_first_screen_says_what_a_change_is_worth(delta, low, high, sentence) -> None:
+    row = MetricRow("cost", 8000.0, 8000.0 + delta, delta, low, high, lower_is_better=True)
+    value = Value(unit="EUR", rows="payments", false_positive=2.5, false_negative="amount")
+    findings = replace(samples.passing(), metrics=(*samples.metrics(), row), value=value)
+    assert sentence in report.markdown(findings).split("###")[0].replace("\\", "")
+    assert sentence in html.unescape(report.page(findings))
