@@ -12,7 +12,7 @@ import ibis.expr.types as ir
 
 from pipelines.config.params import Params
 from pipelines.config.paths import IMPORTANCE, METRICS, MODEL, SELECTION, SIGNATURE
-from pipelines.config.read import PATH, read_text, read_yaml
+from pipelines.config.read import PATH, read_yaml
 from pipelines.model import critical_cases
 from pipelines.model.inputs import inputs_of
 from pipelines.model.scorer import Scorer
@@ -75,7 +75,7 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str,
     base_scorer = Scorer(base.model, base.signature) if base and kind != "new model" else None
     why_not = compare.not_comparable(table, base_scorer.signature, params.table.event_time) if base_scorer else None
     comparable = base_scorer is not None and why_not is None
-    same_choice = params.task == "classification" and base is not None and _chooses_like_head(split, base)
+    same_choice = params.task == "classification" and base is not None and _chooses_like_head(params, split, base)
     compared = compare.compare(table, params, split, head, base_scorer if comparable else None, same_choice)
     measure_history = partial(history.measure, table, split=split, head=head, base=base_scorer if comparable else None)
     past = measure_history(params=params)
@@ -134,13 +134,13 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str,
     }
 
 
-def _chooses_like_head(split: dict[str, Any], base: Base) -> bool:
+def _chooses_like_head(params: Params, split: dict[str, Any], base: Base) -> bool:
     """Whether the base chose its threshold by the head's rule, on the same side of the same split."""
     before = load_split(base.split) if base.split else {}
-    texts = (git.text_at(base.commit, str(PATH)), read_text())
-    rules = [read_yaml(text or "{}", str(PATH)).get("selection", {}).get("threshold") for text in texts]
+    document = read_yaml(git.text_at(base.commit, str(PATH)) or "{}", str(PATH))
+    rule = params.selection.threshold.model_dump(exclude_none=True) if params.selection.threshold else None
     same_split = {**before, "counts": None} == {**split, "counts": None}
-    return same_split and rules[0] == rules[1]
+    return same_split and document.get("selection", {}).get("threshold") == rule
 
 
 def _measure(
