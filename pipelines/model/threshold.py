@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from pipelines.cli.errors import InputError
 from pipelines.config.selection import Threshold
-from pipelines.metrics.table import Floats
+
+Floats = npt.NDArray[np.floating[Any]]
 
 
 def choose_threshold(target: Floats, scores: Floats, rule: Threshold, costs: Floats | None = None) -> float:
