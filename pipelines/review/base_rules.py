@@ -87,6 +87,15 @@ def base_rules(text: str | None, params: Params) -> BaseRules | None:
     return BaseRules(judged, gates.get("allow_weaker"), weaker, tuple(unreadable))
 
 
+def is_new_reason(reason: str | None, before: object) -> bool:
+    """Whether a reason has other words than the base's: blanks, case and punctuation at its end make none new."""
+
+    def words(text: object) -> str:
+        return " ".join(str(text or "").split()).rstrip(".!").casefold()
+
+    return bool(words(reason)) and words(reason) != words(before)
+
+
 def _mapping(document: dict[str, Any], key: str) -> dict[str, Any]:
     value = document.get(key)
     return value if isinstance(value, dict) else {}

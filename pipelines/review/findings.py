@@ -10,6 +10,8 @@ from typing import Any, Literal
 from pipelines.config.value import Value
 from pipelines.model.critical_cases import CriticalResult
 
+# Settings that are no rules, and decide what the rules are applied to.
+WHAT_IS_JUDGED = ("model_name", "task", "schema.", "split.", "selection.threshold")
 Kind = Literal["comparison", "restore", "new model"]
 
 
@@ -280,9 +282,11 @@ class Findings:
         blocks = any(gate.blocks for gate in by_weaker)
         passes = "would pass only by weaker rules" if blocks else "passes by weaker rules"
         weaker = [change.path for change in self.weaker_rules]
+        judged = [change.path for change in self.params if change.base and change.path.startswith(WHAT_IS_JUDGED)]
         texts = (
             (passes, needed),
             ("weakens rules", [] if needed else weaker),
+            ("changes which rows, values or decisions are judged", judged),
             ("changes the review's own code", list(self.changed_code)),
         )
         return tuple(f"{what}: {_listed(names)}" for what, names in texts if names)

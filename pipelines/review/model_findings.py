@@ -12,7 +12,7 @@ import ibis.expr.types as ir
 
 from pipelines.config.params import Params
 from pipelines.config.paths import IMPORTANCE, METRICS, MODEL, SELECTION, SIGNATURE
-from pipelines.config.read import PATH, read_yaml
+from pipelines.config.read import PATH
 from pipelines.model import critical_cases
 from pipelines.model.inputs import inputs_of
 from pipelines.model.scorer import Scorer
@@ -21,6 +21,7 @@ from pipelines.repository import git
 from pipelines.repository.base_model import Base
 from pipelines.review import changes, compare, history, leak_scores, plots, row_changes
 from pipelines.review.base_rows import BaseRows
+from pipelines.review.base_rules import is_new_reason
 from pipelines.review.findings import DataChange, Kind
 from pipelines.review.gates import evaluate
 from pipelines.review.gates.evidence import Evidence, ModelFiles
@@ -137,10 +138,12 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str,
 def _chooses_like_head(params: Params, split: dict[str, Any], base: Base) -> bool:
     """Whether the base chose its threshold by the head's rule, on the same side of the same split."""
     before = load_split(base.split) if base.split else {}
-    document = read_yaml(git.text_at(base.commit, str(PATH)) or "{}", str(PATH))
-    rule = params.selection.threshold.model_dump(exclude_none=True) if params.selection.threshold else None
+    rule = params.selection.threshold.model_dump(exclude_none=True) if params.selection.threshold else {}
+    now = {f"selection.threshold.{key}": json.dumps(value) for key, value in rule.items()}
+    leaves = changes.leaves(git.text_at(base.commit, str(PATH)))
+    rule_of_base = {path: value for path, value in leaves if path.startswith("selection.threshold.")}
     same_split = {**before, "counts": None} == {**split, "counts": None}
-    return same_split and document.get("selection", {}).get("threshold") == rule
+    return same_split and rule_of_base == now
 
 
 def _measure(
@@ -200,9 +203,9 @@ def _score_inputs(
 
 def _allowed_gain(params: Params, base: Base | None) -> str:
     """The reason in `gates.allow_gain`, unless the base's params.yaml gives the same one."""
-    reason = params.gates.allow_gain
-    before = dict(changes.leaves(git.text_at(base.commit, str(PATH)))) if base else {}
-    return reason if reason and before.get("gates.allow_gain") != json.dumps(reason, ensure_ascii=False) else ""
+    before = dict(changes.leaves(git.text_at(base.commit, str(PATH)))).get("gates.allow_gain") if base else None
+    reason = params.gates.allow_gain or ""
+    return reason if is_new_reason(reason, json.loads(before) if before else None) else ""
 
 
 def _data_change(table: ir.Table, params: Params, split: dict[str, Any], base: Base, evidence: Evidence) -> DataChange:

@@ -10,7 +10,7 @@ from pipelines.model import critical_cases
 from pipelines.model.critical_cases import Case, CriticalResult
 from pipelines.model.scorer import Scorer
 from pipelines.repository.git import git, text_at
-from pipelines.review.base_rules import BaseRules, base_rules, data_errors_by_base
+from pipelines.review.base_rules import BaseRules, base_rules, data_errors_by_base, is_new_reason
 from pipelines.review.findings import GateResult, ParamChange
 from pipelines.review.gates import GATES, evaluate
 from pipelines.review.gates.critical import critical_gate
@@ -75,7 +75,7 @@ def weaker_results(
 def _as_weaker(result: GateResult, rules: BaseRules, evidence: Evidence) -> GateResult:
     """The result under another name; it does not block in a restore, or if the head gives a reason of its own."""
     reason = evidence.params.gates.allow_weaker
-    allowed = reason is not None and reason != rules.reason
+    allowed = is_new_reason(reason, rules.reason)
     note = f"Allowed: {reason}" if allowed else f"{REMEDY}."
     if reason and not allowed:
         note = f"{REMEDY}; the base gives the same reason already."

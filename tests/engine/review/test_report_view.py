@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.config.value import Value
 from pipelines.review import report
-from pipelines.review.findings import MetricRow
+from pipelines.review.findings import MetricRow, ParamChange
 from tests.engine.review import samples
 
 
@@ -27,3 +27,15 @@ def test_the_first_screen_says_what_a_change_is_worth(delta, low, high, sentence
     findings = replace(samples.passing(), metrics=(*samples.metrics(), row), value=value)
     assert sentence in report.markdown(findings).split("###")[0].replace("\\", "")
     assert sentence in html.unescape(report.page(findings))
+
+
+def test_the_first_line_names_settings_that_decide_what_is_judged() -> None:
+    changes = (
+        ParamChange("split.test_days", "25", "3"),
+        ParamChange("schema.columns.new_one.type", None, '"number"'),
+        ParamChange("candidates.boosting.params.max_iter", "120", "130"),
+    )
+    findings = replace(samples.passing(), params=changes)
+    assert findings.remarks == ("changes which rows, values or decisions are judged: split.test_days",)
+    heading = next(line for line in report.markdown(findings).splitlines() if line.startswith("## "))
+    assert "✅" not in heading and "split.test" in heading.replace("\\", "")

@@ -28,7 +28,13 @@ def test_a_gate_passed_by_weaker_rules_blocks_under_a_name_of_its_own():
 
 @pytest.mark.parametrize(
     ("reason", "base_reason", "blocks"),
-    [("by law", None, False), ("by law", "another", False), ("by law", "by law", True), (None, "by law", True)],
+    [
+        ("by law", None, False),
+        ("by law", "another", False),
+        ("by law", "by law", True),
+        (None, "by law", True),
+        ("by law", " By  law.", True),
+    ],
 )
 def test_a_reason_counts_if_the_base_does_not_give_it(reason, base_reason, blocks):
     result = weaker(reason, base_reason)
