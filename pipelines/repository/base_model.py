@@ -1,6 +1,8 @@
 """Fetch the model of a past commit: from the cache, else from the remote, else by reproducing it."""
 
+import filecmp
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -211,14 +213,22 @@ def fetch_from_remote(commit: str, targets: Iterable[str]) -> None:
 
 
 def _copy_files(sources: dict[str, Path], folder: Path) -> None:
-    """Copy files into a folder that exists only once all of them are there."""
-    temporary = folder.with_suffix(".tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    for name, path in sources.items():
-        shutil.copyfile(path, temporary / Path(name).name)
-    shutil.rmtree(folder, ignore_errors=True)
-    temporary.rename(folder)
+    """Copy files into a folder that exists only once all of them are there; another process may do the same."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        copies = Path(scratch) / folder.name
+        copies.mkdir()
+        for name, path in sources.items():
+            shutil.copyfile(path, copies / Path(name).name)
+        names = [path.name for path in copies.iterdir()]
+        if len(filecmp.cmpfiles(folder, copies, names, shallow=False)[0]) == len(names):
+            return
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            copies.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # it is there if another process was first
+                raise
 
 
 def _reproduce_into(folder: Path, commit: str, reason: str) -> None:
