@@ -1,4 +1,4 @@
-"""Which files of the review's own code a head changes: it is judged by the code that it brings itself."""
+"""Which files of the review's own code a head changes: the review runs with that changed code."""
 
 from __future__ import annotations
 

@@ -242,7 +242,7 @@ def _repeated(after: ir.Table, before: ir.Table | None) -> tuple[tuple[Part, ...
     if before is not None:
         parts.append(Part("new training rows equal a test row", n["training_in_test"], n["new_training"]))
     share = n["twice"] / n["training"] if n["training"] else 0.0
-    # Copies that the head brings must not show that copies are natural.
+    # Copies that the head adds must not count as evidence that copies are natural.
     return tuple(parts), share if before is None else min(share, _expected_share(before, n["training"]))
 
 

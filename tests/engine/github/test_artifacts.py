@@ -38,7 +38,7 @@ def test_an_artifact_larger_than_the_limit_is_refused(github: GitHub, server: Se
 
 
 def test_an_artifact_without_a_true_content_length_is_refused_at_the_limit(github: GitHub, server: Server) -> None:
-    # Chunked and without an end: whoever reads to the end waits for ever.
+    # Chunked and without an end: reading to the end would never return.
     endless = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
     headers = {"Transfer-Encoding": "chunked", "Content-Length": "5"}
     server.script = [Response(body=endless * 40, headers=headers)]
