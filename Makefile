@@ -142,6 +142,10 @@ mlflow: setup  ## show the runs logged to MLflow, on http://127.0.0.1:5000 (PORT
 bench: setup  ## measure the speed targets, write bench/results.json
 	@$(run) bench
 
+.PHONY: verdicts
+verdicts: setup  ## measure how often reviews of equal and of worse models block, write bench/verdicts.json (half an hour)
+	@OMP_NUM_THREADS=1 $(run) bench.verdicts
+
 .PHONY: lint
 lint: setup  ## check style, imports, types, workflow files, and that params.schema.json is current
 	@$(call timed,lint,$(run) ruff check --quiet $(checked) && $(run) ruff format --quiet --check $(checked))

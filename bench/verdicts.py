@@ -1,6 +1,6 @@
 """How often a review is right: reviews of equal and of worse models on rows drawn from a large simulated table.
 
-`python -m bench.verdicts` writes bench/verdicts.json and prints the tables of docs/review.md. A bank of models, each
+`make verdicts` writes bench/verdicts.json and prints the tables of docs/review.md. A bank of models, each
 fitted on rows of its own, is scored once on a large pool of rows. A review takes two models of the bank and draws test
 rows and validation rows from the pool; the gates that compare are then evaluated as `make review` does it.
 """
@@ -237,19 +237,21 @@ def count_outcomes(cell: Cell, reviews: list[list[tuple[str, str]]]) -> Outcome:
 def share_text(count: int, total: int) -> str:
     """A share with its 95 % Wilson interval, in per cent."""
     low, high = wilson(count / total, total, NormalDist().inv_cdf(0.975))
-    return f"{count / total:.1%} ({low:.1%} to {high:.1%})".replace("%", " %")
+    return f"{count / total:.1%} ({low:.1%}-{high:.1%})".replace("%", "").replace("-", " to ")
 
 
 def table(outcomes: list[Outcome]) -> str:
     """The outcomes as Markdown."""
-    lines = ["| test rows | positives | head | blocked | not evaluated | passed |", "|---:|---:|---|---:|---:|---:|"]
+    lines = [
+        "| test rows | positives | head | blocked, % | not evaluated, % | passed, % | failed by |",
+        "|---:|---:|---|---:|---:|---:|---|",
+    ]
     for outcome in outcomes:
         cell, total = outcome.cell, outcome.cell.reviews
-        head = f"worse by {cell.loss} tolerances" if cell.loss else "equal"
-        ends = " | ".join(
-            share_text(count, total) for count in (outcome.blocked, outcome.not_evaluated, outcome.passed)
-        )
-        lines.append(f"| {cell.rows:,} | {cell.share:.1%} | {head} | {ends} |")
+        head = f"worse by {cell.loss} tolerance{'s' * (cell.loss > 1)}" if cell.loss else "equal"
+        ends = (share_text(count, total) for count in (outcome.blocked, outcome.not_evaluated, outcome.passed))
+        kinds = ", ".join(f"{kind.removeprefix('regression ')} {count}" for kind, count in outcome.failed_by.items())
+        lines.append(f"| {cell.rows:,} | {cell.share:.1%} | {head} | {' | '.join(ends)} | {kinds} |")
     return "\n".join(lines)
 
 
