@@ -42,13 +42,11 @@ class BaseRules:
 
     Attributes:
         params: parameters of the head with the base's rules in place of its own.
-        reason: `gates.allow_weaker` of the base.
         weaker: rules that the head removed, or changed to what is not known to be stricter.
         unreadable: rules of the base that the head's schema cannot read.
     """
 
     params: Params
-    reason: str | None = None
     weaker: tuple[ParamChange, ...] = ()
     unreadable: tuple[ParamChange, ...] = ()
 
@@ -69,7 +67,7 @@ def base_rules(text: str | None, params: Params) -> BaseRules | None:
         base = read_yaml(text, "params.yaml of the base")
     except InputError as error:
         return BaseRules(params, unreadable=(ParamChange("params.yaml", str(error).splitlines()[0], None),))
-    schema, gates = _mapping(base, "schema"), _mapping(base, "gates")
+    schema = _mapping(base, "schema")
     if (base.get("model_name"), base.get("task"), schema.get("target")) != (
         params.model_name,
         params.task,
@@ -84,16 +82,7 @@ def base_rules(text: str | None, params: Params) -> BaseRules | None:
     judged = validate(Params, document, "params.yaml of the base")
     changed = param_changes(_rules_as_text(judged), _rules_as_text(params))
     weaker = tuple(change for change in changed if not _is_stricter(change, params.slices.metric))
-    return BaseRules(judged, gates.get("allow_weaker"), weaker, tuple(unreadable))
-
-
-def is_new_reason(reason: str | None, before: object) -> bool:
-    """Whether a reason has other words than the base's: blanks, case and punctuation at its end make none new."""
-
-    def words(text: object) -> str:
-        return " ".join(str(text or "").split()).rstrip(".!").casefold()
-
-    return bool(words(reason)) and words(reason) != words(before)
+    return BaseRules(judged, weaker, tuple(unreadable))
 
 
 def _mapping(document: dict[str, Any], key: str) -> dict[str, Any]:

@@ -21,13 +21,13 @@ from pipelines.repository import git
 from pipelines.repository.base_model import Base
 from pipelines.review import changes, compare, history, leak_scores, plots, row_changes
 from pipelines.review.base_rows import BaseRows
-from pipelines.review.base_rules import is_new_reason
 from pipelines.review.findings import DataChange, Kind
 from pipelines.review.gates import evaluate
 from pipelines.review.gates.evidence import Evidence, ModelFiles
 from pipelines.review.gates.fairness import group_rows
 from pipelines.review.gates.slices import slice_rows
 from pipelines.review.leak_scores import LeakScores
+from pipelines.review.reasons import is_new_reason
 from pipelines.review.row_changes import RowChanges
 from pipelines.review.weaker_rules import weaker_results
 from pipelines.tables.costs import costs_of
@@ -84,12 +84,13 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str,
     before: ir.Table | str = table if base_rows.unchanged else base_rows.why_not
     if base_rows.files:
         before = connection.read_parquet([str(path) for path in base_rows.files], union_by_name=True)
-    compared_rows = _compare_rows(table, before, params, split, base_scorer, base_rows.unchanged)
+    compared_rows = _compare_rows(table, before, params, split, (base_scorer, head), base_rows.unchanged)
     inputs_of_base = base_scorer.signature.names if base_scorer else ()
     scored_inputs = None
     if not base_rows.unchanged or set(inputs_of_base) != set(params.inputs):
         known = before if base_rows.files and not compared_rows.why_not else None
         scored_inputs = _score_inputs(table, known, params, split, base if base_scorer else None)
+    reason = params.gates.allow_gain or ""
     evidence = Evidence(
         params=params,
         kind=kind,
@@ -107,7 +108,7 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str,
         importance=importance,
         new_inputs=tuple(name for name in params.inputs if base_scorer and name not in inputs_of_base),
         leak_scores=scored_inputs,
-        allowed_gain=_allowed_gain(params, base),
+        allowed_gain=reason if is_new_reason("allow_gain", reason, base_sha) else "",
     )
     results = evaluate(evidence)
     measure = partial(_measure, compared, evidence, measure_history)
@@ -175,13 +176,23 @@ def _measure(
 
 
 def _compare_rows(
-    table: ir.Table, before: ir.Table | str, params: Params, split: dict[str, Any], base: Scorer | None, unchanged: bool
+    table: ir.Table,
+    before: ir.Table | str,
+    params: Params,
+    split: dict[str, Any],
+    scorers: tuple[Scorer | None, Scorer],
+    unchanged: bool,
 ) -> RowChanges:
-    """What happened to the base's rows; nothing is read where they and the positive class are the same."""
+    """What happened to the base's rows; nothing is read where they and the positive class are the same.
+
+    Args:
+        scorers: of base and head.
+    """
+    base, head = scorers
     same_classes = base and (not base.signature.classes or base.signature.classes[-1] == params.table.positive)
     if unchanged and same_classes:
         return RowChanges()
-    return row_changes.row_changes(table, before, params, split, base)
+    return row_changes.row_changes(table, before, params, split, base, head)
 
 
 def _score_inputs(
@@ -199,13 +210,6 @@ def _score_inputs(
     both = {item.name: item for item in of_base if item.name in table.columns} | inputs
     head = leak_scores.Sample(table, params, split, tuple(both.values()))
     return leak_scores.leak_scores(head, head if base and set(names) <= set(both) else None, params.inputs, names)
-
-
-def _allowed_gain(params: Params, base: Base | None) -> str:
-    """The reason in `gates.allow_gain`, unless the base's params.yaml gives the same one."""
-    before = dict(changes.leaves(git.text_at(base.commit, str(PATH)))).get("gates.allow_gain") if base else None
-    reason = params.gates.allow_gain or ""
-    return reason if is_new_reason(reason, json.loads(before) if before else None) else ""
 
 
 def _data_change(table: ir.Table, params: Params, split: dict[str, Any], base: Base, evidence: Evidence) -> DataChange:

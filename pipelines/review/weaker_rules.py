@@ -10,12 +10,13 @@ from pipelines.model import critical_cases
 from pipelines.model.critical_cases import Case, CriticalResult
 from pipelines.model.scorer import Scorer
 from pipelines.repository.git import git, text_at
-from pipelines.review.base_rules import BaseRules, base_rules, data_errors_by_base, is_new_reason
+from pipelines.review.base_rules import BaseRules, base_rules, data_errors_by_base
 from pipelines.review.findings import GateResult, ParamChange
 from pipelines.review.gates import GATES, evaluate
 from pipelines.review.gates.critical import critical_gate
 from pipelines.review.gates.evidence import Evidence
 from pipelines.review.gates.scoring_time import scoring_time_gate
+from pipelines.review.reasons import is_new_reason
 
 GROUP = "weaker rules"
 REMEDY = "Restore the rule, or give the reason in gates.allow_weaker"
@@ -69,16 +70,16 @@ def weaker_results(
         for change in rules.unreadable
     ]
     changes = (*rules.weaker, *rules.unreadable, *(change for _, change in removed))
-    return tuple(_as_weaker(result, rules, evidence) for result in results), changes
+    allowed = bool(results) and is_new_reason("allow_weaker", evidence.params.gates.allow_weaker, base_sha)
+    return tuple(_as_weaker(result, evidence, allowed) for result in results), changes
 
 
-def _as_weaker(result: GateResult, rules: BaseRules, evidence: Evidence) -> GateResult:
-    """The result under another name; it does not block in a restore, or if the head gives a reason of its own."""
+def _as_weaker(result: GateResult, evidence: Evidence, allowed: bool) -> GateResult:
+    """The result under another name; it does not block in a restore, or if the head gives a new reason."""
     reason = evidence.params.gates.allow_weaker
-    allowed = is_new_reason(reason, rules.reason)
     note = f"Allowed: {reason}" if allowed else f"{REMEDY}."
     if reason and not allowed:
-        note = f"{REMEDY}; the base gives the same reason already."
+        note = f"{REMEDY}; an earlier params.yaml of the base gives this reason already."
     blocks = result.blocks and not allowed and evidence.kind != "restore"
     why = f"{result.why.rstrip('.')}. {note}"
     return replace(result, name=f"{GROUP}: {result.name}", why=why, blocks=blocks, group=GROUP)

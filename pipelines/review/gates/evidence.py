@@ -36,7 +36,7 @@ class Evidence:
         importance: input -> loss of the headline metric when the input is shuffled.
         new_inputs: inputs that the base's model does not have; empty without a base.
         leak_scores: None if neither the rows nor the inputs changed.
-        allowed_gain: a reason in `gates.allow_gain` that the base does not have, or the empty text.
+        allowed_gain: a reason in `gates.allow_gain` that the base never had, or the empty text.
     """
 
     params: Params

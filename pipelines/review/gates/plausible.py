@@ -18,7 +18,7 @@ MOST = 0.5  # of the importance of all inputs
 def plausible_gate(evidence: Evidence) -> Iterator[GateResult]:
     """Results on the gain, on the importance of each new input, and on the leak scores.
 
-    A reason in `gates.allow_gain` that the base's params.yaml does not have lets them pass.
+    A reason in `gates.allow_gain` that the base's params.yaml never had lets them pass.
     """
     for result in (*_gain(evidence), *_importance(evidence), *_leaks(evidence)):
         if result.passed:
