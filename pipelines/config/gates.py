@@ -96,10 +96,13 @@ class Fairness(Strict):
 
     Attributes:
         min_selection_ratio: of the share of rows that are predicted positive (demographic parity).
+        negligible_false_positive_rate: where the rates of all groups are shown to be at most this, and their ratio
+            cannot be told, the gate passes.
     """
 
     min_recall_ratio: Ratio
     min_false_positive_ratio: Ratio
     min_selection_ratio: Ratio | None = None
+    negligible_false_positive_rate: Share = 0.0
     min_support: Count
     min_positives: Count

@@ -28,7 +28,7 @@ CONFIRMATION = "allow_"  # settings that begin so give a reason for this one cha
 _NEUTRAL = ("gates.headline", "gates.seed")
 _LOWER_IS_STRICTER = re.compile(
     r"validation\.(max_\w+|leak_score)|gates\.(history\.)?regression\.\w+|gates\.(scoring_time_ratio|plausible_gain|max_\w+)"
-    r"|slices\.tolerance|(slices|fairness)\.min_(support|positives)"
+    r"|slices\.tolerance|(slices|fairness)\.min_(support|positives)|fairness\.negligible_\w+"
 )
 _HIGHER_IS_STRICTER = re.compile(r"validation\.min_\w+|gates\.(resamples|history\.versions)|fairness\.min_\w+_ratio")
 _FLOOR = re.compile(r"gates\.floors\.(\w+)|slices\.floor")
