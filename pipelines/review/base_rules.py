@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -18,6 +19,7 @@ from pipelines.cli.verbs import python_first
 from pipelines.config.params import Params
 from pipelines.config.paths import VALIDATION
 from pipelines.config.read import read_yaml, validate
+from pipelines.config.table_schema import Column
 from pipelines.metrics.table import METRICS
 from pipelines.review.changes import param_changes
 from pipelines.review.findings import DataError, ParamChange, data_errors
@@ -33,6 +35,7 @@ _LOWER_IS_STRICTER = re.compile(
 _HIGHER_IS_STRICTER = re.compile(r"validation\.min_\w+|gates\.(resamples|history\.versions)|fairness\.min_\w+_ratio")
 _FLOOR = re.compile(r"gates\.floors\.(\w+)|slices\.floor")
 _GROUPED = ("category", "boolean")  # types of the sensitive columns that fairness judges
+_LIMITS = {"min", "max", "allowed", "nullable", "known"}  # of a column
 _STRICTEST = ("gates.when_unclear", '"block"')
 
 
@@ -41,7 +44,7 @@ class BaseRules:
     """The rules of the base.
 
     Attributes:
-        params: parameters of the head with the base's rules in place of its own.
+        params: parameters of the head with the base's rules, limits of columns and split in place of its own.
         weaker: rules that the head removed, or changed to what is not known to be stricter.
         unreadable: rules of the base that the head's schema cannot read.
     """
@@ -117,7 +120,25 @@ def _rules(base: dict[str, Any], head: dict[str, Any]) -> list[tuple[tuple[str, 
             for key, value in (("type", columns[name]["type"]), ("sensitive", True))
             if key == "sensitive" or _mapping(here, name).get("type", value) not in _GROUPED
         ]
-    return rules
+    rules += [(("schema", "columns", *path), value) for path, value in _looser_columns(columns, here)]
+    return rules if base.get("split") is None else [*rules, (("split",), base["split"])]
+
+
+def _looser_columns(base: dict[str, Any], head: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Path and value of the columns of the base that the head lacks, and of the limits that it loosens."""
+    for name, column in base.items():
+        try:
+            before, now = validate(Column, column, ""), validate(Column, head[name], "")
+        except (InputError, KeyError):
+            yield (name,), column
+            continue
+        looser = {
+            "min": before.min is not None and (now.min is None or now.min < before.min),
+            "max": before.max is not None and (now.max is None or now.max > before.max),
+            "allowed": before.allowed and (not now.allowed or not set(now.allowed) <= set(before.allowed)),
+            "nullable": now.nullable and not before.nullable,
+        }
+        yield from (((name, limit), column.get(limit, False)) for limit in looser if looser[limit])
 
 
 def _adopt(
@@ -153,10 +174,9 @@ def _rules_as_text(params: Params) -> str:
     }
     columns: dict[str, dict[str, Any]] = {}
     for name, column in sorted(params.table.columns.items()):
+        columns[name] = column.model_dump(mode="json", include=_LIMITS, exclude_none=True)
         if column.sensitive and column.type in _GROUPED:
-            columns[name] = {"sensitive": True}
-        if column.known:
-            columns.setdefault(name, {})["known"] = column.known
+            columns[name]["sensitive"] = True
     rules["schema"] = {"columns": columns}
     return json.dumps(rules)
 
@@ -193,7 +213,7 @@ def data_errors_by_base(rules: BaseRules) -> tuple[DataError, ...]:
     Raises:
         InputError: if it ends without a result.
     """
-    if not any(change.path.startswith("validation.") for change in rules.weaker):
+    if not any(change.path.startswith(("validation.", "schema.")) for change in rules.weaker):
         return ()
     with tempfile.TemporaryDirectory(prefix="review-") as scratch:
         folder = Path(scratch)

@@ -32,7 +32,7 @@ from pipelines.review.row_changes import RowChanges
 from pipelines.review.weaker_rules import weaker_results
 from pipelines.tables.costs import costs_of
 from pipelines.tables.data import connect, read_data
-from pipelines.tables.split import load_split, rows_on_side
+from pipelines.tables.split import load_split, rows_on_side, split_boundaries
 
 
 def review_kind(params: Params, base: Base | None, model: str, version: str | None) -> tuple[Kind, str]:
@@ -98,6 +98,7 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str,
         base=ModelFiles(base.model, base.signature) if base and comparable else None,
         not_comparable=why_not,
         rows=len(compared.target),
+        test_rows=len(compared.target) + compared.left_out,
         prevalence=float(compared.target.mean()) if params.task == "classification" and len(compared.target) else None,
         metrics=compare.metric_rows(compared, params.gates.resamples, params.gates.seed),
         history=past.rows,
@@ -111,7 +112,7 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str,
         allowed_gain=reason if is_new_reason("allow_gain", reason, base_sha) else "",
     )
     results = evaluate(evidence)
-    measure = partial(_measure, compared, evidence, measure_history)
+    measure = partial(_measure, table, compared, evidence, measure_history)
     weaker, weaker_rules = weaker_results(base_sha, results, evidence, head, measure)
     selection = json.loads(SELECTION.read_text(encoding="utf-8"))
     return {
@@ -128,6 +129,7 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str,
         "critical": evidence.critical,
         "candidates": selection["candidates"],
         "winner": selection["winner"],
+        "base_winner": _winner_at(base.commit) if base and kind != "new model" else None,
         "importance": importance,
         "plots": plots.plots(compared) if evidence.rows else (),
         "value": params.value,
@@ -148,6 +150,7 @@ def _chooses_like_head(params: Params, split: dict[str, Any], base: Base) -> boo
 
 
 def _measure(
+    table: ir.Table,
     compared: compare.Compared,
     evidence: Evidence,
     measure_history: Callable[..., history.History],
@@ -164,15 +167,21 @@ def _measure(
     )
     same_history = same_draws and gates.history == before.gates.history
     same_slices = same_draws and (params.slices, params.table) == (before.slices, before.table)
+    same_test = params.split == before.split
     same_groups = (params.fairness, params.table) == (before.fairness, before.table)
     return replace(
         evidence,
         params=params,
+        test_rows=evidence.test_rows if same_test else _count_test_rows(table, params),
         metrics=evidence.metrics if same_draws else compare.metric_rows(compared, gates.resamples, gates.seed),
         history=evidence.history if same_history else measure_history(params=params).rows,
         slices=evidence.slices if same_slices else slice_rows(compared, params),
         groups=evidence.groups if same_groups else group_rows(compared, params),
     )
+
+
+def _count_test_rows(table: ir.Table, params: Params) -> int:
+    return int(rows_on_side(table, params, split_boundaries(table, params), "test").count().execute())
 
 
 def _compare_rows(
@@ -210,6 +219,14 @@ def _score_inputs(
     both = {item.name: item for item in of_base if item.name in table.columns} | inputs
     head = leak_scores.Sample(table, params, split, tuple(both.values()))
     return leak_scores.leak_scores(head, head if base and set(names) <= set(both) else None, params.inputs, names)
+
+
+def _winner_at(commit: str) -> str | None:
+    """The candidate that won at a commit; None if its report is not there or cannot be read."""
+    try:
+        return str(json.loads(git.text_at(commit, str(SELECTION)) or "")["winner"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _data_change(table: ir.Table, params: Params, split: dict[str, Any], base: Base, evidence: Evidence) -> DataChange:

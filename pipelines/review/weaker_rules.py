@@ -88,7 +88,7 @@ def _as_weaker(result: GateResult, evidence: Evidence, allowed: bool) -> GateRes
 def _by_base(
     rules: BaseRules, evidence: Evidence, critical: tuple[CriticalResult, ...], measure: Measure
 ) -> list[GateResult]:
-    """The gates that block by the base's rules: failed, or not evaluated where that blocks."""
+    """What blocks by the base's rules: gates that failed, or were not evaluated where that blocks, and the split."""
     measured = evidence
     if rules.params == evidence.params:
         skipped = {gate for gate in GATES if gate.evaluate is not critical_gate}
@@ -99,11 +99,15 @@ def _by_base(
         skipped = {gate for gate in GATES if same_time and gate.evaluate is scoring_time_gate}
     judged = replace(measured, critical=critical, kind="comparison")
     results = evaluate(judged, [gate for gate in GATES if gate not in skipped])
-    return [
+    failed = [
         replace(result, why=f"{result.state} by the base's rules: {result.why}")
         for result in results
         if result.blocks and not result.passed
     ]
+    if (rows := evidence.test_rows) < (rows_by_base := judged.test_rows):
+        why = f"{rows:,} test rows; by the base's split, these rows give {rows_by_base:,}"
+        failed.append(GateResult("split", False, rows, rows_by_base, why))
+    return failed
 
 
 def _split_cases(
