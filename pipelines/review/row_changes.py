@@ -270,7 +270,7 @@ def _repeated(after: ir.Table, before: ir.Table | None, task: str) -> tuple[Part
         joined = after.left_join(known, ["key", "content"], rname="{name}_before")
         rows = joined.mutate(new=joined.known.isnull())
     groups = rows.group_by("content").aggregate(
-        kind=_kind(rows, task),
+        target=rows.target.max(),
         training=rows.training.sum(),
         test=rows.test.sum(),
         new_training=(rows.training & rows.new).sum(),
@@ -279,6 +279,7 @@ def _repeated(after: ir.Table, before: ir.Table | None, task: str) -> tuple[Part
     new_in_training = (groups.training > 0).ifelse(groups.new_test, 0)
     counted = _by_kind(
         groups,
+        task,
         training=groups.training,
         twice=(groups.training >= 2).ifelse(groups.training, 0),
         test=groups.test,
@@ -308,18 +309,14 @@ def _repeated(after: ir.Table, before: ir.Table | None, task: str) -> tuple[Part
     return (*parts, part(f"{of} equal a training row", "copied_test", "test", rarer))
 
 
-def _kind(rows: ir.Table, task: str) -> ir.NumericScalar:
-    """The class of equal rows; of a regression, all rows are of one kind."""
-    return rows.target.max() if task == "classification" else rows.target.max() * 0
-
-
 def _repeats_in_training(rows: ir.Table, task: str) -> dict[float, Counter[str]]:
-    groups = rows.group_by("content").aggregate(kind=_kind(rows, task), training=rows.training.sum())
+    groups = rows.group_by("content").aggregate(target=rows.target.max(), training=rows.training.sum())
     twice = (groups.training >= 2).ifelse(groups.training, 0)
-    return _by_kind(groups, training=groups.training, twice=twice)
+    return _by_kind(groups, task, training=groups.training, twice=twice)
 
 
-def _by_kind(groups: ir.Table, **counts: ir.IntegerColumn) -> dict[float, Counter[str]]:
-    """Sums over groups of equal rows, by their class."""
-    rows = groups.group_by("kind").aggregate(**{name: count.sum() for name, count in counts.items()}).to_pyarrow()
+def _by_kind(groups: ir.Table, task: str, **counts: ir.IntegerColumn) -> dict[float, Counter[str]]:
+    """Sums over groups of equal rows, by their class; a regression's rows are all of one kind."""
+    kind = groups.target if task == "classification" else ibis.literal(0.0)
+    rows = groups.group_by(kind=kind).aggregate(**{name: count.sum() for name, count in counts.items()}).to_pyarrow()
     return {row.pop("kind"): Counter({name: int(n or 0) for name, n in row.items()}) for row in rows.to_pylist()}

@@ -13,7 +13,7 @@ from pipelines.model.scorer import Scorer
 from pipelines.review.gates.changed_labels import changed_labels_gate
 from pipelines.review.gates.lost_rows import lost_rows_gate
 from pipelines.review.gates.repeated_rows import repeated_rows_gate
-from pipelines.review.row_changes import row_changes
+from pipelines.review.row_changes import _repeated, row_changes
 from pipelines.tables.data import connect
 from tests.engine.review.made_up import evidence, params, table
 
@@ -237,3 +237,21 @@ def test_without_the_rows_or_the_columns_of_the_base_the_reason_is_told(rows, co
 def test_a_new_model_has_no_base_to_compare_with(rows, tmp_path):
     head = as_table(connect(), tmp_path / "head", rows)
     assert row_changes(head, "not read", params(), SPLIT, None).why_not == "there is no base to compare with"
+
+
+def test_of_a_regression_all_rows_are_of_one_kind(tmp_path):
+    def side(name, contents, test):
+        rows = {
+            "key": [f"{name}{i}" for i in range(len(contents))],
+            "content": contents,
+            "test": [test] * len(contents),
+        }
+        return pa.table({**rows, "training": [not test] * len(contents), "target": [float(c) for c in contents]})
+
+    before = pa.concat_tables([side("train", [1, 1, 2, 3], False), side("test", [4, 5, -6], True)])
+    after = pa.concat_tables([before, side("copy", [4, 9, -6], False)])
+    connection = connect()
+    tables = [as_table(connection, tmp_path / name, rows) for name, rows in (("after", after), ("before", before))]
+    *_, part = _repeated(*tables, "regression")
+    assert (part.of, part.count, part.total) == ("test rows equal a training row", 2, 3)
+    assert part.by_chance == pytest.approx(2 / 7)  # of the head's training rows; 2 / 4 of the base's
