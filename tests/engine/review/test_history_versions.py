@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pipelines.cli.errors import InputError
+from pipelines.repository import base_model, tags
 from pipelines.repository.tags import Annotation, Assignment, Version
 from pipelines.review import history
 from tests.engine.review.made_up import params
@@ -45,13 +46,13 @@ def compared(monkeypatch: pytest.MonkeyPatch):
                 raise InputError("its model is in no cache", "")
             return tag
 
-        monkeypatch.setattr(history.tags, "list_lasting_versions", lambda name: versions[::-1])
-        monkeypatch.setattr(history.tags, "list_assignments", lambda name: assignments)
-        monkeypatch.setattr(history.base_model, "fetch_each", fetch_each)
+        monkeypatch.setattr(tags, "list_lasting_versions", lambda name: versions[::-1])
+        monkeypatch.setattr(tags, "list_assignments", lambda name: assignments)
+        monkeypatch.setattr(base_model, "fetch_each", fetch_each)
         monkeypatch.setattr(history, "_comparable_scorer", scorer)
         monkeypatch.setattr(history, "file_md5", lambda path: HEAD)
-        tags, notes = history._scorers(None, params(gates=gates), 2)
-        return [tag.removeprefix("orders@v") for tag in tags], notes, len(fetched)
+        scorers, notes = history._scorers(None, params(gates=gates), 2)
+        return [tag.removeprefix("orders@v") for tag in scorers], notes, len(fetched)
 
     return run
 
@@ -69,20 +70,20 @@ def test_where_the_best_is_among_the_last_nothing_more_is_fetched(compared):
 
 
 def test_of_a_loss_the_lowest_is_the_best(compared):
-    tags, _, _ = compared([0.3, 0.1, 0.2, 0.2], headline="log_loss")
-    assert tags == ["1.3.0", "1.2.0", "1.1.0"]
+    names, _, _ = compared([0.3, 0.1, 0.2, 0.2], headline="log_loss")
+    assert names == ["1.3.0", "1.2.0", "1.1.0"]
 
 
 def test_a_best_version_that_cannot_be_compared_is_named_and_the_next_best_taken(compared):
-    tags, notes, _ = compared([0.94, 0.93, 0.92, 0.91, 0.90], gone=("orders@v1.0.0",))
-    assert tags == ["1.4.0", "1.3.0", "1.1.0"]
+    names, notes, _ = compared([0.94, 0.93, 0.92, 0.91, 0.90], gone=("orders@v1.0.0",))
+    assert names == ["1.4.0", "1.3.0", "1.1.0"]
     assert len(notes) == 1 and "orders@v1.0.0" in notes[0]
 
 
 def test_as_many_of_the_best_are_tried_as_versions_are_set(compared):
     gone = tuple(f"orders@v1.{i}.0" for i in range(3))
-    tags, notes, fetched = compared([0.96, 0.95, 0.94, 0.93, 0.92, 0.91], gone=gone)
-    assert (tags, len(notes), fetched) == (["1.5.0", "1.4.0"], 2, 4)
+    names, notes, fetched = compared([0.96, 0.95, 0.94, 0.93, 0.92, 0.91], gone=gone)
+    assert (names, len(notes), fetched) == (["1.5.0", "1.4.0"], 2, 4)
 
 
 def test_a_version_without_a_promise_and_one_with_the_model_of_the_head_are_not_the_best(compared):

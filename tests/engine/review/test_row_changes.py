@@ -251,7 +251,7 @@ def test_of_a_regression_all_rows_are_of_one_kind(tmp_path):
     before = pa.concat_tables([side("train", [1, 1, 2, 3], False), side("test", [4, 5, -6], True)])
     after = pa.concat_tables([before, side("copy", [4, 9, -6], False)])
     connection = connect()
-    tables = [as_table(connection, tmp_path / name, rows) for name, rows in (("after", after), ("before", before))]
-    *_, part = _repeated(*tables, "regression")
+    sides = (as_table(connection, tmp_path / "after", after), as_table(connection, tmp_path / "before", before))
+    *_, part = _repeated(*sides, "regression")
     assert (part.of, part.count, part.total) == ("test rows equal a training row", 2, 3)
     assert part.by_chance == pytest.approx(2 / 7)  # of the head's training rows; 2 / 4 of the base's
