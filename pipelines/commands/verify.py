@@ -25,7 +25,7 @@ from pipelines.model.scorer import Scorer
 from pipelines.model.signature import load_signature
 from pipelines.repository import base_model, dvc_lock
 from pipelines.repository.dvc_remote import set_remote_from_environment
-from pipelines.repository.git import commit_of, git, text_at
+from pipelines.repository.git import commit_of, dirty, git, text_at
 from pipelines.repository.registered import registered_version
 from pipelines.repository.release_id import release_id
 from pipelines.tables.data import DATA, connect, read_data
@@ -75,6 +75,9 @@ def _verify(commit: str, params: Params) -> None:
     progress = Progress()
     set_remote_from_environment(Path())
     locked = dvc_lock.outputs(text_at(commit, "dvc.lock"))
+    if commit == commit_of("HEAD") and (paths := dirty()):
+        names = ", ".join(paths[:6]) + (f" and {len(paths) - 6} more" if len(paths) > 6 else "")
+        progress.print(f"Uncommitted changes are not verified, only the commit is: {names}")
     progress.print(f"Training the model of {commit[:12]} again")
     with base_model.temporary_worktree(commit, "verify") as tree:
         if code := run_verb("repro", "--anew", "--exact-data", cwd=tree).returncode:

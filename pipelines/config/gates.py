@@ -30,7 +30,7 @@ Tolerance = Annotated[
 """A difference that is accepted: absolute (`0.01`), or a share of the base's distance from no skill (`5%`)."""
 Ratio = Annotated[float, Field(gt=0, lt=1)]
 Reason = Annotated[str, Field(pattern=r"\S", max_length=500)]
-"""Why a person confirms something. It counts if the base's params.yaml gives another one, so it counts once."""
+"""Why a person confirms something. It counts if no params.yaml of the base ever gave it, so it counts once."""
 
 
 class History(Strict):
@@ -45,7 +45,7 @@ class Gates(Strict):
 
     Attributes:
         when_unclear: whether a gate that the test rows are too few for blocks, or is a warning.
-        allow_weaker: why the head may pass by weaker rules than the base's; counts only if the base's differs.
+        allow_weaker: why the head may pass by weaker rules than the base's; counts only if the base never had it.
     """
 
     headline: MetricName
@@ -96,10 +96,13 @@ class Fairness(Strict):
 
     Attributes:
         min_selection_ratio: of the share of rows that are predicted positive (demographic parity).
+        negligible_false_positive_rate: where the rates of all groups are shown to be at most this, and their ratio
+            cannot be told, the gate passes.
     """
 
     min_recall_ratio: Ratio
     min_false_positive_ratio: Ratio
     min_selection_ratio: Ratio | None = None
+    negligible_false_positive_rate: Share = 0.0
     min_support: Count
     min_positives: Count

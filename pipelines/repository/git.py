@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from pipelines.cli.errors import InputError
@@ -63,6 +64,14 @@ def commit_of(revision: str) -> str | None:
 def text_at(revision: str, path: str) -> str | None:
     """Return a file's text at a revision, or None if the file does not exist there."""
     return try_git("show", "--end-of-options", f"{revision}:{path}")
+
+
+def past_texts(revision: str, path: str, most: int) -> Iterator[str]:
+    """Yield a file's texts, newest first, that a branch had: of commits merged into it only the last counts."""
+    commits = try_git(
+        "log", "--first-parent", "--format=%H", f"--max-count={most}", "--end-of-options", revision, "--", path
+    )
+    yield from filter(None, (text_at(commit, path) for commit in (commits or "").splitlines()))
 
 
 def object_at(revision: str, path: str) -> str | None:

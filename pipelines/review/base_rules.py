@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -18,6 +19,7 @@ from pipelines.cli.verbs import python_first
 from pipelines.config.params import Params
 from pipelines.config.paths import VALIDATION
 from pipelines.config.read import read_yaml, validate
+from pipelines.config.table_schema import Column
 from pipelines.metrics.table import METRICS
 from pipelines.review.changes import param_changes
 from pipelines.review.findings import DataError, ParamChange, data_errors
@@ -28,11 +30,12 @@ CONFIRMATION = "allow_"  # settings that begin so give a reason for this one cha
 _NEUTRAL = ("gates.headline", "gates.seed")
 _LOWER_IS_STRICTER = re.compile(
     r"validation\.(max_\w+|leak_score)|gates\.(history\.)?regression\.\w+|gates\.(scoring_time_ratio|plausible_gain|max_\w+)"
-    r"|slices\.tolerance|(slices|fairness)\.min_(support|positives)"
+    r"|slices\.tolerance|(slices|fairness)\.min_(support|positives)|fairness\.negligible_\w+"
 )
 _HIGHER_IS_STRICTER = re.compile(r"validation\.min_\w+|gates\.(resamples|history\.versions)|fairness\.min_\w+_ratio")
 _FLOOR = re.compile(r"gates\.floors\.(\w+)|slices\.floor")
 _GROUPED = ("category", "boolean")  # types of the sensitive columns that fairness judges
+_LIMITS = {"min", "max", "allowed", "nullable", "known"}  # of a column
 _STRICTEST = ("gates.when_unclear", '"block"')
 
 
@@ -41,14 +44,12 @@ class BaseRules:
     """The rules of the base.
 
     Attributes:
-        params: parameters of the head with the base's rules in place of its own.
-        reason: `gates.allow_weaker` of the base.
+        params: parameters of the head with the base's rules, limits of columns and split in place of its own.
         weaker: rules that the head removed, or changed to what is not known to be stricter.
         unreadable: rules of the base that the head's schema cannot read.
     """
 
     params: Params
-    reason: str | None = None
     weaker: tuple[ParamChange, ...] = ()
     unreadable: tuple[ParamChange, ...] = ()
 
@@ -69,7 +70,7 @@ def base_rules(text: str | None, params: Params) -> BaseRules | None:
         base = read_yaml(text, "params.yaml of the base")
     except InputError as error:
         return BaseRules(params, unreadable=(ParamChange("params.yaml", str(error).splitlines()[0], None),))
-    schema, gates = _mapping(base, "schema"), _mapping(base, "gates")
+    schema = _mapping(base, "schema")
     if (base.get("model_name"), base.get("task"), schema.get("target")) != (
         params.model_name,
         params.task,
@@ -84,16 +85,7 @@ def base_rules(text: str | None, params: Params) -> BaseRules | None:
     judged = validate(Params, document, "params.yaml of the base")
     changed = param_changes(_rules_as_text(judged), _rules_as_text(params))
     weaker = tuple(change for change in changed if not _is_stricter(change, params.slices.metric))
-    return BaseRules(judged, gates.get("allow_weaker"), weaker, tuple(unreadable))
-
-
-def is_new_reason(reason: str | None, before: object) -> bool:
-    """Whether a reason has other words than the base's: blanks, case and punctuation at its end make none new."""
-
-    def words(text: object) -> str:
-        return " ".join(str(text or "").split()).rstrip(".!").casefold()
-
-    return bool(words(reason)) and words(reason) != words(before)
+    return BaseRules(judged, weaker, tuple(unreadable))
 
 
 def _mapping(document: dict[str, Any], key: str) -> dict[str, Any]:
@@ -128,7 +120,25 @@ def _rules(base: dict[str, Any], head: dict[str, Any]) -> list[tuple[tuple[str, 
             for key, value in (("type", columns[name]["type"]), ("sensitive", True))
             if key == "sensitive" or _mapping(here, name).get("type", value) not in _GROUPED
         ]
-    return rules
+    rules += [(("schema", "columns", *path), value) for path, value in _looser_columns(columns, here)]
+    return rules if base.get("split") is None else [*rules, (("split",), base["split"])]
+
+
+def _looser_columns(base: dict[str, Any], head: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Path and value of the columns of the base that the head lacks, and of the limits that it loosens."""
+    for name, column in base.items():
+        try:
+            before, now = validate(Column, column, ""), validate(Column, head[name], "")
+        except (InputError, KeyError):
+            yield (name,), column
+            continue
+        looser = {
+            "min": before.min is not None and (now.min is None or now.min < before.min),
+            "max": before.max is not None and (now.max is None or now.max > before.max),
+            "allowed": before.allowed and (not now.allowed or not set(now.allowed) <= set(before.allowed)),
+            "nullable": now.nullable and not before.nullable,
+        }
+        yield from (((name, limit), column.get(limit, False)) for limit in looser if looser[limit])
 
 
 def _adopt(
@@ -164,10 +174,9 @@ def _rules_as_text(params: Params) -> str:
     }
     columns: dict[str, dict[str, Any]] = {}
     for name, column in sorted(params.table.columns.items()):
+        columns[name] = column.model_dump(mode="json", include=_LIMITS, exclude_none=True)
         if column.sensitive and column.type in _GROUPED:
-            columns[name] = {"sensitive": True}
-        if column.known:
-            columns.setdefault(name, {})["known"] = column.known
+            columns[name]["sensitive"] = True
     rules["schema"] = {"columns": columns}
     return json.dumps(rules)
 
@@ -204,7 +213,7 @@ def data_errors_by_base(rules: BaseRules) -> tuple[DataError, ...]:
     Raises:
         InputError: if it ends without a result.
     """
-    if not any(change.path.startswith("validation.") for change in rules.weaker):
+    if not any(change.path.startswith(("validation.", "schema.")) for change in rules.weaker):
         return ()
     with tempfile.TemporaryDirectory(prefix="review-") as scratch:
         folder = Path(scratch)

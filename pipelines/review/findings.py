@@ -237,6 +237,7 @@ class Findings:
         rows: test rows that both models were scored on.
         left_out: test rows that were not scored because the base's model was trained on them.
         candidates: candidate -> metric -> value on the validation rows; `winner` is the chosen one.
+        base_winner: the candidate that the base's model is; None if there is no base, or its name is not known.
         importance: raw field -> loss of the headline metric when the field is shuffled.
         threshold: of the base's model and of the head's.
         weaker_rules: rules of the base that the head removed or made weaker.
@@ -265,6 +266,7 @@ class Findings:
     data_errors: tuple[DataError, ...] = ()
     candidates: dict[str, dict[str, float | None]] = field(default_factory=dict)
     winner: str | None = None
+    base_winner: str | None = None
     importance: dict[str, float] = field(default_factory=dict)
     plots: tuple[Plot, ...] = ()
     threshold: tuple[float | None, float | None] = (None, None)
@@ -321,6 +323,8 @@ class Findings:
             "critical": [asdict(case) for case in self.critical],
             "slices": [asdict(row) for row in self.slices],
             "groups": [asdict(row) for row in self.groups],
+            "winner": self.winner,
+            "base_winner": self.base_winner,
             "stages": [asdict(stage) for stage in self.stages],
             "params": [asdict(change) for change in self.params],
             "data_errors": [asdict(error) for error in self.data_errors],

@@ -1,4 +1,4 @@
-"""The head against the last versions: small losses that pass one by one against the base add up here."""
+"""The head against the last versions and the best one: small losses that pass one by one against the base add up."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from pipelines.config.params import Params
 from pipelines.config.paths import MODEL
 from pipelines.metrics.bootstrap import paired_bootstrap, too_few
 from pipelines.metrics.compute import Weighted
+from pipelines.metrics.table import gain
 from pipelines.model.scorer import Scorer
 from pipelines.repository import base_model, tags
 from pipelines.repository.dvc import file_md5
+from pipelines.repository.tags import Version
 from pipelines.review.compare import inputs_of_all, not_comparable, unseen_test_rows
 from pipelines.review.findings import HistoryRow
 from pipelines.tables.costs import costs_of
@@ -28,14 +30,14 @@ RESAMPLES = 200  # enough for a standard error, from which the gate takes p-valu
 
 @dataclass(frozen=True)
 class History:
-    """The differences from the last versions, and notes that say which of them are not compared, and why."""
+    """The differences from earlier versions, and notes that say which of them are not compared, and why."""
 
     rows: tuple[HistoryRow, ...] = ()
     notes: tuple[str, ...] = ()
 
 
 def measure(table: ir.Table, params: Params, split: dict[str, Any], head: Scorer, base: Scorer | None) -> History:
-    """Compare the head with each of the last versions that were not rolled back.
+    """Compare the head with each of the last versions that were not rolled back, and with the best of all.
 
     All are scored on the head's test rows that none of them, nor the base, was trained on.
 
@@ -44,13 +46,7 @@ def measure(table: ir.Table, params: Params, split: dict[str, Any], head: Scorer
     """
     if params.gates.history is None:
         return History()
-    scorers: dict[str, Scorer] = {}
-    notes = []
-    for tag, folder in _fetch(params, params.gates.history.versions):
-        try:
-            scorers[tag] = _comparable_scorer(table, params, folder)
-        except InputError as error:
-            notes.append(f"Not compared with {tag}: {error}.")
+    scorers, notes = _scorers(table, params, params.gates.history.versions)
     if not scorers:
         return History(notes=tuple(notes))
     test = unseen_test_rows(table, params, split, [*scorers.values(), *([base] if base else [])])
@@ -86,16 +82,49 @@ def measure(table: ir.Table, params: Params, split: dict[str, Any], head: Scorer
     return History(tuple(compared), tuple(notes))
 
 
-def _fetch(params: Params, count: int) -> list[tuple[str, Path | str]]:
-    """The tags of the last versions with other models than the head's, each with its files or why there are none."""
-    seen = {file_md5(MODEL)}
-    versions = []
-    for version in tags.list_lasting_versions(params.model_name)[:count]:
-        if version.annotation.model not in seen:
-            seen.add(version.annotation.model)
-            versions.append(version)
-    fetched = base_model.fetch_each([version.commit for version in versions])
-    return [(version.tag, fetched[version.commit]) for version in versions]
+def _scorers(table: ir.Table, params: Params, count: int) -> tuple[dict[str, Scorer], list[str]]:
+    """The models of the last versions and of the best comparable one, by tag; notes on those that are not compared.
+
+    The last versions alone are a moving window, in which a slow decline passes.
+    """
+    scorers: dict[str, Scorer] = {}
+    notes: list[str] = []
+
+    def add(versions: list[Version]) -> None:
+        fetched = base_model.fetch_each([version.commit for version in versions])
+        for version in versions:
+            try:
+                scorers[version.tag] = _comparable_scorer(table, params, fetched[version.commit])
+            except InputError as error:
+                notes.append(f"Not compared with {version.tag}: {error}.")
+
+    last, best = _last_and_best(params, count)
+    add(last)
+    for version in best[:count]:
+        if version not in last:
+            add([version])
+        if version.tag in scorers:
+            break
+    return scorers, notes
+
+
+def _last_and_best(params: Params, count: int) -> tuple[list[Version], list[Version]]:
+    """The last versions that were not rolled back; and all whose headline metric a tag gives, the best first.
+
+    An assignment's tag gives it. Of versions with one model the newest counts, and none with the head's.
+    """
+    lasting = tags.list_lasting_versions(params.model_name)
+    newest = {version.annotation.model: version for version in reversed(lasting)}
+    newest.pop(file_md5(MODEL), None)
+    headline = params.gates.headline
+    gains = {
+        item.version: gain(headline, item.annotation.metrics[headline])
+        for item in tags.list_assignments(params.model_name)
+        if headline in item.annotation.metrics
+    }
+    last = [version for version in lasting[:count] if version in newest.values()]
+    known = [version for version in newest.values() if version.tag in gains]
+    return last, sorted(known, key=lambda version: (gains[version.tag], version.number), reverse=True)
 
 
 def _comparable_scorer(table: ir.Table, params: Params, folder: Path | str) -> Scorer:

@@ -21,18 +21,18 @@ from pipelines.repository import git
 from pipelines.repository.base_model import Base
 from pipelines.review import changes, compare, history, leak_scores, plots, row_changes
 from pipelines.review.base_rows import BaseRows
-from pipelines.review.base_rules import is_new_reason
 from pipelines.review.findings import DataChange, Kind
 from pipelines.review.gates import evaluate
 from pipelines.review.gates.evidence import Evidence, ModelFiles
 from pipelines.review.gates.fairness import group_rows
 from pipelines.review.gates.slices import slice_rows
 from pipelines.review.leak_scores import LeakScores
+from pipelines.review.reasons import is_new_reason
 from pipelines.review.row_changes import RowChanges
 from pipelines.review.weaker_rules import weaker_results
 from pipelines.tables.costs import costs_of
 from pipelines.tables.data import connect, read_data
-from pipelines.tables.split import load_split, rows_on_side
+from pipelines.tables.split import load_split, rows_on_side, split_boundaries
 
 
 def review_kind(params: Params, base: Base | None, model: str, version: str | None) -> tuple[Kind, str]:
@@ -84,12 +84,13 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str,
     before: ir.Table | str = table if base_rows.unchanged else base_rows.why_not
     if base_rows.files:
         before = connection.read_parquet([str(path) for path in base_rows.files], union_by_name=True)
-    compared_rows = _compare_rows(table, before, params, split, base_scorer, base_rows.unchanged)
+    compared_rows = _compare_rows(table, before, params, split, (base_scorer, head), base_rows.unchanged)
     inputs_of_base = base_scorer.signature.names if base_scorer else ()
     scored_inputs = None
     if not base_rows.unchanged or set(inputs_of_base) != set(params.inputs):
         known = before if base_rows.files and not compared_rows.why_not else None
         scored_inputs = _score_inputs(table, known, params, split, base if base_scorer else None)
+    reason = params.gates.allow_gain or ""
     evidence = Evidence(
         params=params,
         kind=kind,
@@ -97,6 +98,7 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str,
         base=ModelFiles(base.model, base.signature) if base and comparable else None,
         not_comparable=why_not,
         rows=len(compared.target),
+        test_rows=len(compared.target) + compared.left_out,
         prevalence=float(compared.target.mean()) if params.task == "classification" and len(compared.target) else None,
         metrics=compare.metric_rows(compared, params.gates.resamples, params.gates.seed),
         history=past.rows,
@@ -107,10 +109,10 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str,
         importance=importance,
         new_inputs=tuple(name for name in params.inputs if base_scorer and name not in inputs_of_base),
         leak_scores=scored_inputs,
-        allowed_gain=_allowed_gain(params, base),
+        allowed_gain=reason if is_new_reason("allow_gain", reason, base_sha) else "",
     )
     results = evaluate(evidence)
-    measure = partial(_measure, compared, evidence, measure_history)
+    measure = partial(_measure, table, compared, evidence, measure_history)
     weaker, weaker_rules = weaker_results(base_sha, results, evidence, head, measure)
     selection = json.loads(SELECTION.read_text(encoding="utf-8"))
     return {
@@ -127,6 +129,7 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str,
         "critical": evidence.critical,
         "candidates": selection["candidates"],
         "winner": selection["winner"],
+        "base_winner": _winner_at(base.commit) if base and kind != "new model" else None,
         "importance": importance,
         "plots": plots.plots(compared) if evidence.rows else (),
         "value": params.value,
@@ -147,6 +150,7 @@ def _chooses_like_head(params: Params, split: dict[str, Any], base: Base) -> boo
 
 
 def _measure(
+    table: ir.Table,
     compared: compare.Compared,
     evidence: Evidence,
     measure_history: Callable[..., history.History],
@@ -163,10 +167,12 @@ def _measure(
     )
     same_history = same_draws and gates.history == before.gates.history
     same_slices = same_draws and (params.slices, params.table) == (before.slices, before.table)
+    same_test = params.split == before.split
     same_groups = (params.fairness, params.table) == (before.fairness, before.table)
     return replace(
         evidence,
         params=params,
+        test_rows=evidence.test_rows if same_test else _count_test_rows(table, params),
         metrics=evidence.metrics if same_draws else compare.metric_rows(compared, gates.resamples, gates.seed),
         history=evidence.history if same_history else measure_history(params=params).rows,
         slices=evidence.slices if same_slices else slice_rows(compared, params),
@@ -174,14 +180,28 @@ def _measure(
     )
 
 
+def _count_test_rows(table: ir.Table, params: Params) -> int:
+    return int(rows_on_side(table, params, split_boundaries(table, params), "test").count().execute())
+
+
 def _compare_rows(
-    table: ir.Table, before: ir.Table | str, params: Params, split: dict[str, Any], base: Scorer | None, unchanged: bool
+    table: ir.Table,
+    before: ir.Table | str,
+    params: Params,
+    split: dict[str, Any],
+    scorers: tuple[Scorer | None, Scorer],
+    unchanged: bool,
 ) -> RowChanges:
-    """What happened to the base's rows; nothing is read where they and the positive class are the same."""
+    """What happened to the base's rows; nothing is read where they and the positive class are the same.
+
+    Args:
+        scorers: of base and head.
+    """
+    base, head = scorers
     same_classes = base and (not base.signature.classes or base.signature.classes[-1] == params.table.positive)
     if unchanged and same_classes:
         return RowChanges()
-    return row_changes.row_changes(table, before, params, split, base)
+    return row_changes.row_changes(table, before, params, split, base, head)
 
 
 def _score_inputs(
@@ -201,11 +221,12 @@ def _score_inputs(
     return leak_scores.leak_scores(head, head if base and set(names) <= set(both) else None, params.inputs, names)
 
 
-def _allowed_gain(params: Params, base: Base | None) -> str:
-    """The reason in `gates.allow_gain`, unless the base's params.yaml gives the same one."""
-    before = dict(changes.leaves(git.text_at(base.commit, str(PATH)))).get("gates.allow_gain") if base else None
-    reason = params.gates.allow_gain or ""
-    return reason if is_new_reason(reason, json.loads(before) if before else None) else ""
+def _winner_at(commit: str) -> str | None:
+    """The candidate that won at a commit; None if its report is not there or cannot be read."""
+    try:
+        return str(json.loads(git.text_at(commit, str(SELECTION)) or "")["winner"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _data_change(table: ir.Table, params: Params, split: dict[str, Any], base: Base, evidence: Evidence) -> DataChange:

@@ -40,6 +40,7 @@ def view(findings: Findings) -> dict[str, Any]:
         "notes": notes,
         "lead": headline(findings),
         "saving": saving(findings),
+        "other_winner": other_winner(findings),
         "reasons": reasons[:MAX_REASONS],
         "other_reasons": reasons[MAX_REASONS:],
         "gate_count": len(gates),
@@ -148,6 +149,12 @@ def saving(findings: Findings) -> str:
     low, high = sorted((sign * row.low, sign * row.high))
     amount = f"{number(abs(row.delta), digits=3)} {unit} {'more ' * (sign > 0)}{per}"
     return f"{verb} {amount} (95 % CI {number(low, digits=3)} to {number(high, digits=3)})."
+
+
+def other_winner(findings: Findings) -> str:
+    """That another candidate wins than in the base, as a sentence; empty if the same one does."""
+    before, now = findings.base_winner, findings.winner
+    return f"Another candidate wins: {now}; in the base it was {before}." if before and now and before != now else ""
 
 
 def tone(row: MetricRow | SliceRow, lower_is_better: bool | None = None) -> str:

@@ -8,8 +8,11 @@ time.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import ibis
@@ -20,11 +23,14 @@ import numpy.typing as npt
 from pipelines.config.params import Params
 from pipelines.model.inputs import inputs_of
 from pipelines.model.scorer import Scorer
+from pipelines.review.compare import not_comparable
 from pipelines.tables.data import target_value
 from pipelines.tables.rows import load_rows
 from pipelines.tables.split import is_on_side
 
 DELETIONS = 999  # random deletions that a real one is compared with
+MIN_COMMON = 0.1  # share of the base's rows that must be there to count what changed in them
+ENOUGH = 20  # of fewer rows of the base, nothing can be told
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,9 @@ class Part:
 
     Attributes:
         of: what both count, in words.
-        by_chance: the largest share that as many rows chosen at random had.
+        by_chance: the share that is innocent: of lost rows, the largest that as many rows chosen at random had; of
+            repeated rows, the share of the training rows that have an equal one among themselves, or of the base's, if
+            that is less.
     """
 
     of: str
@@ -53,25 +61,30 @@ class RowChanges:
 
     Attributes:
         why_not: why the rows could not be compared; then only `repeated` is set, and every row counts as new.
+        few_common: why changed labels cannot be counted, and lost rows neither unless `lost` is set: hardly a row of
+            the base is there under its key.
         labels: changed labels. Of a classification the whole is the rarer class, since few changes among rare
             positives are many for a metric.
         lost: the base's rows that the head does not have, or has no label of.
-        repeated: new rows with inputs and target of a row on the other side of the split.
-        repeated_in_training: share of the training rows that have an equal one among themselves; of the base's, if
-            that is less.
+        repeated: rows with inputs and target of a row on the other side of the split, of which one is new.
         target: mean and standard deviation of the known targets of the base and of the head.
     """
 
     why_not: str = ""
+    few_common: str = ""
     labels: tuple[Part, ...] = ()
     lost: tuple[Part, ...] = ()
     repeated: tuple[Part, ...] = ()
-    repeated_in_training: float = 0.0
     target: tuple[tuple[float, float], tuple[float, float]] | None = None
 
 
 def row_changes(
-    head: ir.Table, base: ir.Table | str, params: Params, split: dict[str, Any], base_scorer: Scorer | None
+    head: ir.Table,
+    base: ir.Table | str,
+    params: Params,
+    split: dict[str, Any],
+    base_scorer: Scorer | None,
+    head_scorer: Scorer | None = None,
 ) -> RowChanges:
     """Compare the head's rows with the base's.
 
@@ -79,6 +92,7 @@ def row_changes(
         base: the base's rows, or why they are not known.
         split: the head's, which is applied to both.
         base_scorer: the base's model; its signature names the positive class of the base.
+        head_scorer: the head's model, which lost rows are scored with too.
     """
     if base_scorer is None:
         base = "there is no base to compare with"
@@ -87,19 +101,34 @@ def row_changes(
         if missing := sorted(needed - set(base.columns)):
             base = f"the base's rows have no column {', '.join(missing)}"
     if isinstance(base, str):
-        repeated, in_training = _repeated(_labelled(head, params, split, params.table.positive), None)
-        return RowChanges(why_not=base, repeated=repeated, repeated_in_training=in_training)
+        return RowChanges(why_not=base, repeated=_repeated(_labelled(head, params, split), None, params.task))
     assert base_scorer is not None
-    if params.table.event_time:
-        base = base.filter(base[params.table.event_time] >= ibis.timestamp(_window_start(head, base, params)))
     common, classes = set(base.columns), base_scorer.signature.classes
-    before = _labelled(base, params, split, classes[-1] if classes else None, common)
-    after = _labelled(head, params, split, params.table.positive, common)
+    label = partial(_labelled, params=params, split=split, common=common)
+    of_base = partial(label, positive=classes[-1] if classes else None)
+    after, everything, window = label(head), of_base(base), base
+    if params.table.event_time:
+        window = base.filter(base[params.table.event_time] >= ibis.timestamp(_window_start(head, base, params)))
+    before = of_base(window)
     labels, lost = _matched(before, after, params)
-    if lost[1].count:
-        lost += _lost_weight(base, before, after, params, split, base_scorer)
-    repeated, in_training = _repeated(after, before)
-    return RowChanges("", labels, lost, repeated, in_training, (_moments(before), _moments(after)))
+    few_common = ""
+    total, here = int(everything.count().execute()), int(lost[0].total - lost[0].count)
+    if total >= ENOUGH and here < MIN_COMMON * total:
+        few_common = (
+            f"only {here:,} of the base's {total:,} rows with a label are in the head under their key and in its period"
+            "; keep key and time of rows that are still there. If all rows are new, set gates.when_unclear: warn, with "
+            "a reason in gates.allow_weaker"
+        )
+        labels, lost = (), lost if lost[0].total >= MIN_COMMON * total else ()
+    if lost and lost[1].count:
+        gone = set(before.filter(before.test).anti_join(after.filter(after.test), "key").key.to_pyarrow().to_pylist())
+        scorers = {"": base_scorer}
+        if head_scorer and not not_comparable(base, head_scorer.signature, params.table.event_time):
+            scorers[" of the head's model"] = head_scorer
+        for whose, scorer in scorers.items():
+            lost += _lost_weight(window, gone, params, split, scorer, whose)
+    repeated = _repeated(after, everything, params.task)
+    return RowChanges("", few_common, labels, lost, repeated, (_moments(before), _moments(after)))
 
 
 def _window_start(head: ir.Table, base: ir.Table, params: Params) -> str:
@@ -114,13 +143,22 @@ def _window_start(head: ir.Table, base: ir.Table, params: Params) -> str:
 
 
 def _labelled(
-    table: ir.Table, params: Params, split: dict[str, Any], positive: str | None, common: set[str] | None = None
+    table: ir.Table,
+    params: Params,
+    split: dict[str, Any],
+    common: set[str] | None = None,
+    positive: str | None = None,
 ) -> ir.Table:
     """Key, target, side and content (a hash of inputs and target) of the rows with a known label; whether it is final.
 
     Times are no content: a row copied to the other side of a split by time must have another one.
+
+    Args:
+        common: columns of which inputs are content; by default all.
+        positive: the positive class; by default the head's.
     """
-    with_positive = params.model_copy(update={"table": params.table.model_copy(update={"positive": positive})})
+    table_params = params.table.model_copy(update={"positive": positive or params.table.positive})
+    with_positive = params.model_copy(update={"table": table_params})
     rows = table.filter(table[params.table.target].notnull())
     value = target_value(rows, with_positive).cast("float64")
     inputs = [
@@ -186,24 +224,29 @@ def _moments(rows: ir.Table) -> tuple[float, float]:
 
 
 def _lost_weight(
-    base: ir.Table, before: ir.Table, after: ir.Table, params: Params, split: dict[str, Any], base_scorer: Scorer
+    base: ir.Table, gone: set[str], params: Params, split: dict[str, Any], scorer: Scorer, whose: str
 ) -> tuple[Part, ...]:
-    """How much of the test positives, and of the base model's loss on its own test rows, the lost test rows carry.
+    """How much of the test positives, and of a model's loss on the base's test rows, the lost test rows carry.
 
     A few rows that are hard for the model are a small share of the rows and a large one of the loss. Each share comes
     with the largest of as many rows chosen at random 999 times: a deletion without a choice exceeds it once in 1,000.
+
+    Args:
+        gone: keys of the lost test rows.
+        whose: whose model it is, in words; empty for the base's.
     """
-    gone = set(before.filter(before.test).anti_join(after.filter(after.test), "key").key.to_pyarrow().to_pylist())
     known = base.filter(base[params.table.target].notnull() & is_on_side(base, split, "test"))
     known = known.mutate(__key=known[params.table.key].cast("string"))
-    rows = load_rows(known, params, base_scorer.signature.inputs)
+    rows = load_rows(known, params, scorer.signature.inputs)
     lost = np.array([key in gone for key in rows.arrow["__key"].to_pylist()])
-    scores = base_scorer.score(rows.inputs)
+    scores = scorer.score(rows.inputs)
     if params.task == "regression":
-        weights = {"absolute error on these test rows": np.abs(scores - rows.target)}
+        weights = {f"absolute error{whose} on these test rows": np.abs(scores - rows.target)}
     else:
         clipped = np.clip(np.where(rows.target == 1, scores, 1 - scores), 1e-7, 1)
-        weights = {"test positives": rows.target, "log loss on these test rows": -np.log(clipped)}
+        weights = {f"log loss{whose} on these test rows": -np.log(clipped)}
+        if not whose:
+            weights = {"test positives": rows.target} | weights
     return tuple(_part(of, weight, lost, params.gates.seed) for of, weight in weights.items())
 
 
@@ -215,8 +258,11 @@ def _part(of: str, weight: npt.NDArray[np.float64], lost: npt.NDArray[np.bool_],
     return Part(of, float(weight[lost].sum()), total, float(by_chance / total) if total else 0.0)
 
 
-def _repeated(after: ir.Table, before: ir.Table | None) -> tuple[tuple[Part, ...], float]:
-    """New rows that are equal to a row on the other side, and the share of equal rows among the training rows."""
+def _repeated(after: ir.Table, before: ir.Table | None, task: str) -> tuple[Part, ...]:
+    """New rows that are equal to a row on the other side, and test rows of the rarer class with such a copy.
+
+    Copies of a few test positives are a small share of many new rows, and a large one of the test positives.
+    """
     if before is None:
         rows = after.mutate(new=ibis.literal(True))
     else:
@@ -224,31 +270,53 @@ def _repeated(after: ir.Table, before: ir.Table | None) -> tuple[tuple[Part, ...
         joined = after.left_join(known, ["key", "content"], rname="{name}_before")
         rows = joined.mutate(new=joined.known.isnull())
     groups = rows.group_by("content").aggregate(
+        target=rows.target.max(),
         training=rows.training.sum(),
         test=rows.test.sum(),
         new_training=(rows.training & rows.new).sum(),
         new_test=(rows.test & rows.new).sum(),
     )
-    counts = {
-        "training": groups.training.sum(),
-        "twice": (groups.training >= 2).ifelse(groups.training, 0).sum(),
-        "new_training": groups.new_training.sum(),
-        "new_test": groups.new_test.sum(),
-        "training_in_test": (groups.test > 0).ifelse(groups.new_training, 0).sum(),
-        "test_in_training": (groups.training > 0).ifelse(groups.new_test, 0).sum(),
-    }
-    n = {name: int(value or 0) for name, value in groups.aggregate(**counts).to_pyarrow().to_pylist()[0].items()}
-    parts = [Part("new test rows equal a training row", n["test_in_training"], n["new_test"])]
+    new_in_training = (groups.training > 0).ifelse(groups.new_test, 0)
+    counted = _by_kind(
+        groups,
+        task,
+        training=groups.training,
+        twice=(groups.training >= 2).ifelse(groups.training, 0),
+        test=groups.test,
+        new_training=groups.new_training,
+        new_test=groups.new_test,
+        training_in_test=(groups.test > 0).ifelse(groups.new_training, 0),
+        test_in_training=new_in_training,
+        copied_test=(groups.new_training > 0).ifelse(groups.test, new_in_training),
+    )
+    of_base = None if before is None else _repeats_in_training(before, task)
+
+    def part(of: str, count: str, whole: str, kinds: Iterable[float]) -> Part:
+        n = sum((counted[kind] for kind in kinds), Counter())
+        share = n["twice"] / n["training"] if n["training"] else 0.0
+        if of_base is not None:
+            # Copies that the head adds must not count as innocent. The share grows with the number of rows.
+            b = sum((of_base[kind] for kind in kinds if kind in of_base), Counter())
+            expected = b["twice"] / b["training"] * max(1.0, n["training"] / b["training"]) if b["training"] else 0.0
+            share = min(share, expected)
+        return Part(of, n[count], n[whole], share)
+
+    parts = [part("new test rows equal a training row", "test_in_training", "new_test", counted)]
     if before is not None:
-        parts.append(Part("new training rows equal a test row", n["training_in_test"], n["new_training"]))
-    share = n["twice"] / n["training"] if n["training"] else 0.0
-    # Copies that the head adds must not count as evidence that copies are natural.
-    return tuple(parts), share if before is None else min(share, _expected_share(before, n["training"]))
+        parts.append(part("new training rows equal a test row", "training_in_test", "new_training", counted))
+    rarer = sorted(counted, key=lambda kind: counted[kind]["test"])[:1]
+    of = "test rows of the rarer class" if task == "classification" else "test rows"
+    return (*parts, part(f"{of} equal a training row", "copied_test", "test", rarer))
 
 
-def _expected_share(before: ir.Table, rows: int) -> float:
-    """The share of the base's training rows that have an equal one, if there were so many rows: it grows with them."""
-    groups = before.group_by("content").aggregate(training=before.training.sum())
-    counts = {"all": groups.training.sum(), "twice": (groups.training >= 2).ifelse(groups.training, 0).sum()}
-    n = {name: int(value or 0) for name, value in groups.aggregate(**counts).to_pyarrow().to_pylist()[0].items()}
-    return n["twice"] / n["all"] * max(1.0, rows / n["all"]) if n["all"] else 0.0
+def _repeats_in_training(rows: ir.Table, task: str) -> dict[float, Counter[str]]:
+    groups = rows.group_by("content").aggregate(target=rows.target.max(), training=rows.training.sum())
+    twice = (groups.training >= 2).ifelse(groups.training, 0)
+    return _by_kind(groups, task, training=groups.training, twice=twice)
+
+
+def _by_kind(groups: ir.Table, task: str, **counts: ir.IntegerColumn) -> dict[float, Counter[str]]:
+    """Sums over groups of equal rows, by their class; a regression's rows are all of one kind."""
+    kind = groups.target if task == "classification" else ibis.literal(0.0)
+    rows = groups.group_by(kind=kind).aggregate(**{name: count.sum() for name, count in counts.items()}).to_pyarrow()
+    return {row.pop("kind"): Counter({name: int(n or 0) for name, n in row.items()}) for row in rows.to_pylist()}

@@ -10,12 +10,13 @@ from pipelines.model import critical_cases
 from pipelines.model.critical_cases import Case, CriticalResult
 from pipelines.model.scorer import Scorer
 from pipelines.repository.git import git, text_at
-from pipelines.review.base_rules import BaseRules, base_rules, data_errors_by_base, is_new_reason
+from pipelines.review.base_rules import BaseRules, base_rules, data_errors_by_base
 from pipelines.review.findings import GateResult, ParamChange
 from pipelines.review.gates import GATES, evaluate
 from pipelines.review.gates.critical import critical_gate
 from pipelines.review.gates.evidence import Evidence
 from pipelines.review.gates.scoring_time import scoring_time_gate
+from pipelines.review.reasons import is_new_reason
 
 GROUP = "weaker rules"
 REMEDY = "Restore the rule, or give the reason in gates.allow_weaker"
@@ -69,16 +70,16 @@ def weaker_results(
         for change in rules.unreadable
     ]
     changes = (*rules.weaker, *rules.unreadable, *(change for _, change in removed))
-    return tuple(_as_weaker(result, rules, evidence) for result in results), changes
+    allowed = bool(results) and is_new_reason("allow_weaker", evidence.params.gates.allow_weaker, base_sha)
+    return tuple(_as_weaker(result, evidence, allowed) for result in results), changes
 
 
-def _as_weaker(result: GateResult, rules: BaseRules, evidence: Evidence) -> GateResult:
-    """The result under another name; it does not block in a restore, or if the head gives a reason of its own."""
+def _as_weaker(result: GateResult, evidence: Evidence, allowed: bool) -> GateResult:
+    """The result under another name; it does not block in a restore, or if the head gives a new reason."""
     reason = evidence.params.gates.allow_weaker
-    allowed = is_new_reason(reason, rules.reason)
     note = f"Allowed: {reason}" if allowed else f"{REMEDY}."
     if reason and not allowed:
-        note = f"{REMEDY}; the base gives the same reason already."
+        note = f"{REMEDY}; an earlier params.yaml of the base gives this reason already."
     blocks = result.blocks and not allowed and evidence.kind != "restore"
     why = f"{result.why.rstrip('.')}. {note}"
     return replace(result, name=f"{GROUP}: {result.name}", why=why, blocks=blocks, group=GROUP)
@@ -87,7 +88,7 @@ def _as_weaker(result: GateResult, rules: BaseRules, evidence: Evidence) -> Gate
 def _by_base(
     rules: BaseRules, evidence: Evidence, critical: tuple[CriticalResult, ...], measure: Measure
 ) -> list[GateResult]:
-    """The gates that block by the base's rules: failed, or not evaluated where that blocks."""
+    """What blocks by the base's rules: gates that failed, or were not evaluated where that blocks, and the split."""
     measured = evidence
     if rules.params == evidence.params:
         skipped = {gate for gate in GATES if gate.evaluate is not critical_gate}
@@ -98,11 +99,15 @@ def _by_base(
         skipped = {gate for gate in GATES if same_time and gate.evaluate is scoring_time_gate}
     judged = replace(measured, critical=critical, kind="comparison")
     results = evaluate(judged, [gate for gate in GATES if gate not in skipped])
-    return [
+    failed = [
         replace(result, why=f"{result.state} by the base's rules: {result.why}")
         for result in results
         if result.blocks and not result.passed
     ]
+    if (rows := evidence.test_rows) < (rows_by_base := judged.test_rows):
+        why = f"{rows:,} test rows; by the base's split, these rows give {rows_by_base:,}"
+        failed.append(GateResult("split", False, rows, rows_by_base, why))
+    return failed
 
 
 def _split_cases(

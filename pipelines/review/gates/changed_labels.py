@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from pipelines.review.findings import GateResult
 from pipelines.review.gates.evidence import Evidence
+from pipelines.review.gates.unmatched_rows import unmatched_result
 
 MIN_CHANGED = 5  # so many corrected labels are usual, whatever their share of a small table
 
@@ -15,12 +16,9 @@ def changed_labels_gate(evidence: Evidence) -> Iterator[GateResult]:
     if evidence.row_changes is None:
         return
     limit = evidence.params.gates.max_changed_labels
-    if why := evidence.row_changes.why_not:
-        yield GateResult("changed labels", False, None, limit, why, evaluated=False)
-        return
     parts = evidence.row_changes.labels
     if not parts:
-        yield GateResult("changed labels", True, 0.0, limit, "the base has the same rows")
+        yield unmatched_result("changed labels", evidence.row_changes, limit)
         return
     judged = [part for part in parts if part.count >= MIN_CHANGED] or parts
     worst = max(judged, key=lambda part: part.share)

@@ -31,12 +31,13 @@ class Evidence:
         base: None if there is no base to compare with, or the head is not comparable with it.
         not_comparable: why the base's model cannot be scored on the head's rows, None if it can.
         rows: test rows that were scored.
+        test_rows: rows with a label that `params.split` chooses for the test.
         prevalence: share of positives in them; None for a regression.
         row_changes: None if the base's rows are not known.
         importance: input -> loss of the headline metric when the input is shuffled.
         new_inputs: inputs that the base's model does not have; empty without a base.
         leak_scores: None if neither the rows nor the inputs changed.
-        allowed_gain: a reason in `gates.allow_gain` that the base does not have, or the empty text.
+        allowed_gain: a reason in `gates.allow_gain` that the base never had, or the empty text.
     """
 
     params: Params
@@ -46,6 +47,7 @@ class Evidence:
     base: ModelFiles | None = None
     not_comparable: str | None = None
     rows: int = 0
+    test_rows: int = 0
     prevalence: float | None = None
     metrics: tuple[MetricRow, ...] = ()
     history: tuple[HistoryRow, ...] = ()

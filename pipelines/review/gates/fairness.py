@@ -47,15 +47,18 @@ def fairness_gate(evidence: Evidence) -> Iterator[GateResult]:
                 why = f"no group has a false positive; minimum ratio is {limit:g}"
                 yield GateResult(f"fairness {column}: {rate}", True, 1.0, limit, why)
             else:
-                yield _judge(f"fairness {column}: {rate}", rate, defined, limit)
+                # Few false positives are good for every group; a low recall is not, nor need a low selection rate be.
+                negligible = limits.negligible_false_positive_rate if rate == "false positive rate" else 0.0
+                yield _judge(f"fairness {column}: {rate}", rate, defined, limit, negligible)
 
 
-def _judge(name: str, rate: str, groups: dict[str, tuple[float, int]], limit: float) -> GateResult:
+def _judge(name: str, rate: str, groups: dict[str, tuple[float, int]], limit: float, negligible: float) -> GateResult:
     """Judge every pair of groups.
 
     Fails if the whole 95 % confidence interval of a pair's ratio is below the limit. Its level is corrected by
     Bonferroni for the number of pairs. Otherwise the two groups that differ most are shown; if the half-width of their
-    interval, on the log scale, exceeds the distance from 1 to the limit, the gate cannot tell.
+    interval, on the log scale, exceeds the distance from 1 to the limit, the gate cannot tell. It passes then if the
+    upper bounds of all rates are negligible.
     """
     ordered = sorted(groups, key=lambda group: groups[group][0])
     pairs = list(combinations(ordered, 2))
@@ -75,6 +78,10 @@ def _judge(name: str, rate: str, groups: dict[str, tuple[float, int]], limit: fl
     if high < limit:
         return GateResult(name, False, ratio, limit, why)
     if low == 0 or math.log(high / low) / 2 > -math.log(limit):
+        highest_bound = max(wilson(*groups[group], z)[1] for group in ordered)
+        if highest_bound <= negligible:
+            why += f"; no rate is above {plain_number(highest_bound)}, and {negligible:g} is negligible"
+            return GateResult(name, True, ratio, limit, why)
         why += "; these rows cannot show it: it needs more rows of the smaller group, or a higher fairness.min_support"
         return GateResult(name, False, ratio, limit, why, evaluated=False)
     return GateResult(name, True, ratio, limit, why)

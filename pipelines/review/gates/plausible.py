@@ -18,7 +18,7 @@ MOST = 0.5  # of the importance of all inputs
 def plausible_gate(evidence: Evidence) -> Iterator[GateResult]:
     """Results on the gain, on the importance of each new input, and on the leak scores.
 
-    A reason in `gates.allow_gain` that the base's params.yaml does not have lets them pass.
+    A reason in `gates.allow_gain` that the base's params.yaml never had lets them pass.
     """
     for result in (*_gain(evidence), *_importance(evidence), *_leaks(evidence)):
         if result.passed:
@@ -40,9 +40,10 @@ def _gain(evidence: Evidence) -> Iterator[GateResult]:
     error = row.base if METRICS[row.name].lower_is_better else 1 - row.base
     gained = min(gain(row.name, row.low), gain(row.name, row.high))
     share = gained / error if error > 0 else 0.0
+    shown = f"at least {share:.0%} of what the base lacked to a perfect value" if share > 0 else "no gain"
     why = (
-        f"{row.name} went from {plain_number(row.base)} to {plain_number(row.head)}; by the 95 % CI at least "
-        f"{max(share, 0):.0%} of what the base lacked; gates.plausible_gain is {gates.plausible_gain:.0%}"
+        f"{row.name} went from {plain_number(row.base)} to {plain_number(row.head)}; the 95 % CI shows {shown}; "
+        f"gates.plausible_gain is {gates.plausible_gain:.0%}"
     )
     yield GateResult("plausible gain", share <= gates.plausible_gain, share, gates.plausible_gain, why)
 

@@ -13,7 +13,7 @@ FALSE_ALARMS = 0.001
 
 
 def repeated_rows_gate(evidence: Evidence) -> Iterator[GateResult]:
-    """A result for each direction: new test rows equal to a training row, and the reverse.
+    """A result for each direction, and for the test rows of the rarer class that have a copy in training.
 
     Equal rows are innocent where columns are few. Training rows show how often a row has an equal one by nature; twice
     that share is expected at most, or `gates.max_repeated_rows` if that is more. More fail where the binomial tail
@@ -22,14 +22,14 @@ def repeated_rows_gate(evidence: Evidence) -> Iterator[GateResult]:
     if evidence.row_changes is None:
         return
     changes, setting = evidence.row_changes, evidence.params.gates.max_repeated_rows
-    limit = min(1.0, max(setting, 2 * changes.repeated_in_training))
     if not changes.repeated:
-        yield GateResult("repeated rows", True, 0.0, limit, "the base has the same rows")
+        yield GateResult("repeated rows", True, 0.0, setting, "the base has the same rows")
     for part in changes.repeated:
+        limit = min(1.0, max(setting, 2 * part.by_chance))
         count, total = int(part.count), int(part.total)
         why = (
             f"{count:,} of {total:,} {part.of} in all inputs and the target; at most {limit:.2%} are expected, "
-            f"since {changes.repeated_in_training:.2%} of the training rows have an equal one"
+            f"since {part.by_chance:.2%} of such training rows have an equal one"
         )
         passed = count < MIN_REPEATED or binomial_tail(count, total, limit) >= FALSE_ALARMS
         yield GateResult(f"repeated rows: {part.of}", passed, part.share, limit, why)

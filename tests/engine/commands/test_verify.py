@@ -50,6 +50,11 @@ def test_a_lock_that_the_tree_gives_passes_and_leaves_no_worktree(repo: Repo) ->
     assert "Verified" in done.last
     assert repo.git("worktree", "list").count("\n") == 0
     assert repo.git("status", "--porcelain") == ""
+    assert "not verified" not in done.out
+    params = repo.path / "params.yaml"
+    params.write_text(params.read_text() + "# edited\n")
+    done = must(verb(repo, "verify"))
+    assert "not verified" in done.out and "params.yaml" in done.out
 
 
 def test_a_model_with_other_scores_is_refused_with_the_largest_difference(repo: Repo) -> None:

@@ -87,8 +87,40 @@ def test_a_sensitive_column_of_another_type_is_listed_and_judged_as_before():
     unused = {"features.use": ["price", "usual_price", "items", "size", "shop"]}
     to_identifier = {"schema.columns.region.type": "identifier", "schema.columns.region.allowed": None}
     result = rules({**unused, **to_identifier}, unused)
-    assert [change.path for change in result.weaker] == ["schema.columns.region.sensitive"]
+    assert [change.path for change in result.weaker] == [
+        f"schema.columns.region.{key}" for key in ("allowed", "sensitive")
+    ]
     assert result.params.table.columns["region"].type == "category"
+
+
+LOOSER = {
+    "price.min": -1, "price.max": 2000, "items.max": None, "size.allowed": ["S", "M", "L", "XL"],
+    "usual_size.allowed": None, "price.nullable": True,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "value"), LOOSER.items())
+def test_a_looser_limit_of_a_column_is_listed_and_judged_as_before_and_a_tighter_one_is_not(path, value):
+    path = f"schema.columns.{path}"
+    result = rules({path: value})
+    assert [change.path for change in result.weaker] == [path]
+    assert result.params.table == rules({}).params.table
+    assert rules({}, {path: value}).weaker == ()
+
+
+def test_a_column_that_is_no_longer_required_is_listed_and_a_new_one_is_not():
+    extra = {"schema.columns.colour": {"type": "category", "allowed": ["red"]}}
+    result = rules({}, extra)
+    assert {change.path.rpartition(".")[0] for change in result.weaker} == {"schema.columns.colour"}
+    assert "colour" in result.params.table.columns
+    assert rules(extra).weaker == ()
+
+
+def test_the_split_of_the_base_is_judged_by_and_is_no_listed_rule():
+    result = rules({"split.test_days": 3})
+    assert (result.params.split.test_days, result.weaker) == (10, ())
+    result = rules({"split": {"by": "hash", "salt": "a", "test": 0.1, "validation": 0.1}})
+    assert result.params.split.by == "time"
 
 
 def test_a_column_that_is_no_longer_known_after_is_listed_and_refused_as_a_feature():
@@ -104,7 +136,7 @@ def test_what_is_no_rule_is_not_listed():
 
 def test_reasons_are_those_of_the_head_and_no_rules():
     result = rules({"gates.allow_weaker": "the head's"}, {"gates.allow_weaker": "the base's"})
-    assert (result.reason, result.params.gates.allow_weaker, result.weaker) == ("the base's", "the head's", ())
+    assert (result.params.gates.allow_weaker, result.weaker) == ("the head's", ())
 
 
 def test_the_values_that_can_be_read_are_the_base_s_and_the_others_are_listed():

@@ -29,6 +29,14 @@ def test_the_first_screen_says_what_a_change_is_worth(delta, low, high, sentence
     assert sentence in html.unescape(report.page(findings))
 
 
+@pytest.mark.parametrize(("base", "shown"), [("forest", True), ("boosting", False), (None, False)])
+def test_the_first_screen_says_that_another_candidate_wins(base, shown) -> None:
+    findings = replace(samples.passing(), base_winner=base)
+    for text in (report.markdown(findings).split("###")[0], report.page(findings)):
+        assert ("Another candidate wins: boosting" in text) is shown
+    assert findings.to_json()["base_winner"] == base
+
+
 def test_the_first_line_names_settings_that_decide_what_is_judged() -> None:
     changes = (
         ParamChange("split.test_days", "25", "3"),

@@ -236,6 +236,7 @@ def test_hard_test_rows_that_vanish_fail_the_gate_and_a_moving_window_passes(rep
     change_all_rows(repo, lambda _: without(in_test[np.argsort(-loss)[:few]])(rows))
     assert set(gates_on_rows(repo)) == {
         "lost rows: log loss on these test rows",
+        "lost rows: log loss of the head's model on these test rows",
         "lost rows: test positives",
     }
 
@@ -256,7 +257,10 @@ def test_test_rows_copied_into_the_training_period_fail_the_gate_and_repeated_tr
     change_all_rows(repo, lambda _: with_copies(in_training))
     assert gates_on_rows(repo) == {}
     change_all_rows(repo, lambda _: with_copies(in_test))
-    assert set(gates_on_rows(repo)) == {"repeated rows: new training rows equal a test row"}
+    assert set(gates_on_rows(repo)) == {
+        "repeated rows: new training rows equal a test row",
+        "repeated rows: test rows of the rarer class equal a training row",
+    }
 
 
 def test_a_new_input_that_is_too_good_fails_the_gate_until_a_person_confirms_it(repo: Repo) -> None:

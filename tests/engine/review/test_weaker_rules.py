@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pipelines.repository import git
+from pipelines.review import weaker_rules
 from pipelines.review.base_rules import BaseRules
 from pipelines.review.findings import GateResult
 from pipelines.review.own_code import changed_code, files_used
-from pipelines.review.weaker_rules import _as_weaker
+from pipelines.review.weaker_rules import _as_weaker, _by_base
 from testing.repository import ROOT
-from tests.engine.review.made_up import evidence
+from tests.engine.review.made_up import evidence, params
 
 FAILED = GateResult("floor roc_auc", False, 0.8, 0.9, "failed by the base's rules: roc_auc is 0.8", group="floors")
 
 
-def weaker(reason=None, base_reason=None, kind="comparison"):
+def weaker(reason=None, allowed=False, kind="comparison"):
     judged = evidence(sections={"gates": {"allow_weaker": reason}}, kind=kind)
-    return _as_weaker(FAILED, BaseRules(judged.params, base_reason), judged)
+    return _as_weaker(FAILED, judged, allowed)
 
 
 def test_a_gate_passed_by_weaker_rules_blocks_under_a_name_of_its_own():
@@ -26,20 +29,19 @@ def test_a_gate_passed_by_weaker_rules_blocks_under_a_name_of_its_own():
     assert "gates.allow_weaker" in result.why
 
 
-@pytest.mark.parametrize(
-    ("reason", "base_reason", "blocks"),
-    [
-        ("by law", None, False),
-        ("by law", "another", False),
-        ("by law", "by law", True),
-        (None, "by law", True),
-        ("by law", " By  law.", True),
-    ],
-)
-def test_a_reason_counts_if_the_base_does_not_give_it(reason, base_reason, blocks):
-    result = weaker(reason, base_reason)
-    assert result.blocks is blocks and not result.passed
-    assert ("by law" in result.why) is (not blocks)
+def test_a_new_reason_is_shown_and_a_used_one_blocks():
+    result = weaker("by law", allowed=True)
+    assert not result.blocks and not result.passed and "by law" in result.why
+    used = weaker("by law")
+    assert used.blocks and "by law" not in used.why
+
+
+@pytest.mark.parametrize(("by_base", "failed"), [(100, []), (101, ["split"])])
+def test_a_split_fails_that_gives_fewer_test_rows_than_the_base_s(monkeypatch, by_base, failed):
+    monkeypatch.setattr(weaker_rules, "GATES", ())
+    own, other = evidence(test_rows=100), params(split={"test_days": 9})
+    results = _by_base(BaseRules(other), own, (), lambda _: replace(own, params=other, test_rows=by_base))
+    assert [result.name for result in results] == failed
 
 
 def test_a_restore_shows_the_rules_of_the_base_and_does_not_block():

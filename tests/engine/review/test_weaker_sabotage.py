@@ -118,13 +118,24 @@ def test_a_changed_file_of_the_review_stands_on_the_first_line_and_does_not_bloc
     assert done.last.startswith(f"Changes the review's own code: {path}. ")
 
 
-def test_weaker_limits_of_the_rows_fail_by_those_of_the_base(repo: Repo) -> None:
-    repo.params(lambda document: document["validation"].update(min_rows=20_000))
-    repo.commit("a base that wants more rows than there are")
+def test_weaker_limits_of_the_rows_and_a_shorter_test_period_fail_by_those_of_the_base(repo: Repo) -> None:
+    def strict(document: dict[str, Any]) -> None:
+        document["validation"]["min_rows"] = 20_000
+        document["schema"]["columns"]["amount"]["max"] = 100
+        document["schema"]["columns"]["payments_1h"]["max"] = 999  # no row reaches it
+        document["split"]["test_days"] += 5
+
+    before = (repo.path / "params.yaml").read_text()
+    repo.params(strict)
+    repo.commit("a base with more rows, smaller amounts and a longer test period")
     base = repo.git("rev-parse", "HEAD")
-    repo.params(lambda document: document["validation"].update(min_rows=500))
+    (repo.path / "params.yaml").write_text(before)
     must(review(repo, base), 1)
-    assert set(repo.failed) == {"weaker rules: validation (table): rows"}
+    names = ("validation (table): rows", "validation amount: range", "split")
+    assert set(repo.failed) == {f"weaker rules: {name}" for name in names}
+    weaker = {change["path"] for change in repo.report["weaker_rules"]}
+    limits = {f"schema.columns.{name}.max" for name in ("amount", "payments_1h")}
+    assert weaker == {"validation.min_rows", *limits}
 
 
 def test_rules_that_this_code_cannot_read_count_as_weaker(repo: Repo) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -22,9 +24,9 @@ def scored(**groups):
     return Compared("classification", arrow, np.array(target), np.array(head), 0.5, None, None, 0)
 
 
-def judged(compared_rows):
+def judged(compared_rows, **limits):
     """Groups, and results by rate."""
-    chosen = params(fairness=LIMITS)
+    chosen = params(fairness={**LIMITS, **limits})
     groups = group_rows(compared_rows, chosen)
     results = fairness_gate(evidence(params=chosen, groups=groups))
     return groups, {result.name.partition(": ")[2]: result for result in results}
@@ -75,11 +77,12 @@ def test_a_group_without_any_caught_row_fails():
 def test_equal_groups_rarely_fail(groups):
     draw = np.random.default_rng(1)
     failed = 0
+    chosen = params(fairness=LIMITS)
+    made_up = evidence(params=chosen)
     for _ in range(300):
         caught, flagged = draw.binomial(60, 0.6, groups), draw.binomial(300, 0.05, groups)
         rows = {f"g{i}": (60, int(c), 300, int(f)) for i, (c, f) in enumerate(zip(caught, flagged, strict=True))}
-        chosen = params(fairness=LIMITS)
-        results = fairness_gate(evidence(params=chosen, groups=group_rows(scored(**rows), chosen)))
+        results = fairness_gate(replace(made_up, groups=group_rows(scored(**rows), chosen)))
         failed += any(result.state == "failed" for result in results)
     assert failed <= 6  # at most 2 in 100
 
@@ -109,6 +112,22 @@ def test_groups_without_any_flagged_row_cannot_be_compared():
 def test_a_model_without_false_positives_treats_groups_equally():
     _, gates = judged(scored(north=(100, 80, 200, 0), south=(100, 80, 2000, 0)))
     assert {name: gate.state for name, gate in gates.items()} == {"recall": "passed", "false positive rate": "passed"}
+
+
+def test_few_false_positives_in_every_group_pass_where_their_rates_are_negligible():
+    few = {f"region {i}": (100, 80, 12_000, 6) for i in range(4)}
+    assert judged(scored(**few))[1]["false positive rate"].state == "not evaluated"
+    rate = {"negligible_false_positive_rate": 0.002}
+    assert judged(scored(**few), **rate)[1]["false positive rate"].passed
+    # One group whose rate may be higher, and one that is shown to differ.
+    for other in ((100, 80, 2000, 1), (100, 80, 12_000, 40)):
+        assert not judged(scored(**few, other=other), **rate)[1]["false positive rate"].passed
+
+
+def test_a_low_recall_is_never_negligible():
+    low = {"north": (12_000, 6, 200, 20), "south": (12_000, 6, 200, 20)}
+    _, gates = judged(scored(**low), negligible_false_positive_rate=0.002)
+    assert gates["recall"].state == "not evaluated" and gates["false positive rate"].passed
 
 
 def test_a_small_group_does_not_hide_two_large_ones_that_differ():

@@ -28,6 +28,12 @@ def test_a_gain_fails_if_its_whole_interval_is_beyond_the_limit(task, row, passe
     assert failed(task=task, metrics=(row,)) == (set() if passes else {"plausible gain"})
 
 
+def test_a_drop_is_called_no_gain():
+    for low, shown in ((-0.4, "no gain"), (0.02, "at least 10%")):
+        (result,) = plausible_gate(evidence(metrics=(MetricRow("roc_auc", 0.8, 0.9, 0.1, low, 0.2),)))
+        assert result.passed and shown in result.why
+
+
 def test_a_new_input_may_carry_half_of_the_importance():
     importance = {"price": 0.4, "hint": 0.41, "noise": -0.2}
     assert failed(importance=importance, new_inputs=("hint",)) == {"plausible input hint"}

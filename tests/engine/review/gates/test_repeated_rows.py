@@ -10,9 +10,8 @@ from tests.engine.review.made_up import evidence
 
 
 def repeated(count, total, in_training=0.0):
-    part = Part("new test rows equal a training row", count, total)
-    changes = RowChanges(repeated=(part,), repeated_in_training=in_training)
-    (result,) = repeated_rows_gate(evidence(row_changes=changes))
+    part = Part("new test rows equal a training row", count, total, in_training)
+    (result,) = repeated_rows_gate(evidence(row_changes=RowChanges(repeated=(part,))))
     return result.passed
 
 
