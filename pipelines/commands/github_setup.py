@@ -29,6 +29,7 @@ REPOSITORY = {
 }
 LABELS = {"audit": {"color": "b60205", "description": "Found by the weekly audit"}}
 ENVIRONMENT = "production"
+DONE = "MAINLINE_SETUP"
 VARIABLES = (
     *("DVC_REMOTE_URL", "AWS_ROLE_ARN", "MLFLOW_TRACKING_URI", "IMAGE_REPOSITORY"),
     *("SERVICE_URL", "PREDICTION_LOG", "SIGN_IMAGES", "RELEASE_RUNNER"),

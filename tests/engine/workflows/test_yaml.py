@@ -44,7 +44,7 @@ PINNED = {
 
 TRIGGERS: dict[str, dict[str, Any]] = {
     "audit.yml": {"schedule": [{"cron": "23 5 * * 1"}], "workflow_dispatch": None},
-    "review.yml": {"pull_request": None, "merge_group": None, "push": {"branches": ["main"]}},
+    "review.yml": {"pull_request": {"branches": ["main"]}, "merge_group": None, "push": {"branches": ["main"]}},
     "release.yml": {"push": {"branches": ["main"]}, "workflow_dispatch": None},
     "report-fork.yml": {"workflow_run": {"workflows": ["review"], "types": ["completed"]}},
     "rollback.yml": {
@@ -59,7 +59,7 @@ TRIGGERS: dict[str, dict[str, Any]] = {
         }
     },
     "test.yml": {
-        "pull_request": None,
+        "pull_request": {"branches": ["main"]},
         "merge_group": None,
         "push": {"branches": ["main"]},
         "workflow_dispatch": None,
@@ -98,7 +98,11 @@ CONCURRENCY = {
         "${{ github.event_name == 'pull_request' }}",
     ),
     "rollback.yml": ("rollback", False),
-    "test.yml": ("test-${{ github.ref }}-${{ github.event_name }}", True),
+    # A group of its own for each commit of main: a newer run in the same group would cancel one that waits.
+    "test.yml": (
+        "test-${{ github.event_name }}-${{ github.event_name == 'push' && github.sha || github.ref }}",
+        "${{ github.event_name != 'push' }}",
+    ),
 }
 
 
@@ -175,6 +179,13 @@ def test_a_workflow_has_the_listed_concurrency_group(workflow):
 @every_workflow
 def test_a_workflow_has_the_listed_environment(workflow):
     assert WORKFLOWS[workflow].get("env", {}) == ENVIRONMENT.get(workflow, {})
+
+
+@every_job
+def test_steps_after_a_failure_do_not_run_after_a_cancellation(workflow, job):
+    part = job_of(workflow, job)
+    conditions = [str(each.get("if", "")) for each in (part, *part["steps"])]
+    assert [condition for condition in conditions if re.search(r"\b(always|failure)\(", condition)] == []
 
 
 def test_only_the_installation_of_cml_may_fail():
