@@ -111,6 +111,10 @@ release-image: setup  ## build and push the image of this commit to IMAGE_REPOSI
 release: setup  ## put this commit of main into production: image, smoke test, deployment, tags
 	@$(run) pipelines release run
 
+.PHONY: release-check
+release-check: setup  ## in CI: start release.yml if GitHub skipped it for this commit of main
+	@$(run) pipelines release check
+
 .PHONY: reconcile
 reconcile: setup  ## make image registry, MLflow and service equal to the tags; rebuild missing images
 	@$(run) pipelines release reconcile

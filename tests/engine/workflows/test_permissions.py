@@ -40,6 +40,7 @@ PERMISSIONS: dict[tuple[str, str], dict[str, str]] = {
         "checks": "read",
         "pull-requests": "read",
     },
+    ("release-check.yml", "release-check"): {"contents": "read", "actions": "write"},
     ("report-fork.yml", "report-fork"): {"contents": "read", "actions": "read", "pull-requests": "write"},
     ("rollback.yml", "not-set-up"): {},
     ("rollback.yml", "rollback"): {

@@ -46,6 +46,7 @@ TRIGGERS: dict[str, dict[str, Any]] = {
     "audit.yml": {"schedule": [{"cron": "23 5 * * 1"}], "workflow_dispatch": None},
     "review.yml": {"pull_request": {"branches": ["main"]}, "merge_group": None, "push": {"branches": ["main"]}},
     "release.yml": {"push": {"branches": ["main"]}, "workflow_dispatch": None},
+    "release-check.yml": {"schedule": [{"cron": "41 */6 * * *"}], "workflow_dispatch": None},
     "report-fork.yml": {"workflow_run": {"workflows": ["review"], "types": ["completed"]}},
     "rollback.yml": {
         "workflow_dispatch": {
@@ -92,6 +93,7 @@ ENVIRONMENT = {
 CONCURRENCY = {
     "audit.yml": ("audit", False),
     "release.yml": ("release", False),
+    "release-check.yml": ("release-check", False),
     "report-fork.yml": ("report-fork-${{ github.event.workflow_run.id }}", False),
     "review.yml": (
         "review-${{ github.event.pull_request.number || github.ref }}",
