@@ -128,7 +128,7 @@ audit: setup  ## look for advisories of the locked packages and errors in the wo
 	@$(run) pipelines audit $(if $(ISSUE),--issue)
 
 .PHONY: github-setup
-github-setup: setup  ## apply rulesets, labels, environment and settings to GitHub (DRY_RUN=1 only prints them)
+github-setup: setup  ## apply rulesets, labels, environments and settings to GitHub (DRY_RUN=1 only prints them)
 	@$(run) pipelines github-setup $(if $(DRY_RUN),--dry-run)
 
 .PHONY: predict
