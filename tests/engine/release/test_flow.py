@@ -220,9 +220,12 @@ def test_a_host_that_pulls_runs_the_newest_assignment_as_its_container(
     assert world.service is None
     commands: list[object] = []
     fake = deploy.deploy
-    monkeypatch.setattr(
-        deploy, "deploy", lambda params, *rest: (commands.append(params.serving.deploy), fake(params, *rest))
-    )
+
+    def deploy_recorded(params: Any, *rest: str) -> None:
+        commands.append(params.serving.deploy)
+        fake(params, *rest)
+
+    monkeypatch.setattr(deploy, "deploy", deploy_recorded)
     world.release("reconcile")
     world.release("reconcile")
     assert commands == [None]
