@@ -187,7 +187,7 @@ def test_a_workflow_has_the_listed_environment(workflow):
 def test_steps_after_a_failure_do_not_run_after_a_cancellation(workflow, job):
     part = job_of(workflow, job)
     conditions = [str(each.get("if", "")) for each in (part, *part["steps"])]
-    assert [condition for condition in conditions if re.search(r"\b(always|failure)\(", condition)] == []
+    assert [condition for condition in conditions if "always()" in condition] == []
 
 
 def test_only_the_installation_of_cml_may_fail():
