@@ -159,6 +159,12 @@ def test_a_workflow_run_job_reads_data_of_a_fork_only_from_the_api(workflow):
         assert not re.search(r"workflow_run\.(head_branch|head_commit|display_title|pull_requests)", used)
 
 
+def test_only_a_review_that_ran_to_its_end_is_reported_for_a_fork():
+    """A run that was cancelled, or that waits for an approval, is completed as well, and has no artifact."""
+    guard = job_of("report-fork.yml", "report-fork")["if"]
+    assert guard.startswith('contains(fromJSON(\'["success", "failure"]\'), github.event.workflow_run.conclusion) && ')
+
+
 @every_workflow
 def test_forks_are_recognized_by_their_repository(workflow):
     """A team's repository may be a fork itself: `head.repo.fork` would then be true for its own branches."""
