@@ -159,6 +159,22 @@ def test_a_workflow_run_job_reads_data_of_a_fork_only_from_the_api(workflow):
         assert not re.search(r"workflow_run\.(head_branch|head_commit|display_title|pull_requests)", used)
 
 
+def test_jobs_that_write_restore_no_cache_of_a_pull_request():
+    """The jobs of a pull request share one scope of caches; uv installs from its cache without comparing hashes."""
+    writing = [
+        each
+        for each in JOBS
+        if "pull_request" in WORKFLOWS[each[0]]["on"]
+        and {name for name, level in PERMISSIONS[each].items() if level == "write"} - {"id-token"}
+    ]
+    assert writing == [("review.yml", "publish")]
+    for each in writing:
+        steps = job_of(*each)["steps"]
+        assert not any(step.get("uses", "").startswith("actions/cache") for step in steps)
+        (setup,) = [step for step in steps if step.get("uses") == "./.github/actions/setup"]
+        assert setup["with"] == {"package-cache": "false"}
+
+
 def test_only_a_review_that_ran_to_its_end_is_reported_for_a_fork():
     """A run that was cancelled, or that waits for an approval, is completed as well, and has no artifact."""
     guard = job_of("report-fork.yml", "report-fork")["if"]

@@ -214,12 +214,24 @@ def test_a_built_image_is_signed_and_gets_provenance_and_sbom():
     assert given["anchore/sbom-action"]["image"] == "${{ inputs.repository }}@${{ inputs.digest }}"
 
 
-def test_the_key_of_the_dvc_cache_depends_on_model_and_data():
-    (step,) = [
-        step for step in read(GITHUB / "actions/setup/action.yml")["runs"]["steps"] if "key" in step.get("with", {})
-    ]
+def setup_step(name: str) -> dict[str, Any]:
+    """Return the step of the local action `setup` that uses a third-party action."""
+    steps = read(GITHUB / "actions/setup/action.yml")["runs"]["steps"]
+    return next(step for step in steps if step.get("uses", "").startswith(f"{name}@"))
+
+
+def test_the_dvc_cache_is_keyed_by_model_and_data_and_holds_no_run_cache():
+    """From a run-cache, a commit that was pushed away would decide the outputs of a later one."""
+    step = setup_step("actions/cache")
     assert step["with"]["key"] == "dvc-${{ hashFiles('dvc.lock', 'data.dvc') }}"
-    assert step["with"]["path"] == ".dvc/cache"
+    assert step["with"]["path"] == ".dvc/cache/files"
+
+
+def test_uv_is_the_pinned_version_and_its_cache_can_be_left_out():
+    step = setup_step("astral-sh/setup-uv")
+    assert step["with"]["version-file"] == "requirements/uv.txt"
+    assert (ROOT / "requirements/uv.txt").read_text().startswith("uv==")
+    assert step["with"]["enable-cache"] == "${{ inputs.package-cache }}"
 
 
 def test_jobs_that_read_history_or_tags_fetch_them():
