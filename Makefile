@@ -94,8 +94,8 @@ push: setup  ## push data and models to the DVC remote of DVC_REMOTE_URL
 	@$(verb) push
 
 .PHONY: publish
-publish: setup  ## in CI: publish the review in FROM=folder as commit, check and comment
-	@$(verb) publish "$(FROM)"
+publish: setup  ## in CI: publish the review in FROM=folder, whose step ended with OUTCOME, as commit, check and comment
+	@$(verb) publish "$(FROM)" --outcome "$(OUTCOME)"
 
 .PHONY: publish-fork
 publish-fork: setup  ## in CI: post the report of a fork's review

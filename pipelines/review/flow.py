@@ -50,6 +50,7 @@ def review(base: str | None = None, again: bool = False, locked: bool = False) -
         0 if every gate passed, 1 if a gate failed.
     """
     progress = Progress()
+    last = report_cache.take_report()
     params = load()
     base_name, base_sha = git.base_commit(base)
     progress.print(f"Review of {git.branch()} against {base_name} ({base_sha[:7]})")
@@ -62,7 +63,7 @@ def review(base: str | None = None, again: bool = False, locked: bool = False) -
         _check_locked()
     notes = [*reproduced.notes, *_uncommitted_note()]
     key = report_cache.inputs_key(base_sha, notes)
-    if not again and (document := report_cache.cached_report(key)):
+    if not again and (document := report_cache.use_again(last, key)):
         progress.print("Nothing changed since the last review; `make review AGAIN=1` writes a new report.")
         return _print_verdict(document, progress)
     findings = _findings(params, base_name, base_sha, notes, reproduced.stages, progress)
@@ -229,7 +230,6 @@ def _write(findings: Findings, key: str, progress: Progress) -> None:
     """Write the report, log it to MLflow, and remember its key only after that."""
     from pipelines.review import mlflow_run, report
 
-    report_cache.forget()
     why_not_logged = mlflow_run.skipped()
     with progress.step("Writing the report"):
         report.write(_with_note(findings, why_not_logged), REVIEW)

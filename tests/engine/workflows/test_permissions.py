@@ -187,6 +187,15 @@ def test_forks_are_recognized_by_their_repository(workflow):
     assert "head.repo.fork" not in text_of(WORKFLOWS[workflow])
 
 
+def test_publish_gets_the_outcome_of_the_step_and_not_of_the_job():
+    """The job also fails if the commit lacks what the review reproduced."""
+    assert job_of("review.yml", "review")["outputs"] == {"outcome": "${{ steps.review.outcome }}"}
+    step = next(step for step in job_of("review.yml", "publish")["steps"] if step.get("name") == "publish")
+    assert step["env"]["OUTCOME"] == "${{ needs.review.outputs.outcome }}"
+    (step,) = [step for step in job_of("review.yml", "review")["steps"] if step.get("id") == "review"]
+    assert step["run"] == "make review" and "continue-on-error" not in step
+
+
 @every_job
 def test_steps_that_publish_get_the_token(workflow, job):
     for step in job_of(workflow, job)["steps"]:
