@@ -44,7 +44,7 @@ help:  ## list the targets
 
 .PHONY: review
 review: setup  ## reproduce the pipeline, compare with main, write reports/review/ (BASE=revision, AGAIN=1: a new report)
-	@$(verb) review $(if $(BASE),--base "$(BASE)") $(if $(AGAIN),--again) $(if $(LOCKED),--locked)
+	@$(verb) review $(if $(BASE),--base "$(BASE)") $(if $(AGAIN),--again)
 
 .PHONY: test
 test: setup  ## lint, types and the quick tests; in a copy with an unchanged engine, the team's tests (ENGINE=1: all)
@@ -84,6 +84,10 @@ repro: setup  ## reproduce the pipeline without a comparison
 .PHONY: verify
 verify: setup  ## train the model of HEAD again in a scratch worktree and compare it with dvc.lock (UNRELEASED=1: unless it was released)
 	@$(verb) verify $(if $(UNRELEASED),--unreleased) $(if $(BEFORE_RELEASE),--before-release)
+
+.PHONY: check-lock
+check-lock: setup  ## after a review: fail unless the commit holds the dvc.lock and reports/ that its tree gives
+	@$(verb) check-lock $(if $(BOT),--bot)
 
 .PHONY: update
 update: setup  ## merge main, discard the generated files, reproduce, commit (BASE=revision)

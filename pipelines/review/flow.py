@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipelines.cli.errors import AlreadyPrinted, MainlineError, Refused
+from pipelines.cli.errors import AlreadyPrinted, MainlineError
 from pipelines.cli.progress import Progress
 from pipelines.cli.verbs import run_verb
 from pipelines.config.params import Params, load
@@ -38,13 +38,12 @@ class Reproduced:
     notes: tuple[str, ...]
 
 
-def review(base: str | None = None, again: bool = False, locked: bool = False) -> int:
+def review(base: str | None = None, again: bool = False) -> int:
     """Review the work tree against a base and print the verdict.
 
     Args:
         base: revision to compare with.
         again: write a new report even if the last one was made from the same inputs.
-        locked: refuse a commit whose generated files differ from what its tree gives.
 
     Returns:
         0 if every gate passed, 1 if a gate failed.
@@ -59,8 +58,6 @@ def review(base: str | None = None, again: bool = False, locked: bool = False) -
         findings = _stopped_findings(params, reproduced, base_name, base_sha)
         _write(findings, "", progress)
         return _print_verdict(findings.to_json(), progress)
-    if locked:
-        _check_locked()
     notes = [*reproduced.notes, *_uncommitted_note()]
     key = report_cache.inputs_key(base_sha, notes)
     if not again and (document := report_cache.use_again(last, key)):
@@ -78,21 +75,6 @@ def _reproduce() -> Reproduced:
         document = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     stages = tuple(StageRow(**stage) for stage in document.get("stages", []))
     return Reproduced(code, document.get("error"), stages, tuple(document.get("notes", [])))
-
-
-def _check_locked() -> None:
-    """Compare the generated files with HEAD after the reproduction.
-
-    Raises:
-        Refused: if they differ, with their names.
-    """
-    changed = [path for path in git.dirty() if dvc_lock.is_generated(path)]
-    if changed:
-        names = ", ".join(sorted(changed)[:8]) + (f" and {len(changed) - 8} more" if len(changed) > 8 else "")
-        raise Refused(
-            f"generated files of the commit differ from what its tree gives: {names}",
-            "Run `make update` on the branch and push: it merges main and reproduces.",
-        )
 
 
 def _findings(

@@ -196,6 +196,15 @@ def test_jobs_that_publish_install_the_tested_version_of_cml():
         assert named[-2] == "./.github/actions/cml" and named[-1].startswith("make publish")
 
 
+def test_only_a_commit_that_holds_what_its_tree_gives_gets_a_green_review():
+    steps = job_of("review.yml", "review")["steps"]
+    (step,) = [step for step in steps if step.get("run") == "make check-lock"]
+    # In every event, and after the upload, because `publish` commits what is in the artifact.
+    assert "if" not in step and "continue-on-error" not in step
+    assert "upload-artifact" in steps[steps.index(step) - 1]["uses"]
+    assert step["env"] == {"BOT": f"${{{{ github.event_name == 'pull_request' && {TRUSTED} && '1' || '' }}}}"}
+
+
 def test_a_built_image_is_signed_and_gets_provenance_and_sbom():
     sign = next(
         step for step in job_of("release.yml", "release")["steps"] if step.get("uses") == "./.github/actions/sign"
