@@ -31,7 +31,7 @@ LABELS = {"audit": {"color": "b60205", "description": "Found by the weekly audit
 ENVIRONMENT = "production"
 VARIABLES = (
     *("DVC_REMOTE_URL", "AWS_ROLE_ARN", "MLFLOW_TRACKING_URI", "IMAGE_REPOSITORY"),
-    *("SERVICE_URL", "PREDICTION_LOG", "SIGN_IMAGES", "RELEASE_RUNNER"),
+    *("SERVICE_URL", "PREDICTION_LOG", "SIGN_IMAGES", "RELEASE_RUNNER", "BOT_CLIENT_ID"),
 )
 # https://github.com/acme/fraud.git, git@github.com:acme/fraud, ssh://git@ssh.github.com:443/acme/fraud
 _ORIGIN = re.compile(

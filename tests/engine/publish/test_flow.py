@@ -81,6 +81,34 @@ def test_two_runs_leave_one_commit_one_check_and_one_comment(github: MemoryGitHu
     assert body.startswith("# A report\n") and bot in body
 
 
+@pytest.mark.parametrize(
+    ("state", "started"),
+    [("", True), ("action_required", True), ("cancelled", True), ("success", False), ("failure", False)],
+)
+def test_tests_that_wait_for_an_approval_are_started_all_the_same(
+    github: MemoryGitHub, state: str, started: bool
+) -> None:
+    """GitHub makes runs for the bot's push that wait until a person approves them, which nobody may do."""
+    github.before["create_check"] = lambda: github.check_runs.append((tip(), "test", state))
+    github.errors["create_comment"] = Unreachable("GitHub: 502", "Run it again.")
+    with pytest.raises(Unreachable):
+        flow.publish(write_artifact(), "success")
+    github.started_workflows.clear()
+    flow.publish(write_artifact(), "success")
+    assert bool(github.started_workflows) == started
+
+
+def test_with_a_token_of_an_app_the_workflows_of_the_bot_commit_set_its_checks(
+    github: MemoryGitHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BOT_TOKEN", "made-up")
+    before = tip()
+    assert flow.publish(write_artifact(), "success") == 0
+    assert git("rev-parse", f"{tip()}^") == before
+    assert (github.check_runs, github.started_workflows) == ([], [])
+    assert len(github.bodies) == 1
+
+
 def test_a_changed_verdict_creates_a_new_check(github: MemoryGitHub) -> None:
     flow.publish(write_artifact("fail"), "failure")
     flow.publish(write_artifact("pass"), "success")
