@@ -49,7 +49,9 @@ class GitHub(Transport):
         return (pull for pull in pulls if pull["head"]["ref"] == branch)
 
     def create_pull(self, title: str, head: str, base: str, body: str) -> Json:
-        return self.call("POST", "pulls", {"title": title, "head": head, "base": base, "body": body})
+        """Open a pull request; with BOT_TOKEN, the token of an app, as that app: workflows then run for it."""
+        bot = GitHub(self.repository, os.environ["BOT_TOKEN"], self._api) if os.environ.get("BOT_TOKEN") else self
+        return bot.call("POST", "pulls", {"title": title, "head": head, "base": base, "body": body})
 
     def commit_pulls(self, sha: str) -> Iterator[Json]:
         """List the pull requests of a commit; for a commit of the default branch, the pull request that was merged."""

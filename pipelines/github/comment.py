@@ -97,10 +97,12 @@ def _post_with_cml(number: int, text: str) -> bool:
         path.write_text(text, encoding="utf-8")
         command = ["cml", "comment", "update", "--publish=false", f"--watermark-title={TITLE}", f"--target=pr/{number}"]
         env = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name != "BOT_TOKEN"},
             "REPO_TOKEN": os.environ.get("GITHUB_TOKEN", ""),
             "ITERATIVE_DO_NOT_TRACK": "1",
-            "GIT_CONFIG_GLOBAL": str(Path(folder) / "gitconfig"),  # CML adds safe.directory = * to it
+            # CML adds safe.directory = * to git's global configuration.
+            "HOME": folder,
+            "GIT_CONFIG_GLOBAL": str(Path(folder) / ".gitconfig"),
         }
         try:
             subprocess.run([*command, path], env=env, timeout=_CML_TIMEOUT, stdin=subprocess.DEVNULL, check=True)

@@ -125,7 +125,7 @@ def _review(main: str) -> bool:
     git("add", "--all", "--", "dvc.lock", "reports")
     if git("diff", "--cached", "--name-only"):
         git("commit", "--quiet", "--no-verify", "-m", "Reproduce the pipeline", env=origin.author())
-    return bool(json.loads(report.read_text(encoding="utf-8"))["verdict"] == "pass")
+    return bool(code == 0 and json.loads(report.read_text(encoding="utf-8"))["verdict"] == "pass")
 
 
 def _publish(rollback_branch: str, target: Assignment, commits: list[MainCommit], passed: bool) -> None:

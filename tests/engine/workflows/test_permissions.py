@@ -62,7 +62,9 @@ SECRETS = {
         "MLFLOW_TRACKING_USERNAME",
         "MLFLOW_TRACKING_PASSWORD",
         "MLFLOW_TRACKING_TOKEN",
-    }
+    },
+    ("review.yml", "publish", "bot"): {"BOT_PRIVATE_KEY"},
+    ("rollback.yml", "rollback", "bot"): {"BOT_PRIVATE_KEY"},
 }
 
 
@@ -112,11 +114,11 @@ def test_each_secret_is_passed_to_one_step_and_documented():
     for workflow, job in JOBS:
         for step in job_of(workflow, job)["steps"]:
             for name, secret in re.findall(r"(?m)^ *(\S+): \$\{\{ secrets\.(\w+) \}\}$", text_of(step)):
-                assert name == secret
+                assert name in (secret, "private-key")
                 found.setdefault((workflow, job, step["name"]), set()).add(secret)
     assert found == SECRETS
     everywhere = "".join(path.read_text(encoding="utf-8") for path in documents(GITHUB))
-    assert len(re.findall(r"\bsecrets\b", everywhere)) == sum(map(len, SECRETS.values()))
+    assert len(re.findall(r"\bsecrets\b(?!-outside-env)", everywhere)) == sum(map(len, SECRETS.values()))
     page = PAGE.read_text(encoding="utf-8")
     for (workflow, job, _), names in SECRETS.items():
         (row,) = re.findall(rf"(?m)^\| {re.escape(workflow)} \| {job} \|.*$", page)
@@ -200,10 +202,41 @@ def test_nothing_is_written_before_github_setup_ran(workflow):
         assert jobs[name]["if"] == f"github.ref == 'refs/heads/main' && vars.{DONE} == 'true'", name
 
 
+def test_jobs_that_write_restore_no_cache_of_a_pull_request():
+    """The jobs of a pull request share one scope of caches; uv installs from its cache without comparing hashes."""
+    writing = [
+        each
+        for each in JOBS
+        if "pull_request" in WORKFLOWS[each[0]]["on"]
+        and {name for name, level in PERMISSIONS[each].items() if level == "write"} - {"id-token"}
+    ]
+    assert writing == [("review.yml", "publish")]
+    for each in writing:
+        steps = job_of(*each)["steps"]
+        assert not any(step.get("uses", "").startswith("actions/cache") for step in steps)
+        (setup,) = [step for step in steps if step.get("uses") == "./.github/actions/setup"]
+        assert setup["with"] == {"package-cache": "false"}
+
+
+def test_only_a_review_that_ran_to_its_end_is_reported_for_a_fork():
+    """A run that was cancelled, or that waits for an approval, is completed as well, and has no artifact."""
+    guard = job_of("report-fork.yml", "report-fork")["if"]
+    assert guard.startswith('contains(fromJSON(\'["success", "failure"]\'), github.event.workflow_run.conclusion) && ')
+
+
 @every_workflow
 def test_forks_are_recognized_by_their_repository(workflow):
     """A team's repository may be a fork itself: `head.repo.fork` would then be true for its own branches."""
     assert "head.repo.fork" not in text_of(WORKFLOWS[workflow])
+
+
+def test_publish_gets_the_outcome_of_the_step_and_not_of_the_job():
+    """The job also fails if the commit lacks what the review reproduced."""
+    assert job_of("review.yml", "review")["outputs"] == {"outcome": "${{ steps.review.outcome }}"}
+    step = next(step for step in job_of("review.yml", "publish")["steps"] if step.get("name") == "publish")
+    assert step["env"]["OUTCOME"] == "${{ needs.review.outputs.outcome }}"
+    (step,) = [step for step in job_of("review.yml", "review")["steps"] if step.get("id") == "review"]
+    assert step["run"] == "make review" and "continue-on-error" not in step
 
 
 @every_job
