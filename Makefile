@@ -20,6 +20,8 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 bin := $(if $(filter /%,$(VENV)),$(VENV),$(CURDIR)/$(VENV))/bin
 # A verb starts `dvc`, and the stages of DVC start `python`: both must be those of the environment.
 run := PATH="$(bin):$$PATH" "$(bin)/python" -m
+# A verb searches the root of the repository last (-P and safe_path/): a yaml.py there would otherwise replace the library.
+verb := PATH="$(bin):$$PATH" PYTHONPATH="$(CURDIR)/pipelines/cli/safe_path" "$(bin)/python" -P -m pipelines
 checked := pipelines serving tests testing bench requirements $(wildcard examples)
 pythons := $(if $(PYTHON),"$(PYTHON)",python3.11 python3.12 python3.13 python3.14 python3 python)
 no_python := $(if $(PYTHON),PYTHON=$(PYTHON) is not,there is no) Python 3.11 or newer$(if $(PYTHON),, on PATH). \
@@ -33,7 +35,7 @@ pytest = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(run) pytest -n $(WORKERS) --di
 # Run a command and print its seconds.
 timed = (start=$$(date +%s); $(2); status=$$?; echo "$(1): $$(($$(date +%s) - start)) s"; exit $$status)
 # Run $(1), or $(2) if this copy of the template has not changed the engine. The verb prints which, and why.
-unless_unchanged = if [ "$$($(if $(ENGINE),echo engine,$(run) pipelines template))" = team ]; then $(2); else $(1); fi
+unless_unchanged = if [ "$$($(if $(ENGINE),echo engine,$(verb) template))" = team ]; then $(2); else $(1); fi
 team_tests = $(pytest) -n 0 tests/team tests/engine/team_files $(ARGS)
 
 .PHONY: help
@@ -42,7 +44,7 @@ help:  ## list the targets
 
 .PHONY: review
 review: setup  ## reproduce the pipeline, compare with main, write reports/review/ (BASE=revision, AGAIN=1: a new report)
-	@$(run) pipelines review $(if $(BASE),--base "$(BASE)") $(if $(AGAIN),--again) $(if $(LOCKED),--locked)
+	@$(verb) review $(if $(BASE),--base "$(BASE)") $(if $(AGAIN),--again)
 
 .PHONY: test
 test: setup  ## lint, types and the quick tests; in a copy with an unchanged engine, the team's tests (ENGINE=1: all)
@@ -65,7 +67,7 @@ test-release: setup  ## run every test that needs a Docker engine
 
 .PHONY: template
 template: setup  ## in a copy: record the engine as taken from the template, so that `make test` tests the team's files only
-	@$(run) pipelines template --write
+	@$(verb) template --write
 
 .PHONY: workflow-tools
 workflow-tools: setup  ## install the tools that run and lint the workflow files in tests
@@ -73,64 +75,72 @@ workflow-tools: setup  ## install the tools that run and lint the workflow files
 
 .PHONY: data
 data: setup  ## fetch or simulate the rows that params.yaml names, into data/
-	@$(run) pipelines data
+	@$(verb) data
 
 .PHONY: repro
 repro: setup  ## reproduce the pipeline without a comparison
-	@$(run) pipelines repro
+	@$(verb) repro
 
 .PHONY: verify
 verify: setup  ## train the model of HEAD again in a scratch worktree and compare it with dvc.lock (UNRELEASED=1: unless it was released)
-	@$(run) pipelines verify $(if $(UNRELEASED),--unreleased) $(if $(BEFORE_RELEASE),--before-release)
+	@$(verb) verify $(if $(UNRELEASED),--unreleased) $(if $(BEFORE_RELEASE),--before-release)
+
+.PHONY: check-lock
+check-lock: setup  ## after a review: fail unless the commit holds the dvc.lock and reports/ that its tree gives
+	@$(verb) check-lock $(if $(BOT),--bot)
 
 .PHONY: update
 update: setup  ## merge main, discard the generated files, reproduce, commit (BASE=revision)
-	@$(run) pipelines update $(if $(BASE),--base "$(BASE)")
+	@$(verb) update $(if $(BASE),--base "$(BASE)")
 
 .PHONY: push
 push: setup  ## push data and models to the DVC remote of DVC_REMOTE_URL
-	@$(run) pipelines push
+	@$(verb) push
 
 .PHONY: publish
-publish: setup  ## in CI: publish the review in FROM=folder as commit, check and comment
-	@$(run) pipelines publish "$(FROM)"
+publish: setup  ## in CI: publish the review in FROM=folder, whose step ended with OUTCOME, as commit, check and comment
+	@$(verb) publish "$(FROM)" --outcome "$(OUTCOME)"
 
 .PHONY: publish-fork
 publish-fork: setup  ## in CI: post the report of a fork's review
-	@$(run) pipelines publish --fork
+	@$(verb) publish --fork
 
 .PHONY: serve
 serve: setup  ## serve the current model on http://127.0.0.1:3000 (PORT=number)
-	@$(if $(PORT),PORT="$(PORT)") $(run) pipelines serve
+	@$(if $(PORT),PORT="$(PORT)") $(verb) serve
 
 .PHONY: release-image
 release-image: setup  ## build and push the image of this commit to IMAGE_REPOSITORY, unless it exists
-	@$(run) pipelines release image
+	@$(verb) release image
 
 .PHONY: release
 release: setup  ## put this commit of main into production: image, smoke test, deployment, tags
-	@$(run) pipelines release run
+	@$(verb) release run
+
+.PHONY: release-check
+release-check: setup  ## in CI: start release.yml if GitHub skipped it for this commit of main
+	@$(verb) release check
 
 .PHONY: reconcile
 reconcile: setup  ## make image registry, MLflow and service equal to the tags; rebuild missing images
-	@$(run) pipelines release reconcile
+	@$(verb) release reconcile
 
 .PHONY: rollback
 rollback: setup  ## revert to an earlier version on a branch, review it, open its pull request (TO=fraud@v1.2.0)
-	@$(run) pipelines rollback
+	@$(verb) rollback
 
 .PHONY: audit
 audit: setup  ## look for advisories of the locked packages and errors in the workflow files (ISSUE=1 reports them in an issue)
-	@$(run) pipelines audit $(if $(ISSUE),--issue)
+	@$(verb) audit $(if $(ISSUE),--issue)
 
 .PHONY: github-setup
-github-setup: setup  ## apply rulesets, labels, environment and settings to GitHub (DRY_RUN=1 only prints them)
-	@$(run) pipelines github-setup $(if $(DRY_RUN),--dry-run)
+github-setup: setup  ## apply rulesets, labels, environments and settings to GitHub (DRY_RUN=1 only prints them)
+	@$(verb) github-setup $(if $(DRY_RUN),--dry-run)
 
 .PHONY: predict
 predict: setup  ## score a table (IN=table OUT=table)
 	@$(if $(and $(IN),$(OUT)),,echo "make: predict takes IN=table OUT=table (CSV or Parquet, a path or a URL)." >&2; exit 2;) \
-	$(run) pipelines predict "$(IN)" "$(OUT)"
+	$(verb) predict "$(IN)" "$(OUT)"
 
 .PHONY: mlflow
 mlflow: setup  ## show the runs logged to MLflow, on http://127.0.0.1:5000 (PORT=number)
@@ -151,7 +161,7 @@ lint: setup  ## check style, imports, types, workflow files, and that params.sch
 	@$(call timed,lint,$(run) ruff check --quiet $(checked) && $(run) ruff format --quiet --check $(checked))
 	@$(call timed,imports,imports=$$("$(bin)/lint-imports" --no-cache --no-logo) || { echo "$$imports"; false; })
 	@$(call timed,types,$(run) mypy --num-workers 2 $(checked))
-	@$(call timed,schema,$(run) pipelines schema --check)
+	@$(call timed,schema,$(verb) schema --check)
 	@$(call timed,workflows,$(run) tests.engine.workflows.install && $(run) tests.engine.workflows.lint)
 
 .PHONY: fix

@@ -13,6 +13,7 @@ VERBS = {
     "repro": ("pipelines.reproduce", "reproduce the pipeline and check its outputs"),
     "verify": ("pipelines.commands.verify", "train a commit's model again and compare it with dvc.lock"),
     "review": ("pipelines.review", "reproduce, compare with the base, evaluate the gates, report"),
+    "check-lock": ("pipelines.commands.check_lock", "fail unless the commit holds what its tree gives"),
     "update": ("pipelines.commands.update", "merge main, discard generated files, reproduce"),
     "push": ("pipelines.commands.push", "push data and models to the DVC remote"),
     "publish": ("pipelines.publish", "publish a review in CI: commit, check, comment"),

@@ -49,7 +49,9 @@ class GitHub(Transport):
         return (pull for pull in pulls if pull["head"]["ref"] == branch)
 
     def create_pull(self, title: str, head: str, base: str, body: str) -> Json:
-        return self.call("POST", "pulls", {"title": title, "head": head, "base": base, "body": body})
+        """Open a pull request; with BOT_TOKEN, the token of an app, as that app: workflows then run for it."""
+        bot = GitHub(self.repository, os.environ["BOT_TOKEN"], self._api) if os.environ.get("BOT_TOKEN") else self
+        return bot.call("POST", "pulls", {"title": title, "head": head, "base": base, "body": body})
 
     def commit_pulls(self, sha: str) -> Iterator[Json]:
         """List the pull requests of a commit; for a commit of the default branch, the pull request that was merged."""
@@ -88,6 +90,10 @@ class GitHub(Transport):
     def dispatch(self, workflow: str, ref: str) -> None:
         """Start a workflow (its file name) on a branch."""
         self.call("POST", f"actions/workflows/{workflow}/dispatches", {"ref": ref})
+
+    def workflow_runs(self, workflow: str, sha: str) -> Iterator[Json]:
+        """List the runs of a workflow (its file name) for a commit."""
+        return self.pages(f"actions/workflows/{workflow}/runs", key="workflow_runs", head_sha=sha)
 
     def artifacts(self, run: int) -> Iterator[Json]:
         """List the artifacts of a workflow run."""

@@ -84,7 +84,10 @@ def _is_marked(comment: Json) -> bool:
 
 
 def _is_own(comment: Json) -> bool:
-    return bool((comment.get("user") or {}).get("login") == OUR_LOGIN)
+    """Return whether our login wrote a comment, and our app where GitHub names one."""
+    app = comment.get("performed_via_github_app")
+    login = (comment.get("user") or {}).get("login")
+    return bool(login == OUR_LOGIN and (app is None or f"{app['slug']}[bot]" == OUR_LOGIN))
 
 
 def _post_with_cml(number: int, text: str) -> bool:
@@ -94,10 +97,12 @@ def _post_with_cml(number: int, text: str) -> bool:
         path.write_text(text, encoding="utf-8")
         command = ["cml", "comment", "update", "--publish=false", f"--watermark-title={TITLE}", f"--target=pr/{number}"]
         env = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name != "BOT_TOKEN"},
             "REPO_TOKEN": os.environ.get("GITHUB_TOKEN", ""),
             "ITERATIVE_DO_NOT_TRACK": "1",
-            "GIT_CONFIG_GLOBAL": str(Path(folder) / "gitconfig"),  # CML adds safe.directory = * to it
+            # CML adds safe.directory = * to git's global configuration.
+            "HOME": folder,
+            "GIT_CONFIG_GLOBAL": str(Path(folder) / ".gitconfig"),
         }
         try:
             subprocess.run([*command, path], env=env, timeout=_CML_TIMEOUT, stdin=subprocess.DEVNULL, check=True)

@@ -14,6 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("folder", nargs="?", type=Path, help="the review's artifact, unpacked")
+    parser.add_argument("--outcome", default="", help="how the step `review` of the review's job ended")
     source.add_argument("--fork", action="store_true", help="post the report of a fork's run, read from GitHub's API")
 
 
@@ -21,4 +22,4 @@ def run(arguments: argparse.Namespace) -> int:
     """Publish, or print why nothing is published."""
     from pipelines.publish.flow import publish, publish_fork
 
-    return publish_fork() if arguments.fork else publish(arguments.folder)
+    return publish_fork() if arguments.fork else publish(arguments.folder, arguments.outcome)

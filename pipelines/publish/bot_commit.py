@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from pipelines.cli.errors import Unreachable
+from pipelines.cli.errors import Refused, Unreachable
 from pipelines.repository import origin
 from pipelines.repository.dvc_lock import is_generated
 from pipelines.repository.git import git, try_git
@@ -21,6 +21,9 @@ class Superseded(Exception):
 def push_bot_commit(branch: str, sha: str, files: dict[str, bytes]) -> str:
     """Commit generated files on top of a reviewed commit, and push it to its branch.
 
+    With the token of an app, the push starts a review of the new commit. If that review gives other files again, the
+    pipeline is not reproducible, and a further commit would start the next review, without an end.
+
     A repeated run finds the commit that an earlier run pushed.
 
     Args:
@@ -32,6 +35,7 @@ def push_bot_commit(branch: str, sha: str, files: dict[str, bytes]) -> str:
         The commit with the files; `sha` if nothing differs.
 
     Raises:
+        Refused: if the reviewed commit is itself a bot commit, and other files differ from it.
         Superseded: if the branch is neither at `sha` nor at the bot commit of an earlier run.
         Unreachable: if origin does not respond, or does not accept the commit.
     """
@@ -40,6 +44,11 @@ def push_bot_commit(branch: str, sha: str, files: dict[str, bytes]) -> str:
     tree = _write_tree(sha, files)
     if tree == git("rev-parse", f"{sha}^{{tree}}"):
         return sha
+    if git("show", "--no-patch", "--format=%B", sha) == MESSAGE.format(sha=try_git("rev-parse", f"{sha}^")):
+        raise Refused(
+            f"the pipeline is not reproducible: {sha[:12]} has what one review made, and the next made other files",
+            "Fix every random seed that the candidates use, then push.",
+        )
     tip = origin.read_ref(ref)
     if tip is None:
         raise Superseded(f"branch {branch!r} was deleted")

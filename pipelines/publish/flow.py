@@ -18,20 +18,30 @@ _SEE_JOB = "See the log of the review's job."
 # Its branches are in this repository, but its reviews run without write permissions: review.yml.
 DEPENDABOT = "dependabot[bot]"
 FORK_NOTICE = "This report was made by the code of the pull request, which comes from a fork; it is not verified."
+_VERDICTS = {"success": "pass", "failure": "fail"}  # outcome of the step `review` -> verdict in its report
 # Also as a character reference: GitHub looks for mentions in the rendered text.
 _AT = re.compile(r"@|&(?:#0*64(?!\d)|#x0*40(?![\da-f])|commat);?", re.IGNORECASE)
 
 
-def publish(folder: Path) -> int:
+def publish(folder: Path, outcome: str) -> int:
     """Publish the review of a branch of this repository.
 
     Every step can be repeated: an existing commit is used, an existing check not created again, the comment updated.
 
+    Args:
+        folder: the artifact of the job `review`, unpacked.
+        outcome: how that job's step `review` ended, by GitHub: "success", "failure", or else without a verdict.
+
     Raises:
-        Refused: if the pull request comes from a fork, or the artifact is invalid.
+        Refused: if the pull request comes from a fork, the artifact is invalid, or its verdict is not that of the step.
     """
     event, github = read_event(PullRequestEvent), GitHub.from_environment()
     review = review_artifact.read_folder(folder)
+    if _VERDICTS.get(outcome) != review.verdict:
+        raise Refused(
+            f"review.json says {review.verdict!r}, but the step `review` ended with {outcome!r}",
+            "The report is not that of this review: somebody committed it, or the review ended early. " + _SEE_JOB,
+        )
     pull = github.pull(event.number)
     if pull["state"] != "open":
         return _skip(f"pull request {event.number} is {pull['state']} meanwhile")

@@ -50,8 +50,11 @@ def read(*arguments: str) -> str:
 
 
 def run_git(*arguments: str) -> str:
-    """Run a git command that connects to origin with GITHUB_TOKEN, which is neither in an argument nor on disk."""
-    token = os.environ.get("GITHUB_TOKEN", "")
+    """Run a git command that connects to origin with a token, which is neither in an argument nor on disk.
+
+    BOT_TOKEN, the token of an app, goes before GITHUB_TOKEN: workflows run for what it pushes.
+    """
+    token = os.environ.get("BOT_TOKEN") or os.environ.get("GITHUB_TOKEN", "")
     if not token:
         return git(*arguments)
     count = int(os.environ.get("GIT_CONFIG_COUNT", "0"))

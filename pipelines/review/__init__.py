@@ -9,9 +9,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
     parser.add_argument("--base", help="revision to compare with (default: origin/main, or main without an origin)")
     parser.add_argument(
-        "--locked", action="store_true", help="fail if dvc.lock or reports/ differ from what the commit's tree gives"
-    )
-    parser.add_argument(
         "--again", action="store_true", help="write a new report even if nothing changed since the last review"
     )
 
@@ -20,4 +17,4 @@ def run(arguments: argparse.Namespace) -> int:
     """Review the work tree; 0 if every gate passed, 1 if one failed."""
     from pipelines.review.flow import review  # not named run, which is this function
 
-    return review(base=arguments.base, again=arguments.again, locked=arguments.locked)
+    return review(base=arguments.base, again=arguments.again)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -222,7 +221,7 @@ def data_errors_by_base(rules: BaseRules) -> tuple[DataError, ...]:
         done = subprocess.run(
             [sys.executable, "-m", "pipelines.training.validate"],
             cwd=folder,
-            env={**python_first(), "PYTHONPATH": os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")])},
+            env=python_first(),
             capture_output=True,
             text=True,
             check=False,

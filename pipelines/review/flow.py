@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipelines.cli.errors import AlreadyPrinted, MainlineError, Refused
+from pipelines.cli.errors import AlreadyPrinted, MainlineError
 from pipelines.cli.progress import Progress
 from pipelines.cli.verbs import run_verb
 from pipelines.config.params import Params, load
@@ -38,18 +38,18 @@ class Reproduced:
     notes: tuple[str, ...]
 
 
-def review(base: str | None = None, again: bool = False, locked: bool = False) -> int:
+def review(base: str | None = None, again: bool = False) -> int:
     """Review the work tree against a base and print the verdict.
 
     Args:
         base: revision to compare with.
         again: write a new report even if the last one was made from the same inputs.
-        locked: refuse a commit whose generated files differ from what its tree gives.
 
     Returns:
         0 if every gate passed, 1 if a gate failed.
     """
     progress = Progress()
+    last = report_cache.take_report()
     params = load()
     base_name, base_sha = git.base_commit(base)
     progress.print(f"Review of {git.branch()} against {base_name} ({base_sha[:7]})")
@@ -58,11 +58,9 @@ def review(base: str | None = None, again: bool = False, locked: bool = False) -
         findings = _stopped_findings(params, reproduced, base_name, base_sha)
         _write(findings, "", progress)
         return _print_verdict(findings.to_json(), progress)
-    if locked:
-        _check_locked()
     notes = [*reproduced.notes, *_uncommitted_note()]
     key = report_cache.inputs_key(base_sha, notes)
-    if not again and (document := report_cache.cached_report(key)):
+    if not again and (document := report_cache.use_again(last, key)):
         progress.print("Nothing changed since the last review; `make review AGAIN=1` writes a new report.")
         return _print_verdict(document, progress)
     findings = _findings(params, base_name, base_sha, notes, reproduced.stages, progress)
@@ -77,21 +75,6 @@ def _reproduce() -> Reproduced:
         document = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     stages = tuple(StageRow(**stage) for stage in document.get("stages", []))
     return Reproduced(code, document.get("error"), stages, tuple(document.get("notes", [])))
-
-
-def _check_locked() -> None:
-    """Compare the generated files with HEAD after the reproduction.
-
-    Raises:
-        Refused: if they differ, with their names.
-    """
-    changed = [path for path in git.dirty() if dvc_lock.is_generated(path)]
-    if changed:
-        names = ", ".join(sorted(changed)[:8]) + (f" and {len(changed) - 8} more" if len(changed) > 8 else "")
-        raise Refused(
-            f"generated files of the commit differ from what its tree gives: {names}",
-            "Run `make update` on the branch and push: it merges main and reproduces.",
-        )
 
 
 def _findings(
@@ -229,7 +212,6 @@ def _write(findings: Findings, key: str, progress: Progress) -> None:
     """Write the report, log it to MLflow, and remember its key only after that."""
     from pipelines.review import mlflow_run, report
 
-    report_cache.forget()
     why_not_logged = mlflow_run.skipped()
     with progress.step("Writing the report"):
         report.write(_with_note(findings, why_not_logged), REVIEW)

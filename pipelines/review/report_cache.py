@@ -1,9 +1,13 @@
-"""Whether the last report still holds: a review of the same inputs prints it again."""
+"""The last report: removed when a review begins, and put back if the review has the same inputs.
+
+A review that ends early therefore leaves no report, neither an earlier one nor one that somebody committed.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,20 +37,36 @@ def inputs_key(base_sha: str, notes: list[str]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def cached_report(key: str) -> dict[str, Any] | None:
-    """review.json of the last review, or None if its inputs had another key or a file of its report is missing."""
-    if not all(path.is_file() for path in (KEY, *REPORTS)) or KEY.read_text(encoding="utf-8") != key:
+@dataclass(frozen=True)
+class Report:
+    """The files of a report, and the key of its inputs."""
+
+    key: str
+    files: dict[Path, bytes]
+
+
+def take_report() -> Report | None:
+    """Remove the last report; return it, or None if a file of it or its key is missing."""
+    files = {path: path.read_bytes() for path in (KEY, *REPORTS) if path.is_file()}
+    for path in (KEY, *REPORTS):
+        path.unlink(missing_ok=True)
+    if len(files) <= len(REPORTS):
+        return None
+    return Report(files.pop(KEY).decode(errors="replace"), files)
+
+
+def use_again(last: Report | None, key: str) -> dict[str, Any] | None:
+    """Put the last report back and return its review.json; None if there is none, or its inputs had another key."""
+    if last is None or last.key != key:
         return None
     try:
-        document: dict[str, Any] = json.loads(REPORTS[0].read_text(encoding="utf-8"))
+        document: dict[str, Any] = json.loads(last.files[REPORTS[0]])
     except ValueError:
         return None
+    for path, content in last.files.items():
+        path.write_bytes(content)
+    remember(key)
     return document
-
-
-def forget() -> None:
-    """Remove the key; called before a report is written."""
-    KEY.unlink(missing_ok=True)
 
 
 def remember(key: str) -> None:

@@ -21,7 +21,7 @@ class MemoryGitHub:
     Attributes:
         pulls: number -> pull request.
         stored_comments: comment's id -> comment; of one pull request.
-        check_runs: (commit, name, conclusion) of the check runs, the oldest first.
+        check_runs: (commit, name, conclusion or "" if it waits) of the check runs, the oldest first.
         started_workflows: (workflow file, branch) of the workflows that were started.
         zips: artifact's id -> (run, name, stated size, content).
         errors: method -> the error that it raises once.
@@ -81,7 +81,10 @@ class MemoryGitHub:
     def checks(self, sha: str) -> list[Json]:
         """The newest check run of each name."""
         newest = {name: conclusion for of, name, conclusion in self.check_runs if of == sha}
-        return [{"name": name, "conclusion": conclusion} for name, conclusion in newest.items()]
+        return [
+            {"name": name, "status": "completed" if conclusion else "queued", "conclusion": conclusion or None}
+            for name, conclusion in newest.items()
+        ]
 
     def create_check(self, sha: str, name: str, conclusion: str, title: str, summary: str) -> None:
         """Create a check run."""

@@ -4,9 +4,12 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+from pipelines.cli.verbs import python_first
 
 ROOT = Path(__file__).parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -33,11 +36,11 @@ def venv(tmp_path):
     return tmp_path / "venv"
 
 
-def make(*arguments, **changes):
+def make(*arguments, folder=ROOT, **changes):
     own = ("MAKE", "MFLAGS", "VENV", "MAINLINE_CACHE", "PYTHON", "DVC_NO", "ITERATIVE", "DO_NOT_TRACK")
     env = {key: value for key, value in os.environ.items() if not key.startswith(own)} | changes
     command = [str(shutil.which("make")), *arguments]
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=60)
 
 
 def documented():
@@ -102,17 +105,17 @@ def test_a_python_that_is_too_old_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "ran"),
     [
-        (["review"], "-m pipelines review"),
-        (["review", "BASE=v1.2"], "-m pipelines review --base v1.2"),
-        (["data"], "-m pipelines data"),
-        (["predict", "IN=a b.csv", "OUT=s3://bucket/out"], "-m pipelines predict a b.csv s3://bucket/out"),
+        (["review"], "-P -m pipelines review"),
+        (["review", "BASE=v1.2"], "-P -m pipelines review --base v1.2"),
+        (["data"], "-P -m pipelines data"),
+        (["predict", "IN=a b.csv", "OUT=s3://bucket/out"], "-P -m pipelines predict a b.csv s3://bucket/out"),
         (["bench"], "-m bench"),
-        (["repro"], "-m pipelines repro"),
+        (["repro"], "-P -m pipelines repro"),
         (["hooks"], "-m pre_commit install"),
-        (["audit"], "-m pipelines audit"),
-        (["audit", "ISSUE=1"], "-m pipelines audit --issue"),
-        (["github-setup"], "-m pipelines github-setup"),
-        (["github-setup", "DRY_RUN=1"], "-m pipelines github-setup --dry-run"),
+        (["audit"], "-P -m pipelines audit"),
+        (["audit", "ISSUE=1"], "-P -m pipelines audit --issue"),
+        (["github-setup"], "-P -m pipelines github-setup"),
+        (["github-setup", "DRY_RUN=1"], "-P -m pipelines github-setup --dry-run"),
     ],
 )
 def test_a_target_runs_its_verb(venv, arguments, ran):
@@ -137,7 +140,7 @@ def test_no_test_runs_if_lint_fails(venv):
 @pytest.mark.parametrize(("target", "tests"), [("test", ["pytest -n"]), ("test-all", ["pre_commit run", "pytest -n"])])
 def test_make_test_runs_lint_and_then_the_tests(venv, target, tests):
     done = make(target, VENV=str(venv))
-    ran = re.findall(r"(?m)^ran: -m (\S+ ?\S*)", done.stdout)
+    ran = re.findall(r"(?m)^ran: (?:-P )?-m (\S+ ?\S*)", done.stdout)
     lint = ["ruff check", "ruff format", "mypy --num-workers", "pipelines schema"]
     assert ran == [*lint, "tests.engine.workflows.install", "tests.engine.workflows.lint", *tests]
     assert "ran: lint-imports" in done.stderr
@@ -153,6 +156,33 @@ def test_usage_reports_are_turned_off_and_the_environment_is_first_on_the_path(v
     assert {"DVC_NO_ANALYTICS=1", "ITERATIVE_DO_NOT_TRACK=1", "DO_NOT_TRACK=true"} <= lines
     assert {"MLFLOW_DISABLE_TELEMETRY=true", "BENTOML_DO_NOT_TRACK=True", "ORT_DISABLE_TELEMETRY=1"} <= lines
     assert any(line.startswith(f"PATH={venv}/bin:") for line in lines)
+
+
+@pytest.fixture
+def planted(tmp_path):
+    """A repository in whose root somebody put files with the names of libraries."""
+    for name in ("pipelines", "requirements", "Makefile"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    for name in ("argparse.py", "yaml.py"):
+        (tmp_path / name).write_text("raise SystemExit('planted')\n")
+    return tmp_path
+
+
+def test_a_file_in_the_root_does_not_replace_a_library_of_a_verb(planted):
+    environment = planted / "venv"
+    environment.mkdir()
+    for name in ("bin", "lib", "pyvenv.cfg"):
+        (environment / name).symlink_to(Path(sys.prefix) / name)
+    shutil.copy(ROOT / "requirements" / "dev.txt", environment / ".mainline-stamp")
+    result = make("push", folder=planted, VENV=str(environment))
+    assert "planted" not in result.stderr
+    assert "no DVC remote is set" in result.stderr
+
+
+def test_a_file_in_the_root_does_not_replace_a_library_of_a_stage(planted):
+    code = "import argparse, yaml, pipelines.cli.verbs; print(yaml.__file__)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=planted, env=python_first(), capture_output=True, text=True)
+    assert done.stdout.startswith(sys.prefix), done.stderr
 
 
 def test_make_predict_without_out_names_the_variables(venv):

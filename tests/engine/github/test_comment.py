@@ -71,8 +71,8 @@ def test_of_two_comments_created_at_once_the_older_one_is_kept(
 RECORDER = """#!/bin/sh
 # Accepts only the documented command line of CML 0.20.6.
 [ "$#" = 6 ] && [ "$*" = "comment update --publish=false --watermark-title=mainline-review --target=pr/7 $6" ] || exit 1
-[ "${6##*/} $REPO_TOKEN $ITERATIVE_DO_NOT_TRACK" = "report.md the-token 1" ] || exit 1
-[ "$GIT_CONFIG_GLOBAL" != "$HOME/.gitconfig" ] && echo x >> "$GIT_CONFIG_GLOBAL" || exit 1
+[ "${6##*/} $REPO_TOKEN $ITERATIVE_DO_NOT_TRACK$BOT_TOKEN" = "report.md the-token 1" ] || exit 1
+echo x >> "$HOME/written" && echo x >> "${GIT_CONFIG_GLOBAL:-$HOME/.gitconfig}" || exit 1
 PATH=/usr/bin:/bin; cp "$6" "$RECORD"; [ "$STATUS" != hang ] || exec sleep 60; exit "$STATUS"
 """
 
@@ -95,9 +95,17 @@ def post(github: MemoryGitHub, report: str = "ours") -> str:
     return comment.post_comment(cast(GitHub, github), 7, "a" * 40, report, LINK)
 
 
-def test_cml_is_called_by_its_documented_command_line(record: Path) -> None:
+def test_cml_is_called_by_its_documented_command_line_with_a_home_of_its_own(
+    record: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, settings = tmp_path / "home", tmp_path / "gitconfig"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
+    monkeypatch.setenv("BOT_TOKEN", "the-token-that-pushes")
     github = MemoryGitHub()
     assert post(github, "# é | b |\n") == "CML"
+    assert list(home.iterdir()) == [] and not settings.exists()  # it adds safe.directory = * to git's configuration
     assert record.read_text() == "# é | b |\n"
     assert github.bodies == []
 
@@ -156,6 +164,17 @@ def test_a_marked_comment_of_another_bot_is_not_changed(record: Path) -> None:
     github.add_comment(theirs, {"login": "github-actions", "type": "User"})
     assert post(github) == "REST"
     assert github.bodies == [theirs, theirs, "ours\n\n" + comment.watermark("a" * 40)]
+
+
+@pytest.mark.parametrize(("slug", "is_own"), [("github-actions", True), ("another-app", False)])
+def test_a_marked_comment_under_our_login_is_ours_only_if_our_app_wrote_it(
+    monkeypatch: pytest.MonkeyPatch, slug: str, is_own: bool
+) -> None:
+    monkeypatch.setenv("PATH", "")  # no CML
+    github = MemoryGitHub()
+    github.add_comment("theirs\n\n" + comment.watermark("b" * 40), BOT)["performed_via_github_app"] = {"slug": slug}
+    assert post(github) == "REST"
+    assert len(github.bodies) == (1 if is_own else 2)
 
 
 def test_rest_is_used_if_cml_times_out(record: Path, monkeypatch: pytest.MonkeyPatch) -> None:

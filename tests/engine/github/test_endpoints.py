@@ -9,7 +9,7 @@ import pytest
 from pipelines.cli.errors import InputError, Refused, Unreachable
 from pipelines.github.client import GitHub
 from pipelines.github.transport import TRIES
-from tests.engine.github.scripted_server import Response, Server
+from tests.engine.github.scripted_server import TOKEN, Response, Server
 from tests.engine.workflows.github_accounts import BOB, REPOSITORY
 from tests.engine.workflows.github_accounts import TOKEN as FAKE_TOKEN
 from tests.engine.workflows.github_fake import GitHubFake, permissions, running
@@ -35,6 +35,20 @@ def test_open_pull_requests_are_those_of_the_branch(server: Server, github: GitH
     server.script = [Response(body=[{"number": 1, "head": {"ref": "other"}}, {"number": 2, "head": {"ref": "a b"}}])]
     assert [pull["number"] for pull in github.open_pulls("a b")] == [2]
     assert server.requests[0].path == "/repos/acme/fraud/pulls?per_page=100&state=open&head=acme%3Aa+b"
+
+
+@pytest.mark.parametrize("token", ["", "the-token-of-an-app"])
+def test_a_pull_request_is_opened_by_the_app_if_there_is_one(
+    server: Server, github: GitHub, monkeypatch: pytest.MonkeyPatch, token: str
+) -> None:
+    monkeypatch.setenv("BOT_TOKEN", token)
+    server.script = [Response(201, {"number": 1}), Response(body={"number": 1})]
+    github.create_pull("A title", "a", "main", "A body")
+    github.pull(1)
+    assert [request.headers["Authorization"] for request in server.requests] == [
+        f"Bearer {token or TOKEN}",
+        f"Bearer {TOKEN}",
+    ]
 
 
 def test_artifacts_are_listed_by_name_in_githubs_order(github: GitHub, server: Server) -> None:
@@ -94,6 +108,14 @@ def test_a_release_is_created_once_for_a_tag(fake: GitHubFake) -> None:
     with pytest.raises(InputError, match="422"):
         github.create_release("fraud@v1.2.0", "again", "")
     assert permissions(fake.requests) == {"contents": "write"}
+
+
+def test_runs_of_a_workflow_are_listed_by_commit(fake: GitHubFake) -> None:
+    github = GitHub(REPOSITORY, FAKE_TOKEN, fake.url)
+    fake.workflow_runs = [{"id": 5}]
+    assert [run["id"] for run in github.workflow_runs("release.yml", "a" * 40)] == [5]
+    assert fake.requests[-1].query["head_sha"] == "a" * 40
+    assert permissions(fake.requests) == {"actions": "read"}
 
 
 def test_requests_for_pull_requests_reviews_and_artifacts_follow_githubs_description(fake: GitHubFake) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.cli.errors import Unreachable
+from pipelines.cli.errors import Refused, Unreachable
 from pipelines.publish.bot_commit import Superseded, push_bot_commit
 from pipelines.repository import origin
 from pipelines.repository.git import git
@@ -37,6 +37,15 @@ def test_work_tree_and_index_are_not_changed(clone: Path) -> None:
 def test_a_repeated_run_returns_the_same_commit(clone: Path) -> None:
     sha = tip()
     assert push_bot_commit(BRANCH, sha, FILES) == push_bot_commit(BRANCH, sha, FILES) == tip()
+
+
+def test_the_bot_does_not_commit_on_top_of_its_own_commit(clone: Path) -> None:
+    """Else a model that is not reproducible would be committed again and again, by runs that its commits start."""
+    commit = push_bot_commit(BRANCH, tip(), FILES)
+    assert push_bot_commit(BRANCH, commit, FILES) == commit
+    with pytest.raises(Refused, match="not reproducible"):
+        push_bot_commit(BRANCH, commit, FILES | {"dvc.lock": b"other\n"})
+    assert tip() == commit
 
 
 def test_unchanged_files_make_no_commit(clone: Path) -> None:

@@ -69,11 +69,11 @@ def push_newer() -> None:
 
 
 def test_two_runs_leave_one_commit_one_check_and_one_comment(github: MemoryGitHub) -> None:
-    assert flow.publish(write_artifact()) == 0
+    assert flow.publish(write_artifact(), "success") == 0
     bot = tip()
     assert git("show", f"{bot}:dvc.lock") == "new"
     github.pulls[NUMBER]["head"]["sha"] = bot
-    assert flow.publish(write_artifact()) == 0
+    assert flow.publish(write_artifact(), "success") == 0
     assert tip() == bot
     assert github.check_runs == [(bot, "review", "success")]
     assert set(github.started_workflows) == {("test.yml", BRANCH)}
@@ -81,34 +81,75 @@ def test_two_runs_leave_one_commit_one_check_and_one_comment(github: MemoryGitHu
     assert body.startswith("# A report\n") and bot in body
 
 
+@pytest.mark.parametrize(
+    ("state", "started"),
+    [("", True), ("action_required", True), ("cancelled", True), ("success", False), ("failure", False)],
+)
+def test_tests_that_wait_for_an_approval_are_started_all_the_same(
+    github: MemoryGitHub, state: str, started: bool
+) -> None:
+    """GitHub makes runs for the bot's push that wait until a person approves them, which nobody may do."""
+    github.before["create_check"] = lambda: github.check_runs.append((tip(), "test", state))
+    github.errors["create_comment"] = Unreachable("GitHub: 502", "Run it again.")
+    with pytest.raises(Unreachable):
+        flow.publish(write_artifact(), "success")
+    github.started_workflows.clear()
+    flow.publish(write_artifact(), "success")
+    assert bool(github.started_workflows) == started
+
+
+def test_with_a_token_of_an_app_the_workflows_of_the_bot_commit_set_its_checks(
+    github: MemoryGitHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BOT_TOKEN", "made-up")
+    before = tip()
+    assert flow.publish(write_artifact(), "success") == 0
+    assert git("rev-parse", f"{tip()}^") == before
+    assert (github.check_runs, github.started_workflows) == ([], [])
+    assert len(github.bodies) == 1
+
+
 def test_a_changed_verdict_creates_a_new_check(github: MemoryGitHub) -> None:
-    flow.publish(write_artifact("fail"))
-    flow.publish(write_artifact("pass"))
+    flow.publish(write_artifact("fail"), "failure")
+    flow.publish(write_artifact("pass"), "success")
     assert [conclusion for _, _, conclusion in github.check_runs] == ["failure", "success"]
 
 
 def test_a_long_report_ends_with_a_link_to_the_run(github: MemoryGitHub) -> None:
-    flow.publish(write_artifact(report="# A report\n\n## Rows\n\n" + "| 1 | 2 |\n" * 10_000))
+    flow.publish(write_artifact(report="# A report\n\n## Rows\n\n" + "| 1 | 2 |\n" * 10_000), "success")
     assert "/acme/fraud/actions/runs/1)" in github.bodies[0]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "outcome"), [("pass", "failure"), ("pass", "skipped"), ("pass", ""), ("fail", "success"), ("fail", "")]
+)
+def test_nothing_is_published_if_the_report_is_not_that_of_the_step(
+    github: MemoryGitHub, verdict: str, outcome: str
+) -> None:
+    """Somebody may have committed a report, which is left there if the review does not run."""
+    before = tip()
+    with pytest.raises(Refused, match="the step `review`"):
+        flow.publish(write_artifact(verdict), outcome)
+    assert (tip(), github.untouched) == (before, True)
 
 
 def test_nothing_is_published_after_a_newer_push(github: MemoryGitHub) -> None:
     github.before["pull"] = push_newer
-    assert flow.publish(write_artifact()) == 0
+    assert flow.publish(write_artifact(), "success") == 0
     assert git("show", f"{tip()}:params.yaml") == "a: 3"
     assert github.untouched
 
 
 def test_nothing_is_published_after_a_newer_push_if_no_file_changed(github: MemoryGitHub) -> None:
     github.pulls[NUMBER]["head"]["sha"] = "b" * 40
-    assert flow.publish(write_artifact(lock="old\n")) == 0
+    assert flow.publish(write_artifact(lock="old\n"), "success") == 0
     assert github.untouched
 
 
 def test_nothing_is_published_for_a_closed_pull_request(github: MemoryGitHub) -> None:
     tip_before = tip()
     github.pulls[NUMBER]["state"] = "closed"
-    assert flow.publish(write_artifact()) == 0
+    assert flow.publish(write_artifact(), "success") == 0
     assert (tip(), github.untouched) == (tip_before, True)
 
 
@@ -116,7 +157,7 @@ def test_a_deleted_branch_is_not_created_again(github: MemoryGitHub) -> None:
     git("-C", git("remote", "get-url", "origin"), "config", "uploadpack.allowAnySHA1InWant", "true")
     git("push", "--quiet", "origin", f"{tip()}:refs/pull/{NUMBER}/head")
     github.before["pull"] = lambda: git("push", "--quiet", "origin", "--delete", BRANCH)
-    assert flow.publish(write_artifact()) == 0
+    assert flow.publish(write_artifact(), "success") == 0
     assert git("ls-remote", "origin", f"refs/heads/{BRANCH}") == ""
     assert github.untouched
 
@@ -127,7 +168,7 @@ def test_publish_refuses_a_pull_request_of_a_fork(github: MemoryGitHub, reposito
     head = {"ref": BRANCH, "sha": tip_before, "repo": repository}
     write_event({"pull_request": {"number": NUMBER, "head": head}, "repository": OURS})
     with pytest.raises(Refused, match="comes from a fork"):
-        flow.publish(write_artifact())
+        flow.publish(write_artifact(), "success")
     assert (tip(), github.untouched) == (tip_before, True)
 
 
@@ -138,9 +179,9 @@ def test_a_second_run_completes_an_interrupted_one(github: MemoryGitHub, method:
     tip_before = tip()
     github.errors[method] = Unreachable("GitHub: 502", "Run it again.")
     with pytest.raises(Unreachable):
-        flow.publish(write_artifact())
+        flow.publish(write_artifact(), "success")
     assert (tip() != tip_before, github.bodies) == (commits, [])
-    flow.publish(write_artifact())
+    flow.publish(write_artifact(), "success")
     assert git("rev-parse", f"{tip()}^") == tip_before
     assert github.check_runs == [(tip(), "review", "success")]
     assert set(github.started_workflows) == {("test.yml", BRANCH)}
@@ -152,7 +193,7 @@ def test_nothing_is_published_without_a_report(github: MemoryGitHub) -> None:
     folder = write_artifact()
     (folder / review_artifact.REPORT).unlink()
     with pytest.raises(Refused, match="has no report"):
-        flow.publish(folder)
+        flow.publish(folder, "success")
     assert (tip(), github.untouched) == (tip_before, True)
 
 

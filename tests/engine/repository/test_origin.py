@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from base64 import b64decode
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,12 @@ def test_the_token_is_sent_only_to_github(clone: Path, monkeypatch: pytest.Monke
     else:
         with pytest.raises(subprocess.CalledProcessError):
             origin.run_git(*command)
+
+
+def test_git_pushes_with_the_token_of_the_app_if_there_is_one(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_TOKEN", "the-token")
+    monkeypatch.delenv("GITHUB_SERVER_URL", raising=False)
+    command = ("config", "--get-urlmatch", "http.extraheader", "https://github.com/acme/x.git")
+    for token, sent in (("", "the-token"), ("of-the-app", "of-the-app")):
+        monkeypatch.setenv("BOT_TOKEN", token)
+        assert b64decode(origin.run_git(*command).split()[-1]).decode() == f"x-access-token:{sent}"

@@ -7,15 +7,26 @@ from dataclasses import replace
 
 import pytest
 
+from pipelines.cli.errors import InputError
 from pipelines.cli.progress import Progress
 from pipelines.config.params import load
-from pipelines.config.paths import SELECTION
+from pipelines.config.paths import REVIEW, SELECTION
 from pipelines.config.read import PATH
 from pipelines.repository import base_model, git
 from pipelines.review import flow, mlflow_run, model_findings, own_code, report, report_cache
 from pipelines.review.findings import GateResult
 from tests.engine.fixtures_model import SMALL
 from tests.engine.review import samples
+
+
+def test_a_report_from_before_a_crash_is_not_the_report_of_the_next_review(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    REVIEW.mkdir(parents=True)
+    for path in report_cache.REPORTS:
+        path.write_text('{"verdict": "pass"}')
+    with pytest.raises(InputError, match=r"params\.yaml"):
+        flow.review("main")
+    assert list(REVIEW.iterdir()) == []
 
 
 def test_candidates_that_are_not_reproducible_are_named_on_the_console_and_in_the_report(tmp_path, monkeypatch, capsys):

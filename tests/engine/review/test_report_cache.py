@@ -9,7 +9,7 @@ import pytest
 from pipelines.config.paths import REVIEW
 from pipelines.repository import git
 from pipelines.review import report_cache
-from pipelines.review.report_cache import cached_report, inputs_key
+from pipelines.review.report_cache import inputs_key, take_report, use_again
 from tests.engine.fixtures_model import SMALL
 
 
@@ -26,27 +26,31 @@ def reviewed(tmp_path, monkeypatch):
 
 
 def test_a_report_of_the_same_inputs_is_used_again(reviewed):
-    assert cached_report("key") == {"verdict": "pass"}
-    assert cached_report("another key") is None
+    before = {path.name: path.read_bytes() for path in reviewed.iterdir()}
+    assert use_again(take_report(), "another key") is None
+    assert list(reviewed.iterdir()) == []
+    for name, content in before.items():
+        (reviewed / name).write_bytes(content)
+    assert use_again(take_report(), "key") == {"verdict": "pass"}
+    assert {path.name: path.read_bytes() for path in reviewed.iterdir()} == before
 
 
 @pytest.mark.parametrize("name", ["review.md", "review.html", "review.json", ".inputs"])
 def test_a_report_that_lacks_a_file_is_not_used_again(reviewed, name):
     (reviewed / name).unlink()
-    assert cached_report("key") is None
+    assert use_again(take_report(), "key") is None
+    assert list(reviewed.iterdir()) == []
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe"])
 def test_a_report_that_cannot_be_read_is_not_used_again(reviewed, content):
     (reviewed / "review.json").write_bytes(content)
-    assert cached_report("key") is None
+    assert use_again(take_report(), "key") is None
 
 
 def test_a_report_that_was_not_finished_is_not_used_again(reviewed):
-    report_cache.forget()
-    assert cached_report("key") is None
     report_cache.remember("")  # what a review writes that has no key
-    assert cached_report("key") is None
+    assert use_again(take_report(), "key") is None
 
 
 KEYED = (

@@ -188,7 +188,8 @@ def test_a_sensitive_group_made_worse_fails_the_fairness_gate(repo: Repo) -> Non
 def test_a_model_planted_in_cache_and_lock_passes_a_review_and_is_found_by_training_again(repo: Repo) -> None:
     lock = (repo.path / "dvc.lock").read_text()
     plant(repo, "models/model.onnx", scaled(0.999))
-    must(review(repo, "main", "--locked"))
+    must(review(repo, "main"))
+    must(verb(repo, "check-lock"))
     assert {stage["state"] for stage in repo.report["stages"]} == {"cached"}
     assert "models/model.onnx: scores" in must(verb(repo, "verify"), 1).out
     # The innocent twin: the lock that the tree gives.

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from pipelines.commands.github_setup import DONE
 from tests.engine.workflows.install import ROOT
 from tests.engine.workflows.lint import documents
 from tests.engine.workflows.workflow_files import (
@@ -28,6 +29,7 @@ PERMISSIONS: dict[tuple[str, str], dict[str, str]] = {
     ("review.yml", "review"): {"contents": "read", "id-token": "write"},
     ("review.yml", "publish"): {"contents": "write", "pull-requests": "write", "checks": "write", "actions": "write"},
     ("review.yml", "keep"): {"contents": "read", "id-token": "write"},
+    ("release.yml", "not-set-up"): {},
     ("release.yml", "verify"): {"contents": "read", "id-token": "write"},
     ("release.yml", "release"): {
         "contents": "write",
@@ -38,7 +40,9 @@ PERMISSIONS: dict[tuple[str, str], dict[str, str]] = {
         "checks": "read",
         "pull-requests": "read",
     },
+    ("release-check.yml", "release-check"): {"contents": "read", "actions": "write"},
     ("report-fork.yml", "report-fork"): {"contents": "read", "actions": "read", "pull-requests": "write"},
+    ("rollback.yml", "not-set-up"): {},
     ("rollback.yml", "rollback"): {
         "contents": "write",
         "pull-requests": "write",
@@ -58,13 +62,19 @@ SECRETS = {
         "MLFLOW_TRACKING_USERNAME",
         "MLFLOW_TRACKING_PASSWORD",
         "MLFLOW_TRACKING_TOKEN",
-    }
+    },
+    ("review.yml", "publish", "bot"): {"BOT_PRIVATE_KEY"},
+    ("rollback.yml", "rollback", "bot"): {"BOT_PRIVATE_KEY"},
 }
 
 
 # True where the head is a branch of this repository. `head.repo.fork` would be wrong: a team's repository may itself be
 # a fork, and a pull request may come from the repository that it was forked from.
 SAME_REPOSITORY = "github.event.pull_request.head.repo.full_name == github.repository"
+
+
+# True for a pull request whose run may get credentials: it is not of a fork, and not opened by Dependabot.
+TRUSTED = f"{SAME_REPOSITORY} && github.event.pull_request.user.login != 'dependabot[bot]'"
 
 
 def runs_foreign_code(workflow: str, job: str) -> bool:
@@ -104,11 +114,11 @@ def test_each_secret_is_passed_to_one_step_and_documented():
     for workflow, job in JOBS:
         for step in job_of(workflow, job)["steps"]:
             for name, secret in re.findall(r"(?m)^ *(\S+): \$\{\{ secrets\.(\w+) \}\}$", text_of(step)):
-                assert name == secret
+                assert name in (secret, "private-key")
                 found.setdefault((workflow, job, step["name"]), set()).add(secret)
     assert found == SECRETS
     everywhere = "".join(path.read_text(encoding="utf-8") for path in documents(GITHUB))
-    assert len(re.findall(r"\bsecrets\b", everywhere)) == sum(map(len, SECRETS.values()))
+    assert len(re.findall(r"\bsecrets\b(?!-outside-env)", everywhere)) == sum(map(len, SECRETS.values()))
     page = PAGE.read_text(encoding="utf-8")
     for (workflow, job, _), names in SECRETS.items():
         (row,) = re.findall(rf"(?m)^\| {re.escape(workflow)} \| {job} \|.*$", page)
@@ -119,7 +129,7 @@ def test_jobs_that_are_started_by_hand_and_write_contents_run_only_on_main():
     by_hand = [(name, job) for name, job in JOBS if "workflow_dispatch" in WORKFLOWS[name]["on"]]
     writing = [each for each in by_hand if PERMISSIONS[each].get("contents") == "write"]
     assert writing == [("release.yml", "release"), ("rollback.yml", "rollback")]
-    assert {str(job_of(*each).get("if")) for each in writing} == {"github.ref == 'refs/heads/main'"}
+    assert all("github.ref == 'refs/heads/main' &&" in job_of(*each)["if"] for each in writing)
 
 
 @pytest.mark.parametrize(("workflow", "job", "given"), CHECKOUTS)
@@ -159,10 +169,74 @@ def test_a_workflow_run_job_reads_data_of_a_fork_only_from_the_api(workflow):
         assert not re.search(r"workflow_run\.(head_branch|head_commit|display_title|pull_requests)", used)
 
 
+def test_only_a_trusted_review_and_the_release_have_an_environment_that_a_role_trusts():
+    """An environment decides the subject of the OIDC token: docs/github.md, The DVC remote."""
+    environments = {each: job_of(*each)["environment"] for each in JOBS if "environment" in job_of(*each)}
+    assert environments.pop(("release.yml", "release")) == "production"
+    assert environments.pop(("review.yml", "review")) == {
+        "name": f"${{{{ (github.event_name != 'pull_request' || {TRUSTED}) && 'review' || 'untrusted' }}}}",
+        "deployment": False,
+    }
+    assert environments == {}
+
+
+def test_the_release_assumes_a_role_of_its_own():
+    roles = {
+        each: step["with"]["role"]
+        for each in JOBS
+        for step in job_of(*each)["steps"]
+        if step.get("uses") == "./.github/actions/storage"
+    }
+    assert roles.pop(("release.yml", "release")) == "${{ vars.AWS_RELEASE_ROLE_ARN }}"
+    assert set(roles.values()) == {"${{ vars.AWS_ROLE_ARN }}"}
+
+
+@pytest.mark.parametrize("workflow", ["release.yml", "rollback.yml"])
+def test_nothing_is_written_before_github_setup_ran(workflow):
+    """The first push of a copy would release, with tags that can never be deleted."""
+    jobs = WORKFLOWS[workflow]["jobs"]
+    (step,) = jobs["not-set-up"]["steps"]
+    assert (jobs["not-set-up"]["if"], jobs["not-set-up"]["permissions"]) == (f"vars.{DONE} != 'true'", {})
+    assert "make github-setup" in step["run"]
+    for name in jobs.keys() - {"not-set-up"}:
+        assert jobs[name]["if"] == f"github.ref == 'refs/heads/main' && vars.{DONE} == 'true'", name
+
+
+def test_jobs_that_write_restore_no_cache_of_a_pull_request():
+    """The jobs of a pull request share one scope of caches; uv installs from its cache without comparing hashes."""
+    writing = [
+        each
+        for each in JOBS
+        if "pull_request" in WORKFLOWS[each[0]]["on"]
+        and {name for name, level in PERMISSIONS[each].items() if level == "write"} - {"id-token"}
+    ]
+    assert writing == [("review.yml", "publish")]
+    for each in writing:
+        steps = job_of(*each)["steps"]
+        assert not any(step.get("uses", "").startswith("actions/cache") for step in steps)
+        (setup,) = [step for step in steps if step.get("uses") == "./.github/actions/setup"]
+        assert setup["with"] == {"package-cache": "false"}
+
+
+def test_only_a_review_that_ran_to_its_end_is_reported_for_a_fork():
+    """A run that was cancelled, or that waits for an approval, is completed as well, and has no artifact."""
+    guard = job_of("report-fork.yml", "report-fork")["if"]
+    assert guard.startswith('contains(fromJSON(\'["success", "failure"]\'), github.event.workflow_run.conclusion) && ')
+
+
 @every_workflow
 def test_forks_are_recognized_by_their_repository(workflow):
     """A team's repository may be a fork itself: `head.repo.fork` would then be true for its own branches."""
     assert "head.repo.fork" not in text_of(WORKFLOWS[workflow])
+
+
+def test_publish_gets_the_outcome_of_the_step_and_not_of_the_job():
+    """The job also fails if the commit lacks what the review reproduced."""
+    assert job_of("review.yml", "review")["outputs"] == {"outcome": "${{ steps.review.outcome }}"}
+    step = next(step for step in job_of("review.yml", "publish")["steps"] if step.get("name") == "publish")
+    assert step["env"]["OUTCOME"] == "${{ needs.review.outputs.outcome }}"
+    (step,) = [step for step in job_of("review.yml", "review")["steps"] if step.get("id") == "review"]
+    assert step["run"] == "make review" and "continue-on-error" not in step
 
 
 @every_job
@@ -172,7 +246,7 @@ def test_steps_that_publish_get_the_token(workflow, job):
             assert step["env"]["GITHUB_TOKEN"] == "${{ github.token }}"
 
 
-def test_a_model_is_trained_again_in_jobs_that_cannot_write_and_have_no_environment():
+def test_a_model_is_trained_again_in_jobs_that_cannot_write_and_are_not_in_production():
     trains = [
         (name, job, step)
         for name, job in JOBS
@@ -187,7 +261,9 @@ def test_a_model_is_trained_again_in_jobs_that_cannot_write_and_have_no_environm
     for name, job, step in trains:
         part = job_of(name, job)
         assert {key for key, level in part["permissions"].items() if level == "write"} <= {"id-token"}
-        assert "environment" not in part and not re.search(r"\bsecrets\b|github\.token", text_of(part))
+        assert "production" not in text_of(part.get("environment")) and not re.search(
+            r"\bsecrets\b|github\.token", text_of(part)
+        )
         assert "continue-on-error" not in step
     assert trains[2][2]["if"] == "github.event_name == 'merge_group'"
     # A job that trained nothing vouches for nothing.

@@ -18,7 +18,8 @@ from tests.engine.workflows.github_fake import permissions
 from tests.engine.workflows.test_permissions import PERMISSIONS
 from tests.engine.workflows.world import World, docs, dvc, spoil, tune
 
-REVIEW = ["actions/checkout", "./.github/actions/setup", "review", "summary", "actions/upload-artifact"]
+REVIEW = ["actions/checkout", "./.github/actions/setup", "review", "summary", "actions/upload-artifact", "check-lock"]
+STALE = [*REVIEW, "cache"]  # of a commit that lacks what its tree gives
 PUBLISH = [
     "actions/checkout",
     "./.github/actions/setup",
@@ -48,8 +49,11 @@ def test_a_better_model_is_committed_checked_tested_and_told_of(world: World, tm
     number = world.open(tune)
     reviewed = world.tip(world.ref(number))
     run = world.review(number)
-    assert run.conclusions == {"review": "success", "publish": "success"}, run.log
-    stored = [*REVIEW[:2], "./.github/actions/storage", "review", "push", *REVIEW[3:]]
+    assert run.conclusions == {"review": "failure", "publish": "success"}, run.log
+    # The person's commit lacks what its tree gives: it must not be merged before the bot's.
+    assert run.jobs["review"].failed == ["check-lock"]
+    assert "the job `publish` commits them" in run.jobs["review"].step("check-lock").log
+    stored = [*STALE[:2], "./.github/actions/storage", "review", "push", *STALE[3:]]
     assert run.ran("review") == stored
     assert "assumed arn:aws:iam::1:role/models" in run.jobs["review"].step("./.github/actions/storage").log
     assert run.ran("publish") == PUBLISH  # no credentials of the storage beside the right to write
@@ -98,7 +102,7 @@ def test_a_worse_model_fails_and_the_comment_says_why(world: World) -> None:
     assert run.code != 0
     assert run.conclusions == {"review": "failure", "publish": "success"}, run.log
     assert run.jobs["review"].failed == ["review"]
-    assert run.ran("review") == REVIEW  # the report is there all the same
+    assert run.ran("review") == REVIEW[:-1]  # the report is there all the same
     report = json.loads((run.artifacts["review"] / "reports/review/review.json").read_text())
     failed = [gate["name"] for gate in report["gates"] if gate["blocks"] and not gate["passed"]]
     assert any(name.startswith(("floor", "regression")) for name in failed)
@@ -117,8 +121,10 @@ def test_a_forks_change_gets_a_report_and_nothing_is_pushed_for_it(world: World,
 
     number = world.open(tune, fork=True)  # its author did not reproduce
     run = world.review(number, 11)
-    assert run.conclusions == {"review": "success"}, run.log
-    assert run.ran("review") == REVIEW  # no credentials, no push
+    assert run.conclusions == {"review": "failure"}, run.log
+    assert run.jobs["review"].failed == ["check-lock"]
+    assert "make update" in run.jobs["review"].step("check-lock").log
+    assert run.ran("review") == STALE  # no credentials, no push
     assert world.github.requests == []
     assert not (tmp_path / "storage").exists()
     assert (run.artifacts["review"] / "dvc.lock").read_text() != world.show(f"{world.ref(number)}:dvc.lock")
@@ -152,9 +158,10 @@ def test_dependabots_pull_request_is_reviewed_as_a_forks_is_though_its_branch_is
     number = world.open(tune, "dependabot/uv/requirements/python-1", token=DEPENDABOTS)
     head = world.tip(world.ref(number))
     run = world.review(number, 13)
-    # The check that GitHub puts for the job itself is the required one: nothing else is needed on that commit.
-    assert run.conclusions == {checks.REVIEW: "success"}, run.log
-    assert run.ran("review") == REVIEW
+    # The check that GitHub puts for the job itself is the required one.
+    assert run.conclusions == {checks.REVIEW: "failure"}, run.log
+    assert run.jobs["review"].failed == ["check-lock"]
+    assert run.ran("review") == STALE
     assert world.github.requests == []
     assert not (tmp_path / "storage").exists()
     assert "127.0.0.1:9" not in run.log
@@ -189,7 +196,7 @@ def test_a_remote_that_is_down_fails_with_its_name_and_nothing_is_half_posted(wo
 def test_the_merge_queue_takes_a_lock_that_matches_its_tree(world: World) -> None:
     run = world.queue(world.open(docs))
     assert run.conclusions == {"review": "success"}, run.log
-    assert run.ran("review") == [*REVIEW[:3], "verify", *REVIEW[3:]]
+    assert run.ran("review") == [*REVIEW, "verify"]
     assert "Verified: " in run.jobs["review"].step("verify").log
     assert (world.pushes, world.github.requests) == ([], [])
 
@@ -197,8 +204,8 @@ def test_the_merge_queue_takes_a_lock_that_matches_its_tree(world: World) -> Non
 def test_the_merge_queue_refuses_a_lock_that_does_not_match_its_tree(world: World) -> None:
     run = world.queue(world.open(tune))
     assert run.conclusions == {"review": "failure"}, run.log
-    assert run.jobs["review"].failed[0] == "review"
-    log = run.jobs["review"].step("review").log
+    assert run.jobs["review"].failed == ["check-lock"]
+    log = run.jobs["review"].step("check-lock").log
     assert "differ from what its tree gives: dvc.lock" in log
     assert "make update" in log
     assert (world.pushes, world.github.requests) == ([], [])

@@ -2,7 +2,7 @@ const fs = require("fs");
 const path = require("path");
 const store = require("./store.js");
 
-const key = process.env.STATE_key;
+const key = process.env.STATE_key || process.env.INPUT_KEY;
 const target = path.join(store.own, encodeURIComponent(key));
 if (process.env.STATE_hit === "true" || fs.existsSync(target)) {
   console.log(`Cache hit occurred on the primary key ${key}, not saving cache.`);
