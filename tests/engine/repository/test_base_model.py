@@ -15,7 +15,7 @@ from pipelines.cli.progress import Progress
 from pipelines.repository import dvc_lock
 from pipelines.repository.base_model import Base, fetch
 from tests.engine.fixtures_repo import Repo, point_at_cache
-from tests.engine.in_process import must, review, verb
+from tests.engine.in_process import must, reproduce, review, verb
 
 MODEL = "models/model.onnx"
 CRITICAL = "tests/critical/payments.yaml"
@@ -43,7 +43,7 @@ def only_logistic(document):
 def weaker_model(repo: Repo) -> Repo:
     """A clone whose branch holds a model that is worse than main's, committed."""
     repo.params(only_logistic)
-    must(verb(repo, "repro"))
+    reproduce(repo)
     repo.commit("only the weakest candidate")
     return repo
 

@@ -13,6 +13,7 @@ import yaml
 from pipelines.github import checks
 from tests.engine.fixtures_repo import Repo
 from tests.engine.forged import plant, scaled
+from tests.engine.in_process import must, verb
 from tests.engine.workflows.github_accounts import DEPENDABOTS
 from tests.engine.workflows.github_fake import permissions
 from tests.engine.workflows.test_permissions import PERMISSIONS
@@ -149,7 +150,7 @@ def test_dependabots_pull_request_is_reviewed_as_a_forks_is_though_its_branch_is
         "AWS_ROLE_ARN": "arn:aws:iam::1:role/x",
         "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
     }
-    number = world.open(tune, "dependabot/uv/requirements/python-1", token=DEPENDABOTS)
+    number = world.open(docs, "dependabot/uv/requirements/python-1", token=DEPENDABOTS)
     head = world.tip(world.ref(number))
     run = world.review(number, 13)
     # The check that GitHub puts for the job itself is the required one: nothing else is needed on that commit.
@@ -187,10 +188,15 @@ def test_a_remote_that_is_down_fails_with_its_name_and_nothing_is_half_posted(wo
 
 
 def test_the_merge_queue_takes_a_lock_that_matches_its_tree(world: World) -> None:
+    # A registered model is not trained again.
+    release = must(verb(world.work, "release", "id")).last
+    message = f"release: {release}\nimage: example.invalid/fraud@sha256:{'0' * 64}\nmodel: m\nsignature: s\n"
+    world.work.git("tag", "--annotate", "--cleanup=verbatim", "-m", message, "fraud@v1.0.0", "origin/main")
+    world.work.git("push", "--quiet", "origin", "fraud@v1.0.0")
     run = world.queue(world.open(docs))
     assert run.conclusions == {"review": "success"}, run.log
     assert run.ran("review") == [*REVIEW[:3], "verify", *REVIEW[3:]]
-    assert "Verified: " in run.jobs["review"].step("verify").log
+    assert f"Not trained again: release id {release}" in run.jobs["review"].step("verify").log
     assert (world.pushes, world.github.requests) == ([], [])
 
 
