@@ -15,7 +15,7 @@ from pipelines.cli.progress import Progress
 from pipelines.repository import dvc_lock
 from pipelines.repository.base_model import Base, fetch
 from tests.engine.fixtures_repo import Repo, point_at_cache
-from tests.engine.in_process import must, reproduce, review, verb
+from tests.engine.in_process import must, reproduce, review, stages_in_process, verb
 
 MODEL = "models/model.onnx"
 CRITICAL = "tests/critical/payments.yaml"
@@ -28,7 +28,7 @@ def locked_md5(repo: Repo, revision: str) -> str:
 
 def fetch_base(repo: Repo, revision: str) -> Base:
     """The base's files, as a review fetches them."""
-    with chdir(repo.path):
+    with chdir(repo.path), stages_in_process("repository.base_model"):
         base = fetch(repo.git("rev-parse", revision), Progress())
     assert base is not None
     return base

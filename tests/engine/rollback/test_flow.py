@@ -1,6 +1,6 @@
 """A rollback from its command to the branch on origin, with real reviews of the small problem.
 
-Needs git, DVC, make and the small problem. The first test starts the reviews by make, the others review in this process.
+Needs git, DVC, make and the small problem. The first test starts a review by make, the others review in this process.
 tests/engine/workflows/test_release.py tests the part on GitHub.
 """
 
