@@ -23,6 +23,7 @@ LAYERS = {
     "server": {"s3"},
     "repository": {"small_problem", "empty_repository", "regression_repo"},
 }
+ORDER = ("server", "workflow", "engine", "repository")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -30,6 +31,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         used = set(getattr(item, "fixturenames", ()))
         if layer := next((name for name, fixtures in LAYERS.items() if fixtures & used), None):
             item.add_marker(layer)
+    # Two workers end at the same time if the short tests are the last. One builds the small problem at the beginning;
+    # the other meanwhile runs tests that do not wait for it.
+    first = next((item for item in items if "small_problem" in getattr(item, "fixturenames", ())), None)
+    items.sort(key=lambda item: (item is not first, _rank(item)))
+
+
+def _rank(item: pytest.Item) -> int:
+    return next((rank for rank, name in enumerate(ORDER) if item.get_closest_marker(name)), len(ORDER))
 
 
 @pytest.fixture(scope="session", autouse=True)

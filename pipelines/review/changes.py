@@ -50,7 +50,7 @@ def leaves(text: str | None) -> Iterator[tuple[str, str]]:
 
 def _load(text: str | None) -> Any:
     try:
-        return yaml.safe_load(text or "") or {}
+        return yaml.load(text or "", yaml.CSafeLoader) or {}
     except (yaml.YAMLError, ValueError):
         return {}  # only a base can be unreadable: the head's params.yaml was read before
 

@@ -1,23 +1,31 @@
 """Verbs in this process rather than one of their own: each of those costs seconds of imports.
 
-What a verb starts (DVC, its stages, git) still runs as it does for a user. An error that no verb means to end with
-gives code 70 and a traceback in what is printed.
+`verb` runs one verb; what it starts (other verbs, DVC, the stages) runs as it does for a user. In `stages_in_process`,
+and in `review` and `reproduce`, those run in this process too. An error that no verb means to end with gives code 70
+and a traceback in what is printed.
 """
 
 from __future__ import annotations
 
 import io
+import logging
 import os
+import shlex
+import subprocess
 import sys
-from contextlib import chdir, redirect_stderr, redirect_stdout
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from unittest import mock
 
-import yaml
-
 from pipelines.__main__ import main
+from pipelines.cli.exit_codes import end_with_code
+from pipelines.cli.progress import Progress
 from pipelines.config.params import load
+from pipelines.reproduce import dvc_repro
 from pipelines.reproduce.flow import prune
 from tests.engine.fixtures_repo import CommandResult, Repo, quiet_environment
 
@@ -37,8 +45,9 @@ def verb(where: Repo | Path, *arguments: str, **environment: str) -> CommandResu
 
 
 def review(repo: Repo, base: str = "main", *options: str, **environment: str) -> CommandResult:
-    """`python -m pipelines review --base ...`."""
-    return verb(repo, "review", "--base", base, *options, **environment)
+    """`python -m pipelines review --base ...`, with the stages in this process."""
+    with stages_in_process("review.flow", "repository.base_model"):
+        return verb(repo, "review", "--base", base, *options, **environment)
 
 
 def must(done: CommandResult, code: int = 0) -> CommandResult:
@@ -48,16 +57,101 @@ def must(done: CommandResult, code: int = 0) -> CommandResult:
 
 
 def reproduce(repo: Repo) -> None:
-    """What `dvc repro` makes and records, with every stage in this process; DVC would start a Python for each."""
-    from dvc.repo import Repo as Dvc
+    """What `dvc repro` makes and records, with the stages in this process."""
+    out = io.StringIO()
+    with (
+        chdir(repo.path),
+        mock.patch.dict(os.environ, quiet_environment()),
+        redirect_stdout(out),
+        redirect_stderr(out),
+        stages_in_process(),
+    ):
+        prune(load())
+        dvc_repro.run_stages(Progress())
 
-    stages = yaml.safe_load((repo.path / "dvc.yaml").read_text())["stages"]
-    with chdir(repo.path), mock.patch.dict(os.environ, quiet_environment()), redirect_stdout(io.StringIO()):
-        params = load()
-        prune(params)
-        for name, stage in stages.items():
-            for candidate in params.candidates if "matrix" in stage else [""]:
-                with mock.patch.object(sys, "argv", [name, candidate]):
-                    import_module(f"pipelines.training.{name}").main()
-        with Dvc() as dvc:
-            dvc.commit("dvc.yaml", force=True)
+
+@contextmanager
+def stages_in_process(*modules: str) -> Iterator[None]:
+    """Run `dvc repro` and its stages in this process, and the verb `repro` where modules of pipelines/ start it."""
+    with mock.patch.object(dvc_repro, "subprocess", SimpleNamespace(**{**vars(subprocess), "Popen": DvcRepro})):
+        patches = [mock.patch(f"pipelines.{module}.run_verb", _repro) for module in modules]
+        for patch in patches:
+            patch.start()
+        try:
+            yield
+        finally:
+            for patch in patches:
+                patch.stop()
+
+
+def _repro(
+    name: str, *arguments: str, cwd: Path | None = None, capture: bool = False
+) -> subprocess.CompletedProcess[str]:
+    assert name == "repro"
+    out = io.StringIO()
+    with chdir(cwd or Path()), redirect_stdout(out), redirect_stderr(out):
+        code = main([name, *arguments])
+    return subprocess.CompletedProcess([], code, out.getvalue(), "")
+
+
+class DvcRepro:
+    """The process of a `dvc repro`, without one: what it prints, and its exit code."""
+
+    def __init__(self, command: list[str], **_: Any) -> None:
+        from dvc.repo import Repo as Dvc
+
+        self.lines: list[str] = []
+        self.code = 0
+        options = {"force": "--force" in command, "run_cache": "--no-run-cache" not in command}
+        with mock.patch("dvc.stage.run._run", self._run_stage), self._log():
+            try:
+                with Dvc() as dvc:
+                    dvc.reproduce(pull="--pull" in command, **options)
+            except Exception as error:  # as the command does
+                self._add(f"ERROR: {': '.join(_causes(error))}")
+                self.code = 255
+        self.stdout = iter(self.lines)
+
+    def wait(self) -> int:
+        """Return the exit code."""
+        return self.code
+
+    def terminate(self) -> None:
+        """Do nothing: it has ended."""
+
+    def _add(self, text: str) -> None:
+        self.lines += [f"{line}\n" for line in text.split("\n")]
+
+    def _run_stage(self, _: object, command: str, cwd: str, **__: Any) -> None:
+        from dvc.stage.exceptions import StageCmdFailedError
+
+        python, option, module, *arguments = shlex.split(command)
+        assert (python, option) == ("python", "-m")
+        out = io.StringIO()
+        with (
+            chdir(cwd),
+            redirect_stdout(out),
+            redirect_stderr(out),
+            mock.patch.object(sys, "argv", [module, *arguments]),
+        ):
+            code = end_with_code(import_module(module).main)
+        self._add(out.getvalue().rstrip("\n"))
+        if code:
+            raise StageCmdFailedError(command, code)
+
+    @contextmanager
+    def _log(self) -> Iterator[None]:
+        """Take what DVC logs, which is what its command prints."""
+        logger, handler = logging.getLogger("dvc"), logging.Handler(logging.INFO)
+        with (
+            mock.patch.object(handler, "emit", lambda record: self._add(record.getMessage())),
+            mock.patch.object(logger, "handlers", [handler]),
+            mock.patch.object(logger, "propagate", False),
+        ):
+            yield
+
+
+def _causes(error: BaseException | None) -> Iterator[str]:
+    while error:
+        yield str(error)
+        error = error.__cause__

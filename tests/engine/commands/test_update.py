@@ -10,8 +10,8 @@ from collections.abc import Callable
 import pytest
 import yaml
 
-from tests.engine.fixtures_repo import Repo
-from tests.engine.in_process import must, verb
+from tests.engine.fixtures_repo import CommandResult, Repo
+from tests.engine.in_process import must, stages_in_process, verb
 
 
 def on_main(repo: Repo, change: Callable[[Repo], None]) -> str:
@@ -21,6 +21,12 @@ def on_main(repo: Repo, change: Callable[[Repo], None]) -> str:
     repo.commit("on main")
     repo.git("checkout", "--quiet", "-")
     return repo.git("rev-parse", "main")
+
+
+def update(repo: Repo, *arguments: str) -> CommandResult:
+    """`python -m pipelines update`, with the stages in this process."""
+    with stages_in_process("commands.update"):
+        return verb(repo, "update", *arguments)
 
 
 def append(repo: Repo, path: str, line: str) -> None:
@@ -46,7 +52,7 @@ def test_changes_of_two_branches_to_different_candidates_are_both_in_dvc_lock(re
     mine = repo.git("rev-parse", "HEAD")
     assert "dvc.lock" in repo.run("git", "merge-tree", "--name-only", mine, main).out  # git cannot merge it
 
-    done = must(verb(repo, "update", "--base", "main"))
+    done = must(update(repo, "--base", "main"))
     assert done.last == "change is up to date with main; push it."
     assert repo.git("log", "-1", "--format=%P").split() == [mine, main]
     assert repo.git("log", "-1", "--format=%s") == "Merge main and reproduce the pipeline"
@@ -57,7 +63,7 @@ def test_changes_of_two_branches_to_different_candidates_are_both_in_dvc_lock(re
     assert repo.git("status", "--porcelain") == ""
 
     merged = repo.git("rev-parse", "HEAD")
-    assert must(verb(repo, "update", "--base", "main")).last == "change was up to date with main."
+    assert must(update(repo, "--base", "main")).last == "change was up to date with main."
     assert_unchanged(repo, merged)
 
 
@@ -70,7 +76,7 @@ def test_main_is_fetched_and_an_edited_generated_file_is_reproduced(repo: Repo) 
     repo.commit("better numbers")
     assert repo.git("rev-parse", "origin/main") != main
 
-    assert must(verb(repo, "update")).last == "change is up to date with origin/main; push it."
+    assert must(update(repo)).last == "change is up to date with origin/main; push it."
     assert repo.git("merge-base", "HEAD", "main") == main
     assert (repo.path / "reports/metrics.json").read_bytes() == metrics
     assert repo.git("diff", "--name-only", "main") == ""
@@ -85,7 +91,7 @@ def test_a_conflict_in_another_file_is_named_and_the_merge_aborted(repo: Repo) -
     edit("the branch")
     repo.commit("on the branch")
     head = repo.git("rev-parse", "HEAD")
-    done = must(verb(repo, "update", "--base", "main"), 1)
+    done = must(update(repo, "--base", "main"), 1)
     assert done.out.strip().splitlines()[:-1] == ["merge these conflicts by hand:", "  README.md"]
     assert "`git merge main`" in done.last and "make update" in done.last
     assert_unchanged(repo, head)
@@ -93,11 +99,11 @@ def test_a_conflict_in_another_file_is_named_and_the_merge_aborted(repo: Repo) -
     # Following the message helps, and a merge that a person started is never aborted.
     assert repo.run("git", "merge", "main").code == 1
     append(repo, "README.md", "Half a resolution.")
-    must(verb(repo, "update", "--base", "main"), 1)
+    must(update(repo, "--base", "main"), 1)
     assert (repo.path / "README.md").read_text().endswith("Half a resolution.\n")
     repo.git("checkout", "--ours", "README.md")
     repo.git("add", "README.md")
-    must(verb(repo, "update", "--base", "main"))
+    must(update(repo, "--base", "main"))
     assert repo.git("log", "-1", "--format=%P").split() == [head, repo.git("rev-parse", "main")]
     assert repo.git("status", "--porcelain") == ""
     assert "<<<<" not in (repo.path / "dvc.lock").read_text()
@@ -111,7 +117,7 @@ def test_uncommitted_changes_are_named_and_kept(repo: Repo, staged: bool) -> Non
     append(repo, "README.md", "Not committed.")
     if staged:
         repo.git("add", "README.md")
-    done = must(verb(repo, "update", "--base", "main"), 2)
+    done = must(update(repo, "--base", "main"), 2)
     assert "README.md" in done.out and "Commit them" in done.last
     assert repo.git("rev-parse", "HEAD") == head
     assert (repo.path / "README.md").read_text().endswith("Not committed.\n")

@@ -20,6 +20,7 @@ from pipelines.release import fetch_model
 from pipelines.release.target_commit import read_target_commit
 from pipelines.repository import base_model
 from tests.engine.fixtures_repo import Repo
+from tests.engine.in_process import stages_in_process
 
 OURS, BRANCH = 7, "change"
 
@@ -72,7 +73,8 @@ def fetch(repo: Repo, into: Path, github: GitHub | None = None) -> tuple[str, di
     """Fetch the model of HEAD; return its source and md5s."""
     with chdir(repo.path):
         target = read_target_commit("HEAD")
-        how = fetch_model.fetch_model(target, into, github, Progress())
+        with stages_in_process("repository.base_model"):
+            how = fetch_model.fetch_model(target, into, github, Progress())
     md5s = {f"models/{path.name}": hashlib.md5(path.read_bytes()).hexdigest() for path in into.iterdir()}
     assert md5s == target.model_files
     return how, md5s
@@ -126,6 +128,6 @@ def test_reproduced_model_with_another_md5_is_refused(lost: Repo, tmp_path: Path
     assert found
     path.write_text(text.replace(found[1], "f" * 32))
     lost.commit("A lock that nobody reproduced")
-    with chdir(lost.path), pytest.raises(Refused, match=f"has md5 {found[1]}, and the reviewed one has {'f' * 32}"):
-        fetch_model.fetch_model(read_target_commit("HEAD"), tmp_path / "into", None, Progress())
+    with pytest.raises(Refused, match=f"has md5 {found[1]}, and the reviewed one has {'f' * 32}"):
+        fetch(lost, tmp_path / "into")
     assert not (tmp_path / "into").exists()

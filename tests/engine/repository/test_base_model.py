@@ -14,8 +14,9 @@ import yaml
 from pipelines.cli.progress import Progress
 from pipelines.repository import dvc_lock
 from pipelines.repository.base_model import Base, fetch
+from pipelines.review.flow import Reproduced
 from tests.engine.fixtures_repo import Repo, point_at_cache
-from tests.engine.in_process import must, review, verb
+from tests.engine.in_process import must, reproduce, review, stages_in_process, verb
 
 MODEL = "models/model.onnx"
 CRITICAL = "tests/critical/payments.yaml"
@@ -28,7 +29,7 @@ def locked_md5(repo: Repo, revision: str) -> str:
 
 def fetch_base(repo: Repo, revision: str) -> Base:
     """The base's files, as a review fetches them."""
-    with chdir(repo.path):
+    with chdir(repo.path), stages_in_process("repository.base_model"):
         base = fetch(repo.git("rev-parse", revision), Progress())
     assert base is not None
     return base
@@ -43,7 +44,7 @@ def only_logistic(document):
 def weaker_model(repo: Repo) -> Repo:
     """A clone whose branch holds a model that is worse than main's, committed."""
     repo.params(only_logistic)
-    must(verb(repo, "repro"))
+    reproduce(repo)
     repo.commit("only the weakest candidate")
     return repo
 
@@ -137,7 +138,9 @@ def test_against_a_base_without_a_model_only_absolute_gates_run(repo: Repo) -> N
 
 def test_with_another_model_name_only_absolute_gates_run(repo: Repo) -> None:
     repo.params(lambda document: document.update(model_name="churn"))
-    must(review(repo))
+    # The stages that read the name would run again.
+    with mock.patch("pipelines.review.flow._reproduce", return_value=Reproduced(0, None, (), ())):
+        must(review(repo))
     assert repo.report["kind"] == "new model"
     assert any("'fraud' → 'churn'" in note and "only absolute gates count" in note for note in repo.report["notes"])
     assert repo.report["base"]["model"] == locked_md5(repo, "main")

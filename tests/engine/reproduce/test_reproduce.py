@@ -27,7 +27,7 @@ from pipelines.repository.dvc_remote import default_remote
 from pipelines.reproduce.dvc_repro import StageFailed, State, _error_of, _read_stages
 from pipelines.reproduce.flow import check_outputs, prune
 from tests.engine.fixtures_repo import PARAMS, Repo, quiet_environment
-from tests.engine.in_process import must, verb
+from tests.engine.in_process import must, stages_in_process, verb
 
 
 def states(out: str) -> dict[str, State]:
@@ -102,7 +102,8 @@ def test_candidates_are_changed_added_and_removed_and_a_fresh_clone_gets_the_sam
     }
     repo.params(lambda document: document["candidates"].update(atree=tree))
     repo.params(lambda document: document["candidates"].pop("logistic"))
-    ran = states(must(verb(repo, "repro")).out)
+    with stages_in_process():
+        ran = states(must(verb(repo, "repro")).out)
     assert {name for name, state in ran.items() if name.startswith("train@") and state == "ran"} == {"train@atree"}
     assert {path.stem for path in (repo.path / "models/candidates").iterdir()} == {"atree", "boosting"}
     assert "logistic" not in text_of_lock(repo)
@@ -112,7 +113,8 @@ def test_candidates_are_changed_added_and_removed_and_a_fresh_clone_gets_the_sam
     repo.git("clone", "--quiet", str(repo.path), str(cold.path))
     # Without a lock DVC begins with another order of the stages.
     (cold.path / "dvc.lock").unlink()
-    ran = states(must(verb(cold, "repro")).out)
+    with stages_in_process():
+        ran = states(must(verb(cold, "repro")).out)
     assert set(ran.values()) == {"ran"} and {"train@boosting", "train@atree", "export", "profile"} < set(ran)
     assert yaml.safe_load(text_of_lock(cold)) == yaml.safe_load(text_of_lock(repo))
     assert cold.git("status", "--porcelain") in ("", "M dvc.lock")

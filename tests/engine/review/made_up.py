@@ -17,7 +17,7 @@ from tests.engine.fixtures_model import SMALL, SmallModel
 
 def params(task: str = "classification", **sections: dict[str, Any]) -> Any:
     """The small params.yaml of tests/engine/fixtures_model.py with changes, section by section."""
-    document = yaml.safe_load(SMALL)
+    document = yaml.load(SMALL, yaml.CSafeLoader)
     if task == "regression":
         document |= {"task": task, "selection": {"metric": "mae"}}
         document["schema"] = {key: value for key, value in document["schema"].items() if key != "positive"}
@@ -26,7 +26,7 @@ def params(task: str = "classification", **sections: dict[str, Any]) -> Any:
         document["slices"]["metric"] = "mae"
     for name, changes in sections.items():
         document[name] = {**document.get(name, {}), **changes}
-    return parse(yaml.safe_dump(document, sort_keys=False))
+    return parse(yaml.dump(document, Dumper=yaml.CSafeDumper, sort_keys=False))
 
 
 def table(model: SmallModel) -> pa.Table:
@@ -65,5 +65,6 @@ def evidence(
 ) -> Evidence:
     """Evidence of a comparison with the small params.yaml, with changes to its sections."""
     files = ModelFiles(Path("model.onnx"), Path("signature.json"))
-    made = {"params": params(task, **(sections or {})), "head": files, "base": files, "rows": 100}
-    return Evidence(**{**made, **fields})
+    if "params" not in fields:
+        fields["params"] = params(task, **(sections or {}))
+    return Evidence(**{"head": files, "base": files, "rows": 100, **fields})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -118,11 +119,10 @@ def houses(seed: int = 3) -> pa.Table:
     )
 
 
-@pytest.fixture
-def regression_repo(tmp_path: Path) -> Repo:
+@pytest.fixture(scope="module")
+def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A team's repository: the template's files, with a params.yaml, a table and critical cases of its own."""
-    path = tmp_path / "houses"
-    path.mkdir()
+    path = tmp_path_factory.mktemp("houses")
     copy_sources(path)
     (path / "params.yaml").write_text(PARAMS)
     for case in (path / "tests/critical").glob("*.yaml"):
@@ -131,7 +131,17 @@ def regression_repo(tmp_path: Path) -> Repo:
     pc.write_csv(houses(), path / "houses.csv")
     repo = Repo(path, path / ".dvc/cache")
     repo.git("init", "--quiet", "--initial-branch=main")
-    return repo
+    must(verb(repo, "data"))
+    reproduce(repo)
+    repo.commit("houses")
+    return path
+
+
+@pytest.fixture
+def regression_repo(reproduced: Path, tmp_path: Path) -> Repo:
+    """A copy of that repository, whose next `dvc repro` runs nothing."""
+    path = Path(shutil.copytree(reproduced, tmp_path / "houses"))
+    return Repo(path, path / ".dvc/cache")
 
 
 def texts(repo: Repo) -> dict[str, str]:
@@ -142,11 +152,9 @@ def texts(repo: Repo) -> dict[str, str]:
     return {str(path.relative_to(repo.path)): path.read_text() for path in paths}
 
 
+@pytest.mark.xdist_group("houses")
 def test_a_regression_is_reviewed_by_its_own_metrics_and_gates(regression_repo: Repo) -> None:
     repo = regression_repo
-    must(verb(repo, "data"))
-    reproduce(repo)
-    repo.commit("houses")
     repo.git("checkout", "--quiet", "-b", "change")
 
     must(review(repo))
@@ -195,11 +203,9 @@ def test_a_regression_is_reviewed_by_its_own_metrics_and_gates(regression_repo: 
     assert {"weaker rules: floor mae", "weaker rules: slice large"} <= failed
 
 
+@pytest.mark.xdist_group("houses")
 def test_two_columns_that_sum_to_the_target_are_held_back_and_two_others_pass(regression_repo: Repo) -> None:
     repo = regression_repo
-    must(verb(repo, "data"))
-    reproduce(repo)
-    repo.commit("houses")
     table = houses()
     noise = np.random.default_rng(5).normal(0, 100_000, ROWS)
 

@@ -1,14 +1,19 @@
 """A rollback from its command to the branch on origin, with real reviews of the small problem.
 
-Needs git, DVC, make and the small problem; tests/engine/workflows/test_release.py tests the part on GitHub.
+Needs git, DVC, make and the small problem. The first test starts a review by make, the others review in this process.
+tests/engine/workflows/test_release.py tests the part on GitHub.
 """
 
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Callable
 from contextlib import chdir
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -19,7 +24,7 @@ from pipelines.repository.release_id import release_id
 from pipelines.repository.tags import Annotation
 from pipelines.rollback import flow
 from tests.engine.fixtures_repo import CommandResult, Repo
-from tests.engine.in_process import must, verb
+from tests.engine.in_process import must, review, verb
 from tests.engine.workflows.acting import environment_like
 
 DIGEST = "sha256:" + "a" * 64
@@ -75,11 +80,19 @@ def merge_by_merge_commit(repo: Repo, megabytes: int) -> str:
     return repo.git("rev-parse", "HEAD")
 
 
-def rollback(repo: Repo, *arguments: str, tmp_path: Path) -> CommandResult:
-    """`python -m pipelines rollback`."""
+def rollback(repo: Repo, *arguments: str, tmp_path: Path, by_make: bool = False) -> CommandResult:
+    """`python -m pipelines rollback`, whose `make review` runs in this process unless `by_make`."""
     venv = environment_like(tmp_path / "venv", tmp_path)
     (venv / ".mainline-stamp").write_bytes((repo.path / "requirements/dev.txt").read_bytes())
-    return verb(repo, "rollback", *arguments, VENV=str(venv), GITHUB_TOKEN="", TO="")
+
+    def run(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        target, _, base = " ".join(command).partition(" BASE=")
+        assert target == "make review"
+        return subprocess.CompletedProcess(command, review(repo, base).code)
+
+    here = SimpleNamespace(run=run, CalledProcessError=subprocess.CalledProcessError)
+    with mock.patch.object(flow, "subprocess", subprocess if by_make else here):
+        return verb(repo, "rollback", *arguments, VENV=str(venv), GITHUB_TOKEN="", TO="")
 
 
 def pushed_branch(repo: Repo) -> str:
@@ -126,13 +139,13 @@ def assert_undone(repo: Repo) -> None:
 
 
 def test_one_merge_is_rolled_back_and_rolled_forward_again(main: Repo, tmp_path: Path) -> None:
-    old = main.verb("release", "id").last
+    old = must(verb(main, "release", "id")).last
     merge(main, 9_000)
-    done = must(rollback(main, tmp_path=tmp_path))
+    done = must(rollback(main, tmp_path=tmp_path, by_make=True))
     assert "Rolling back to fraud@v1.0.0" in done.out
     new_branch = pushed_branch(main)
     assert new_branch.startswith("rollback/fraud-v1.0.0-") and current_checkout(main)[0] == new_branch
-    assert main.verb("release", "id", "--rev", f"origin/{new_branch}").last == old
+    assert must(verb(main, "release", "id", "--rev", f"origin/{new_branch}")).last == old
     assert main.report["verdict"] == "pass" and main.report["release"] == old
     # Merged and released, it is that version again; another rollback restores the newer version.
     main.git("checkout", "--quiet", "main")
@@ -144,7 +157,7 @@ def test_one_merge_is_rolled_back_and_rolled_forward_again(main: Repo, tmp_path:
 
 
 def test_three_merges_are_reverted_and_documents_are_kept(main: Repo, tmp_path: Path) -> None:
-    old = main.verb("release", "id").last
+    old = must(verb(main, "release", "id")).last
     merge(main, 9_000)
     (main.path / "GUIDE.md").write_text("How to.\n")
     main.commit("Document it")
@@ -154,7 +167,7 @@ def test_three_merges_are_reverted_and_documents_are_kept(main: Repo, tmp_path: 
     listed = [line.split(maxsplit=1)[1] for line in done.out.splitlines() if line.startswith("  ") and "rows" in line]
     assert listed == ["Take 8000 rows", "Take 9000 rows"]
     new_branch = pushed_branch(main)
-    assert main.verb("release", "id", "--rev", f"origin/{new_branch}").last == old
+    assert must(verb(main, "release", "id", "--rev", f"origin/{new_branch}")).last == old
     assert main.git("show", f"origin/{new_branch}:GUIDE.md") == "How to."
     assert int(main.git("rev-list", "--count", f"main..origin/{new_branch}")) == 3
 

@@ -13,6 +13,7 @@ import yaml
 from pipelines.github import checks
 from tests.engine.fixtures_repo import Repo
 from tests.engine.forged import plant, scaled
+from tests.engine.in_process import must, verb
 from tests.engine.workflows.github_accounts import DEPENDABOTS
 from tests.engine.workflows.github_fake import permissions
 from tests.engine.workflows.test_permissions import PERMISSIONS
@@ -194,10 +195,15 @@ def test_a_remote_that_is_down_fails_with_its_name_and_nothing_is_half_posted(wo
 
 
 def test_the_merge_queue_takes_a_lock_that_matches_its_tree(world: World) -> None:
+    # A registered model is not trained again.
+    release = must(verb(world.work, "release", "id")).last
+    message = f"release: {release}\nimage: example.invalid/fraud@sha256:{'0' * 64}\nmodel: m\nsignature: s\n"
+    world.work.git("tag", "--annotate", "--cleanup=verbatim", "-m", message, "fraud@v1.0.0", "origin/main")
+    world.work.git("push", "--quiet", "origin", "fraud@v1.0.0")
     run = world.queue(world.open(docs))
     assert run.conclusions == {"review": "success"}, run.log
     assert run.ran("review") == [*REVIEW, "verify"]
-    assert "Verified: " in run.jobs["review"].step("verify").log
+    assert f"Not trained again: release id {release}" in run.jobs["review"].step("verify").log
     assert (world.pushes, world.github.requests) == ([], [])
 
 

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines.review.compare import Compared
+from pipelines.review.findings import GroupRow
 from pipelines.review.gates.fairness import fairness_gate, group_rows, ratio_interval
 from tests.engine.review.made_up import compared, evidence, params
 
@@ -76,14 +77,15 @@ def test_a_group_without_any_caught_row_fails():
 @pytest.mark.parametrize("groups", [2, 5])
 def test_equal_groups_rarely_fail(groups):
     draw = np.random.default_rng(1)
+    made = evidence(params=params(fairness=LIMITS))
     failed = 0
-    chosen = params(fairness=LIMITS)
-    made_up = evidence(params=chosen)
     for _ in range(300):
         caught, flagged = draw.binomial(60, 0.6, groups), draw.binomial(300, 0.05, groups)
-        rows = {f"g{i}": (60, int(c), 300, int(f)) for i, (c, f) in enumerate(zip(caught, flagged, strict=True))}
-        results = fairness_gate(replace(made_up, groups=group_rows(scored(**rows), chosen)))
-        failed += any(result.state == "failed" for result in results)
+        rows = tuple(
+            GroupRow("region", f"g{i}", 360, 60, c / 60, f / 300, (c + f) / 360, judged=True)
+            for i, (c, f) in enumerate(zip(caught, flagged, strict=True))
+        )
+        failed += any(result.state == "failed" for result in fairness_gate(replace(made, groups=rows)))
     assert failed <= 6  # at most 2 in 100
 
 
