@@ -18,7 +18,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from pipelines.cli.errors import Unreachable
-from pipelines.review import numbers, report, report_view, safe_text
+from pipelines.pages import numbers, safe_text
+from pipelines.review import report, report_view
 from pipelines.review.findings import Findings, GateResult, MetricRow, counted
 from tests.engine.review import samples
 
