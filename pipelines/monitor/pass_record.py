@@ -73,6 +73,7 @@ class Metric(_Record):
 
     Attributes:
         slice: name of a slice, or None for all rows.
+        promised_low, promised_high: the promise's own 95 % confidence interval, if it is known.
     """
 
     name: str
@@ -82,6 +83,8 @@ class Metric(_Record):
     low: float | None
     high: float | None
     promised: float | None
+    promised_low: float | None = None
+    promised_high: float | None = None
 
 
 class Quality(_Record):
