@@ -17,11 +17,10 @@ from markupsafe import Markup, escape
 
 from pipelines.cli.files import write_text
 from pipelines.metrics.table import label
-from pipelines.monitor import page_plots, report_view
+from pipelines.monitor import page_plots, report_view, time_charts
 from pipelines.monitor.pass_record import PassRecord, Verdict
-from pipelines.monitor.time_charts import draw, draw_small
 from pipelines.pages.rendering import environment, joined_sections
-from pipelines.pages.safe_text import safe_in_markdown, safe_in_page
+from pipelines.pages.safe_text import clean, safe_in_markdown, safe_in_page
 from pipelines.repository.tags import Assignment
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -77,10 +76,15 @@ def code_spans(sentence: str) -> Markup:
     return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(sentence))))  # noqa: S704 - escaped just now
 
 
+def _cleaned(draw: Callable[..., Markup]) -> Callable[..., Markup]:
+    """The drawing without invisible characters, which names of inputs may hold."""
+    return lambda *arguments: Markup(clean(draw(*arguments)))  # noqa: S704 - escaped where it was drawn
+
+
 @cache
 def _template(name: str, safe: Callable[[object], Any]) -> Template:
     templates = environment(_TEMPLATES, safe)
     filters = (code_spans, label, report_view.period, report_view.moment, report_view.p_value)
     templates.filters |= {function.__name__: function for function in filters}
-    templates.globals |= {"draw": draw, "draw_small": draw_small}
+    templates.globals |= {"draw": _cleaned(time_charts.draw), "draw_small": _cleaned(time_charts.draw_small)}
     return templates.get_template(name)

@@ -6,13 +6,14 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Literal, TypeGuard
 
 from markupsafe import Markup
 
-from pipelines.pages.charts import BOTTOM, HEIGHT, LETTER, RIGHT, TOP, WIDTH, Scale, tick, ticks
+from pipelines.pages.charts import LETTER, RIGHT, TOP, WIDTH, Scale, tick, ticks
 
 EPOCH = datetime(1970, 1, 5, tzinfo=UTC)  # a Monday; the grid of the passes begins here
+BOTTOM, HEIGHT = 160, 182
 _LARGEST = 1e300  # larger values cannot be drawn: the ends of the axis would overflow
 _SMALL = (220, 64)
 _NOTHING = Markup('<p class="muted">Nothing to draw.</p>')
@@ -99,19 +100,19 @@ def _months(time: datetime) -> int:
     return time.year * 12 + time.month - 1
 
 
-def _drawable(value: float | None) -> bool:
+def _drawable(value: float | None) -> TypeGuard[float]:
     return value is not None and abs(value) < _LARGEST
 
 
 def _values(plot: TimePlot) -> Iterator[float]:
     for points in plot.lines.values():
-        yield from (value for p in points for value in (p.value, p.low, p.high) if value is not None)
-    yield from (value for band in (*plot.bands, *plot.steps) for value in (band.low, band.high) if value is not None)
+        yield from (value for p in points for value in (p.value, p.low, p.high) if _drawable(value))
+    yield from (value for band in (*plot.bands, *plot.steps) for value in (band.low, band.high) if _drawable(value))
 
 
 def draw(plot: TimePlot, axis: TimeAxis) -> Markup:
     """A plot with axes."""
-    finite = [value for value in _values(plot) if _drawable(value)]
+    finite = list(_values(plot))
     if not any(_drawable(p.value) for points in plot.lines.values() for p in points):
         return _NOTHING
     if plot.kind == "log":
@@ -134,16 +135,17 @@ def draw(plot: TimePlot, axis: TimeAxis) -> Markup:
     parts += [down.format(BOTTOM, BOTTOM + 4, BOTTOM + 18, text, x=x(time)) for time, text in axis.ticks()]
     parts += [Markup('<path class="release" d="M{} {}V{}"/>').format(x(time), TOP, BOTTOM) for time in axis.releases]
     parts += _content(plot, x, place, (TOP, BOTTOM))
-    return _svg(plot, WIDTH, HEIGHT - 24, "plot", parts)
+    return _svg(plot, WIDTH, HEIGHT, "plot", parts)
 
 
 def draw_small(plot: TimePlot, axis: TimeAxis, top: float) -> Markup:
     """A plot without axes, from zero to at least `top`, for many beside each other."""
     width, height = _SMALL
-    values = [value for value in _values(plot) if _drawable(value)]
+    values = list(_values(plot))
     if not values:
         return _NOTHING
-    y = Scale((0.0, max(*values, top) * 1.1), height - 3, 3)
+    low, high = min(*values, 0.0), max(*values, top) * 1.1
+    y = Scale((low, high if high > low else low + 1.0), height - 3, 3)
     x = _along(axis, 3, width - 3)
     parts = [Markup('<path class="axis" d="M0 {y}H{}"/>').format(width, y=y(0))]
     parts += [Markup('<path class="release" d="M{} 0V{}"/>').format(x(time), height) for time in axis.releases]
@@ -158,13 +160,13 @@ def _content(
     plot: TimePlot, x: Callable[[datetime], str], y: Callable[[float], str], ends: tuple[float, float]
 ) -> Iterator[Markup]:
     for band in plot.bands:
-        high = y(band.high) if band.high is not None else ends[0]
-        low = y(band.low) if band.low is not None else ends[1]
+        high = y(band.high) if _drawable(band.high) else ends[0]
+        low = y(band.low) if _drawable(band.low) else ends[1]
         path = f"M{x(band.start)} {low}H{x(band.end)}V{high}H{x(band.start)}Z"
         yield Markup('<path class="promise" d="{}"/>').format(path)
     for step in plot.steps:
         if _drawable(step.low):
-            path = f"M{x(step.start)} {y(step.low or 0.0)}H{x(step.end)}"
+            path = f"M{x(step.start)} {y(step.low)}H{x(step.end)}"
             yield Markup('<path class="equal" d="{}"/>').format(path)
     for name, points in plot.lines.items():
         yield from _bars(points, x, y) if plot.kind == "bars" else _line(name, points, x, y)
@@ -186,7 +188,7 @@ def _line(
     """A line with its interval, broken where a pass has no value; each pass is a dot."""
     middle = [(p, x(p.start + (p.end - p.start) / 2)) for p in points]
     for run in _runs(middle):
-        between = [(at, p.low, p.high) for p, at in run if p.low is not None and p.high is not None]
+        between = [(at, p.low, p.high) for p, at in run if _drawable(p.low) and _drawable(p.high)]
         if len(between) > 1:
             edge = [f"{at} {y(low)}" for at, low, _ in between] + [f"{at} {y(high)}" for at, _, high in between[::-1]]
             yield Markup('<path class="interval" d="M{}Z"/>').format("L".join(edge))

@@ -68,8 +68,18 @@ def _drift(draw: np.random.Generator, change: float, evidence: float) -> tuple[D
     return tuple(rows)
 
 
-def _metric(name: str, value: float, half: float, promised: float | None, rows: int, part: str | None = None) -> Metric:
-    return Metric(name=name, slice=part, rows=rows, value=value, low=value - half, high=value + half, promised=promised)
+def _metric(name: str, value: float, half: float, promised: float, rows: int, part: str | None = None) -> Metric:
+    return Metric(
+        name=name,
+        slice=part,
+        rows=rows,
+        value=value,
+        low=value - half,
+        high=value + half,
+        promised=promised,
+        promised_low=promised - half / 2,
+        promised_high=promised + half / 2,
+    )
 
 
 def _quality(
