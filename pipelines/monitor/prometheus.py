@@ -5,6 +5,7 @@ The text is written here, without prometheus_client, which only the service need
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -154,7 +155,10 @@ def push_metrics(text: str, model_name: str, url: str | None = None) -> bool:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise InputError("PUSHGATEWAY_URL is not an address", "Use one such as https://pushgateway.example.org.")
     place = f"{parts.scheme}://{parts.hostname}"  # without the password that the URL may hold
-    address = f"{url.rstrip('/')}/metrics/job/{JOB}/model_name/{quote(model_name, safe='')}"
+    # The gateway reads a value with a slash in base64 only.
+    encoded = base64.urlsafe_b64encode(model_name.encode()).decode()
+    group = f"model_name@base64/{encoded}" if "/" in model_name else f"model_name/{quote(model_name, safe='')}"
+    address = f"{url.rstrip('/')}/metrics/job/{JOB}/{group}"
     try:
         response = requests.put(
             address, text.encode(), headers={"content-type": "text/plain; version=0.0.4"}, timeout=30
