@@ -17,7 +17,7 @@ import requests
 from pipelines.cli.errors import InputError, Unreachable
 from pipelines.cli.files import write_text
 from pipelines.monitor.pass_record import Verdict
-from pipelines.monitor.report_view import PROBLEMS, all_alarms, budget_used
+from pipelines.monitor.report_view import PROBLEMS, budget_used
 from pipelines.tables.locations import parse_location, store_errors
 
 FILE = "monitor/metrics.prom"
@@ -82,11 +82,10 @@ def _samples(verdict: Verdict, every_days: int) -> Iterator[Sample]:
         if value is not None:
             yield Sample(name, {"model_name": verdict.model_name, **labels}, float(value))
 
-    alarms = all_alarms(verdict)
     yield from sample("model_monitor_run_timestamp_seconds", verdict.made_at.timestamp())
     yield from sample("model_monitor_interval_seconds", every_days * 86_400)
     for problem in PROBLEMS:
-        number = sum(alarm.problem == problem for alarm in alarms)
+        number = sum(alarm.problem == problem for alarm in verdict.alarms)
         yield from sample("model_monitor_alarms", number, problem=problem)
     if not verdict.passes:
         return

@@ -76,11 +76,6 @@ def period(record: PassRecord) -> str:
     return f"{moment(record.start)} to {moment(record.end)}"
 
 
-def all_alarms(verdict: Verdict) -> list[Alarm]:
-    """The alarms of the newest passes and of the monitor itself, each once."""
-    return list(dict.fromkeys([*verdict.alarms, *(alarm for record in verdict.passes for alarm in record.alarms)]))
-
-
 def budget_used(record: PassRecord) -> float | None:
     """The share of the alarm limit that the stronger of the two detectors reached, at most 1."""
     if record.budget is None:
@@ -93,7 +88,7 @@ def budget_used(record: PassRecord) -> float | None:
 def view(verdict: Verdict, records: Sequence[PassRecord], assignments: Sequence[Assignment]) -> dict[str, Any]:
     """The variables of both templates."""
     shown = sorted(records, key=lambda record: (record.start, record.version))[-MAX_PASSES:]
-    alarms, newest = all_alarms(verdict), verdict.passes[-1] if verdict.passes else None
+    alarms, newest = verdict.alarms, verdict.passes[-1] if verdict.passes else None
     problems = {problem: [alarm for alarm in alarms if alarm.problem == problem] for problem in PROBLEMS}
     problems = {problem: listed for problem, listed in problems.items() if listed}
     metrics = newest.quality.metrics if newest and newest.quality else ()

@@ -10,10 +10,14 @@ import ibis.expr.types as ir
 SAMPLE = 10_000
 
 
+def sampled(table: ir.Table, key: str) -> ir.Table:
+    """Up to 10,000 rows, chosen by a hash of the key: the same rows every time."""
+    return table.order_by(table[key].cast("string").hexdigest("sha256")).limit(SAMPLE)
+
+
 def sample(table: ir.Table, key: str, columns: Sequence[str]) -> Any:
-    """Up to 10,000 rows as pandas, chosen by a hash of the key: the same rows every time."""
-    order = table[key].cast("string").hexdigest("sha256")
-    return table.order_by(order).limit(SAMPLE).select(*columns).to_pandas()
+    """Some columns of the sampled rows as pandas."""
+    return sampled(table, key).select(*columns).to_pandas()
 
 
 def column_kinds(types: Mapping[str, str]) -> dict[str, list[str]]:

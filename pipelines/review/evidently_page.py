@@ -12,7 +12,7 @@ from pipelines.cli.files import write_bytes
 from pipelines.config.params import Params
 from pipelines.model.inputs import inputs_of
 from pipelines.pages.evidently_sample import column_kinds, drift_preset, sample
-from pipelines.review.base_rows import cached_files
+from pipelines.repository.dvc import cached_files
 from pipelines.tables.data import connect, read_data
 
 

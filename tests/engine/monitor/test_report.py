@@ -121,9 +121,13 @@ def test_an_alarm_of_the_monitor_itself_is_shown_without_a_pass() -> None:
         assert "The service answers as 000000000000." in Page(report.page(verdict, [], assignments)).text
 
 
-def test_an_alarm_that_verdict_and_pass_both_hold_counts_once() -> None:
+def test_an_acknowledged_alarm_stays_in_the_history_only() -> None:
     verdict, records, assignments = arguments()
-    assert report.markdown(verdict, records, assignments).count("smallest adjusted p = 3e-05") == 1
+    accepted = verdict.model_copy(update={"alarms": ()})
+    assert report.markdown(accepted, records, assignments).startswith("## ✅ fraud: no alarm")
+    page = report.page(accepted, records, assignments)
+    assert 'class="verdict passed"' in page
+    assert page.count('<rect class="alarm" x=') == 4
 
 
 def test_the_page_loads_nothing_and_its_policy_allows_its_own_style_only() -> None:
