@@ -92,6 +92,8 @@ def view(verdict: Verdict, records: Sequence[PassRecord], assignments: Sequence[
     problems = {problem: [alarm for alarm in alarms if alarm.problem == problem] for problem in PROBLEMS}
     problems = {problem: listed for problem, listed in problems.items() if listed}
     metrics = newest.quality.metrics if newest and newest.quality else ()
+    judged = [record.quality for record in shown if record.quality]
+    names = dict.fromkeys(metric.name for metric in (judged[-1].metrics if judged else ()) if metric.slice is None)
     return {
         "v": verdict,
         "title": _title(verdict, problems),
@@ -105,6 +107,7 @@ def view(verdict: Verdict, records: Sequence[PassRecord], assignments: Sequence[
         "checks": sorted(newest.checks, key=lambda check: (not check.failed, check.name)) if newest else [],
         "metrics": [metric for metric in metrics if metric.slice is None],
         "slices": [metric for metric in metrics if metric.slice is not None],
+        "metric_names": list(names),
         "used": budget_used(newest) if newest else None,
         "history": shown,
         "left_out": len(records) - len(shown),
