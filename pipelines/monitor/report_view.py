@@ -122,14 +122,17 @@ def drift_order(drift: Drift) -> tuple[bool, float]:
 
 def _title(verdict: Verdict, problems: dict[Problem, list[Alarm]]) -> str:
     if problems:
-        listed = (
-            f"{TITLES[problem].lower()} ({', '.join(dict.fromkeys(a.name for a in alarms))})"
-            for problem, alarms in problems.items()
-        )
-        return f"{of(sum(map(len, problems.values())), 'alarm')}: {'; '.join(listed)}"
+        parts = [f"{TITLES[problem].lower()} ({_listed(alarms)})" for problem, alarms in problems.items()]
+        return f"{of(len(verdict.alarms), 'alarm')}: {'; '.join(parts)}"
     if not verdict.passes:
         return "no pass yet"
     return "no alarm" if verdict.passes[-1].judged else "too few rows to judge"
+
+
+def _listed(alarms: Sequence[Alarm]) -> str:
+    """The first names, and how many more there are."""
+    names = list(dict.fromkeys(alarm.name for alarm in alarms))
+    return ", ".join(names[:4]) + f" and {len(names) - 4} more" * (len(names) > 4)
 
 
 def _lead(record: PassRecord) -> str:

@@ -151,17 +151,18 @@ def _pass(
                 message="usual_amount is missing in 10 % of the rows; expected 2 % (adjusted p = 1e-8).",
             )
         )
-    if change > 0.5:
-        message = "amount, merchant_country and score differ from the training rows (PSI 0.023, 0.014, 0.018; smallest adjusted p = 3e-05)."  # noqa: E501
-        alarms.append(Alarm(problem="drift", name="amount", message=message))
-    evidence = float(np.exp(7 * decay) * 1.1)
-    if evidence > 200:
-        alarms.append(
-            Alarm(
-                problem="quality",
-                name="log_loss",
-                message="The mean log loss of 13,339 rows is 0.0279; the limit is 0.0221 (evidence 812, alarm at 200).",
+    for item in sorted(drift, key=lambda item: -item.psi):
+        if item.listed:
+            shift = f"its PSI is {item.psi:.3g}, and up to {item.tolerance:.3g} is natural"
+            alarms.append(
+                Alarm(problem="drift", name=item.name, message=f"{item.name} has shifted in this pass: {shift}")
             )
+    evidence = float(np.exp(7 * decay) * 1.1)
+    quality = _quality(draw, start, end, decay, version, evidence) if judged and week > 2 else None
+    if quality and evidence > 200:
+        loss = f"{quality.loss:.4g}, above the limit of {quality.limit:.4g}"
+        alarms.append(
+            Alarm(problem="quality", name="loss", message=f"the mean loss of {quality.labelled:,} rows is {loss}")
         )
     return PassRecord(
         start=start,
@@ -177,7 +178,7 @@ def _pass(
         budget=Budget(passes=52, alpha_sudden=1 / 104, smallest_adjusted_p=smallest, slow=slow, slow_limit=104.0)
         if judged
         else None,
-        quality=_quality(draw, start, end, decay, version, evidence) if judged and week > 2 else None,
+        quality=quality,
         latency_ms={
             "0.5": float(draw.normal(2.1, 0.1)),
             "0.95": float(draw.normal(5.4, 0.4)),

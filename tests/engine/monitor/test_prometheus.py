@@ -44,7 +44,7 @@ def test_the_text_has_drift_quality_budget_alarms_and_the_time_of_the_pass(verdi
     assert {key[1]: value for key, value in samples.items() if key[0] == "model_data_drift_score"} == {
         drift.name: drift.psi for drift in newest.drift
     }
-    assert samples["model_monitor_alarms", "drift"] == samples["model_monitor_alarms", "quality"] == 1
+    assert (samples["model_monitor_alarms", "drift"], samples["model_monitor_alarms", "quality"]) == (3, 1)
     assert samples["model_monitor_alarms", "service"] == 0
     assert samples["model_monitor_last_pass_timestamp_seconds",] == newest.end.timestamp()
     assert samples["model_monitor_interval_seconds",] == 604_800

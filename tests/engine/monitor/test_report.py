@@ -99,8 +99,8 @@ def test_the_issue_keeps_its_shape(options: dict[str, Any]) -> None:
 def test_the_verdict_and_what_to_do_next_come_first() -> None:
     body = report.markdown(*arguments())
     first, rest = body.split("\n", 1)
-    assert first.startswith("## ❌") and "2 alarms" in first and "amount" in first
-    assert rest.index("the limit is 0.0221") < rest.index("### What to do next") < rest.index("| metric |")
+    assert first.startswith("## ❌") and "4 alarms" in first and "amount" in first
+    assert rest.index("the limit of 0.0221") < rest.index("### What to do next") < rest.index("| metric |")
     assert "make retrain" in rest and "ACKNOWLEDGE" in rest
     quiet = report.markdown(*arguments(quiet=True, weeks=20))
     assert quiet.startswith("## ✅ fraud: no alarm") and "What to do next" not in quiet
