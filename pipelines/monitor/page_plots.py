@@ -8,7 +8,8 @@ from typing import Any
 from pipelines.metrics.table import label
 from pipelines.monitor.pass_record import Drift, PassRecord, Problem
 from pipelines.monitor.report_view import PROBLEMS, Release, drift_order, period
-from pipelines.monitor.time_charts import Band, Point, TimeAxis, TimePlot
+from pipelines.monitor.time_axis import TimeAxis
+from pipelines.monitor.time_charts import Band, Point, TimePlot
 from pipelines.pages.numbers import count, number
 from pipelines.pages.rendering import upper_first
 

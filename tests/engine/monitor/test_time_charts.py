@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.monitor.time_charts import Band, Point, TimeAxis, TimePlot, draw, draw_small
+from pipelines.monitor.time_axis import TimeAxis
+from pipelines.monitor.time_charts import Band, Point, TimePlot, draw, draw_small
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 finite = st.floats(allow_nan=False, allow_infinity=False, allow_subnormal=False)
