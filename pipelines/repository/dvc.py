@@ -1,6 +1,7 @@
 """DVC: its commands, its cache, and the md5 by which it names files and folders."""
 
 import hashlib
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -81,3 +82,21 @@ def in_cache(root: Path, md5: str) -> bool:
         except (FileNotFoundError, ObjectFormatError):
             return False
         return True
+
+
+def cached_files(md5: str, whole: bool = False) -> tuple[Path, ...]:
+    """Return the Parquet files of a folder in DVC's cache; empty if one of them is not there.
+
+    Args:
+        md5: of the folder, which ends in .dir.
+        whole: accept only files with the right md5; the cache is shared and may hold a truncated file.
+    """
+    with open_dvc(Path()) as repo:
+        odb = repo.cache.local
+        listing = Path(odb.oid_to_path(md5))
+        if not listing.is_file():
+            return ()
+        entries = json.loads(listing.read_text(encoding="utf-8"))
+        files = {Path(odb.oid_to_path(e["md5"])): e["md5"] for e in entries if e["relpath"].endswith(".parquet")}
+    complete = all(path.is_file() and (not whole or file_md5(path) == digest) for path, digest in files.items())
+    return tuple(files) if complete else ()

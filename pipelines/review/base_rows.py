@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from pipelines.cli.progress import Progress
 from pipelines.repository import dvc_lock, git
 from pipelines.repository.base_model import Base, fetch_from_remote
 from pipelines.repository.data_pointer import POINTER
-from pipelines.repository.dvc import file_md5
+from pipelines.repository.dvc import cached_files
 from pipelines.repository.dvc_remote import default_remote
 
 
@@ -48,23 +47,3 @@ def fetch(base: Base, progress: Progress) -> BaseRows:
         except Unreachable as error:
             why_not += f", and the remote cannot be read: {error}"
     return BaseRows(files=files) if files else BaseRows(why_not=why_not)
-
-
-def cached_files(md5: str, whole: bool = False) -> tuple[Path, ...]:
-    """The Parquet files of a folder in DVC's cache; empty if one of them is not there.
-
-    Args:
-        md5: of the folder, which ends in .dir.
-        whole: accept only files with the right md5; the cache is shared and may hold a truncated file.
-    """
-    from dvc.repo import Repo
-
-    with Repo() as repo:
-        odb = repo.cache.local
-        listing = Path(odb.oid_to_path(md5))
-        if not listing.is_file():
-            return ()
-        entries = json.loads(listing.read_text(encoding="utf-8"))
-        files = {Path(odb.oid_to_path(e["md5"])): e["md5"] for e in entries if e["relpath"].endswith(".parquet")}
-    complete = all(path.is_file() and (not whole or file_md5(path) == digest) for path, digest in files.items())
-    return tuple(files) if complete else ()

@@ -14,8 +14,8 @@ import yaml
 
 from pipelines.metrics.table import label
 from pipelines.model.signature import load_signature
+from pipelines.pages.numbers import count, number, of, percent
 from pipelines.review.findings import DataChange, MetricRow, ParamChange
-from pipelines.review.numbers import count, number, of, percent
 from pipelines.tables.binning import count_bins
 from pipelines.tables.column_types import has_type
 

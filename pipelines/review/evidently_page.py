@@ -1,6 +1,6 @@
 """An Evidently page on what changed in the rows, drawn from a sample of the base's and of the head's.
 
-No gate reads it. The sample keeps it quick: Evidently takes minutes for ten million rows.
+No gate reads it.
 """
 
 from __future__ import annotations
@@ -8,15 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import ibis.expr.types as ir
-
 from pipelines.cli.files import write_bytes
 from pipelines.config.params import Params
 from pipelines.model.inputs import inputs_of
-from pipelines.review.base_rows import cached_files
+from pipelines.pages.evidently_sample import column_kinds, drift_preset, sample
+from pipelines.repository.dvc import cached_files
 from pipelines.tables.data import connect, read_data
-
-SAMPLE = 10_000
 
 
 def write(path: Path, params: Params, base_sha: str, base_data: str) -> str:
@@ -40,7 +37,7 @@ def write(path: Path, params: Params, base_sha: str, base_data: str) -> str:
     missing = sorted(set(columns) - set(base.columns))
     shown = [name for name in columns if name not in missing]
     try:
-        current, reference = (_sample(table, params, shown) for table in (head, base))
+        current, reference = (sample(table, params.table.key, shown) for table in (head, base))
         text = _page(current, reference, params, shown)
     except Exception as error:  # rows of another schema can make Evidently or DuckDB raise anything
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
@@ -50,23 +47,9 @@ def write(path: Path, params: Params, base_sha: str, base_data: str) -> str:
     return f"{path.name} beside this report, from {len(reference):,} and {len(current):,} rows{without}"
 
 
-def _sample(table: ir.Table, params: Params, columns: list[str]) -> Any:
-    """Up to 10,000 rows as pandas, chosen by a hash of the key: the same rows every time."""
-    order = table[params.table.key].cast("string").hexdigest("sha256")
-    return table.order_by(order).limit(SAMPLE).select(*columns).to_pandas()
-
-
 def _page(current: Any, reference: Any, params: Params, columns: list[str]) -> str:
     from evidently import DataDefinition, Dataset, Report
-    from evidently.presets import DataDriftPreset
 
-    types = {name: params.table.columns[name].type for name in columns}
-    definition = DataDefinition(
-        numerical_columns=[name for name, kind in types.items() if kind in ("number", "integer")],
-        categorical_columns=[name for name, kind in types.items() if kind in ("category", "boolean")],
-        datetime_columns=[name for name, kind in types.items() if kind == "timestamp"],
-    )
+    definition = DataDefinition(**column_kinds({name: params.table.columns[name].type for name in columns}))
     sides = [Dataset.from_pandas(frame, data_definition=definition) for frame in (current, reference)]
-    # Methods are named because Evidently's default changes with the number of rows.
-    preset = DataDriftPreset(num_method="psi", cat_method="psi", num_threshold=0.1, cat_threshold=0.1)
-    return str(Report([preset]).run(*sides).get_html_str(as_iframe=False))
+    return str(Report([drift_preset()]).run(*sides).get_html_str(as_iframe=False))

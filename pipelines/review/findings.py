@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pipelines.config.value import Value
 from pipelines.model.critical_cases import CriticalResult
+from pipelines.pages.charts import Plot
 
 # Settings that are no rules, and decide what the rules are applied to.
 WHAT_IS_JUDGED = ("model_name", "task", "schema.", "split.", "selection.threshold")
@@ -195,19 +196,6 @@ class DataChange:
     evidently: str | None = None
     sides: tuple[str, ...] = ()
     sides_changed: bool = False
-
-
-@dataclass(frozen=True)
-class Plot:
-    """A plot: lines over x by side (`head`, `base`), or bars (label, length) of the head."""
-
-    name: str
-    title: str
-    kind: Literal["lines", "bars"]
-    x_label: str
-    y_label: str
-    lines: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
-    bars: list[tuple[str, float]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

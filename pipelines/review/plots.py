@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pipelines.metrics import curves
+from pipelines.pages.charts import Plot
 from pipelines.review.compare import Compared
-from pipelines.review.findings import Plot
 
 _TITLES = {
     "precision_by_recall": ("Precision and recall", "recall", "precision"),

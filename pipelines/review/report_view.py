@@ -11,9 +11,11 @@ from typing import Any
 from markupsafe import Markup
 
 from pipelines.metrics.table import COST, COST_ROWS, METRICS, label
-from pipelines.review import charts
-from pipelines.review.findings import Findings, GateResult, MetricRow, Plot, SliceRow, counted, summary
-from pipelines.review.numbers import number, of, signed
+from pipelines.pages import charts
+from pipelines.pages.charts import Plot
+from pipelines.pages.numbers import number, of, signed
+from pipelines.pages.rendering import upper_first
+from pipelines.review.findings import Findings, GateResult, MetricRow, SliceRow, counted, summary
 
 MAX_REASONS = 8  # gates that the verdict names; the table of all gates has the others
 SHIFT_WORDS = ((0.1, "little"), (0.25, "some"), (math.inf, "large"))  # the usual reading of the stability index
@@ -188,8 +190,3 @@ def whisker(row: MetricRow | SliceRow, limit: float | None = None, lower_is_bett
 def shift_word(value: float) -> str:
     """The size of a shift, from its population stability index."""
     return next(size for limit, size in SHIFT_WORDS if not value >= limit)
-
-
-def upper_first(text: str) -> str:
-    """The text with a capital letter at its beginning."""
-    return text[:1].upper() + text[1:]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from pipelines.pages.numbers import plain_number
 from pipelines.review.findings import GateResult
 from pipelines.review.gates.evidence import Evidence
-from pipelines.review.numbers import plain_number
 
 
 def critical_gate(evidence: Evidence) -> list[GateResult]:

@@ -9,11 +9,11 @@ from statistics import NormalDist
 
 from pipelines.config.gates import Fairness
 from pipelines.config.params import Params
+from pipelines.pages.numbers import plain_number
 from pipelines.review.compare import Compared
 from pipelines.review.findings import GateResult, GroupRow
 from pipelines.review.gates.evidence import Evidence
 from pipelines.review.gates.slices import group_labels, to_texts
-from pipelines.review.numbers import plain_number
 from pipelines.tables.data import to_numpy
 
 

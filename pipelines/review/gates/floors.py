@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipelines.metrics.table import METRICS, is_better
+from pipelines.pages.numbers import plain_number
 from pipelines.review.findings import GateResult
 from pipelines.review.gates.evidence import Evidence
-from pipelines.review.numbers import plain_number
 
 
 def floors_gate(evidence: Evidence) -> Iterator[GateResult]:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from statistics import NormalDist
 
 from pipelines.metrics.table import gain
+from pipelines.pages.numbers import describe_change
 from pipelines.review.findings import GateResult, HistoryRow
 from pipelines.review.gates.evidence import Evidence
 from pipelines.review.gates.tolerance import absolute_tolerance
-from pipelines.review.numbers import describe_change
 
 ERROR_RATE = 0.025  # one-sided, over all versions and metrics together: that of a 95 % confidence interval
 NORMAL = NormalDist()

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from pipelines.metrics.table import METRICS, gain
+from pipelines.pages.numbers import plain_number
 from pipelines.review.findings import GateResult
 from pipelines.review.gates.evidence import Evidence
 from pipelines.review.leak_scores import Score
-from pipelines.review.numbers import plain_number
 
 MOST = 0.5  # of the importance of all inputs
 

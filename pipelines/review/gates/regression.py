@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from pipelines.config.gates import Tolerance
 from pipelines.metrics.table import gain
+from pipelines.pages.numbers import describe_change
 from pipelines.review.findings import GateResult, MetricRow
 from pipelines.review.gates.evidence import Evidence
 from pipelines.review.gates.tolerance import absolute_tolerance, is_within, what_would_help
-from pipelines.review.numbers import describe_change
 
 
 def regression_gate(evidence: Evidence) -> Iterator[GateResult]:

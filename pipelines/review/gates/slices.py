@@ -14,11 +14,11 @@ from pipelines.config.params import Params
 from pipelines.config.table_schema import Column
 from pipelines.metrics.bootstrap import interval, paired_bootstrap
 from pipelines.metrics.table import METRICS, gain, is_better
+from pipelines.pages.numbers import describe_change, plain_number
 from pipelines.review.compare import Compared
 from pipelines.review.findings import GateResult, SliceRow
 from pipelines.review.gates.evidence import Evidence
 from pipelines.review.gates.tolerance import absolute_tolerance
-from pipelines.review.numbers import describe_change, plain_number
 from pipelines.tables.data import to_numpy
 
 MAX_VALUES = 50

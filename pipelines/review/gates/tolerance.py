@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pipelines.config.gates import Tolerance
 from pipelines.metrics.table import METRICS, gain, skill
-from pipelines.review.numbers import plain_number
+from pipelines.pages.numbers import plain_number
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import numpy as np
 
 from pipelines.config.params import parse
 from pipelines.model.critical_cases import CriticalResult
+from pipelines.pages.charts import Plot
 from pipelines.review.findings import (
     DataChange,
     DataError,
@@ -19,7 +20,6 @@ from pipelines.review.findings import (
     GroupRow,
     MetricRow,
     ParamChange,
-    Plot,
     Side,
     SliceRow,
     StageRow,

@@ -8,23 +8,18 @@ import json
 import math
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
 
 from pipelines.cli.errors import Unreachable
-from pipelines.review import numbers, report, report_view, safe_text
+from pipelines.pages import numbers
+from pipelines.review import report, report_view
 from pipelines.review.findings import Findings, GateResult, MetricRow, counted
+from tests.engine.pages.markup import GITHUB, LINKED, Page, texts
 from tests.engine.review import samples
 
-GITHUB = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
-# What GitHub would link, mention or replace in finished HTML, outside code.
-LINKED = re.compile(r"@\w|#\w|://|www\.|gh-\d|:[\w+-]+:", re.IGNORECASE)
 OWN_TAGS = {
     "<details>",
     "<details open>",
@@ -37,97 +32,8 @@ OWN_TAGS = {
     "</span>",
     "<br>",
 }
-GAP = "\u200b"
 
 everything = pytest.mark.parametrize("findings", [make() for make in samples.ALL.values()], ids=list(samples.ALL))
-nasty = st.text(st.sampled_from("ab1 |`\\*_[](){}<>&#@:/.!$~^-+=\n\t\"'%\u202e\u200bé𝕏") | st.characters(), max_size=40)
-nastier = st.lists(
-    st.sampled_from(
-        ["@octocat", "#1", "GH-1", "<b>", "</details>", "<!--", "http://a.b", "www.a.b", "a@b.c", "![x](y)"]
-    )
-    | st.sampled_from(["[x](y)", "**", "__", "~~", "``", "```", "|", "\\|", "\\", "&lt;", "&#35;", "\n\n", "- ", "1. "])
-    | st.sampled_from([":tada:", "$x$", "---", "> ", "# ", "\x0c", "\ud800", "{{ 1 }}", "{% raw %}", "x"]),
-    max_size=8,
-).map("".join)
-texts = nasty | nastier
-
-
-def inline(markdown: str) -> list[Token]:
-    """The inline tokens of a text that is one paragraph, however it is wrapped."""
-    children = [token.children or [] for token in GITHUB.parse(markdown) if token.type == "inline"]
-    return [child for some in children for child in some]
-
-
-def read(tokens: list[Token]) -> str:
-    """What a reader sees."""
-    assert all(token.type in ("text", "text_special", "html_inline", "code_inline") for token in tokens), tokens
-    tags = [token.content for token in tokens if token.type == "html_inline"]
-    assert set(tags) <= {"<span>", "</span>", "<code>", "</code>"}
-    shown = [token.content for token in tokens if token.type != "html_inline"]
-    return "".join(shown).replace(GAP, "")
-
-
-class Page(HTMLParser):
-    """A page's tags with their attributes, and its text without the style sheet."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.words: list[str] = []
-        self.style = ""
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in ("meta", "link", "br", "wbr"):
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open[-1:] == ["style"]:
-            self.style += data
-        else:
-            self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return "".join(self.words)
-
-
-@given(texts)
-def test_an_escaped_text_reads_as_it_is_in_a_paragraph_a_list_and_a_cell(text: str) -> None:
-    escaped, wanted = safe_text.escape(text), safe_text.clean(text)
-    assert read(inline(f"before {escaped} after")) == " ".join(f"before {wanted} after".split(" "))
-    assert read(inline(f"- {escaped}")) == wanted
-    rows = GITHUB.render(f"| a | b |\n|---|---|\n| {escaped} | {safe_text.code(text)} |\n")
-    assert (rows.count("<th>"), rows.count("<td>")) == (2, 2)
-    assert len([token for token in GITHUB.parse(f"> - {escaped}") if token.level == 0]) == 2
-
-
-@given(texts)
-def test_nothing_in_a_text_is_linked_mentioned_or_replaced_by_github(text: str) -> None:
-    shown = [
-        token.content for token in inline(f"before {safe_text.escape(text)} after") if token.type.startswith("text")
-    ]
-    assert not LINKED.search("".join(shown))
-
-
-@given(texts)
-def test_a_code_span_survives_every_text_in_a_cell(text: str) -> None:
-    html = GITHUB.render(f"| a |\n|---|\n| {safe_text.code(text)} |\n")
-    cell = Page(html.encode("utf-8", "replace").decode())
-    wanted = safe_text.shorten(text, 80) or "(empty)"
-    assert cell.text.strip().removeprefix("a").strip().replace(GAP, "") == wanted
-    assert [tag for tag, _ in cell.tags if tag == "td"] == ["td"]
-    if wanted != "(empty)":
-        assert [tag for tag, _ in cell.tags].count("code") == 1
 
 
 @given(texts)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.review import charts
-from pipelines.review.findings import Plot
+from pipelines.pages import charts
+from pipelines.pages.charts import Plot
 from tests.engine.review import samples
 
 # Spans below 1e-200 have no slope that a float can hold, and no plot has them.

@@ -9,15 +9,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
-from pipelines.review.findings import Plot
-from pipelines.review.safe_text import clip
+from pipelines.pages.safe_text import clip
 
 Point = tuple[float, float]
 WIDTH, HEIGHT = 336, 252
@@ -29,14 +28,27 @@ _WITH_DIAGONAL = ("observed_by_predicted", "true_by_false_positive_rate")
 
 
 @dataclass(frozen=True)
-class _Scale:
-    """From values to coordinates, with round values at both ends."""
+class Plot:
+    """A plot: lines over x by side (`head`, `base`), or bars (label, length) of the head."""
+
+    name: str
+    title: str
+    kind: Literal["lines", "bars"]
+    x_label: str
+    y_label: str
+    lines: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    bars: list[tuple[str, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """From values to coordinates, with round values at both ends; called with a value, it returns its coordinate."""
 
     ticks: tuple[float, ...]
     start: float
     end: float
 
-    def __call__(self, value: float) -> str:
+    def __call__(self, value: float) -> str:  # noqa: D102 - described by the class
         low, high = self.ticks[0], self.ticks[-1]
         return f"{self.start + (value - low) / (high - low) * (self.end - self.start):.1f}"
 
@@ -99,9 +111,9 @@ def _svg(height: int, label: str, content: Markup) -> Markup:
 
 def _lines(plot: Plot, lines: dict[str, list[Point]]) -> Markup:
     points = [point for side in lines.values() for point in side]
-    y = _Scale(ticks(*_span(p[1] for p in points)), BOTTOM, TOP)
+    y = Scale(ticks(*_span(p[1] for p in points)), BOTTOM, TOP)
     left = 10 + LETTER * max(len(tick(value)) for value in y.ticks)
-    x = _Scale(ticks(*_span(p[0] for p in points)), left, RIGHT)
+    x = Scale(ticks(*_span(p[0] for p in points)), left, RIGHT)
     down = Markup('<path class="grid" d="M{x} {}V{}"/><text x="{x}" y="{}" text-anchor="middle">{}</text>')
     across = Markup(
         '<path class="grid" d="M{:.1f} {y}H{}"/><text x="{:.1f}" y="{y}" text-anchor="end" dy="4">{}</text>'
@@ -126,7 +138,7 @@ def _bars(plot: Plot, bars: Sequence[tuple[str, float]]) -> Markup:
     """Horizontal bars from zero, each with its label on the left and its value at its end."""
     low, high = min(0.0, *(v for _, v in bars)), max(0.0, *(v for _, v in bars))
     room = 70  # for the value
-    x = _Scale((low, high if high > low else low + 1), LABEL_END + 8 + (room if low < 0 else 0), WIDTH - room)
+    x = Scale((low, high if high > low else low + 1), LABEL_END + 8 + (room if low < 0 else 0), WIDTH - room)
     zero, parts = float(x(0)), []
     for i, (label, value) in enumerate(bars):
         end, middle = float(x(value)), i * BAR + BAR / 2
@@ -157,7 +169,7 @@ def whisker(
         return Markup("")
     middle = delta if delta is not None and math.isfinite(delta) else (low + high) / 2
     reach = max(abs(low), abs(high), abs(middle), abs(limit or 0)) * 1.15 or 1.0
-    x = _Scale((-reach, reach), 2, 118)
+    x = Scale((-reach, reach), 2, 118)
     beyond = Markup("")
     if limit:
         start, end = (0.0, float(x(limit))) if limit < 0 else (float(x(limit)), 120.0)

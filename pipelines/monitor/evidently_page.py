@@ -1,0 +1,162 @@
+"""Evidently pages of a pass: its predictions beside a sample of the training rows of the version that made them.
+
+No alarm depends on them. `monitor.evidently` names the presets; both sides are at most 10,000 rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ibis.expr.types as ir
+
+from pipelines.cli.errors import InputError, MainlineError
+from pipelines.cli.files import write_bytes
+from pipelines.cli.progress import Progress
+from pipelines.config.params import parse
+from pipelines.config.read import PATH
+from pipelines.model.scorer import Scorer
+from pipelines.model.signature import Signature
+from pipelines.pages.evidently_sample import column_kinds, drift_preset, sample, sampled
+from pipelines.repository import base_model, dvc_lock
+from pipelines.repository.data_pointer import POINTER
+from pipelines.repository.dvc import cached_files
+from pipelines.repository.dvc_remote import default_remote
+from pipelines.repository.git import text_at
+from pipelines.tables.data import connect
+from pipelines.tables.rows import load_rows
+from pipelines.tables.split import load_split, rows_on_side
+
+# Columns of a page besides the inputs, whose names hold no space.
+SCORE, LABEL = "model score", "known label"
+FILES = {
+    "DataDriftPreset": "evidently.html",
+    "DataSummaryPreset": "evidently.html",
+    "ClassificationPreset": "evidently_quality.html",
+    "RegressionPreset": "evidently_quality.html",
+}
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Predictions of a pass: a table with each input by its name, and the names of its other columns.
+
+    Attributes:
+        label: the target as a number, as `target_value` gives it; None in a window without labels.
+    """
+
+    table: ir.Table
+    key: str
+    score: str
+    label: str | None = None
+
+
+def write_pages(
+    folder: Path,
+    presets: Sequence[str],
+    commit: str,
+    window: Predictions,
+    labelled: Predictions | None,
+    progress: Progress,
+) -> list[str]:
+    """Write evidently.html and evidently_quality.html, as far as presets ask for them.
+
+    Args:
+        commit: of the version that made the predictions.
+        window: of the pass, for the presets of the data.
+        labelled: matured predictions of the pass with their labels, for the presets of quality; None without any.
+
+    Returns:
+        A sentence for each page: where it is, or why there is none.
+    """
+    wanted = {file: [name for name in presets if FILES[name] == file] for file in dict.fromkeys(FILES.values())}
+    wanted = {file: names for file, names in wanted.items() if names}
+    sentences: list[str] = []
+    if not wanted:
+        return sentences
+    try:
+        signature, reference = load_reference(commit, progress)
+    except MainlineError as error:
+        return [f"no Evidently page: {error}"]
+    for file, names in wanted.items():
+        side = window if file == "evidently.html" else labelled
+        if side is None:
+            sentences.append(f"no {file}: no label of this pass has arrived")
+            continue
+        try:
+            current = _frame(side, signature)
+            text = _draw(names, current, reference[list(current.columns)], signature)
+        except Exception as error:  # rows that nobody checked can make Evidently or DuckDB raise anything
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+            sentences.append(f"no {file}: it cannot be drawn ({reason})")
+            continue
+        write_bytes(folder / file, text.encode())
+        sentences.append(f"{file}: {len(current):,} predictions beside {len(reference):,} training rows")
+    return sentences
+
+
+def load_reference(commit: str, progress: Progress) -> tuple[Signature, Any]:
+    """Return a version's signature, and a sample of its training rows as pandas, with its scores and their labels.
+
+    Raises:
+        MainlineError: if the rows or the model are in no cache and no remote, or do not fit the settings.
+    """
+    md5 = dvc_lock.data_md5(text_at(commit, str(dvc_lock.PATH)))
+    files = cached_files(md5) if md5 else ()
+    if md5 and not files and default_remote():
+        with progress.step(f"Fetching the training rows of {commit[:12]} from the remote"):
+            base_model.fetch_from_remote(commit, [str(POINTER)])
+        files = cached_files(md5)
+    base = base_model.fetch_stored(commit, progress)
+    if not files or base is None or base.split is None:
+        raise InputError(
+            f"the training rows or the model of {commit[:12]} are in no cache and no remote", "Set DVC_REMOTE_URL."
+        )
+    params = parse(text_at(commit, str(PATH)) or "", f"{PATH} of {commit[:12]}")
+    scorer = Scorer(base.model, base.signature)
+    table = connect().read_parquet([str(path) for path in files], union_by_name=True)
+    train = sampled(rows_on_side(table, params, load_split(base.split), "train"), params.table.key)
+    rows = load_rows(train, params, scorer.signature.inputs)
+    frame = rows.arrow.select([item.name for item in _shown(scorer.signature)]).to_pandas()
+    return scorer.signature, frame.assign(**{SCORE: scorer.score(rows.inputs), LABEL: rows.target})
+
+
+def _shown(signature: Signature) -> list[Any]:
+    return [item for item in signature.inputs if not item.sensitive]  # of those the log holds hashes
+
+
+def _frame(side: Predictions, signature: Signature) -> Any:
+    names = [item.name for item in _shown(signature)]
+    others = {side.score: SCORE} | ({side.label: LABEL} if side.label else {})
+    return sample(side.table, side.key, [*names, *others]).rename(columns=others)
+
+
+def _draw(presets: Sequence[str], current: Any, reference: Any, signature: Signature) -> str:
+    from evidently import BinaryClassification, DataDefinition, Dataset, Regression, Report
+    from evidently.presets import ClassificationPreset, DataSummaryPreset, RegressionPreset
+
+    kinds = column_kinds({item.name: item.type for item in _shown(signature)})
+    kinds["numerical_columns"].append(SCORE)
+    tasks: dict[str, Any] = {}
+    if LABEL in current:
+        is_class = signature.threshold is not None
+        unfit = "RegressionPreset" if is_class else "ClassificationPreset"
+        if unfit in presets:
+            raise InputError(f"{unfit} is for another task", "Change monitor.evidently.")
+        if is_class:
+            current, reference = (frame.astype({LABEL: int}) for frame in (current, reference))
+            tasks["classification"] = [BinaryClassification(target=LABEL, prediction_probas=SCORE, pos_label=1)]
+        else:
+            tasks["regression"] = [Regression(target=LABEL, prediction=SCORE)]
+    made = {
+        "DataDriftPreset": drift_preset,
+        "DataSummaryPreset": DataSummaryPreset,
+        "ClassificationPreset": lambda: ClassificationPreset(probas_threshold=signature.threshold),
+        "RegressionPreset": RegressionPreset,
+    }
+    definition = DataDefinition(**kinds, **tasks)
+    sides = [Dataset.from_pandas(frame, data_definition=definition) for frame in (current, reference)]
+    report = Report([made[name]() for name in presets], include_tests=False)
+    return str(report.run(*sides).get_html_str(as_iframe=False))

@@ -1,0 +1,170 @@
+"""What the monitor found as metrics of Prometheus: a text file beside the log, and a push to a Pushgateway.
+
+The text is written here, without prometheus_client, which only the service needs.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+import requests
+
+from pipelines.cli.errors import InputError, Unreachable
+from pipelines.cli.files import write_text
+from pipelines.monitor.pass_record import Verdict
+from pipelines.monitor.report_view import PROBLEMS, budget_used
+from pipelines.tables.locations import parse_location, store_errors
+
+FILE = "monitor/metrics.prom"
+JOB = "mainline_monitor"
+_HELP = {
+    "model_monitor_last_pass_timestamp_seconds": "End of the newest window that was judged or had too few rows.",
+    "model_monitor_run_timestamp_seconds": "When the monitor ran.",
+    "model_monitor_interval_seconds": "Length of a pass.",
+    "model_monitor_release_info": "1 for the version that the newest pass is about.",
+    "model_monitor_rows": "Predictions of the newest pass.",
+    "model_monitor_rows_set_aside": "Rows or files of the newest pass that could not be used.",
+    "model_monitor_judged": "1 if the newest pass had enough rows to be judged.",
+    "model_monitor_alarms": "Open alarms by problem.",
+    "model_monitor_budget_used_ratio": "How near drift, input checks and volume are to an alarm; 1 is an alarm.",
+    "model_data_drift_score": "Population stability index against the training rows; feature=score: validation rows.",
+    "model_data_drift_tolerance": "PSI that natural variation explains.",
+    "model_data_drift_listed": "1 if the feature is listed as drifting.",
+    "model_input_check_failed": "1 if a check of an input, or of the volume, failed.",
+    "model_quality": "Metric on matured labels; slice is empty for all rows.",
+    "model_quality_lower": "Lower bound of its 95 % confidence interval.",
+    "model_quality_upper": "Upper bound of its 95 % confidence interval.",
+    "model_quality_promised": "The metric on the test rows at release.",
+    "model_quality_loss": "Mean bounded loss of the matured rows.",
+    "model_quality_loss_limit": "Upper bound of the promised loss plus the tolerance.",
+    "model_quality_evidence_ratio": "Evidence that the loss is above its limit; 1 is an alarm.",
+    "model_latency_seconds": "Latency in the prediction log; percentile is the share of faster requests.",
+}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One value of a metric with its labels."""
+
+    name: str
+    labels: dict[str, str]
+    value: float
+
+
+def metrics_text(verdict: Verdict, every_days: int) -> str:
+    """Return the newest pass and the open alarms in Prometheus' text format."""
+    # By labels: Prometheus refuses a text with two values of one series, such as of an input that is named `score`.
+    samples = {(sample.name, *sample.labels.values()): sample for sample in _samples(verdict, every_days)}
+    lines = []
+    for name, explanation in _HELP.items():
+        chosen = [sample for sample in samples.values() if sample.name == name]
+        if chosen:
+            lines += [f"# HELP {name} {explanation}", f"# TYPE {name} gauge", *map(_line, chosen)]
+    return "\n".join([*lines, ""])
+
+
+def _line(sample: Sample) -> str:
+    labels = ",".join(f'{name}="{_escape(value)}"' for name, value in sample.labels.items())
+    return f"{sample.name}{{{labels}}} {sample.value!r}"
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+
+
+def _samples(verdict: Verdict, every_days: int) -> Iterator[Sample]:
+    def sample(name: str, value: float | None, **labels: str) -> Iterable[Sample]:
+        if value is not None:
+            yield Sample(name, {"model_name": verdict.model_name, **labels}, float(value))
+
+    yield from sample("model_monitor_run_timestamp_seconds", verdict.made_at.timestamp())
+    yield from sample("model_monitor_interval_seconds", every_days * 86_400)
+    for problem in PROBLEMS:
+        number = sum(alarm.problem == problem for alarm in verdict.alarms)
+        yield from sample("model_monitor_alarms", number, problem=problem)
+    if not verdict.passes:
+        return
+    newest = verdict.passes[-1]
+    yield from sample("model_monitor_last_pass_timestamp_seconds", newest.end.timestamp())
+    yield from sample("model_monitor_release_info", 1, release=newest.release_id, version=newest.version)
+    yield from sample("model_monitor_rows", newest.rows)
+    yield from sample("model_monitor_judged", newest.judged)
+    yield from sample("model_monitor_budget_used_ratio", budget_used(newest))
+    for reason, rows in newest.set_aside.items():
+        yield from sample("model_monitor_rows_set_aside", rows, reason=reason)
+    for drift in newest.drift:
+        yield from sample("model_data_drift_score", drift.psi, feature=drift.name)
+        yield from sample("model_data_drift_tolerance", drift.tolerance, feature=drift.name)
+        yield from sample("model_data_drift_listed", drift.listed, feature=drift.name)
+    for check in newest.checks:
+        yield from sample("model_input_check_failed", check.failed, feature=check.name, check=check.kind)
+    for quantile, value in newest.latency_ms.items():
+        yield from sample("model_latency_seconds", value / 1000, percentile=quantile)
+    if newest.quality is None:
+        return
+    quality = newest.quality
+    for metric in quality.metrics:
+        labels = {"metric": metric.name, "slice": metric.slice or ""}
+        yield from sample("model_quality", metric.value, **labels)
+        yield from sample("model_quality_lower", metric.low, **labels)
+        yield from sample("model_quality_upper", metric.high, **labels)
+        yield from sample("model_quality_promised", metric.promised, **labels)
+    yield from sample("model_quality_loss", quality.loss)
+    yield from sample("model_quality_loss_limit", quality.limit)
+    if quality.evidence is not None:
+        yield from sample("model_quality_evidence_ratio", quality.evidence / quality.evidence_limit)
+
+
+def write_metrics(text: str, log: str) -> None:
+    """Write the text to monitor/metrics.prom under the log's folder or URL, whole or not at all.
+
+    Raises:
+        Unreachable: if the disk or the store fails.
+    """
+    location = parse_location(f"{log.rstrip('/')}/{FILE}", "PREDICTION_LOG")
+    with store_errors(location):
+        if not location.is_local:
+            location.filesystem.pipe_file(location.path, text.encode())
+            return
+        write_text(Path(location.path), text)
+
+
+def push_metrics(text: str, model_name: str, url: str | None = None) -> bool:
+    """Push the text to a Pushgateway, where it replaces what the monitor pushed for this model before.
+
+    Args:
+        url: by default the environment's PUSHGATEWAY_URL; without one, nothing is pushed.
+
+    Returns:
+        Whether it was pushed.
+
+    Raises:
+        InputError: if the address is none.
+        Unreachable: if the gateway does not take it.
+    """
+    url = os.environ.get("PUSHGATEWAY_URL") if url is None else url
+    if not url:
+        return False
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InputError("PUSHGATEWAY_URL is not an address", "Use one such as https://pushgateway.example.org.")
+    place = f"{parts.scheme}://{parts.hostname}"  # without the password that the URL may hold
+    # The gateway reads a value with a slash in base64 only.
+    encoded = base64.urlsafe_b64encode(model_name.encode()).decode()
+    group = f"model_name@base64/{encoded}" if "/" in model_name else f"model_name/{quote(model_name, safe='')}"
+    address = f"{url.rstrip('/')}/metrics/job/{JOB}/{group}"
+    try:
+        response = requests.put(
+            address, text.encode(), headers={"content-type": "text/plain; version=0.0.4"}, timeout=30
+        )
+        problem = "" if response.ok else f"{response.status_code}: {' '.join(response.text.split())[:200]}"
+    except requests.RequestException as error:
+        problem = type(error).__name__
+    if problem:
+        raise Unreachable(f"the Pushgateway at {place} does not take the metrics ({problem})", "Check PUSHGATEWAY_URL.")
+    return True

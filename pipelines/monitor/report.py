@@ -1,0 +1,90 @@
+"""verdict.md for an issue, index.html for people: what the monitor found.
+
+Both are rendered from one view. Every value that a template prints is escaped: in Markdown by `safe_text.escape`, in
+HTML by Jinja, so that no text of the log or of the labels is more than text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Template
+from markupsafe import Markup, escape
+
+from pipelines.cli.files import write_text
+from pipelines.metrics.table import label
+from pipelines.monitor import page_plots, report_view, time_charts
+from pipelines.monitor.pass_record import PassRecord, Verdict
+from pipelines.pages.rendering import environment, joined_sections
+from pipelines.pages.safe_text import clean, safe_in_markdown, safe_in_page
+from pipelines.repository.tags import Assignment
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def write_report(
+    verdict: Verdict, records: Sequence[PassRecord], assignments: Sequence[Assignment], folder: Path
+) -> None:
+    """Write verdict.md and index.html; each file appears whole.
+
+    Args:
+        records: all passes, those of the verdict included.
+        assignments: to production, in order.
+
+    Raises:
+        Unreachable: if the disk is full or the folder cannot be written.
+    """
+    write_text(folder / "verdict.md", markdown(verdict, records, assignments))
+    write_text(folder / "index.html", page(verdict, records, assignments))
+
+
+def markdown(verdict: Verdict, records: Sequence[PassRecord], assignments: Sequence[Assignment]) -> str:
+    """The verdict in GitHub's Markdown, at most 60,000 bytes; the last sections are left out of a longer one."""
+    rendered = _template("verdict.md.j2", safe_in_markdown).render(report_view.view(verdict, records, assignments))
+    left_out = "_Sections are left out here because the text would be too long. index.html has all of them._"
+    return joined_sections(rendered, left_out)
+
+
+def page(verdict: Verdict, records: Sequence[PassRecord], assignments: Sequence[Assignment]) -> str:
+    """The page: one HTML file that loads nothing and runs no script."""
+    variables = report_view.view(verdict, records, assignments)
+    history, listed = variables["history"], variables["releases"]
+    variables |= dict.fromkeys(("axis", "quality_plots", "drift_plots", "traffic_plots", "budget_plots"))
+    if history or listed:
+        axis = page_plots.axis(history, listed)
+        drift = page_plots.drift_plots(history)
+        variables |= {
+            "axis": axis,
+            "spans": page_plots.production(listed, axis),
+            "lanes": page_plots.lanes(history, axis),
+            "quality_plots": page_plots.metric_plots(history),
+            "drift_plots": drift,
+            # One scale for all inputs, so that plots can be compared; one extreme input does not flatten the others.
+            "drift_top": max((item.tolerance for item, _ in drift), default=0.0) * 2,
+            "traffic_plots": page_plots.traffic_plots(history),
+            "budget_plots": page_plots.budget_plots(history),
+        }
+    return _template("index.html.j2", safe_in_page).render(variables)
+
+
+def code_spans(sentence: str) -> Markup:
+    """A sentence of Mainline's own for the page: what stands between backticks as code."""
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(sentence))))  # noqa: S704 - escaped just now
+
+
+def _cleaned(draw: Callable[..., Markup]) -> Callable[..., Markup]:
+    """The drawing without invisible characters, which names of inputs may hold."""
+    return lambda *arguments: Markup(clean(draw(*arguments)))  # noqa: S704 - escaped where it was drawn
+
+
+@cache
+def _template(name: str, safe: Callable[[object], Any]) -> Template:
+    templates = environment(_TEMPLATES, safe)
+    filters = (code_spans, label, report_view.period, report_view.moment, report_view.p_value)
+    templates.filters |= {function.__name__: function for function in filters}
+    templates.globals |= {"draw": _cleaned(time_charts.draw), "draw_small": _cleaned(time_charts.draw_small)}
+    return templates.get_template(name)

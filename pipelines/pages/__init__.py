@@ -1,0 +1,1 @@
+"""What reports share: charts, numbers as texts, safe texts, templates and the style sheet."""
