@@ -87,15 +87,15 @@ def volume_p_value(rows: int, earlier: Sequence[int]) -> float:
     from scipy.stats import t
 
     logs = np.log(np.maximum(np.asarray(earlier, dtype=np.float64), 0.5))
-    scatter = max(float(logs.std(ddof=1)), 0.05, 1 / float(np.sqrt(max(np.mean(earlier), 1.0))))
+    scatter = max(float(logs.std(ddof=1)), 0.05, max(sum(earlier) / len(earlier), 1.0) ** -0.5)
     distance = abs(np.log(max(rows, 0.5)) - logs.mean()) / (scatter * np.sqrt(1 + 1 / len(logs)))
     return float(2 * t.sf(distance, len(logs) - 1))
 
 
 def next_evidence(evidence: Any, p_value: Any) -> Any:
     """Return the e-detector after a pass, M = (M + 1) / (2 sqrt(p)) (Shin, Ramdas, Rinaldo, arXiv 2203.03532)."""
-    root = np.sqrt(np.maximum(p_value, _SMALLEST_P))
-    return np.minimum(np.asarray((evidence + 1) * 0.5 / root), _LARGEST_EVIDENCE)
+    root = np.sqrt(np.maximum(np.asarray(p_value), _SMALLEST_P))
+    return np.minimum((np.asarray(evidence) + 1) * 0.5 / root, _LARGEST_EVIDENCE)
 
 
 def adjust_holm(p_values: Sequence[float]) -> list[float]:
