@@ -55,15 +55,13 @@ def measure(problem: Problem, show: Show) -> list[Result]:
     peak = _peak(folder, reference)
     fewer = in_turns({"drift": lambda: drift(few, reference)}, show, runs=3)
     fewer |= in_turns({"Evidently": lambda: evidently(files[-2:], few)}, show, runs=1)
-    threads = f"{THREADS} threads"
+    note = f"{THREADS} threads"
+    arrow = {"reading the columns with Arrow": many["read"]}
+    preset = {"DataDriftPreset with PSI": fewer["Evidently"]}
     return [
-        Result(
-            NAMES[0], many["drift"], "s", "ratio <= 3", {"reading the columns with Arrow": many["read"]}, note=threads
-        ),
+        Result(NAMES[0], many["drift"], "s", "ratio <= 3", arrow, note=note),
         Result(NAMES[1], peak, "GB", "value < 1"),
-        Result(
-            NAMES[2], fewer["drift"], "s", "ratio >= 15", {"DataDriftPreset with PSI": fewer["Evidently"]}, note=threads
-        ),
+        Result(NAMES[2], fewer["drift"], "s", "ratio >= 15", preset, note=note),
     ]
 
 
@@ -124,12 +122,8 @@ def evidently(reference: list[Path], current: list[Path]) -> None:
     names = {kind: [item.name for item in INPUTS if item.type == kind] for kind in ("number", "category")}
     definition = DataDefinition(numerical_columns=names["number"], categorical_columns=names["category"])
     columns = [item.name for item in INPUTS]
-    sides = [
-        Dataset.from_pandas(
-            pq.read_table(list(map(str, files)), columns=columns).to_pandas(), data_definition=definition
-        )
-        for files in (current, reference)
-    ]
+    frames = [pq.read_table(list(map(str, files)), columns=columns).to_pandas() for files in (current, reference)]
+    sides = [Dataset.from_pandas(frame, data_definition=definition) for frame in frames]
     Report([DataDriftPreset(num_method="psi", cat_method="psi")]).run(*sides).dict()
 
 
