@@ -48,12 +48,17 @@ review: setup  ## reproduce the pipeline, compare with main, write reports/revie
 
 .PHONY: test
 test: setup  ## lint, types and the quick tests; in a copy with an unchanged engine, the team's tests (ENGINE=1: all)
-	@$(call unless_unchanged,$(MAKE) lint && $(pytest) -m "not (repository or workflow or server or engine)" $(ARGS),$(team_tests))
+	@$(call unless_unchanged,$(MAKE) lint && $(pytest) -m "not (repository or workflow or server or engine or watch)" $(ARGS),$(team_tests))
 
 .PHONY: test-all
 test-all: setup  ## `make test` with pre-commit's hooks and every test that needs no Docker engine
 	@$(call unless_unchanged,$(MAKE) lint && $(call timed,hooks,SKIP=lint $(run) pre_commit run --all-files) && \
 		$(pytest) -m "not engine" $(ARGS),$(team_tests))
+
+.PHONY: test-watch
+test-watch: setup  ## run the tests that simulate months of production
+	@$(call unless_unchanged,$(pytest) -m watch $(ARGS),\
+		echo "The engine is unchanged: no month is simulated (ENGINE=1 runs all tests).")
 
 .PHONY: test-workflows
 test-workflows: setup workflow-tools  ## run the tests of the workflow files
@@ -128,6 +133,10 @@ reconcile: setup  ## make image registry, MLflow and service equal to the tags; 
 .PHONY: rollback
 rollback: setup  ## revert to an earlier version on a branch, review it, open its pull request (TO=fraud@v1.2.0)
 	@$(verb) rollback
+
+.PHONY: monitor
+monitor: setup  ## judge the predictions of production since the last pass (ACKNOWLEDGE="why": accept what it found)
+	@$(run) pipelines monitor
 
 .PHONY: audit
 audit: setup  ## look for advisories of the locked packages and errors in the workflow files (ISSUE=1 reports them in an issue)

@@ -10,6 +10,7 @@ from pydantic import model_validator
 from pipelines.config.candidates import Candidates
 from pipelines.config.gates import Fairness, Gates, Slices
 from pipelines.config.ingest import Ingest
+from pipelines.config.monitor import Monitor
 from pipelines.config.read import PATH, read_text, read_yaml, validate
 from pipelines.config.selection import SelectionParams, check_metrics_fit
 from pipelines.config.serving import Release, Retention, Serving
@@ -29,6 +30,7 @@ class Params(SelectionParams, SplitParams):
     serving: Serving
     release: Release = Release()
     retention: Retention
+    monitor: Monitor = Monitor()
 
     @model_validator(mode="after")
     def _gates_fit_task(self) -> Self:

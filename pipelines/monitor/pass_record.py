@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 Problem = Literal["drift", "input", "quality", "service"]
+CheckKind = Literal["missing", "new values", "out of range", "constant", "volume"]
 
 
 class _Record(BaseModel):
@@ -61,7 +62,7 @@ class Check(_Record):
     """
 
     name: str
-    kind: Literal["missing", "new values", "out of range", "constant", "volume"]
+    kind: CheckKind
     value: float
     expected: float
     p_value: float | None

@@ -1,0 +1,69 @@
+"""The alarms that follow from a judged pass, each with one sentence that holds the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from pipelines.monitor.pass_record import Alarm, Budget, Check, Drift, Quality
+from pipelines.monitor.window import HARMLESS, Window
+
+MAX_SET_ASIDE = 0.01  # of the rows
+
+
+def alarms_of_drift(
+    drift: Sequence[Drift], checks: Sequence[Check], budget: Budget | None, sudden: Collection[str]
+) -> list[Alarm]:
+    """Return an alarm for each name that Holm rejects, or that makes the average of the e-detectors too large.
+
+    An input with a failed check has an alarm of its own already.
+    """
+    broken = {check.name for check in checks if check.failed}
+    alarms = []
+    for item in sorted(drift, key=lambda item: (item.p_value, -item.psi)):
+        slow = budget is not None and budget.slow >= budget.slow_limit <= item.evidence
+        if item.name not in broken and (item.name in sudden or slow):
+            since = "in this pass" if item.name in sudden else "in the last passes"
+            message = (
+                f"{item.name} has shifted {since}: its PSI is {item.psi:.3g}, and up to {item.tolerance:.3g} is natural"
+            )
+            alarms.append(Alarm(problem="drift", name=item.name, message=message))
+    return alarms
+
+
+def alarms_of_checks(checks: Sequence[Check]) -> list[Alarm]:
+    """Return an alarm for each check that failed."""
+    alarms = []
+    for check in checks:
+        if not check.failed:
+            continue
+        match check.kind:
+            case "volume":
+                message = f"{check.value:,.0f} predictions; earlier passes had {check.expected:,.0f} on average"
+            case "constant":
+                message = f"{check.name} has the same value in all rows"
+            case "missing":
+                message = f"{check.name} is missing in {check.value:.2%} of the rows; {check.expected:.2%} is usual"
+            case kind:
+                message = f"{check.name} has {kind} in {check.value:.2%} of the rows; {check.expected:.2%} is usual"
+        alarms.append(Alarm(problem="input", name=check.name, message=message))
+    return alarms
+
+
+def alarms_of_log(window: Window) -> list[Alarm]:
+    """Return an alarm if too many rows of the log cannot be used: they are in no test."""
+    errors = {reason: count for reason, count in window.set_aside.items() if reason not in HARMLESS}
+    rows = sum(count for reason, count in errors.items() if reason.startswith("rows"))
+    if rows <= MAX_SET_ASIDE * (rows + window.rows):
+        return []
+    listed = ", ".join(f"{count:,} {reason}" for reason, count in errors.items())
+    return [Alarm(problem="input", name="prediction log", message=f"the prediction log holds {listed}")]
+
+
+def alarms_of_quality(quality: Quality | None) -> list[Alarm]:
+    """Return an alarm if the evidence reached its limit that the mean loss is above its own."""
+    if quality is None or quality.evidence is None or quality.loss is None or quality.limit is None:
+        return []
+    if quality.evidence < quality.evidence_limit:
+        return []
+    loss = f"{quality.loss:.4g}, above the limit of {quality.limit:.4g}"
+    return [Alarm(problem="quality", name="loss", message=f"the mean loss of {quality.labelled:,} rows is {loss}")]

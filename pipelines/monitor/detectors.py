@@ -1,0 +1,121 @@
+"""The statistics of the monitor: tests of a window against a reference, and the two detectors that share the budget.
+
+All functions take arrays of any leading shape, so that bench/watch.py can simulate many histories at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+MIN_EXPECTED = 5
+LISTED = 0.05  # the false discovery rate of the names that are listed
+_SMALLEST_P = 1e-12  # in evidence, which would overflow
+_LARGEST_EVIDENCE = 1e12
+
+
+def common_bins(counts: Floats, reference: Floats) -> tuple[Floats, Floats]:
+    """Return the counts and the reference's shares, with bins in one of which fewer than 5 rows are expected.
+
+    Args:
+        counts: rows of each bin in a window, of shape (bins,).
+        reference: rows of the same bins in the reference, of shape (bins,); at least one row in all.
+    """
+    shares = reference / reference.sum()
+    rare = shares * counts.sum() < MIN_EXPECTED
+    if rare.any() and not rare.all() and shares[rare].sum() * counts.sum() < MIN_EXPECTED:
+        rare[np.argmin(np.where(rare, np.inf, shares))] = True
+    pooled = [np.append(values[~rare], values[rare].sum()) if rare.any() else values for values in (counts, shares)]
+    return pooled[0], pooled[1]
+
+
+def shift_p_value(counts: Floats, shares: Floats, tolerance: Any) -> Any:
+    """Return the p-value of Pearson's chi-square under a population that differs from `shares` by `tolerance`.
+
+    That is the noncentral chi-square with noncentrality rows times tolerance (population resemblance statistic,
+    arXiv 2307.11878).
+
+    Args:
+        counts: shape (..., bins).
+        shares: shape (bins,) or (..., bins).
+        tolerance: PSI; a number, or of shape (...).
+    """
+    from scipy.stats import ncx2
+
+    rows = counts.sum(axis=-1)
+    expected = rows[..., None] * shares
+    statistic = ((counts - expected) ** 2 / expected).sum(axis=-1)
+    freedom = counts.shape[-1] - 1
+    if freedom == 0:
+        return np.ones_like(statistic)
+    noncentrality = np.asarray(rows * tolerance)
+    mean, deviation = freedom + noncentrality, np.sqrt(2 * (freedom + 2 * noncentrality))
+    # SciPy overflows far below the mean, where the p-value is 1.
+    inner = np.maximum(statistic, mean - 4 * deviation)
+    p_values = np.where(statistic < inner, 1.0, ncx2.sf(inner, freedom, noncentrality))
+    return np.clip(np.nan_to_num(p_values, nan=1.0), 0.0, 1.0)
+
+
+def sampling_error(bins: int, rows: float) -> float:
+    """Return the PSI by which a reference of so many rows may differ from its population."""
+    return 2 * (bins - 1) / rows
+
+
+def psi(counts: Floats, reference: Floats) -> float:
+    """Return the population stability index; an empty bin counts as half a row."""
+    q, p = (np.maximum(values, 0.5) / np.maximum(values, 0.5).sum() for values in (counts, reference))
+    return float(((q - p) * np.log(q / p)).sum())
+
+
+def excess_p_value(found: int, rows: int, reference_found: int, reference_rows: int, tolerance: float) -> float:
+    """Return the p-value of so many rows of a kind in a window, if the reference has `reference_found` of them.
+
+    It is the predictive distribution of a Poisson count with an unknown rate (negative binomial), at the largest rate
+    whose PSI from the reference's is the tolerance.
+    """
+    from scipy.stats import nbinom
+
+    share = min((reference_found + 1) / (reference_rows + 1), 1.0)
+    highest = 1 + np.sqrt(tolerance * (1 - share) / share)
+    return float(nbinom.sf(found - 1, reference_found + 1, 1 / (1 + rows * highest / reference_rows)))
+
+
+def volume_p_value(rows: int, earlier: Sequence[int]) -> float:
+    """Return the two-sided p-value of a pass's rows among those of earlier passes: a prediction on the log scale.
+
+    The scatter of the earlier passes counts as 5 % at least: a few that are alike by chance prove nothing.
+    """
+    from scipy.stats import t
+
+    logs = np.log(np.maximum(np.asarray(earlier, dtype=np.float64), 0.5))
+    scatter = max(float(logs.std(ddof=1)), 0.05, max(sum(earlier) / len(earlier), 1.0) ** -0.5)
+    distance = abs(np.log(max(rows, 0.5)) - logs.mean()) / (scatter * np.sqrt(1 + 1 / len(logs)))
+    return float(2 * t.sf(distance, len(logs) - 1))
+
+
+def next_evidence(evidence: Any, p_value: Any) -> Any:
+    """Return the e-detector after a pass, M = (M + 1) / (2 sqrt(p)) (Shin, Ramdas, Rinaldo, arXiv 2203.03532)."""
+    root = np.sqrt(np.maximum(np.asarray(p_value), _SMALLEST_P))
+    return np.minimum((np.asarray(evidence) + 1) * 0.5 / root, _LARGEST_EVIDENCE)
+
+
+def adjust_holm(p_values: Sequence[float]) -> list[float]:
+    """Return Holm's adjusted p-values, which control the chance of any false alarm among them."""
+    adjusted = [1.0] * len(p_values)
+    largest = 0.0
+    for rank, i in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[i]))
+        adjusted[i] = largest
+    return adjusted
+
+
+def is_listed(p_values: Sequence[float]) -> list[bool]:
+    """Return which names Benjamini and Hochberg's rule lists: at most 5 % of them falsely, on average."""
+    number = len(p_values)
+    ranked = sorted(p_values)
+    limits = [p for rank, p in enumerate(ranked, 1) if p <= LISTED * rank / number]
+    return [bool(limits) and p <= limits[-1] for p in p_values]

@@ -1,0 +1,74 @@
+"""Drift: how far each input and the score of a window are from the reference, and whether by more than is natural."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipelines.model.signature import Signature
+from pipelines.monitor.detectors import common_bins, psi, sampling_error, shift_p_value
+from pipelines.monitor.observation import Observation, fold
+from pipelines.monitor.pass_record import PassRecord
+from pipelines.monitor.profile import Profile, Reference
+
+
+@dataclass(frozen=True)
+class Shift:
+    """The distance of one input, or of the score, before the detectors judge it; the fields are those of `Drift`."""
+
+    name: str
+    psi: float
+    tolerance: float
+    p_value: float
+    counts: Mapping[str, int]
+
+
+def natural_variation(reference: Reference, days: int, otherwise: float) -> float:
+    """Return the natural variation (PSI) of the longest window that is not longer than so many days.
+
+    Args:
+        otherwise: for a reference that holds no such window.
+    """
+    lengths = [length for length in reference.variation or {} if length <= days]
+    return (reference.variation or {})[max(lengths)] if lengths else otherwise
+
+
+def references(profile: Profile, signature: Signature, accepted: Mapping[str, PassRecord]) -> dict[str, Reference]:
+    """Return the reference of each input and of the score: the profile's, or the counts of an acknowledged pass.
+
+    Args:
+        accepted: name -> the pass in which a person accepted its distribution.
+    """
+    named = dict(profile.inputs)
+    if profile.score:
+        named[signature.output] = profile.score
+    for name, record in accepted.items():
+        counts = next((drift.counts for drift in record.drift if drift.name == name), None)
+        if counts and name in named:
+            named[name] = named[name].model_copy(update={"counts": counts})
+    return named
+
+
+def measure_shifts(
+    observation: Observation, named: Mapping[str, Reference], days: int, otherwise: float
+) -> list[Shift]:
+    """Measure every input that is counted, and the score.
+
+    Args:
+        named: name -> reference.
+        days: length of the window.
+        otherwise: natural variation (PSI) where a reference holds none.
+    """
+    shifts = []
+    for name, counts in observation.counts.items():
+        expected = fold(named[name])
+        bins = sorted(expected.keys() | counts.keys())
+        window, reference = (np.array([side.get(b, 0) for b in bins], dtype=np.float64) for side in (counts, expected))
+        if not reference.sum() or not window.sum():
+            continue
+        tolerance = natural_variation(named[name], days, otherwise) + sampling_error(len(bins), reference.sum())
+        p_value = float(shift_p_value(*common_bins(window, reference), tolerance))
+        shifts.append(Shift(name, psi(window, reference), tolerance, p_value, dict(counts)))
+    return shifts

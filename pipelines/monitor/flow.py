@@ -1,0 +1,168 @@
+"""The verb `monitor`: do the passes that are due, and report the newest."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import ibis
+
+from pipelines.cli.errors import Refused, Unreachable
+from pipelines.cli.files import write_text
+from pipelines.cli.progress import Progress
+from pipelines.config.params import Params, load
+from pipelines.model.signature import Signature, load_signature
+from pipelines.monitor.acknowledge import acknowledge, is_acknowledged
+from pipelines.monitor.history import History
+from pipelines.monitor.judge import Before, judge_pass
+from pipelines.monitor.log import VARIABLE, has_files, parse_log
+from pipelines.monitor.pass_record import PassRecord, Verdict
+from pipelines.monitor.profile import Profile, load_profile
+from pipelines.monitor.schedule import DuePass, due_passes
+from pipelines.monitor.window import open_connection, open_window
+from pipelines.repository import base_model, tags
+from pipelines.repository.tags import Assignment
+from pipelines.tables.locations import Location
+
+MONITOR = Path("reports/monitor")
+
+
+def monitor(why: str | None) -> int:
+    """Do the passes that are due, write reports/monitor/, and print the verdict.
+
+    Args:
+        why: acknowledge the alarms of the newest pass, for this reason.
+
+    Returns:
+        0, also if nothing is in production yet.
+
+    Raises:
+        Refused: if there is an alarm.
+        InputError: if the settings or the files of the monitor cannot be read.
+        Unreachable: if the log, origin or the DVC remote does not respond.
+    """
+    params, progress = load(), Progress()
+    url = os.environ.get(VARIABLE) or "off"
+    if url == "off":
+        return _not_yet(f"{VARIABLE} does not name the prediction log")
+    with progress.step("Fetching the tags"):
+        tags.fetch_tags(params.model_name)
+    assignments = tags.list_assignments(params.model_name)
+    if not assignments:
+        return _not_yet(f"no tag assigns a version of {params.model_name} to production")
+    log = parse_log(url)
+    history = History(log)
+    if not has_files(log) and not history.passes():
+        return _not_yet(f"{log.name} holds no predictions")
+    _do_passes(params, log, history, assignments, progress)
+    if why is not None:
+        print(f"Acknowledged: {acknowledge(history, why)}")
+    verdict = make_verdict(params, history)
+    write_text(MONITOR / "verdict.json", verdict.model_dump_json(indent=2) + "\n")
+    return _print(verdict, params)
+
+
+def make_verdict(params: Params, history: History) -> Verdict:
+    """Return the newest passes, and their alarms that nobody acknowledged."""
+    records, acknowledgements = history.passes(), history.acknowledgements()
+    newest = max((record.end for record in records), default=None)
+    length = timedelta(days=params.monitor.every_days)
+    passes = tuple(record for record in records if newest and record.start >= newest - length)
+    alarms = [
+        alarm for record in passes for alarm in record.alarms if not is_acknowledged(record, alarm, acknowledgements)
+    ]
+    return Verdict(
+        model_name=params.model_name, made_at=datetime.now(UTC), passes=passes, alarms=tuple(dict.fromkeys(alarms))
+    )
+
+
+def _do_passes(
+    params: Params, log: Location, history: History, assignments: Sequence[Assignment], progress: Progress
+) -> None:
+    """Judge every pass that is due, in order, and add it to the history."""
+    records, acknowledgements = history.passes(), history.acknowledgements()
+    models: dict[str, tuple[Signature, Profile] | None] = {}
+    connection = open_connection()
+    due = list(due_passes(assignments, params.monitor.every_days, datetime.now(UTC), records))
+    for item in due:
+        assignment = item.assignment
+        if assignment.release_id not in models:
+            in_production = assignment.release_id == assignments[-1].release_id
+            models[assignment.release_id] = _fetch_model(assignment, in_production, progress)
+        model = models[assignment.release_id]
+        if model is None:
+            continue
+        before = Before([record for record in records if record.end <= item.start], acknowledgements)
+        with progress.step(f"Judging {item.start:%Y-%m-%d} to {item.end:%Y-%m-%d} of {assignment.version}"):
+            record = _judge(connection, params, log, item, *model, before)
+            records.append(history.add_pass(record))
+
+
+def _judge(
+    connection: ibis.BaseBackend,
+    params: Params,
+    log: Location,
+    due: DuePass,
+    signature: Signature,
+    profile: Profile,
+    before: Before,
+) -> PassRecord:
+    release_id = due.assignment.release_id
+    with open_window(connection, log, signature, release_id, due.start, due.end) as window:
+        return judge_pass(window, due.assignment.version, signature, profile, params.monitor, before, None)
+
+
+def _fetch_model(assignment: Assignment, in_production: bool, progress: Progress) -> tuple[Signature, Profile] | None:
+    """Return signature and profile of a version; None if an earlier version's are in no cache and no remote.
+
+    Raises:
+        Unreachable: if those of the version in production are not.
+    """
+    reason = ""
+    try:
+        base = base_model.fetch_stored(assignment.commit, progress)
+    except Unreachable as error:
+        base, reason = None, f": {error}"
+    if base is None:
+        message = f"the model of {assignment.version} is in no cache and no remote{reason}"
+        if in_production:
+            raise Unreachable(message, "Run `make push` where the model is in the cache, or check the DVC remote.")
+        progress.print(f"{message}; its passes are not judged")
+        return None
+    if base.profile is None:
+        return load_signature(base.signature), Profile(rows=0, inputs={})
+    return load_signature(base.signature), load_profile(base.profile)
+
+
+def _not_yet(reason: str) -> int:
+    print(f"not in production yet: {reason}")
+    return 0
+
+
+def _print(verdict: Verdict, params: Params) -> int:
+    """Print the verdict.
+
+    Raises:
+        Refused: if there is an alarm.
+    """
+    if not verdict.passes:
+        print(f"no pass yet: the first one ends {params.monitor.every_days} days after a Monday at the latest")
+        return 0
+    for record in verdict.passes:
+        state = "" if record.judged else f", too few to judge (monitor.min_rows is {params.monitor.min_rows})"
+        span = f"{record.start:%Y-%m-%d %H:%M} to {record.end:%Y-%m-%d %H:%M}"
+        print(f"{record.version}, {span} UTC: {record.rows:,} predictions{state}")
+        for reason, count in record.set_aside.items():
+            print(f"  set aside: {count:,} {reason}")
+    for alarm in verdict.alarms:
+        print(f"ALARM {alarm.problem}: {alarm.message}")
+    if not verdict.alarms:
+        print("No alarm.")
+        return 0
+    number = len(verdict.alarms)
+    raise Refused(
+        f"{number} alarm{'s' if number > 1 else ''}",
+        f'Read {MONITOR}/; if this is the new normal: make monitor ACKNOWLEDGE="why".',
+    )

@@ -1,0 +1,130 @@
+"""The history of passes beside the prediction log; all state of the monitor is computed from it.
+
+`monitor/passes/2026-03-02-0123456789ab.json` is one pass over one version, and never changes.
+`monitor/acknowledged/2026-03-20T101500Z.json` says that a person accepts what an alarm reported.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pipelines.cli.errors import InputError
+from pipelines.cli.files import write_text
+from pipelines.monitor.pass_record import PassRecord
+from pipelines.tables.locations import Location, store_errors
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+class Acknowledgement(BaseModel):
+    """A person's statement that what was found in a pass is the new normal.
+
+    Attributes:
+        version: in whose passes it was found.
+        end: of the newest pass then; that pass's counts are the reference of the inputs from then on.
+        inputs: the inputs that were listed, the score included.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    version: str
+    end: datetime
+    inputs: tuple[str, ...]
+    why: str
+    by: str
+    at: datetime
+
+
+class History:
+    """The folder `monitor/` of a log."""
+
+    def __init__(self, log: Location) -> None:
+        self._filesystem = log.filesystem
+        self._log = log
+        self._folder = f"{log.path}/monitor"
+
+    def passes(self) -> list[PassRecord]:
+        """Return all passes, the oldest first.
+
+        Raises:
+            InputError: if a file is not a pass.
+            Unreachable: if the store does not respond.
+        """
+        records = [_parse(PassRecord, name, text) for name, text in self._read("passes")]
+        return sorted(records, key=lambda record: (record.start, record.end))
+
+    def acknowledgements(self) -> list[Acknowledgement]:
+        """Return all acknowledgements, the oldest first; errors as `passes`."""
+        records = [_parse(Acknowledgement, name, text) for name, text in self._read("acknowledged")]
+        return sorted(records, key=lambda record: record.at)
+
+    def add_pass(self, record: PassRecord) -> PassRecord:
+        """Write a pass, unless another monitor did; return the one that is in the history."""
+        path = f"passes/{_name(record)}.json"
+        if text := self._read_file(path):
+            return _parse(PassRecord, path, text)
+        self._write(path, record.model_dump(mode="json"))
+        return record
+
+    def add_acknowledgement(self, record: Acknowledgement) -> str:
+        """Write an acknowledgement; return its path."""
+        path = f"acknowledged/{record.at:%Y-%m-%dT%H%M%SZ}.json"
+        self._write(path, record.model_dump(mode="json"))
+        return f"{self._log.name}/monitor/{path}"
+
+    def write_file(self, name: str, text: str) -> None:
+        """Write another file into the folder, replacing an earlier one."""
+        self._put(name, text)
+
+    def _read(self, folder: str) -> Iterable[tuple[str, str]]:
+        with store_errors(self._log):
+            self._filesystem.invalidate_cache()
+            try:
+                names = self._filesystem.ls(f"{self._folder}/{folder}", detail=False)
+            except FileNotFoundError:
+                return []
+            paths = [name for name in names if name.endswith(".json") and not name.rpartition("/")[2].startswith(".")]
+            contents = self._filesystem.cat(paths) if paths else {}
+        return [(name, content.decode(errors="replace")) for name, content in sorted(contents.items())]
+
+    def _read_file(self, name: str) -> str | None:
+        with store_errors(self._log):
+            try:
+                return str(self._filesystem.cat_file(f"{self._folder}/{name}").decode(errors="replace"))
+            except FileNotFoundError:
+                return None
+
+    def _write(self, name: str, document: dict[str, Any]) -> None:
+        self._put(name, json.dumps(document, indent=2, sort_keys=True) + "\n")
+
+    def _put(self, name: str, text: str) -> None:
+        path = f"{self._folder}/{name}"
+        if self._log.is_local:
+            write_text(Path(path), text)
+            return
+        with store_errors(self._log):
+            self._filesystem.pipe_file(path, text.encode())
+
+
+def _name(record: PassRecord) -> str:
+    """Return the name of a pass's file; a pass that begins within a day, because of a release, has its time."""
+    midnight = record.start.time().replace(tzinfo=None) == datetime.min.time()
+    return f"{record.start:{'%Y-%m-%d' if midnight else '%Y-%m-%dT%H%M%S'}}-{record.release_id}"
+
+
+def _parse(cls: type[_Model], name: str, text: str) -> _Model:
+    try:
+        return cls.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise InputError(
+            f"{name} is not a file of the monitor: {where}: {first['msg']}",
+            "Restore it from a backup, or remove it: its pass is then judged again.",
+        ) from error
