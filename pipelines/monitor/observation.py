@@ -69,13 +69,14 @@ def observe(table: ir.Table, signature: Signature, profile: Profile) -> Observat
         _of_kind("new", summary),
         _of_kind("outside", summary),
         frozenset(constant),
-        {share: summary[f"latency {share}"] for share in QUANTILES if summary[f"latency {share}"] is not None},
+        dict(zip(QUANTILES, summary["latency"] or (), strict=False)),
     )
 
 
 def _summarise(table: ir.Table, signature: Signature, profile: Profile) -> dict[str, Any]:
     aggregates: dict[str, ir.Scalar] = {"rows": table.count()}
-    aggregates |= {f"latency {share}": table[LATENCY].approx_quantile(float(share)) for share in QUANTILES}
+    # Exact, so that two monitors write the same record; one list, so that the values are held in memory once.
+    aggregates["latency"] = table[LATENCY].quantile([float(share) for share in QUANTILES])
     for item in signature.inputs:
         column = table[item.name]
         aggregates[f"missing {item.name}"] = table.count() - column.count()
