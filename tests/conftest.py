@@ -5,6 +5,10 @@ import tempfile
 
 import pytest
 
+# Waiting threads of OpenMP spin otherwise, on cores that other tests use: a fit with two threads takes up to ten times
+# as long. OpenMP reads this when it is loaded; processes that tests start inherit it.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 pytest_plugins = (
     "pytester",
     "tests.engine.plugins.own_files",

@@ -201,6 +201,7 @@ class Runner:
             "GIT_CONFIG_VALUE_0": URL,
             "GIT_PAGER": "cat",
             "OMP_NUM_THREADS": "1",
+            "OMP_WAIT_POLICY": "passive",
             "HARNESS_STANDINS": str(STANDINS),
             "HARNESS_ARTIFACTS": str(self._made("artifacts")),
             "HARNESS_CACHES": str(self._made("caches")),
