@@ -116,6 +116,10 @@ release-image: setup  ## build and push the image of this commit to IMAGE_REPOSI
 release: setup  ## put this commit of main into production: image, smoke test, deployment, tags
 	@$(run) pipelines release run
 
+.PHONY: release-check
+release-check: setup  ## in CI: start release.yml if GitHub skipped it for this commit of main
+	@$(run) pipelines release check
+
 .PHONY: reconcile
 reconcile: setup  ## make image registry, MLflow and service equal to the tags; rebuild missing images
 	@$(run) pipelines release reconcile
@@ -133,7 +137,7 @@ audit: setup  ## look for advisories of the locked packages and errors in the wo
 	@$(run) pipelines audit $(if $(ISSUE),--issue)
 
 .PHONY: github-setup
-github-setup: setup  ## apply rulesets, labels, environment and settings to GitHub (DRY_RUN=1 only prints them)
+github-setup: setup  ## apply rulesets, labels, environments and settings to GitHub (DRY_RUN=1 only prints them)
 	@$(run) pipelines github-setup $(if $(DRY_RUN),--dry-run)
 
 .PHONY: predict

@@ -10,8 +10,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
-from pipelines.cli.errors import InputError, Refused
+from pipelines.cli.errors import InputError, MainlineError, Refused
 from pipelines.github.client import GitHub
 from pipelines.github.transport import Json
 from pipelines.repository.git import try_git
@@ -28,11 +29,23 @@ REPOSITORY = {
     "squash_merge_commit_message": "PR_BODY",
 }
 LABELS = {"audit": {"color": "b60205", "description": "Found by the weekly audit"}}
-ENVIRONMENT = "production"
+# Environment -> the branches that may use it; None for any. No role trusts `untrusted`.
+ENVIRONMENTS: dict[str, tuple[str, ...] | None] = {"production": ("main",), "review": None, "untrusted": None}
+# The variable that is written last. Without it, nothing is released or rolled back on GitHub.
+DONE = "MAINLINE_SETUP"
 VARIABLES = (
-    *("DVC_REMOTE_URL", "AWS_ROLE_ARN", "MLFLOW_TRACKING_URI", "IMAGE_REPOSITORY"),
+    *("DVC_REMOTE_URL", "AWS_ROLE_ARN", "AWS_RELEASE_ROLE_ARN", "MLFLOW_TRACKING_URI", "IMAGE_REPOSITORY"),
     *("SERVICE_URL", "PREDICTION_LOG", "SIGN_IMAGES", "RELEASE_RUNNER"),
 )
+# Role -> the end of the OIDC subject of each job that may assume it.
+ROLES = {
+    "AWS_ROLE_ARN": ("environment:review", "ref:refs/heads/main"),
+    "AWS_RELEASE_ROLE_ARN": ("environment:production",),
+}
+WITHOUT_RULESETS = (
+    "no rulesets: whoever may write can push to main without a review, and move or delete tags of releases"
+)
+WITHOUT_ENVIRONMENTS = "no environments: a workflow on any branch can get what the release gets"
 # https://github.com/acme/fraud.git, git@github.com:acme/fraud, ssh://git@ssh.github.com:443/acme/fraud
 _ORIGIN = re.compile(
     r"(?:(?:https?|ssh|git)://)?(?:[^@/]+@)?(?P<host>[\w.-]+\.[\w-]+)(?::\d+/|[:/])(?P<name>[^/]+/[^/]+?)(?:\.git)?/?"
@@ -57,25 +70,105 @@ def run(arguments: argparse.Namespace) -> int:
     """Change each setting that differs, and print one line for it. After an interruption, run it again.
 
     Raises:
-        InputError: if the repository or the token is not known, or a ruleset file is invalid.
-        Refused: if the token is not an administrator's, or the plan lacks rulesets.
+        InputError: if the repository or the token is not known, the default branch is not main, or a ruleset file is
+            invalid.
+        Refused: if the token is not an administrator's; or, once all else is done, if the plan of a private repository
+            lacks rulesets or environments.
     """
     github = GitHub.from_environment(_repository_of_origin)
-    count = 0
+    rulesets = _read_rulesets()
     try:
-        for change in find_changes(github):
-            if not arguments.dry_run:
-                github.call(change.method, change.path, change.body)
-            print(f"{'would change' if arguments.dry_run else 'changed'} {change.description}", flush=True)
-            count += 1
+        repository = github.call("GET", "")
+        if repository.get("permissions", {}).get("admin") is False:
+            raise Refused(f"the token is not that of an administrator of {github.repository}", "")
+        _require_main(github.repository, repository["default_branch"])
+        # What differs; and where the plan of a private repository lacks it: what follows, and the errors that say so.
+        parts: tuple[tuple[Iterator[Change], str, tuple[type[MainlineError], ...]], ...] = (
+            (_compare_repository(repository), "", ()),
+            (_compare_labels(github), "", ()),
+            (_compare_variables(github), "", ()),
+            (_compare_rulesets(github, rulesets), WITHOUT_RULESETS, (Refused,)),
+            (_compare_environments(github), WITHOUT_ENVIRONMENTS, (Refused, InputError)),
+            (_compare_done(github), "", ()),
+        )
+        count, missing = 0, []
+        for changes, consequence, lacking in parts:
+            try:
+                count += _apply(github, changes, arguments.dry_run)
+            except lacking as error:
+                if not repository.get("private"):
+                    raise
+                missing.append(f"  {consequence} ({error})")
+        if not count:
+            print(f"nothing to change in {github.repository}")
+        _print_advice(github, is_public=not repository.get("private"))
     except Refused as error:
         remedy = "Use an administrator's token: `GITHUB_TOKEN=$(gh auth token) make github-setup`; see docs/github.md."
         raise Refused(str(error), remedy) from error
-    if not count:
-        print(f"nothing to change in {github.repository}")
+    if missing:
+        raise Refused(
+            "all else is set up, but GitHub refuses this for a private repository:\n" + "\n".join(missing),
+            "GitHub's free plan lacks it: see docs/github.md, A private repository on the free plan.",
+        )
+    return 0
+
+
+def _apply(github: GitHub, changes: Iterator[Change], is_dry_run: bool) -> int:
+    """Make the changes, print each, and return their number."""
+    count = 0
+    for change in changes:
+        if not is_dry_run:
+            github.call(change.method, change.path, change.body)
+        print(f"{'would change' if is_dry_run else 'changed'} {change.description}", flush=True)
+        count += 1
+    return count
+
+
+def _require_main(repository: str, branch: str) -> None:
+    if branch != "main":
+        raise InputError(
+            f"the default branch is {branch!r}, but rulesets and workflows name main: nothing would be checked",
+            f"Rename it: gh api -X POST repos/{repository}/branches/{quote(branch, safe='')}/rename -f new_name=main",
+        )
+
+
+def _print_advice(github: GitHub, is_public: bool) -> None:
+    """Print how settings stand that only a person should change."""
+    if not github.call("GET", "actions/permissions/workflow")["can_approve_pull_request_reviews"]:
+        print(
+            "Workflows may not open pull requests, so rollback.yml prints a link that opens its own. To allow them: "
+            f"`gh api -X PUT repos/{github.repository}/actions/permissions/workflow "
+            "-F can_approve_pull_request_reviews=true`"
+        )
+    variables = _read_variables(github) | {name: os.environ[name] for name in VARIABLES if os.environ.get(name)}
+    if any(name in variables for name in ("DVC_REMOTE_URL", *ROLES)):
+        prefix = github.call("GET", "actions/oidc/customization/sub").get("sub_claim_prefix")
+        for role, subjects in ROLES.items():
+            policy = trust_policy(variables.get(role, ""), prefix or f"repo:{github.repository}", subjects)
+            print(f"Trust policy of the role {role}:\n{json.dumps(policy, indent=2)}")
+    if is_public and variables.get("RELEASE_RUNNER"):
+        print(
+            f"RELEASE_RUNNER is {variables['RELEASE_RUNNER']!r} in a public repository. If that runner is your own, "
+            "anybody can run code on it with a pull request: see docs/security.md, Self-hosted runners.",
+            file=sys.stderr,
+        )
     if has_placeholder(github.repository, CODEOWNERS):
         print(f"{CODEOWNERS} still names @acme, which owns nothing here: put your own team there.", file=sys.stderr)
-    return 0
+
+
+def trust_policy(role: str, prefix: str, subjects: tuple[str, ...]) -> Json:
+    """Return the trust policy of an AWS role; without the role's ARN, its account is to be filled in."""
+    account = re.fullmatch(r"arn:aws[\w-]*:iam::(\d{12}):role/.+", role)
+    issuer = "token.actions.githubusercontent.com"
+    provider = f"arn:aws:iam::{account[1] if account else 'ACCOUNT'}:oidc-provider/{issuer}"
+    condition = {f"{issuer}:aud": "sts.amazonaws.com", f"{issuer}:sub": [f"{prefix}:{end}" for end in subjects]}
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Federated": provider},
+        "Action": "sts:AssumeRoleWithWebIdentity",
+        "Condition": {"StringEquals": condition},
+    }
+    return {"Version": "2012-10-17", "Statement": [statement]}
 
 
 def has_placeholder(repository: str, owners: Path) -> bool:
@@ -83,19 +176,7 @@ def has_placeholder(repository: str, owners: Path) -> bool:
     return not repository.startswith("acme/") and owners.is_file() and "@acme/" in owners.read_text(encoding="utf-8")
 
 
-def find_changes(github: GitHub) -> Iterator[Change]:
-    """Yield what differs; rulesets last, since GitHub's free plan has none in private repositories."""
-    yield from _compare_repository(github)
-    yield from _compare_labels(github)
-    yield from _compare_variables(github)
-    # The pull request is the approval. An existing environment is left alone: a team may have added reviewers to it.
-    if ENVIRONMENT not in {environment["name"] for environment in github.pages("environments", key="environments")}:
-        yield Change(f"environment {ENVIRONMENT}: new", "PUT", f"environments/{ENVIRONMENT}", {})
-    yield from _compare_rulesets(github)
-
-
-def _compare_repository(github: GitHub) -> Iterator[Change]:
-    current = github.call("GET", "")
+def _compare_repository(current: Json) -> Iterator[Change]:
     if differing := [name for name, value in REPOSITORY.items() if current.get(name) != value]:
         differences = ", ".join(f"{name} {current.get(name)} -> {REPOSITORY[name]}" for name in differing)
         # All of them at once: GitHub takes some only together.
@@ -112,27 +193,81 @@ def _compare_labels(github: GitHub) -> Iterator[Change]:
 
 
 def _compare_variables(github: GitHub) -> Iterator[Change]:
-    path = "actions/variables"
-    current = {variable["name"]: variable["value"] for variable in github.pages(path, key="variables")}
+    current = _read_variables(github)
     for name in VARIABLES:
-        value = os.environ.get(name)
-        if not value or current.get(name) == value:
-            continue
+        yield from _compare_variable(current, name, os.environ.get(name) or current.get(name))
+
+
+def _compare_done(github: GitHub) -> Iterator[Change]:
+    yield from _compare_variable(_read_variables(github), DONE, "true")
+
+
+def _read_variables(github: GitHub) -> dict[str, str]:
+    return {variable["name"]: variable["value"] for variable in github.pages("actions/variables", key="variables")}
+
+
+def _compare_variable(current: dict[str, str], name: str, value: str | None) -> Iterator[Change]:
+    if current.get(name) != value:
+        path = "actions/variables"
         request = ("PATCH", f"{path}/{name}") if name in current else ("POST", path)
         yield Change(
             f"variable {name}: {current.get(name, 'new')} -> {value}", *request, {"name": name, "value": value}
         )
 
 
-def _compare_rulesets(github: GitHub) -> Iterator[Change]:
-    # The list has no rules, and may have rulesets of the organization.
-    numbers = {ruleset["name"]: ruleset["id"] for ruleset in github.pages("rulesets", includes_parents="false")}
+def _compare_environments(github: GitHub) -> Iterator[Change]:
+    current = {environment["name"]: environment for environment in github.pages("environments", key="environments")}
+    for name, branches in ENVIRONMENTS.items():
+        url, environment = f"environments/{name}", current.get(name)
+        if branches is None:
+            if environment is None:
+                yield Change(f"environment {name}: new", "PUT", url, {})
+            continue
+        policy = {"protected_branches": False, "custom_branch_policies": True}
+        patterns: dict[str, int] = {}
+        if environment and covers(policy, environment.get("deployment_branch_policy")):
+            listed = github.pages(f"{url}/deployment-branch-policies", key="branch_policies")
+            patterns = {pattern["name"]: pattern["id"] for pattern in listed}
+        else:
+            body = {**_read_protection(environment or {}), "deployment_branch_policy": policy}
+            yield Change(f"environment {name}: {'only listed branches' if environment else 'new'}", "PUT", url, body)
+        for branch in branches:
+            if branch not in patterns:
+                body = {"name": branch, "type": "branch"}
+                yield Change(f"environment {name}: branch {branch}", "POST", f"{url}/deployment-branch-policies", body)
+        for pattern in sorted(patterns.keys() - set(branches)):
+            path = f"{url}/deployment-branch-policies/{patterns[pattern]}"
+            yield Change(f"environment {name}: no longer {pattern}", "DELETE", path, None)
+
+
+def _read_protection(environment: Json) -> dict[str, Json]:
+    """Return the reviewers and the wait timer that a team gave an environment: a PUT without them would remove them."""
+    rules = {rule["type"]: rule for rule in environment.get("protection_rules", [])}
+    kept: dict[str, Json] = {}
+    if timer := rules.get("wait_timer"):
+        kept["wait_timer"] = timer["wait_timer"]
+    if required := rules.get("required_reviewers"):
+        kept["reviewers"] = [{"type": each["type"], "id": each["reviewer"]["id"]} for each in required["reviewers"]]
+        kept["prevent_self_review"] = required.get("prevent_self_review", False)
+    return kept
+
+
+def _read_rulesets() -> dict[str, Json]:
+    """Return name -> ruleset of the files in .github/rulesets/."""
+    rulesets = {}
     for path in sorted(RULESETS.glob("*.json")):
         try:
-            wanted = json.loads(path.read_text(encoding="utf-8"))
-            name = wanted["name"]
+            ruleset = json.loads(path.read_text(encoding="utf-8"))
+            rulesets[ruleset["name"]] = ruleset
         except (ValueError, TypeError, KeyError) as error:
             raise InputError(f"{path} is not a ruleset: {error!r}", "Fix it, or restore it from git.") from error
+    return rulesets
+
+
+def _compare_rulesets(github: GitHub, rulesets: dict[str, Json]) -> Iterator[Change]:
+    # The list has no rules, and may have rulesets of the organization.
+    numbers = {ruleset["name"]: ruleset["id"] for ruleset in github.pages("rulesets", includes_parents="false")}
+    for name, wanted in rulesets.items():
         if name not in numbers:
             yield Change(f"ruleset {name}: new", "POST", "rulesets", wanted)
             continue

@@ -1,7 +1,7 @@
 """Sections `serving`, `release` and `retention`: the service, its release, and what is kept."""
 
 import json
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -14,13 +14,18 @@ IN_RELEASE_ID = ("base_image", *LIMITS)
 
 
 class Serving(Strict):
-    """The image's base and limits, and the command that deploys it."""
+    """The image's base and limits, and how a release is deployed."""
 
     base_image: Annotated[str, Field(pattern=r"^\S+@sha256:[0-9a-f]{64}$")]
     max_batch_rows: Count
     max_body_mb: Positive
     timeout_seconds: Positive
-    deploy: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    deploy: Annotated[tuple[str, ...], Field(min_length=1)] | Literal["pull"] | None = None
+
+    @property
+    def is_pulled(self) -> bool:
+        """Whether a release leaves the service alone, because the hosts of the service pull it."""
+        return self.deploy == "pull"
 
     def to_json(self, release_id: str) -> str:
         """Return the text of serving.json, from which the service reads its release id and limits."""

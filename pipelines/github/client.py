@@ -89,6 +89,10 @@ class GitHub(Transport):
         """Start a workflow (its file name) on a branch."""
         self.call("POST", f"actions/workflows/{workflow}/dispatches", {"ref": ref})
 
+    def workflow_runs(self, workflow: str, sha: str) -> Iterator[Json]:
+        """List the runs of a workflow (its file name) for a commit."""
+        return self.pages(f"actions/workflows/{workflow}/runs", key="workflow_runs", head_sha=sha)
+
     def artifacts(self, run: int) -> Iterator[Json]:
         """List the artifacts of a workflow run."""
         return self.pages(f"actions/runs/{run}/artifacts", key="artifacts")

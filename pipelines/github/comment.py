@@ -84,7 +84,10 @@ def _is_marked(comment: Json) -> bool:
 
 
 def _is_own(comment: Json) -> bool:
-    return bool((comment.get("user") or {}).get("login") == OUR_LOGIN)
+    """Return whether our login wrote a comment, and our app where GitHub names one."""
+    app = comment.get("performed_via_github_app")
+    login = (comment.get("user") or {}).get("login")
+    return bool(login == OUR_LOGIN and (app is None or f"{app['slug']}[bot]" == OUR_LOGIN))
 
 
 def _post_with_cml(number: int, text: str) -> bool:

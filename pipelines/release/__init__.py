@@ -9,6 +9,7 @@ _ACTIONS = {
     "image": "build and push the image of a commit, unless it exists",
     "run": "put a commit into production: image, smoke test, deployment, tags",
     "status": "print what is in production, since when and approved by whom, and the history",
+    "check": "start the workflow release.yml if GitHub skipped it for this commit of main",
     "reconcile": "make image registry, MLflow and service equal to the newest assignment; rebuild what was lost",
     "retention": "list the images and DVC objects that must be kept",
 }
@@ -18,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     parsers = {name: actions.add_parser(name, help=help_, description=help_) for name, help_ in _ACTIONS.items()}
-    for name in ("id", "image", "run"):
+    for name in ("id", "image", "run", "check"):
         parsers[name].add_argument("--rev", default="HEAD", help="the commit (default: HEAD)")
     parsers["status"].add_argument("--at", metavar="DATE", help="a date or time in the past, such as 2026-11-01")
     parsers["status"].add_argument("--json", action="store_true", help="print JSON")
@@ -40,6 +41,10 @@ def run(arguments: argparse.Namespace) -> int:
         from pipelines.release.build_ahead import build_ahead
 
         return build_ahead(arguments.rev)
+    if arguments.action == "check":
+        from pipelines.release.missed import start_missed_release
+
+        return start_missed_release(arguments.rev)
     from pipelines.config.params import load
 
     params = load()

@@ -1,4 +1,4 @@
-"""Deploying an image: with the command of params.yaml, or by default as a container on this host."""
+"""Deploying an image, unless the hosts pull it: with the command of params.yaml, or as a container on this host."""
 
 from __future__ import annotations
 
@@ -37,20 +37,19 @@ def service_url() -> str:
     return url
 
 
-def report_missing_host(params: Params) -> bool:
-    """Return whether the service would run on a machine that GitHub deletes when the job ends; print what to set then.
+def is_deleted_after_job() -> bool:
+    """Return whether this machine is a runner that GitHub deletes when the job ends."""
+    return os.environ.get("RUNNER_ENVIRONMENT") == "github-hosted"  # set by GitHub; a workflow cannot change it
 
-    Nothing may be released then: the tags would name a service that cannot be reached.
-    """
-    # GitHub sets RUNNER_ENVIRONMENT; a workflow cannot change it.
-    if params.serving.deploy is not None or os.environ.get("RUNNER_ENVIRONMENT") != "github-hosted":
-        return False
-    print(
-        "::notice title=Nothing is released::serving.deploy is null, and GitHub deletes this runner when the job ends. "
-        "To release, set serving.deploy in params.yaml to a command that deploys the image, or the repository variable "
-        "RELEASE_RUNNER to the label of a self-hosted runner."
-    )
-    return True
+
+def require_host(params: Params) -> None:
+    """Raise InputError if the service would run on a machine that is deleted when the job ends."""
+    if params.serving.deploy is None and is_deleted_after_job():
+        raise InputError(
+            "params.yaml: serving.deploy is null, so the service would run on this runner, which GitHub deletes when "
+            "the job ends",
+            "Set it to `pull` or to a command that deploys the image: docs/releases.md, Deploying.",
+        )
 
 
 def deploy(params: Params, release_id: str, reference: str, version: str) -> None:
@@ -60,7 +59,7 @@ def deploy(params: Params, release_id: str, reference: str, version: str) -> Non
     old container.
     """
     command, url = params.serving.deploy, service_url()
-    if command is None:
+    if not isinstance(command, tuple):
         # Only one deployment at a time on this host; the end of the process releases the lock.
         with Path(tempfile.gettempdir(), f"mainline-{params.model_name}.lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -78,9 +77,9 @@ def deploy(params: Params, release_id: str, reference: str, version: str) -> Non
 
 
 def ensure_deployed(params: Params, assignment: Assignment) -> None:
-    """Deploy an assigned version unless it is running."""
+    """Deploy an assigned version unless it is running, or the hosts pull it."""
     image = assignment.annotation.image
-    if not is_running(params, assignment.release_id, image):
+    if not params.serving.is_pulled and not is_running(params, assignment.release_id, image):
         deploy(params, assignment.release_id, image, assignment.version)
 
 

@@ -26,12 +26,10 @@ class ModelRenamed(Superseded):
 def release(revision: str) -> int:
     """Put a commit of main into production.
 
-    Returns 0; also where production already has this release or a newer commit, or where the service has no host.
-    After any error before the assignment, production stays as it was.
+    Returns 0; also where production already has this release or a newer commit. After any error before the assignment,
+    production stays as it was.
     """
     target = prepare_target_commit(revision)
-    if target is None:
-        return 0
     progress, image_registry = Progress(), ImageRegistry.from_environment()
     progress.print(f"Release {target.release_id} of {target.model_name}, commit {target.commit[:12]}")
     before = tags.find_newest_assignment(target.model_name)
@@ -50,6 +48,8 @@ def release(revision: str) -> int:
     if assignment is None:
         return 0
     print(f"{assignment.version} is in production as {assignment.tag}.")
+    if target.params.serving.is_pulled:
+        print("serving.deploy is `pull`: each host of the service deploys it with `make reconcile`.")
     # A revert's own run finds nothing to release if it ends just before this run pushes its tag.
     if before is None or before.release_id == assignment.release_id:
         return 0
@@ -74,8 +74,9 @@ def _release_target(target: TargetCommit, image_registry: ImageRegistry, progres
     approval = approvals.read_approval(main_history.find_introducing_commit(target.commit))
     annotation = tagging.annotate_assignment(target, version, reference, approval)
     _require_not_superseded(target)
-    with progress.step("Deploying"):
-        deploy.deploy(target.params, target.release_id, reference, version.tag)
+    if not target.params.serving.is_pulled:
+        with progress.step("Deploying"):
+            deploy.deploy(target.params, target.release_id, reference, version.tag)
     return _ensure_assignment(target, version, annotation)
 
 

@@ -18,9 +18,14 @@ from pipelines.repository.tags import Assignment, Version
 
 
 def reconcile(params: Params) -> int:
-    """Make everything equal to the newest assignment, and rebuild what was lost; without an assignment, do nothing."""
-    if deploy.report_missing_host(params):
-        return 0
+    """Make everything equal to the newest assignment, and rebuild what was lost; without an assignment, do nothing.
+
+    With `serving.deploy: pull`, this machine is a host of the service and runs it as a container, unless it is one of
+    GitHub's runners.
+    """
+    deploy.require_host(params)
+    if params.serving.is_pulled and not deploy.is_deleted_after_job():
+        params = params.model_copy(update={"serving": params.serving.model_copy(update={"deploy": None})})
     set_remote_from_environment(Path())
     apply_assignment(params, ImageRegistry.from_environment(), Progress(), all_versions=True)
     if newest := tags.find_newest_assignment(params.model_name):

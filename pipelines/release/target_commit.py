@@ -57,14 +57,13 @@ def read_target_commit(revision: str) -> TargetCommit:
     return TargetCommit(commit, release_id(commit), params, {part: outputs[part] for part in PARTS})
 
 
-def prepare_target_commit(revision: str) -> TargetCommit | None:
+def prepare_target_commit(revision: str) -> TargetCommit:
     """Read the target commit, which must be on origin's main, fetch its model's tags and configure the DVC remote.
 
-    Returns None where the service has no host: nothing can be released then.
+    Raises InputError also if its service would run on a machine that is deleted when the job ends.
     """
     target = read_target_commit(revision)
-    if deploy.report_missing_host(target.params):
-        return None
+    deploy.require_host(target.params)
     set_remote_from_environment(Path())
     tags.fetch_tags(target.model_name)
     if (main := origin.main()) and not main_history.is_ancestor(target.commit, main):

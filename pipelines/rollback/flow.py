@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from urllib.parse import quote
 
 from pipelines.cli.errors import InputError, Refused, Unreachable
 from pipelines.cli.progress import Progress
@@ -35,7 +36,8 @@ def rollback(tag: str | None) -> int:
 
     Raises:
         InputError: if there is no earlier version, or the work tree has changes.
-        Refused: if a revert conflicts, the review makes no report, or the branch has another release id than expected.
+        Refused: if a revert conflicts, the review makes no report, or the branch has another release id than expected;
+            in a workflow also if a revert changes workflow files, or workflows may not open pull requests.
         Unreachable: if origin or GitHub does not respond.
     """
     progress = Progress()
@@ -59,6 +61,7 @@ def rollback(tag: str | None) -> int:
     try:
         revert_commits(commits)
         _require_release_id(target, "the reverts give")
+        _require_pushable(target, main)
         passed = _review(main)
         # The review commits what it reproduced, which may be another model.
         _require_release_id(target, "the review reproduces")
@@ -99,6 +102,19 @@ def _require_release_id(target: Assignment, step: str) -> None:
         )
 
 
+def _require_pushable(target: Assignment, main: str) -> None:
+    """Refuse, in a workflow, reverts that change workflow files: GitHub takes no such push from a workflow's token."""
+    changed = git("diff", "--name-only", main, "HEAD", "--", ".github/workflows").splitlines()
+    if not changed:
+        return
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        raise Refused(
+            f"the reverts change {', '.join(changed)}, which a workflow may not push",
+            f"In a clone of your own, run `make rollback TO={target.version}`.",
+        )
+    print(f"The reverts change {', '.join(changed)}: to push them, a token needs the scope `workflow`.")
+
+
 def _review(main: str) -> bool:
     """Review the branch with its own code and environment, which make creates; return whether it passed."""
     report = REVIEW / "review.json"
@@ -120,6 +136,8 @@ def _publish(rollback_branch: str, target: Assignment, commits: list[MainCommit]
         print(f"Pushed {rollback_branch}. GITHUB_TOKEN is not set: open the pull request {title!r} yourself.")
         return
     github = GitHub.from_environment()
+    # A push with a bot's token starts no workflow.
+    ensure_checks(github, rollback_branch, head, "pass" if passed else "fail")
     pull = next(iter(github.open_pulls(rollback_branch)), None)
     if pull is None:
         reverted = "\n".join(f"- {commit.sha}" for commit in commits)
@@ -128,9 +146,16 @@ def _publish(rollback_branch: str, target: Assignment, commits: list[MainCommit]
             f"Reverted commits, newest first:\n\n{reverted}\n\nMerging deploys the image that still exists: "
             "nothing is trained or built."
         )
-        pull = github.create_pull(title, rollback_branch, "main", body)
-    # A push with a bot's token starts no workflow.
-    ensure_checks(github, rollback_branch, head, "pass" if passed else "fail")
+        try:
+            pull = github.create_pull(title, rollback_branch, "main", body)
+        except Refused as error:
+            # By default, workflows may not open pull requests.
+            server = os.environ.get("GITHUB_SERVER_URL", "https://github.com")
+            page = f"{server}/{github.repository}/compare/main...{rollback_branch}"
+            raise Refused(
+                f"{rollback_branch} is pushed and reviewed, but its pull request is not open: {error}",
+                f"Open it: {page}?expand=1&title={quote(title)}",
+            ) from error
     post_comment(github, pull["number"], head, (REVIEW / "review.md").read_text(encoding="utf-8"), run_url())
     print(f"{title}: pull request {pull['number']} ({pull.get('html_url', '')})")
 

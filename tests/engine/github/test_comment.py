@@ -158,6 +158,17 @@ def test_a_marked_comment_of_another_bot_is_not_changed(record: Path) -> None:
     assert github.bodies == [theirs, theirs, "ours\n\n" + comment.watermark("a" * 40)]
 
 
+@pytest.mark.parametrize(("slug", "is_own"), [("github-actions", True), ("another-app", False)])
+def test_a_marked_comment_under_our_login_is_ours_only_if_our_app_wrote_it(
+    monkeypatch: pytest.MonkeyPatch, slug: str, is_own: bool
+) -> None:
+    monkeypatch.setenv("PATH", "")  # no CML
+    github = MemoryGitHub()
+    github.add_comment("theirs\n\n" + comment.watermark("b" * 40), BOT)["performed_via_github_app"] = {"slug": slug}
+    assert post(github) == "REST"
+    assert len(github.bodies) == (1 if is_own else 2)
+
+
 def test_rest_is_used_if_cml_times_out(record: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STATUS", "hang")
     monkeypatch.setattr(comment, "_CML_TIMEOUT", 0.5)

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from pipelines.cli.errors import Refused
-from pipelines.release import approvals, ensure_image, fetch_model, signatures, smoke_test
+from pipelines.release import approvals, deploy, ensure_image, fetch_model, signatures, smoke_test
 from pipelines.repository import tags
 from pipelines.repository.git import git
 from pipelines.repository.release_id import release_id
@@ -182,21 +182,54 @@ def test_image_that_is_unsigned_or_fails_the_smoke_test_is_not_released(
 
 
 @pytest.mark.parametrize("action", ["run", "image", "reconcile"])
-def test_nothing_is_released_from_a_github_hosted_runner_without_a_deploy_command(
-    live: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, action: str
+def test_a_release_to_a_github_hosted_runner_is_refused(
+    live: World, monkeypatch: pytest.MonkeyPatch, action: str
 ) -> None:
     live.commit_model("m2")
     live.service = None
     monkeypatch.setattr(ensure_image, "ensure_image", None)  # a call would fail
     before = live.at_origin()
-    out = live.release(
-        action, RUNNER_ENVIRONMENT="github-hosted", IMAGE_REPOSITORY="", GITHUB_OUTPUT=str(tmp_path / "output")
-    )
-    (notice,) = out.splitlines()
-    assert notice.startswith("::notice ") and "serving.deploy" in notice and "RELEASE_RUNNER" in notice
+    out = live.release(action, code=2, RUNNER_ENVIRONMENT="github-hosted", IMAGE_REPOSITORY="")
+    assert "serving.deploy is null" in out and "`pull`" in out
     assert (live.at_origin(), live.service, live.production) == (before, None, digest(live.deployed[0]))
-    if action == "image":
-        assert (tmp_path / "output").read_text() == "repository=\ndigest=\nbuilt=false\n"
+
+
+@pytest.mark.parametrize("runner", ["", "github-hosted"])
+def test_with_pull_a_release_assigns_and_asks_no_service(
+    world: World, runner: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving = yaml.safe_load((world.clone / "params.yaml").read_text())["serving"]
+    world.commit_model("m1", serving={**serving, "deploy": "pull"})
+    monkeypatch.setattr(deploy, "is_running", None)  # a call would fail
+    out = world.release(RUNNER_ENVIRONMENT=runner)
+    assert world.deployed == [] and "make reconcile" in out
+    world.commit_model("m2")
+    monkeypatch.setattr(smoke_test, "run_smoke_test", refuse)
+    world.release(RUNNER_ENVIRONMENT=runner, code=1)
+    assert world.deployed == [] and world.at_origin() == ["fraud#production#1", "fraud@v1.0.0"]
+
+
+def test_a_host_that_pulls_runs_the_newest_assignment_as_its_container(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving = yaml.safe_load((world.clone / "params.yaml").read_text())["serving"]
+    world.commit_model("m1", serving={**serving, "deploy": "pull"})
+    world.release()
+    # A runner of GitHub is not the host: only registries are reconciled there.
+    world.release("reconcile", RUNNER_ENVIRONMENT="github-hosted")
+    assert world.service is None
+    commands: list[object] = []
+    fake = deploy.deploy
+
+    def deploy_recorded(params: Any, *rest: str) -> None:
+        commands.append(params.serving.deploy)
+        fake(params, *rest)
+
+    monkeypatch.setattr(deploy, "deploy", deploy_recorded)
+    world.release("reconcile")
+    world.release("reconcile")
+    assert commands == [None]
+    world.check("m1", "fraud@v1.0.0", 1)
 
 
 @pytest.mark.parametrize(("runner", "command"), [("github-hosted", ["./deploy.sh"]), ("self-hosted", None)])

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pipelines.cli.errors import Refused
 from pipelines.github.client import GitHub
 from pipelines.repository import origin
 from pipelines.repository.git import git
@@ -31,12 +32,17 @@ REVIEW = """review:
 
 @dataclass
 class FakeGitHub:
-    """A repository with the pull request 7."""
+    """A repository with the pull request 7, where no workflow may open another."""
 
     checked: list[tuple[str, str, str]] = field(default_factory=list)
+    pulls: list[dict[str, int]] = field(default_factory=lambda: [{"number": 7}])
+    repository: str = "acme/fraud"
 
     def open_pulls(self, branch: str) -> Any:
-        return iter([{"number": 7}])
+        return iter(self.pulls)
+
+    def create_pull(self, *_: str) -> Any:
+        raise Refused("403 GitHub Actions is not permitted to create or approve pull requests.", "")
 
     def checks(self, sha: str) -> Any:
         return iter([])
@@ -82,6 +88,44 @@ def test_exit_code_and_check_are_those_of_the_review(
     assert github.checked == [(head, "review", conclusion)]
     assert posted == [(7, head, "report\n")]
     assert release_id(head) == release_id("main^")
+
+
+def test_where_workflows_may_not_open_pull_requests_the_link_that_opens_it_is_printed(
+    two_releases: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    github = FakeGitHub(pulls=[])
+    monkeypatch.setattr(GitHub, "from_environment", lambda: github)
+    done = rollback(two_releases, GITHUB_TOKEN="secret")
+    assert done.code == 1, done.out
+    (head,) = list_pushed_commits(two_releases)
+    assert github.checked == [(head, "review", "success")]  # valid for the pull request that a person opens
+    name = git("symbolic-ref", "--short", "HEAD")
+    assert "not permitted to create or approve pull requests" in done.out
+    assert (
+        f"https://github.com/acme/fraud/compare/main...{name}?expand=1&title=Roll%20back%20to%20fraud%40v1.0.0"
+        in done.last
+    )
+    github.pulls.append({"number": 8})  # a person opened it
+    monkeypatch.setattr(flow, "post_comment", lambda *_: "REST")
+    assert rollback(two_releases, GITHUB_TOKEN="secret").code == 0
+
+
+@pytest.mark.parametrize(("in_actions", "code"), [("true", 1), ("", 0)])
+def test_a_revert_of_a_workflow_file_is_refused_in_a_workflow_before_the_review(
+    two_releases: World, in_actions: str, code: int
+) -> None:
+    path = two_releases.clone / ".github/workflows/review.yml"
+    path.parent.mkdir(parents=True)
+    path.write_text("on: push\n")
+    two_releases.commit_model("m3")
+    two_releases.release()
+    done = rollback(two_releases, GITHUB_ACTIONS=in_actions, GITHUB_TOKEN="")
+    assert done.code == code, done.out
+    assert ".github/workflows/review.yml" in done.out
+    assert len(list_pushed_commits(two_releases)) == (0 if in_actions else 1)
+    if in_actions:
+        assert "make rollback TO=fraud@v1.1.0" in done.last
+        assert not (two_releases.clone / "reports/review").exists()
 
 
 def test_reverts_that_give_another_release_id_are_not_reviewed(

@@ -22,6 +22,7 @@ import yaml
 from tests.engine.workflows.github_accounts import REPOSITORY, TOKEN
 from tests.engine.workflows.github_fake import GitHubFake
 from tests.engine.workflows.install import NODE
+from tests.engine.workflows.lint import NEW_KEY
 
 STANDINS = Path(__file__).with_name("standins")
 ACT = Path(sys.executable).parent / "act"
@@ -142,6 +143,8 @@ class Runner:
         head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=clone, capture_output=True, text=True, check=True)
         # act reads .git for the ref where an event names none.
         subprocess.run(["git", "update-ref", ref, head.stdout.strip()], cwd=clone, check=True)
+        for path in (clone / ".github/workflows").glob("*.yml"):
+            path.write_text(NEW_KEY.sub("", path.read_text(encoding="utf-8")), encoding="utf-8")
         if finished:
             _finish_jobs(clone / ".github/workflows" / workflow, finished)
         payload = self.folder / f"event-{attempt}.json"

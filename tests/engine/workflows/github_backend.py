@@ -49,7 +49,10 @@ class Backend:
         self._artifacts: dict[int, tuple[int, str, bytes, int, str]] = {}
         self._merged: dict[int, tuple[str, str]] = {}
         self._runs: list[dict[str, Any]] = []
-        kinds = ("rulesets", "environments", "variables", "settings")
+        self.sub_claim_prefix = "repo:acme@1/fraud@2"
+        self.may_open_pulls = False
+        self.workflow_runs: list[dict[str, Any]] = []
+        kinds = ("rulesets", "environments", "policies", "variables", "settings")
         self._kept: dict[str, dict[str, Any]] = {kind: {} for kind in kinds}
         self._ids = itertools.count(9_000_000_001)  # GitHub's ids do not fit into 32 bits
 
@@ -168,8 +171,30 @@ class Backend:
         if name is None:
             return Response(200, {"total_count": len(kept), "environments": list(kept.values())})
         if method == "PUT":
-            kept[name] = {"name": unquote(name), **(body or {})}
+            kept[name] = {"name": unquote(name), "protection_rules": _protection_rules(body or {}), **(body or {})}
         return Response(200, kept[name]) if name in kept else Response(404, {"message": "Not Found"})
+
+    def _branch_policies(self, method: str, body: Any, name: str, number: str | None = None) -> Response:
+        kept = self._kept["policies"].setdefault(name, {})
+        if name not in self._kept["environments"]:
+            return Response(404, {"message": "Not Found"})
+        if method == "POST":
+            number = str(next(self._ids))
+            kept[number] = {**body, "id": int(number)}
+            return Response(200, kept[number])
+        if method == "DELETE":
+            return Response(204 if kept.pop(number, None) else 404)
+        return Response(200, {"total_count": len(kept), "branch_policies": list(kept.values())})
+
+    def _oidc(self, _method: str, _body: Any) -> Response:
+        return Response(200, {"use_default": True, "sub_claim_prefix": self.sub_claim_prefix})
+
+    def _workflow_permissions(self, _method: str, _body: Any) -> Response:
+        values = {"default_workflow_permissions": "read", "can_approve_pull_request_reviews": self.may_open_pulls}
+        return Response(200, values)
+
+    def _workflow_runs(self, _method: str, _body: Any, workflow: str) -> Response:
+        return Response(200, {"total_count": len(self.workflow_runs), "workflow_runs": self.workflow_runs})
 
     def _variables(self, method: str, body: Any, name: str | None = None) -> Response:
         kept = self._kept["variables"]
@@ -188,6 +213,17 @@ class Backend:
         return Response(200, kept[name])
 
 
+def _protection_rules(body: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the rules of an environment as GitHub lists them, from the body that set them."""
+    rules: list[dict[str, Any]] = []
+    if "wait_timer" in body:
+        rules.append({"type": "wait_timer", "wait_timer": body["wait_timer"]})
+    if reviewers := body.get("reviewers"):
+        listed = [{"type": each["type"], "reviewer": {"id": each["id"]}} for each in reviewers]
+        rules.append({"type": "required_reviewers", "reviewers": listed, "prevent_self_review": False})
+    return rules
+
+
 ENDPOINTS: tuple[tuple[str, Callable[..., Response | None]], ...] = (
     ("", Backend._settings),
     (r"/actions/artifacts", Backend._list_artifacts),
@@ -199,5 +235,9 @@ ENDPOINTS: tuple[tuple[str, Callable[..., Response | None]], ...] = (
     (r"/commits/([0-9a-f]+)/pulls", Backend._pulls_of),
     (r"/rulesets(?:/(\d+))?", Backend._rulesets),
     (r"/environments(?:/([^/]+))?", Backend._environments),
+    (r"/environments/([^/]+)/deployment-branch-policies(?:/(\d+))?", Backend._branch_policies),
+    (r"/actions/oidc/customization/sub", Backend._oidc),
+    (r"/actions/permissions/workflow", Backend._workflow_permissions),
+    (r"/actions/workflows/([\w.-]+)/runs", Backend._workflow_runs),
     (r"/actions/variables(?:/(\w+))?", Backend._variables),
 )

@@ -33,7 +33,7 @@ PERMISSIONS = (
     (r"/actions/variables(/.*)?$", "variables"),
     (r"/actions(/.*)?$", "actions"),
     (r"/git(/.*)?$|/contents(/.*)?$|/releases(/.*)?$", "contents"),
-    (r"/rulesets(/.*)?$|/environments(/.*)?$", "administration"),
+    (r"/rulesets(/.*)?$|/environments(/.*)?$|/actions/(oidc|permissions)/.*$", "administration"),
 )
 
 

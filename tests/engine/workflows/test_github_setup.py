@@ -13,6 +13,7 @@ import pytest
 from pipelines.__main__ import main
 from pipelines.cli.errors import InputError
 from pipelines.commands import github_setup
+from pipelines.github.client import GitHub
 from tests.engine.workflows.github_accounts import ALICE, REPOSITORY
 from tests.engine.workflows.github_fake import GitHubFake
 
@@ -45,6 +46,11 @@ def read_settings(github: GitHubFake) -> dict[str, Any]:
     }
 
 
+def changed_lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """Return what was printed about changes."""
+    return [line for line in capsys.readouterr().out.splitlines() if line.startswith("changed ")]
+
+
 def test_a_new_repository_gets_all_settings_and_each_is_printed_once(
     github: GitHubFake, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -56,17 +62,78 @@ def test_a_new_repository_gets_all_settings_and_each_is_printed_once(
     assert (
         settings["rulesets"]["main"]["rules"] == json.loads((ROOT / ".github/rulesets/main.json").read_text())["rules"]
     )
-    assert (settings["environments"], settings["variables"]) == (["production"], {})
+    assert settings["environments"] == ["production", "review", "untrusted"]
+    assert settings["variables"] == {github_setup.DONE: "true"}
     assert github.invalid == []
-    lines = capsys.readouterr().out.splitlines()
+    lines = changed_lines(capsys)
     assert [line.split(":")[0] for line in lines] == [
         "changed repository",
         "changed label audit",
-        "changed environment production",
         "changed ruleset main",
         "changed ruleset tags",
+        "changed environment production",
+        "changed environment production",
+        "changed environment review",
+        "changed environment untrusted",
+        "changed variable MAINLINE_SETUP",
     ]
     assert len(github.changes) == len(lines)
+
+
+def test_a_default_branch_of_another_name_ends_with_2_and_the_command_that_renames_it(
+    github: GitHubFake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    github.ask("PATCH", "", {"default_branch": "main"})
+    call = GitHub.call
+
+    def answer(self: GitHub, method: str, path: str, body: Any = None) -> Any:
+        document = call(self, method, path, body)
+        return {**document, "default_branch": "trunk/a"} if (method, path) == ("GET", "") else document
+
+    monkeypatch.setattr(GitHub, "call", answer)
+    assert main(["github-setup"]) == 2
+    assert github.changes == []
+    command = "gh api -X POST repos/acme/fraud/branches/trunk%2Fa/rename -f new_name=main"
+    assert command in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_the_trust_policies_have_the_subjects_that_github_names(
+    github: GitHubFake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["github-setup"])
+    assert "Trust policy" not in capsys.readouterr().out  # nothing needs a role
+    monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/fraud-dvc")
+    main(["github-setup"])
+    printed = capsys.readouterr().out
+    review, release = (json.loads(part.partition("\n")[2]) for part in printed.split("Trust policy of the role")[1:])
+    claim = "token.actions.githubusercontent.com:sub"
+    subjects = [policy["Statement"][0]["Condition"]["StringEquals"][claim] for policy in (review, release)]
+    prefix = "repo:acme@1/fraud@2"
+    assert subjects[0] == [f"{prefix}:environment:review", f"{prefix}:ref:refs/heads/main"]
+    assert subjects[1] == [f"{prefix}:environment:production"]
+    assert review["Statement"][0]["Principal"]["Federated"].startswith("arn:aws:iam::123456789012:oidc-provider/")
+    assert "ACCOUNT" in release["Statement"][0]["Principal"]["Federated"]
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_it_says_whether_workflows_may_open_pull_requests_and_does_not_change_it(
+    github: GitHubFake, capsys: pytest.CaptureFixture[str], allowed: bool
+) -> None:
+    github.may_open_pulls = allowed
+    main(["github-setup"])
+    assert ("Workflows may not open pull requests" in capsys.readouterr().out) == (not allowed)
+    assert "PUT /actions/permissions/workflow" not in github.asked
+
+
+def test_a_runner_of_ones_own_in_a_public_repository_is_warned_of(
+    github: GitHubFake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RELEASE_RUNNER", "our-host")
+    main(["github-setup"])
+    assert "RELEASE_RUNNER is 'our-host' in a public repository" in capsys.readouterr().err
+    github.ask("PATCH", "", {"private": True})
+    main(["github-setup"])
+    assert "RELEASE_RUNNER" not in capsys.readouterr().err
 
 
 def test_a_second_run_changes_nothing(github: GitHubFake, capsys: pytest.CaptureFixture[str]) -> None:
@@ -74,7 +141,7 @@ def test_a_second_run_changes_nothing(github: GitHubFake, capsys: pytest.Capture
     before, changes = read_settings(github), len(github.changes)
     capsys.readouterr()
     assert main(["github-setup"]) == 0
-    assert capsys.readouterr().out == "nothing to change in acme/fraud\n"
+    assert capsys.readouterr().out.startswith("nothing to change in acme/fraud\n")
     assert (read_settings(github), len(github.changes)) == (before, changes)
 
 
@@ -92,14 +159,15 @@ def test_only_variables_of_the_environment_are_created_and_changed(
     monkeypatch.setenv("DVC_REMOTE_URL", "s3://models/one")
     monkeypatch.setenv("AWS_ROLE_ARN", "")
     main(["github-setup"])
-    assert read_settings(github)["variables"] == {"DVC_REMOTE_URL": "s3://models/one"}
+    done = {github_setup.DONE: "true"}
+    assert read_settings(github)["variables"] == {"DVC_REMOTE_URL": "s3://models/one"} | done
     assert "changed variable DVC_REMOTE_URL: new -> s3://models/one" in capsys.readouterr().out
     monkeypatch.setenv("DVC_REMOTE_URL", "s3://models/two")
     main(["github-setup"])
-    assert capsys.readouterr().out == "changed variable DVC_REMOTE_URL: s3://models/one -> s3://models/two\n"
+    assert capsys.readouterr().out.startswith("changed variable DVC_REMOTE_URL: s3://models/one -> s3://models/two\n")
     monkeypatch.delenv("DVC_REMOTE_URL")
     main(["github-setup"])
-    assert read_settings(github)["variables"] == {"DVC_REMOTE_URL": "s3://models/two"}
+    assert read_settings(github)["variables"] == {"DVC_REMOTE_URL": "s3://models/two"} | done
     assert github.invalid == []
 
 
@@ -114,7 +182,7 @@ def test_only_settings_that_differ_are_changed(github: GitHubFake, capsys: pytes
     github.ask("PATCH", "/labels/audit", {"color": "ffffff"})
     before = len(github.changes)
     assert main(["github-setup"]) == 0
-    assert capsys.readouterr().out.splitlines() == [
+    assert changed_lines(capsys) == [
         "changed repository: allow_merge_commit True -> False",
         "changed label audit",
         "changed ruleset main: rules",
@@ -123,10 +191,18 @@ def test_only_settings_that_differ_are_changed(github: GitHubFake, capsys: pytes
     assert github.invalid == []
 
 
-def test_an_existing_environment_keeps_its_reviewers(github: GitHubFake) -> None:
-    github.ask("PUT", "/environments/production", {"reviewers": [{"type": "User", "id": 1}]})
+def test_production_takes_only_main_and_keeps_its_reviewers_and_timer(github: GitHubFake) -> None:
+    own = {"reviewers": [{"type": "User", "id": 1}], "wait_timer": 5, "prevent_self_review": False}
+    github.ask("PUT", "/environments/production", own)
+    policies = "/environments/production/deployment-branch-policies"
     main(["github-setup"])
-    assert "PUT /environments/production" not in github.asked
+    github.ask("POST", policies, {"name": "release/*", "type": "branch"})
+    main(["github-setup"])
+    environment = github.ask("GET", "/environments/production")
+    assert {name: environment[name] for name in own} == own
+    assert environment["deployment_branch_policy"] == {"protected_branches": False, "custom_branch_policies": True}
+    assert [policy["name"] for policy in github.ask("GET", policies)["branch_policies"]] == ["main"]
+    assert github.invalid == []
 
 
 def test_additional_fields_and_another_order_are_no_difference(github: GitHubFake) -> None:
@@ -163,11 +239,25 @@ def test_the_error_of_a_token_without_permission_names_the_one_needed(
     assert "administrator's token" in errors[-1]
 
 
-def test_a_plan_without_rulesets_gets_all_other_settings(github: GitHubFake) -> None:
+@pytest.mark.parametrize("status", [403, 404, 422])
+def test_a_private_repository_whose_plan_lacks_rulesets_and_environments_gets_the_rest(
+    github: GitHubFake, capsys: pytest.CaptureFixture[str], status: int
+) -> None:
+    github.ask("PATCH", "", {"private": True})
     github.fail("*", "/rulesets", status=403, message="Upgrade to GitHub Pro or make this repository public")
+    github.fail("PUT", "/environments/", status=status, message="The plan lacks it")
     assert main(["github-setup"]) == 1
     settings = read_settings(github)  # not affected by `fail`
-    assert (settings["repository"], settings["environments"]) == (github_setup.REPOSITORY, ["production"])
+    assert (settings["repository"], settings["environments"]) == (github_setup.REPOSITORY, [])
+    assert settings["variables"] == {github_setup.DONE: "true"}
+    error = capsys.readouterr().err
+    assert "push to main without a review" in error and "The plan lacks it" in error and "free plan" in error
+
+
+def test_a_public_repository_without_rulesets_is_not_set_up(github: GitHubFake) -> None:
+    github.fail("*", "/rulesets", status=403, message="Resource not accessible by personal access token")
+    assert main(["github-setup"]) == 1
+    assert read_settings(github)["variables"] == {}
 
 
 def test_a_second_run_completes_an_interrupted_one(github: GitHubFake, capsys: pytest.CaptureFixture[str]) -> None:
@@ -175,7 +265,7 @@ def test_a_second_run_completes_an_interrupted_one(github: GitHubFake, capsys: p
     assert main(["github-setup"]) == 2
     capsys.readouterr()
     assert main(["github-setup"]) == 0
-    assert capsys.readouterr().out == "changed ruleset main: new\nchanged ruleset tags: new\n"
+    assert changed_lines(capsys)[:2] == ["changed ruleset main: new", "changed ruleset tags: new"]
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"target": "branch"}'])

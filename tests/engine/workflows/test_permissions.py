@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from pipelines.commands.github_setup import DONE
 from tests.engine.workflows.install import ROOT
 from tests.engine.workflows.lint import documents
 from tests.engine.workflows.workflow_files import (
@@ -28,6 +29,7 @@ PERMISSIONS: dict[tuple[str, str], dict[str, str]] = {
     ("review.yml", "review"): {"contents": "read", "id-token": "write"},
     ("review.yml", "publish"): {"contents": "write", "pull-requests": "write", "checks": "write", "actions": "write"},
     ("review.yml", "keep"): {"contents": "read", "id-token": "write"},
+    ("release.yml", "not-set-up"): {},
     ("release.yml", "verify"): {"contents": "read", "id-token": "write"},
     ("release.yml", "release"): {
         "contents": "write",
@@ -38,7 +40,9 @@ PERMISSIONS: dict[tuple[str, str], dict[str, str]] = {
         "checks": "read",
         "pull-requests": "read",
     },
+    ("release-check.yml", "release-check"): {"contents": "read", "actions": "write"},
     ("report-fork.yml", "report-fork"): {"contents": "read", "actions": "read", "pull-requests": "write"},
+    ("rollback.yml", "not-set-up"): {},
     ("rollback.yml", "rollback"): {
         "contents": "write",
         "pull-requests": "write",
@@ -65,6 +69,10 @@ SECRETS = {
 # True where the head is a branch of this repository. `head.repo.fork` would be wrong: a team's repository may itself be
 # a fork, and a pull request may come from the repository that it was forked from.
 SAME_REPOSITORY = "github.event.pull_request.head.repo.full_name == github.repository"
+
+
+# True for a pull request whose run may get credentials: it is not of a fork, and not opened by Dependabot.
+TRUSTED = f"{SAME_REPOSITORY} && github.event.pull_request.user.login != 'dependabot[bot]'"
 
 
 def runs_foreign_code(workflow: str, job: str) -> bool:
@@ -119,7 +127,7 @@ def test_jobs_that_are_started_by_hand_and_write_contents_run_only_on_main():
     by_hand = [(name, job) for name, job in JOBS if "workflow_dispatch" in WORKFLOWS[name]["on"]]
     writing = [each for each in by_hand if PERMISSIONS[each].get("contents") == "write"]
     assert writing == [("release.yml", "release"), ("rollback.yml", "rollback")]
-    assert {str(job_of(*each).get("if")) for each in writing} == {"github.ref == 'refs/heads/main'"}
+    assert all("github.ref == 'refs/heads/main' &&" in job_of(*each)["if"] for each in writing)
 
 
 @pytest.mark.parametrize(("workflow", "job", "given"), CHECKOUTS)
@@ -159,6 +167,39 @@ def test_a_workflow_run_job_reads_data_of_a_fork_only_from_the_api(workflow):
         assert not re.search(r"workflow_run\.(head_branch|head_commit|display_title|pull_requests)", used)
 
 
+def test_only_a_trusted_review_and_the_release_have_an_environment_that_a_role_trusts():
+    """An environment decides the subject of the OIDC token: docs/github.md, The DVC remote."""
+    environments = {each: job_of(*each)["environment"] for each in JOBS if "environment" in job_of(*each)}
+    assert environments.pop(("release.yml", "release")) == "production"
+    assert environments.pop(("review.yml", "review")) == {
+        "name": f"${{{{ (github.event_name != 'pull_request' || {TRUSTED}) && 'review' || 'untrusted' }}}}",
+        "deployment": False,
+    }
+    assert environments == {}
+
+
+def test_the_release_assumes_a_role_of_its_own():
+    roles = {
+        each: step["with"]["role"]
+        for each in JOBS
+        for step in job_of(*each)["steps"]
+        if step.get("uses") == "./.github/actions/storage"
+    }
+    assert roles.pop(("release.yml", "release")) == "${{ vars.AWS_RELEASE_ROLE_ARN }}"
+    assert set(roles.values()) == {"${{ vars.AWS_ROLE_ARN }}"}
+
+
+@pytest.mark.parametrize("workflow", ["release.yml", "rollback.yml"])
+def test_nothing_is_written_before_github_setup_ran(workflow):
+    """The first push of a copy would release, with tags that can never be deleted."""
+    jobs = WORKFLOWS[workflow]["jobs"]
+    (step,) = jobs["not-set-up"]["steps"]
+    assert (jobs["not-set-up"]["if"], jobs["not-set-up"]["permissions"]) == (f"vars.{DONE} != 'true'", {})
+    assert "make github-setup" in step["run"]
+    for name in jobs.keys() - {"not-set-up"}:
+        assert jobs[name]["if"] == f"github.ref == 'refs/heads/main' && vars.{DONE} == 'true'", name
+
+
 @every_workflow
 def test_forks_are_recognized_by_their_repository(workflow):
     """A team's repository may be a fork itself: `head.repo.fork` would then be true for its own branches."""
@@ -172,7 +213,7 @@ def test_steps_that_publish_get_the_token(workflow, job):
             assert step["env"]["GITHUB_TOKEN"] == "${{ github.token }}"
 
 
-def test_a_model_is_trained_again_in_jobs_that_cannot_write_and_have_no_environment():
+def test_a_model_is_trained_again_in_jobs_that_cannot_write_and_are_not_in_production():
     trains = [
         (name, job, step)
         for name, job in JOBS
@@ -187,7 +228,9 @@ def test_a_model_is_trained_again_in_jobs_that_cannot_write_and_have_no_environm
     for name, job, step in trains:
         part = job_of(name, job)
         assert {key for key, level in part["permissions"].items() if level == "write"} <= {"id-token"}
-        assert "environment" not in part and not re.search(r"\bsecrets\b|github\.token", text_of(part))
+        assert "production" not in text_of(part.get("environment")) and not re.search(
+            r"\bsecrets\b|github\.token", text_of(part)
+        )
         assert "continue-on-error" not in step
     assert trains[2][2]["if"] == "github.event_name == 'merge_group'"
     # A job that trained nothing vouches for nothing.

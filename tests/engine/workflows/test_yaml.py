@@ -44,8 +44,9 @@ PINNED = {
 
 TRIGGERS: dict[str, dict[str, Any]] = {
     "audit.yml": {"schedule": [{"cron": "23 5 * * 1"}], "workflow_dispatch": None},
-    "review.yml": {"pull_request": None, "merge_group": None, "push": {"branches": ["main"]}},
+    "review.yml": {"pull_request": {"branches": ["main"]}, "merge_group": None, "push": {"branches": ["main"]}},
     "release.yml": {"push": {"branches": ["main"]}, "workflow_dispatch": None},
+    "release-check.yml": {"schedule": [{"cron": "41 */6 * * *"}], "workflow_dispatch": None},
     "report-fork.yml": {"workflow_run": {"workflows": ["review"], "types": ["completed"]}},
     "rollback.yml": {
         "workflow_dispatch": {
@@ -59,7 +60,7 @@ TRIGGERS: dict[str, dict[str, Any]] = {
         }
     },
     "test.yml": {
-        "pull_request": None,
+        "pull_request": {"branches": ["main"]},
         "merge_group": None,
         "push": {"branches": ["main"]},
         "workflow_dispatch": None,
@@ -92,13 +93,18 @@ ENVIRONMENT = {
 CONCURRENCY = {
     "audit.yml": ("audit", False),
     "release.yml": ("release", False),
+    "release-check.yml": ("release-check", False),
     "report-fork.yml": ("report-fork-${{ github.event.workflow_run.id }}", False),
     "review.yml": (
         "review-${{ github.event.pull_request.number || github.ref }}",
         "${{ github.event_name == 'pull_request' }}",
     ),
     "rollback.yml": ("rollback", False),
-    "test.yml": ("test-${{ github.ref }}-${{ github.event_name }}", True),
+    # A group of its own for each commit of main: a newer run in the same group would cancel one that waits.
+    "test.yml": (
+        "test-${{ github.event_name }}-${{ github.event_name == 'push' && github.sha || github.ref }}",
+        "${{ github.event_name != 'push' }}",
+    ),
 }
 
 
@@ -146,10 +152,10 @@ def test_a_workflow_run_trigger_names_an_existing_workflow():
 
 
 def test_github_setup_sets_every_variable_of_the_workflows():
-    from pipelines.commands.github_setup import VARIABLES
+    from pipelines.commands.github_setup import DONE, VARIABLES
 
     read_by_all = re.findall(r"\bvars\.(\w+)", "".join(text_of(each) for each in WORKFLOWS.values()))
-    assert set(read_by_all) == set(VARIABLES)
+    assert set(read_by_all) == {*VARIABLES, DONE}
 
 
 def test_the_documents_list_the_variables_of_the_release():
@@ -175,6 +181,13 @@ def test_a_workflow_has_the_listed_concurrency_group(workflow):
 @every_workflow
 def test_a_workflow_has_the_listed_environment(workflow):
     assert WORKFLOWS[workflow].get("env", {}) == ENVIRONMENT.get(workflow, {})
+
+
+@every_job
+def test_steps_after_a_failure_do_not_run_after_a_cancellation(workflow, job):
+    part = job_of(workflow, job)
+    conditions = [str(each.get("if", "")) for each in (part, *part["steps"])]
+    assert [condition for condition in conditions if "always()" in condition] == []
 
 
 def test_only_the_installation_of_cml_may_fail():

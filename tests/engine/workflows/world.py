@@ -60,7 +60,7 @@ class World:
         point_at_cache(self.work)
         github.reset(self.bare)
         self.github = github
-        self.runner = Runner(self.bare, folder / "runs", github)
+        self.runner = Runner(self.bare, folder / "runs", github, {"MAINLINE_SETUP": "true"})
         self.use_cache(small_problem / "cache")
 
     def use_cache(self, cache: Path | None) -> None:
