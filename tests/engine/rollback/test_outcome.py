@@ -12,6 +12,7 @@ import pytest
 
 from pipelines.cli.errors import Refused
 from pipelines.github.client import GitHub
+from pipelines.pull_request import publish
 from pipelines.repository import origin
 from pipelines.repository.git import git
 from pipelines.repository.release_id import release_id
@@ -81,7 +82,7 @@ def test_exit_code_and_check_are_those_of_the_review(
 ) -> None:
     github, posted = FakeGitHub(), []
     monkeypatch.setattr(GitHub, "from_environment", lambda: github)
-    monkeypatch.setattr(flow, "post_comment", lambda *arguments: posted.append(arguments[1:4]))
+    monkeypatch.setattr(publish, "post_comment", lambda *arguments: posted.append(arguments[1:4]))
     done = rollback(two_releases, verdict, GITHUB_TOKEN="secret")
     assert done.code == code, done.out
     (head,) = list_pushed_commits(two_releases)
@@ -106,7 +107,7 @@ def test_where_workflows_may_not_open_pull_requests_the_link_that_opens_it_is_pr
         in done.last
     )
     github.pulls.append({"number": 8})  # a person opened it
-    monkeypatch.setattr(flow, "post_comment", lambda *_: "REST")
+    monkeypatch.setattr(publish, "post_comment", lambda *_: "REST")
     assert rollback(two_releases, GITHUB_TOKEN="secret").code == 0
 
 
