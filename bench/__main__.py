@@ -17,7 +17,17 @@ from bench import results
 from bench.problem import Problem
 from bench.results import Result
 
-SUBJECTS = ("unchanged_review", "params_only", "bootstrap", "score_row", "score_batch", "many_rows", "serve", "release")
+SUBJECTS = (
+    "unchanged_review",
+    "params_only",
+    "bootstrap",
+    "score_row",
+    "score_batch",
+    "many_rows",
+    "drift",
+    "serve",
+    "release",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

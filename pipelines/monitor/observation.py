@@ -69,11 +69,7 @@ def observe(table: ir.Table, signature: Signature, profile: Profile) -> Observat
         _of_kind("new", summary),
         _of_kind("outside", summary),
         frozenset(constant),
-        {
-            f"{share:g}": summary[f"latency {share:g}"]
-            for share in QUANTILES
-            if summary[f"latency {share:g}"] is not None
-        },
+        {share: summary[f"latency {share}"] for share in QUANTILES if summary[f"latency {share}"] is not None},
     )
 
 

@@ -22,6 +22,9 @@ MIN_EXPECTED = 5  # rows of a bin in a window; rarer bins are counted together
 BINS = 50  # of a category with more values, the most frequent ones
 _EXCEEDED = 1 / 4_000  # share of windows that vary more than the tolerance
 _COLD_START = 5
+_UNSURE = 1
+_LARGEST = 12  # times the largest distance of all windows; a trend would give a bound far beyond
+_LARGEST = 12  # times the largest distance of all windows; a trend would give a bound far beyond
 
 Floats = npt.NDArray[np.float64]
 
@@ -59,8 +62,8 @@ def natural_variation(days: Floats, lengths: Collection[int] = DAYS) -> dict[str
     """Return number of days -> PSI that windows of so many days do not exceed, but for one in thousands.
 
     A window's distance from all other windows is Pearson's chi-square per row, less what sampling explains. A further
-    window's distance over the mean one is taken as F-distributed, with the degrees of freedom that the scatter of the
-    distances shows (Satterthwaite): few where all bins move together, many where each moves by itself.
+    window's distance over the mean one is taken as F-distributed (Satterthwaite): with few degrees of freedom where all
+    bins move together, with many where each moves by itself. bench/watch.py simulates the false alarms that follow.
 
     Args:
         days: rows of each day and bin, of shape (days, bins). The first and the last day may be incomplete.
@@ -91,18 +94,41 @@ def _upper_bound(windows: Floats) -> float:
     rows = windows.sum(axis=1)
     others = windows.sum(axis=0) - windows
     shares = windows.sum(axis=0) / rows.sum()
+    scale = 1 / rows + 1 / (rows.sum() - rows)  # of the sampling noise
     squares = (windows / rows[:, None] - others / others.sum(axis=1)[:, None]) ** 2
-    scale = 1 / rows + 1 / (rows.sum() - rows)
     distances = (squares / shares).sum(axis=1) - (bins - 1) * scale
     start = _settled(distances)
     distances, scale = distances[start:], scale[start:]
-    mean = float(distances.mean())
-    if mean <= 0:
-        return 0.0
-    sampling = float((2 * (bins - 1) * scale**2 + 4 * mean * scale).mean())
-    scatter = max(float(distances.var(ddof=1)) - sampling, 1e-12)
-    freedom = min(max(2 * mean**2 / scatter, 1.0), bins - 1.0)
-    return mean * float(f.isf(_EXCEEDED, freedom, freedom * len(distances)))
+    # Noise can hide all of the variation: one standard error more, and the fewer degrees of freedom the less is seen.
+    error = float(np.sqrt(2 * (bins - 1) * (scale**2).mean() / len(scale)))
+    seen = max(float(distances.mean()), 0.0)
+    points = windows[start:] / rows[start:, None] / np.sqrt(shares)
+    freedom = _degrees_of_freedom(points, float((1 / rows[start:]).mean()))
+    freedom = max(freedom * seen / (seen + _UNSURE * error), 1.0)
+    bound = (seen + error) * float(f.isf(_EXCEEDED, freedom, freedom * len(distances)))
+    return min(bound, _LARGEST * (max(float(distances.max()), 0.0) + error))
+
+
+def _degrees_of_freedom(points: Floats, noise: float) -> float:
+    """Return half of (trace of the covariance)^2 / trace of its square, without sampling noise, and 1 at least.
+
+    Half, because a few windows show too little of the covariance, and too many degrees of freedom mean false alarms.
+
+    Args:
+        points: shares of each window, divided by the root of their expectations, of shape (windows, bins).
+        noise: variance of each bin by sampling.
+    """
+    number, bins = points.shape
+    if number < MIN_WINDOWS:
+        return 1.0
+    centred = (points - points.mean(axis=0)) * np.sqrt(number / (number - 1))
+    products = centred @ centred.T
+    diagonal = float(np.diag(products).mean())
+    # Products of different windows estimate the trace of the square without the bias that those of one window have.
+    others = float((products**2).sum() - (np.diag(products) ** 2).sum()) / (number * (number - 1))
+    trace = max(diagonal - (bins - 1) * noise, 1e-12)
+    square = others - (diagonal / (number - 1)) ** 2 - 2 * noise * trace - noise**2 * (bins - 1)
+    return float(max(trace**2 / max(square, trace**2 / (bins - 1)) / 2, 1.0))
 
 
 def _settled(distances: Floats) -> int:

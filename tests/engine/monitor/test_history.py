@@ -1,0 +1,73 @@
+"""The history beside the log: passes and acknowledgements."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from pipelines.cli.errors import InputError
+from pipelines.monitor.history import Acknowledgement, History
+from pipelines.monitor.log import parse_log
+from tests.engine.monitor.records import record
+
+MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
+WEEK = timedelta(days=7)
+
+
+def acknowledgement(days: int) -> Acknowledgement:
+    at = MONDAY + timedelta(days=days)
+    return Acknowledgement(version="fraud@v1.0.0", end=MONDAY, inputs=("amount",), why="sale", by="ann", at=at)
+
+
+def check_history(log: str) -> None:
+    history = History(parse_log(log))
+    assert history.passes() == [] and history.acknowledgements() == []
+    second, first = record(MONDAY + WEEK, MONDAY + 2 * WEEK), record(MONDAY, MONDAY + WEEK)
+    assert history.add_pass(second) == second
+    assert history.add_pass(first) == first
+    assert History(parse_log(log)).passes() == [first, second]
+    # Another monitor was first: its record stays.
+    assert history.add_pass(record(MONDAY, MONDAY + WEEK, rows=5)) == first
+    for days in (2, 1):
+        history.add_acknowledgement(acknowledgement(days))
+    assert history.acknowledgements() == [acknowledgement(1), acknowledgement(2)]
+    history.write_file("metrics.prom", "x 1\n")
+    assert history.passes() == [first, second]
+
+
+def test_the_history_of_a_folder(tmp_path: Path) -> None:
+    check_history(str(tmp_path))
+    names = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
+    assert names == [
+        "monitor/acknowledged/2026-03-03T000000Z.json",
+        "monitor/acknowledged/2026-03-04T000000Z.json",
+        "monitor/metrics.prom",
+        "monitor/passes/2026-03-02-0123456789ab.json",
+        "monitor/passes/2026-03-09-0123456789ab.json",
+    ]
+
+
+@pytest.mark.server
+def test_the_history_of_a_bucket(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import boto3
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3)
+    boto3.client("s3").create_bucket(Bucket="log")
+    check_history("s3://log/fraud")
+
+
+def test_passes_of_one_release_that_begin_on_the_same_day_are_two_files(tmp_path: Path) -> None:
+    history = History(parse_log(str(tmp_path)))
+    noon = MONDAY + timedelta(hours=12)
+    both = [record(MONDAY, MONDAY + timedelta(hours=9)), record(noon, MONDAY + WEEK)]
+    assert [history.add_pass(item) for item in both] == both == history.passes()
+
+
+def test_a_file_that_is_no_pass_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "monitor/passes/2026-03-02-0123456789ab.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("{")
+    with pytest.raises(InputError, match="2026-03-02-0123456789ab.json is not a file of the monitor"):
+        History(parse_log(str(tmp_path))).passes()
