@@ -33,7 +33,7 @@ _TITLES: dict[Problem, str] = {
 _NEXT: dict[Problem, str] = {
     "drift": "Look at the charts of the inputs in the monitor's page. If this is the new normal, accept it: "
     '`make monitor ACKNOWLEDGE="why"`. Drift alone starts nothing: the labels tell whether the model still holds.',
-    "input": "Find what sends these rows, and fix it there. Nothing is retrained on them. If they are as they should be, "
+    "input": "Find what sends these rows, and fix it there. Nothing is retrained on them. If they are right, "
     'accept them: `make monitor ACKNOWLEDGE="why"`.',
     "quality": "Review the pull request of the retraining or the rollback, if the monitor has opened one; else "
     "`make retrain`, or `make rollback`.",
@@ -84,7 +84,7 @@ def format_issue(verdict: Verdict, problem: Problem) -> str | None:
             f"**What to do next.** {_NEXT[problem]}",
             "",
             *(f"Pass: `{text}`  " for text in passes),
-            "The page and the verdict are artifacts of the newest run of the workflow `monitor`. It updates this issue, "
+            "Page and verdict are artifacts of the newest run of the workflow `monitor`. It updates this issue, "
             "and closes it when the alarm has ended. What each alarm means: docs/monitoring.md.",
         ]
     )
@@ -156,8 +156,8 @@ def explain(record: PassRecord, quality: Quality) -> str:
     """Return the evidence in words."""
     why = (
         f"The mean loss of {record.version} is {quality.loss:.4g} on {quality.labelled:,} labelled predictions "
-        f"({quality.matured_from:%Y-%m-%d} to {quality.matured_to:%Y-%m-%d}); its limit is {quality.limit:.4g}, and the "
-        f"evidence {quality.evidence:,.0f} reached {quality.evidence_limit:,.0f}."
+        f"({quality.matured_from:%Y-%m-%d} to {quality.matured_to:%Y-%m-%d}); its limit is {quality.limit:.4g}, and "
+        f"the evidence {quality.evidence:,.0f} reached {quality.evidence_limit:,.0f}."
     )
     if quality.previous_loss is None or quality.previous_limit is None:
         return why

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pipelines.config.params import Params
 from pipelines.metrics.bootstrap import interval, paired_bootstrap, too_few
@@ -70,7 +71,7 @@ def _metrics(
         )
 
 
-def _costs(rows: Any, target: Floats, params: Params) -> Floats | None:
+def _costs(rows: Any, target: npt.NDArray[np.float64], params: Params) -> Floats | None:
     """Return the costs of the rows; None if a column that they need is not logged."""
     try:
         return costs_of(rows, target, params.value)

@@ -36,11 +36,14 @@ class FakeGitHub:
     """A repository with the pull request 7, where no workflow may open another."""
 
     checked: list[tuple[str, str, str]] = field(default_factory=list)
-    pulls: list[dict[str, int]] = field(default_factory=lambda: [{"number": 7}])
+    pulls: list[dict[str, Any]] = field(default_factory=lambda: [{"number": 7, "title": "Old", "body": None}])
     repository: str = "acme/fraud"
 
     def open_pulls(self, branch: str) -> Any:
         return iter(self.pulls)
+
+    def update_issue(self, number: int, **fields: str) -> None:
+        self.pulls[0] |= fields
 
     def create_pull(self, *_: str) -> Any:
         raise Refused("403 GitHub Actions is not permitted to create or approve pull requests.", "")
