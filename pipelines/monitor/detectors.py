@@ -52,7 +52,12 @@ def shift_p_value(counts: Floats, shares: Floats, tolerance: Any) -> Any:
     freedom = counts.shape[-1] - 1
     if freedom == 0:
         return np.ones_like(statistic)
-    return np.clip(ncx2.sf(statistic, freedom, rows * tolerance), 0.0, 1.0)
+    noncentrality = np.asarray(rows * tolerance)
+    mean, deviation = freedom + noncentrality, np.sqrt(2 * (freedom + 2 * noncentrality))
+    # SciPy overflows far below the mean, where the p-value is 1.
+    inner = np.maximum(statistic, mean - 4 * deviation)
+    p_values = np.where(statistic < inner, 1.0, ncx2.sf(inner, freedom, noncentrality))
+    return np.clip(np.nan_to_num(p_values, nan=1.0), 0.0, 1.0)
 
 
 def sampling_error(bins: int, rows: float) -> float:

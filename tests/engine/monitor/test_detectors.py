@@ -46,6 +46,14 @@ def test_a_shift_within_the_tolerance_is_not_found_and_a_larger_one_is() -> None
     assert np.mean(shift_p_value(counts, SHARES, distance / 4) <= 0.01) >= 0.99
 
 
+@pytest.mark.parametrize("rows", [1e3, 1e5, 1e6, 1e7, 1e9])
+@pytest.mark.parametrize("tolerance", [0.0, 1e-6, 0.005, 0.3, 5.0])
+def test_p_values_exist_for_windows_of_any_size(rows: float, tolerance: float) -> None:
+    equal, other = SHARES * rows, np.array([0.1, 0.2, 0.3, 0.4]) * rows
+    assert shift_p_value(equal, SHARES, tolerance) >= 0.5
+    assert shift_p_value(other, SHARES, tolerance) <= (1e-12 if tolerance < 0.3 else 1)
+
+
 def test_one_bin_never_shifts() -> None:
     assert shift_p_value(np.array([10.0]), np.array([1.0]), 0.0) == 1.0
 

@@ -1,0 +1,210 @@
+"""The verb: which passes it does, what it prints and writes, and how it ends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import yaml
+
+from pipelines.cli.files import write_json
+from pipelines.monitor import flow
+from pipelines.monitor.history import History
+from pipelines.monitor.log import parse_log
+from pipelines.repository import base_model, tags
+from pipelines.repository.base_model import Base
+from pipelines.repository.tags import Annotation, Assignment
+from tests.engine.fixtures_model import SMALL
+from tests.engine.fixtures_repo import CommandResult
+from tests.engine.in_process import must, verb
+from tests.engine.monitor.log_files import MONDAY, RELEASE, SIGNATURE, log_table, write_log
+
+OTHER = "b" * 12
+ROWS = 120  # of a day
+START = MONDAY.replace(tzinfo=UTC)
+DAY = timedelta(days=1)
+Monitor = Callable[..., CommandResult]
+
+
+class World:
+    """A repository whose tags, models and clock are set by the test."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.log = root, root / "log"
+        self.assignments = [self.assignment(RELEASE, START)]
+        self.now = START
+        self.models = {RELEASE, OTHER}
+
+    def assignment(self, release: str, at: datetime) -> Assignment:
+        annotation = Annotation(
+            release=release,
+            image=f"r@sha256:{'a' * 64}",
+            model="m",
+            signature="s",
+            version=f"fraud@v{int(release == OTHER) + 1}.0.0",
+            main_commit=release,
+        )
+        return Assignment("fraud#production#1", 1, release, at, annotation)
+
+    def traffic(
+        self,
+        first: int,
+        last: int,
+        change: Callable[[pa.Table], pa.Table] | None = None,
+        release: str = RELEASE,
+    ) -> None:
+        """Log the days from the first to before the last."""
+        for day in range(first, last):
+            table = log_table(ROWS, MONDAY + day * DAY, seed=day, release=release)
+            write_log(self.log, change(table) if change else table, MONDAY + day * DAY, name=release)
+
+    def monitor(self, days: float, *arguments: str, code: int = 0, **environment: str) -> str:
+        """The verb, so many days after the first Monday."""
+        self.now = START + days * DAY
+        return must(
+            verb(self.root, "monitor", *arguments, **({"PREDICTION_LOG": str(self.log)} | environment)), code
+        ).out
+
+    def passes(self) -> list[tuple[str, float, float, int]]:
+        records = History(parse_log(str(self.log))).passes()
+        return [(item.version, (item.start - START) / DAY, (item.end - START) / DAY, item.rows) for item in records]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with signature.json and profile.json of the log's rows."""
+    import ibis
+
+    from pipelines.training.profile import profile
+
+    folder = tmp_path_factory.mktemp("model")
+    parts = [log_table(ROWS, MONDAY - (60 - day) * DAY, seed=1000 + day) for day in range(60)]
+    write_json(folder / "profile.json", profile(ibis.memtable(pa.concat_tables(parts)), SIGNATURE.inputs, "time"))
+    write_json(folder / "signature.json", SIGNATURE.to_json())
+    return folder
+
+
+@pytest.fixture
+def world(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    made = World(tmp_path)
+    document = yaml.safe_load(SMALL)
+    document["monitor"] = {"min_rows": 100}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
+    for name in ("ACKNOWLEDGE", "GITHUB_ACTOR"):
+        monkeypatch.delenv(name, raising=False)
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:
+            return made.now
+
+    monkeypatch.setattr(flow, "datetime", Clock)
+    monkeypatch.setattr(tags, "fetch_tags", lambda _: None)
+    monkeypatch.setattr(tags, "list_assignments", lambda _: made.assignments)
+    monkeypatch.setattr(
+        base_model,
+        "fetch_stored",
+        lambda commit, _: Base(commit, model, "cache", "m", "m") if commit in made.models else None,
+    )
+    return made
+
+
+def dearer(table: pa.Table) -> pa.Table:
+    amounts = pa.array(np.minimum(table["amount"].to_numpy() * 3, 1000))
+    return table.set_column(table.schema.get_field_index("amount"), "amount", amounts)
+
+
+def test_nothing_in_production_is_no_error(world: World) -> None:
+    for log in ("", "off"):
+        assert "not in production yet" in world.monitor(10, PREDICTION_LOG=log)
+    assert "not in production yet" in world.monitor(10)  # the log is empty
+    world.traffic(0, 1)
+    world.assignments = []
+    assert "not in production yet: no tag assigns" in world.monitor(10)
+    assert world.passes() == [] and not (world.root / "reports").exists()
+
+
+def test_before_the_first_pass_is_due_there_is_no_verdict(world: World) -> None:
+    world.traffic(0, 7)
+    assert "no pass yet" in world.monitor(7)
+    assert world.passes() == []
+
+
+def test_quiet_weeks_end_with_0_and_are_judged_once(world: World) -> None:
+    world.traffic(0, 14)
+    assert "No alarm." in world.monitor(7.1)
+    assert world.passes() == [("fraud@v1.0.0", 0, 7, 7 * ROWS)]
+    assert "No alarm." in world.monitor(15)
+    assert "No alarm." in world.monitor(15)
+    assert world.passes() == [("fraud@v1.0.0", 0, 7, 7 * ROWS), ("fraud@v1.0.0", 7, 14, 7 * ROWS)]
+    verdict = json.loads((world.root / "reports/monitor/verdict.json").read_text())
+    assert [item["rows"] for item in verdict["passes"]] == [7 * ROWS] and verdict["alarms"] == []
+
+
+def test_missed_passes_give_the_same_history_as_punctual_ones(world: World) -> None:
+    world.traffic(0, 21)
+    world.monitor(22)
+    at_once = History(parse_log(str(world.log))).passes()
+    for path in (world.log / "monitor/passes").iterdir():
+        path.unlink()
+    for days in (7.5, 14.5, 21.5):
+        world.monitor(days)
+    assert History(parse_log(str(world.log))).passes() == at_once and len(at_once) == 3
+
+
+def test_a_shift_is_an_alarm_until_somebody_acknowledges_it(world: World) -> None:
+    world.traffic(0, 7)
+    world.traffic(7, 28, dearer)
+    assert "No alarm." in world.monitor(8)
+    for _ in range(2):
+        out = world.monitor(15, code=1)
+        assert "ALARM drift: amount" in out and "make monitor ACKNOWLEDGE=" in out.splitlines()[-1]
+    world.monitor(15, "--acknowledge", " ", code=2)
+    assert "Acknowledged:" in world.monitor(15, "--acknowledge", "prices rose", GITHUB_ACTOR="ann")
+    (entry,) = History(parse_log(str(world.log))).acknowledgements()
+    assert (entry.why, entry.by, entry.version) == ("prices rose", "ann", "fraud@v1.0.0") and "amount" in entry.inputs
+    assert "No alarm." in world.monitor(15)
+    assert "there is no alarm of drift or input" in world.monitor(15, "--acknowledge", "again", code=2)
+    assert "No alarm." in world.monitor(29)
+    assert len(world.passes()) == 4
+
+
+def test_an_exchange_of_the_version_splits_the_pass(world: World) -> None:
+    world.assignments.append(world.assignment(OTHER, START + 3 * DAY))
+    world.traffic(0, 4)
+    world.traffic(3, 7, release=OTHER)
+    out = world.monitor(8)
+    assert world.passes() == [("fraud@v1.0.0", 0, 3, 3 * ROWS), ("fraud@v2.0.0", 3, 7, 4 * ROWS)]
+    assert f"set aside: {ROWS} rows of another release" in out and "No alarm." in out
+    assert len(json.loads((world.root / "reports/monitor/verdict.json").read_text())["passes"]) == 2
+
+
+def test_an_old_version_without_files_is_passed_over_and_the_newest_is_not(world: World) -> None:
+    world.assignments.append(world.assignment(OTHER, START + 7 * DAY))
+    world.traffic(0, 7)
+    world.traffic(7, 14, release=OTHER)
+    world.models = {OTHER}
+    assert "its passes are not judged" in world.monitor(15)
+    assert world.passes() == [("fraud@v2.0.0", 7, 14, 7 * ROWS)]
+    world.models = set()
+    world.traffic(14, 21, release=OTHER)
+    assert "is in no cache and no remote" in world.monitor(22, code=3)
+
+
+def test_a_week_without_a_row_is_a_pass_that_is_not_judged(world: World) -> None:
+    world.traffic(0, 7)
+    assert "0 predictions, too few to judge" in world.monitor(15)
+    assert world.passes()[1] == ("fraud@v1.0.0", 7, 14, 0)
+
+
+def test_invalid_settings_end_with_2_and_an_unreachable_store_with_3(world: World) -> None:
+    assert "PREDICTION_LOG" in world.monitor(8, PREDICTION_LOG="nonsense://x", code=2)
+    path = world.root / "params.yaml"
+    path.write_text(path.read_text().replace("min_rows: 100", "false_alarms: often", 1))
+    assert "one in 52 passes" in world.monitor(8, code=2)
