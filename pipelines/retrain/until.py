@@ -23,7 +23,9 @@ def set_until(text: str, until: date) -> str:
     section = next(value for key, value in document.value if key.value == "ingest")
     for key, value in section.value:
         if key.value == "until":
-            return _require(until, text[: value.start_mark.index] + quoted + text[value.end_mark.index :])
+            before = text[: value.start_mark.index]
+            blank = " " * before.endswith(":")  # for a key without a value
+            return _require(until, before + blank + quoted + text[value.end_mark.index :])
     first = section.value[0][0].start_mark
     separator = ", " if section.flow_style else "\n" + " " * first.column
     return _require(until, text[: first.index] + f"until: {quoted}{separator}" + text[first.index :])

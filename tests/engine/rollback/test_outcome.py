@@ -109,7 +109,7 @@ def test_where_workflows_may_not_open_pull_requests_the_link_that_opens_it_is_pr
         f"https://github.com/acme/fraud/compare/main...{name}?expand=1&title=Roll%20back%20to%20fraud%40v1.0.0"
         in done.last
     )
-    github.pulls.append({"number": 8})  # a person opened it
+    github.pulls.append({"number": 8, "title": "Mine", "body": ""})  # a person opened it
     monkeypatch.setattr(publish, "post_comment", lambda *_: "REST")
     assert rollback(two_releases, GITHUB_TOKEN="secret").code == 0
 
