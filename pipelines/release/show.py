@@ -118,7 +118,9 @@ def _metrics_seen(tag: str) -> dict[str, str]:
         print(done.stderr.strip(), file=sys.stderr)
         return {}
     qualities = [record["quality"] for record in json.loads(done.stdout) if record["quality"]]
-    metrics = next((quality["metrics"] for quality in reversed(qualities) if quality["metrics"]), [])
+    metrics: list[dict[str, Any]] = next(
+        (quality["metrics"] for quality in reversed(qualities) if quality["metrics"]), []
+    )
     return {item["name"]: _with_interval(item) for item in metrics if item["slice"] is None}
 
 

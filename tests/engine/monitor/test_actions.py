@@ -83,7 +83,9 @@ def lasting(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def choose(item: PassRecord, started: list[Started] | None = None, **monitor: Any) -> str | None:
     start = choose_verb(settings(**monitor), verdict(item), started or [], ASSIGNMENTS, NOW)
-    return start and " ".join((start.verb, *start.arguments[: 2 if start.verb == "rollback" else 0]))
+    if start is None:
+        return None
+    return " ".join((start.verb, *start.arguments[: 2 if start.verb == "rollback" else 0]))
 
 
 def test_only_a_quality_alarm_of_the_version_in_production_starts_something(lasting: list[str]) -> None:

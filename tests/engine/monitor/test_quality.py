@@ -53,7 +53,7 @@ def test_a_pass_judges_the_rows_whose_labels_have_matured(month: Path) -> None:
     assert (judged.predictions, judged.labelled, judged.corrected) == (700, 700, 0)
     overall = {item.name: item for item in judged.metrics if item.slice is None}
     assert overall["roc_auc"].promised == 0.9 and overall["average_precision"].promised is None
-    assert overall["roc_auc"].low < overall["roc_auc"].value < overall["roc_auc"].high  # type: ignore[operator]
+    assert overall["roc_auc"].low < overall["roc_auc"].value < overall["roc_auc"].high
     slices = {item.slice: item for item in judged.metrics if item.slice}
     assert set(slices) == {"channel=chip", "channel=online", "channel=stripe"}
     assert {item.name for item in slices.values()} == {"roc_auc"}
@@ -209,7 +209,7 @@ def test_the_previous_version_is_scored_on_the_same_rows(tmp_path: Path, monkeyp
     judged = judge(tmp_path / "log", params(tmp_path / "labels"), 2, previous=("fraud@v0.9.0", base))
     assert judged.previous_version == "fraud@v0.9.0"
     assert judged.previous_limit == pytest.approx((0.08 * 1.1 + 1.96 * 0.001) * 6.907755)
-    assert judged.previous_loss is not None and judged.previous_loss < judged.loss  # type: ignore[operator]
+    assert judged.previous_loss is not None and judged.previous_loss < judged.loss
     (tmp_path / "signature.json").write_text(json.dumps(SIGNATURE.to_json()))  # which reads an input that is hashed
     judged = judge(tmp_path / "log", params(tmp_path / "labels"), 2, previous=("fraud@v0.9.0", base))
     assert (judged.previous_version, judged.previous_loss) == ("fraud@v0.9.0", None)
