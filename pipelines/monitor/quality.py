@@ -1,15 +1,8 @@
-"""The quality of the deployed model on matured labels: metrics for people, and an alarm on a bounded loss.
-
-The alarm is an e-detector over a betting e-value of each pass (Waudby-Smith and Ramdas, arXiv 2010.09686; Shin, Ramdas
-and Rinaldo, arXiv 2203.03532): on average it raises at most one false alarm in the passes of `quality.false_alarms`.
-"""
+"""The quality of the deployed model on matured labels: metrics for people, and an alarm on a bounded loss."""
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,7 +14,6 @@ from pipelines.cli.errors import InputError
 from pipelines.config.monitor import Labels, passes_between_alarms
 from pipelines.config.params import Params
 from pipelines.metrics.bounded_loss import bounded_loss
-from pipelines.metrics.table import METRICS
 from pipelines.model.encoding import encode
 from pipelines.model.scorer import Scorer
 from pipelines.model.signature import Signature, load_signature
@@ -29,29 +21,16 @@ from pipelines.monitor.labels import TARGET, LabelTable, open_labels
 from pipelines.monitor.metrics import measure
 from pipelines.monitor.pass_record import PassRecord, Quality
 from pipelines.monitor.profile import Profile, load_profile
+from pipelines.monitor.promise import LOSS, Limit, add_evidence, betting_evidence, find_limit, promised_metrics
 from pipelines.monitor.schedule import DuePass
 from pipelines.monitor.window import REQUEST_ID, SCORE, TIME, open_window
 from pipelines.repository.base_model import Base
-from pipelines.repository.git import text_at
 from pipelines.tables.data import to_numpy
 from pipelines.tables.locations import Location
 
 Floats = npt.NDArray[np.float64]
-# Of the two losses of a classification, this one has twice the evidence when fraudsters change: docs/monitoring.md.
-LOSS = {"classification": "log_loss", "regression": "absolute_error"}
 MAX_ROWS = 100_000  # for metrics and for the previous version; the loss is that of all rows
 MAX_PASSES = 4  # that a pass makes up for if they had no label, and whose corrections it counts
-_STAKES = 0.5 ** np.arange(1, 9)  # shares of what can be lost in a bet
-_LARGEST_EVIDENCE = 1e12
-_Z = 1.96
-
-
-@dataclass(frozen=True)
-class Limit:
-    """The largest mean loss that keeps the promise, and the loss that counts as 1."""
-
-    mean: float
-    largest: float
 
 
 FetchPrevious = Callable[[], tuple[str, Base] | None]
@@ -129,47 +108,6 @@ def matured_span(due: DuePass, params: Params, done: Sequence[Quality]) -> tuple
     return max(first, due.start - delay - MAX_PASSES * timedelta(days=params.monitor.every_days)), end
 
 
-def find_limit(profile: Profile, task: str, tolerance: float | str) -> Limit | None:
-    """Return the upper bound of the promise's 95 % confidence interval plus the tolerance; None without a promise."""
-    promised = profile.promise.losses.get(LOSS[task]) if profile.promise else None
-    if promised is None:
-        return None
-    if isinstance(tolerance, str):
-        allowed = promised.mean * float(tolerance.rstrip("%")) / 100
-    else:
-        allowed = tolerance / promised.largest
-    return Limit(promised.mean + _Z * promised.standard_error + allowed, promised.largest)
-
-
-def betting_evidence(loss: Floats, limit: float) -> float:
-    """Return an e-value against a mean loss of at most `limit`: what bets on larger losses make of a stake of 1.
-
-    It is the mean over eight stakes, from half of what can be lost in a bet to its 256th part.
-
-    Args:
-        loss: between 0 and 1, of shape (n,).
-        limit: between 0 and 1.
-    """
-    if not 0 < limit < 1:
-        return 1.0
-    gains = [np.log1p(stake / limit * (loss - limit)).sum() for stake in _STAKES]
-    return float(np.exp(min(np.logaddexp.reduce(gains) - math.log(len(gains)), math.log(_LARGEST_EVIDENCE))))
-
-
-def next_evidence(evidence: float | None, e_value: float) -> float:
-    """Return the e-detector after a pass, M = (M + 1) e."""
-    return min(((evidence or 0.0) + 1) * e_value, _LARGEST_EVIDENCE)
-
-
-def promised_metrics(commit: str) -> dict[str, float]:
-    """Return the metrics of the test rows in reports/metrics.json of a version's commit; empty if it has none."""
-    try:
-        document = json.loads(text_at(commit, "reports/metrics.json") or "{}")
-        return {str(name): float(value) for name, value in document.get("test", {}).items() if name in METRICS}
-    except (ValueError, TypeError, AttributeError):
-        return {}
-
-
 def _judge_loss(
     rows: Any,
     sample: Any,
@@ -183,7 +121,7 @@ def _judge_loss(
     if limit is None:
         return {}
     loss = _loss(rows, to_numpy(rows, SCORE), signature.task, limit)
-    evidence = next_evidence(before.evidence, betting_evidence(loss, limit.mean))
+    evidence = add_evidence(before.evidence, betting_evidence(loss, limit.mean))
     update: dict[str, Any] = {"loss": float(loss.mean()) * limit.largest, "evidence": evidence}
     previous = fetch_previous() if evidence >= before.evidence_limit else None
     if previous is not None:

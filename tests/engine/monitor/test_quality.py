@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.cli.errors import InputError
-from pipelines.monitor import quality
-from pipelines.monitor.quality import betting_evidence, find_limit, next_evidence
+from pipelines.monitor import promise, quality
+from pipelines.monitor.log import parse_log
+from pipelines.monitor.profile import Profile
+from pipelines.monitor.promise import add_evidence, betting_evidence, find_limit
+from pipelines.monitor.quality import judge_quality
+from pipelines.monitor.window import open_connection
 from pipelines.repository.base_model import Base
-from tests.engine.monitor.log_files import MONDAY, SIGNATURE, log_table
+from tests.engine.monitor.log_files import MONDAY, SIGNATURE, log_table, write_log
 from tests.engine.monitor.quality_cases import (
     START,
     WEEK,
+    due_pass,
     judge,
     judge_weeks,
     params,
@@ -37,7 +43,7 @@ DAY = timedelta(days=1)
 @pytest.fixture(autouse=True)
 def promised(monkeypatch: pytest.MonkeyPatch) -> None:
     """The metrics of a version's commit, without a repository."""
-    monkeypatch.setattr(quality, "text_at", lambda *_: '{"test": {"roc_auc": 0.9, "unknown": 1, "f1": NaN}, "rows": 9}')
+    monkeypatch.setattr(promise, "text_at", lambda *_: '{"test": {"roc_auc": 0.9, "unknown": 1, "f1": NaN}, "rows": 9}')
 
 
 @pytest.fixture
@@ -178,6 +184,7 @@ def test_the_limit_is_the_promise_with_its_error_and_the_tolerance() -> None:
     assert find_limit(profile(), "regression", "10%") is None
 
 
+@pytest.mark.watch
 def test_a_month_in_which_fraud_changes_raises_the_alarm_in_the_first_pass_that_sees_it(tmp_path: Path) -> None:
     write_month(tmp_path / "log", tmp_path / "labels", 5, changed_from=2)
     judged = judge_weeks(tmp_path / "log", params(tmp_path / "labels"), 6)
@@ -185,6 +192,7 @@ def test_a_month_in_which_fraud_changes_raises_the_alarm_in_the_first_pass_that_
     assert alarms == [False, False, False, False, True, True]
 
 
+@pytest.mark.watch
 def test_a_quiet_month_raises_none(tmp_path: Path) -> None:
     write_month(tmp_path / "log", tmp_path / "labels", 6)
     judged = judge_weeks(tmp_path / "log", params(tmp_path / "labels"), 7)
@@ -228,6 +236,7 @@ def test_the_evidence_is_an_e_value_and_grows_only_above_the_limit(mean: float) 
     assert betting_evidence(np.ones(50), 0.0) == betting_evidence(np.ones(50), 1.0) == 1.0
 
 
+@pytest.mark.watch
 def test_false_alarms_are_at_most_as_many_as_allowed() -> None:
     """500 histories of 104 passes at the limit itself: at most half an alarm is expected in each by the setting."""
     generator = np.random.default_rng(3)
@@ -235,7 +244,39 @@ def test_false_alarms_are_at_most_as_many_as_allowed() -> None:
     for _ in range(500):
         evidence = 0.0
         for row in (generator.random((104, 200)) < 0.05).astype(float):
-            evidence = next_evidence(evidence, betting_evidence(row, 0.05))
+            evidence = add_evidence(evidence, betting_evidence(row, 0.05))
             if evidence >= 200:
                 alarms, evidence = alarms + 1, 0.0
     assert alarms <= 500 * 104 / 200
+
+
+def test_a_regression_is_judged_by_its_clipped_error(tmp_path: Path) -> None:
+    signature = replace(SIGNATURE, task="regression", output="value", classes=(), threshold=None)
+    settings = params(tmp_path / "labels")
+    losses = {"absolute_error": {"mean": 0.2, "standard_error": 0.001, "largest": 10.0}}
+    promised = Profile.model_validate({"rows": 1, "inputs": {}, "promise": {"rows": 9, "losses": losses}})
+    (tmp_path / "labels").mkdir()
+    for day in range(7):
+        date = MONDAY + day * DAY
+        table = log_table(100, date, seed=day)
+        names = ["value" if name == "probability" else name for name in table.column_names]
+        write_log(tmp_path / "log", table.rename_columns(names), date)
+        errors = np.random.default_rng(day).exponential(4.0, 100)
+        path = tmp_path / f"labels/{day}.parquet"
+        write_labels(path, table["request_id"], errors * 0, date + DAY)
+        truth = pa.array(table["probability"].to_numpy() + errors)
+        pq.write_table(pq.read_table(path).set_column(1, "label", truth), path)
+    judged = judge_quality(
+        open_connection(),
+        parse_log(str(tmp_path / "log")),
+        settings,
+        due_pass(2),
+        signature,
+        promised,
+        [],
+        lambda: None,
+    )
+    assert judged is not None and judged.labelled == 700
+    assert judged.limit == pytest.approx(2.2196) and judged.loss == pytest.approx(3.7, abs=0.3)
+    assert judged.evidence is not None and judged.evidence > judged.evidence_limit
+    assert {"mae", "rmse"} <= {item.name for item in judged.metrics}
