@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import ibis.expr.types as ir
 from pipelines.model.signature import Input, Signature
 from pipelines.monitor.profile import Profile, Reference
 from pipelines.monitor.window import LATENCY, SCORE
-from pipelines.tables.binning import count_bins
+from pipelines.tables.binning import bin_of
 
 QUANTILES = ("0.5", "0.95", "0.99")
 BINS = 50  # of a category; its rarer and its new values are one bin
@@ -51,31 +51,72 @@ def observe(table: ir.Table, signature: Signature, profile: Profile) -> Observat
     if profile.score:
         columns = [*watched, Input(SCORE, "number")]
         edges[SCORE] = list(profile.score.edges)
-    known = {item.name: frequent_bins(profile.inputs[item.name]) for item in watched if item.type == "category"}
-    shown = {
-        name: ibis.ifelse(table[name].isin(bins) | table[name].isnull(), table[name], OTHER)
-        for name, bins in known.items()
-    }
-    counts: dict[str, Mapping[str, int]] = dict(count_bins(table.mutate(**shown) if shown else table, columns, edges))
+    summary = _summarise(table, signature)
+    rows = summary["rows"]
+    counts, new_values = _count(table, columns, edges), {}
+    for item in watched:
+        if item.type == "category":
+            reference, found = profile.inputs[item.name], counts[item.name]
+            if len(reference.counts) < _MAX_VALUES:
+                new_values[item.name] = sum(rows for name, rows in found.items() if name not in reference.counts)
+            counts[item.name] = _fold(found, frequent_bins(reference), rows)
     if profile.score:
         counts[signature.output] = counts.pop(SCORE)
-    summary = _summarise(table, signature, profile)
-    rows = summary["rows"]
     constant = {item.name for item in watched if rows and _is_constant(item, counts[item.name], summary)}
     return Observation(
         rows,
         counts,
         _of_kind("missing", summary),
-        _of_kind("new", summary),
-        _of_kind("outside", summary),
+        new_values,
+        _count_outside(table, watched, profile, summary),
         frozenset(constant),
-        {share: summary[f"latency {share}"] for share in QUANTILES if summary[f"latency {share}"] is not None},
+        dict(zip(QUANTILES, summary["latency"] or (), strict=False)),
     )
 
 
-def _summarise(table: ir.Table, signature: Signature, profile: Profile) -> dict[str, Any]:
+def _count(table: ir.Table, inputs: Sequence[Input], edges: Mapping[str, list[float]]) -> dict[str, dict[str, int]]:
+    """Return the rows of each bin, as `count_bins` does in three times the time; of a category at most 1,000 bins."""
+    parts = []
+    for item in inputs:
+        if item.type in ("number", "integer"):
+            column = table[item.name].cast("float64")
+            value = ibis.ifelse(column.isnull(), None, _bin_index(column, edges[item.name], 0, len(edges[item.name])))
+        else:
+            value = bin_of(table, item, [])
+        grouped = table.group_by(bin=value).aggregate(rows=ibis._.count())
+        if item.type == "category":
+            grouped = grouped.order_by(ibis.desc("rows"), "bin").limit(_MAX_VALUES)
+        named = grouped.mutate(bin=grouped.bin.cast("string").fill_null("missing"), input=ibis.literal(item.name))
+        parts.append(named.select("input", "bin", "rows"))
+    counts: dict[str, dict[str, int]] = {item.name: {} for item in inputs}
+    for row in ibis.union(*parts).to_pyarrow().to_pylist() if parts else []:
+        bins = counts[row["input"]]
+        bins[row["bin"]] = bins.get(row["bin"], 0) + row["rows"]
+    return counts
+
+
+def _bin_index(column: ir.Value, edges: Sequence[float], low: int, high: int) -> ir.Value:
+    """Return the bin of each number by binary search."""
+    if low == high:
+        return ibis.literal(low, "int32")
+    middle = (low + high) // 2
+    below, above = _bin_index(column, edges, low, middle), _bin_index(column, edges, middle + 1, high)
+    return ibis.ifelse(column <= edges[middle], below, above)
+
+
+def _fold(counts: Mapping[str, int], bins: Collection[str], rows: int) -> dict[str, int]:
+    """Return the rows of these bins and of missing values, and all others as `other values`."""
+    kept = {"missing", *bins}
+    folded = {name: rows for name, rows in counts.items() if name in kept}
+    if others := rows - sum(folded.values()):
+        folded[OTHER] = folded.get(OTHER, 0) + others
+    return folded
+
+
+def _summarise(table: ir.Table, signature: Signature) -> dict[str, Any]:
     aggregates: dict[str, ir.Scalar] = {"rows": table.count()}
-    aggregates |= {f"latency {share}": table[LATENCY].approx_quantile(float(share)) for share in QUANTILES}
+    # Exact, so that two monitors write the same record; one list, so that the values are held in memory once.
+    aggregates["latency"] = table[LATENCY].quantile([float(share) for share in QUANTILES])
     for item in signature.inputs:
         column = table[item.name]
         aggregates[f"missing {item.name}"] = table.count() - column.count()
@@ -83,13 +124,28 @@ def _summarise(table: ir.Table, signature: Signature, profile: Profile) -> dict[
             continue
         if item.type in ("number", "integer", "timestamp"):
             aggregates[f"lowest {item.name}"], aggregates[f"highest {item.name}"] = column.min(), column.max()
-        reference = profile.inputs.get(item.name)
-        if reference and item.type == "category" and len(reference.counts) <= _MAX_VALUES:
-            aggregates[f"new {item.name}"] = (column.notnull() & ~column.isin(list(reference.counts))).sum()
-        if reference and reference.min is not None and reference.max is not None:
-            margins = [_ROUNDING * abs(end) for end in (reference.min, reference.max)]
-            outside = (column < reference.min - margins[0]) | (column > reference.max + margins[1])
-            aggregates[f"outside {item.name}"] = outside.sum()
+    return _aggregate(table, aggregates)
+
+
+def _count_outside(
+    table: ir.Table, inputs: Sequence[Input], profile: Profile, summary: Mapping[str, Any]
+) -> dict[str, int]:
+    """Count the numbers below the smallest or above the largest of the training rows; most inputs have none."""
+    counts: dict[str, int] = {}
+    aggregates: dict[str, ir.Scalar] = {}
+    for item in inputs:
+        low, high = profile.inputs[item.name].min, profile.inputs[item.name].max
+        if low is None or high is None:
+            continue
+        low, high = low - _ROUNDING * abs(low), high + _ROUNDING * abs(high)
+        lowest, highest = summary[f"lowest {item.name}"], summary[f"highest {item.name}"]
+        counts[item.name] = 0
+        if lowest is not None and (lowest < low or highest > high):
+            aggregates[item.name] = ((table[item.name] < low) | (table[item.name] > high)).sum()
+    return counts | (_aggregate(table, aggregates) if aggregates else {})
+
+
+def _aggregate(table: ir.Table, aggregates: Mapping[str, ir.Scalar]) -> dict[str, Any]:
     # Positions as names: the engine does not tell `Amount` from `amount`.
     names = {f"c{i}": name for i, name in enumerate(aggregates)}
     row = table.aggregate(**dict(zip(names, aggregates.values(), strict=True))).to_pyarrow().to_pylist()[0]

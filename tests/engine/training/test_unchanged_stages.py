@@ -19,6 +19,7 @@ JUDGE_AND_SERVE: dict[str, Any] = {
     "fairness": {"min_recall_ratio": 0.41},
     "serving": {"timeout_seconds": 7, "deploy": ["./deploy.sh"]},
     "retention": {"keep_last": 3},
+    "monitor": {"every_days": 1, "tolerance": 0.3},
 }
 
 
@@ -28,7 +29,7 @@ def changed_stages(repo: Repo) -> set[str]:
         return set(dvc.status())
 
 
-def test_a_change_to_gates_slices_fairness_serving_or_retention_reruns_no_stage(repo: Repo) -> None:
+def test_a_change_to_what_judges_serves_or_watches_reruns_no_stage(repo: Repo) -> None:
     repo.params(lambda document: merge(document, JUDGE_AND_SERVE))
     assert load(repo.path / "params.yaml").retention.keep_last == 3
     assert changed_stages(repo) == set()
