@@ -96,6 +96,14 @@ def test_a_release_is_created_once_for_a_tag(fake: GitHubFake) -> None:
     assert permissions(fake.requests) == {"contents": "write"}
 
 
+def test_runs_of_a_workflow_are_listed_by_commit(fake: GitHubFake) -> None:
+    github = GitHub(REPOSITORY, FAKE_TOKEN, fake.url)
+    fake.workflow_runs = [{"id": 5}]
+    assert [run["id"] for run in github.workflow_runs("release.yml", "a" * 40)] == [5]
+    assert fake.requests[-1].query["head_sha"] == "a" * 40
+    assert permissions(fake.requests) == {"actions": "read"}
+
+
 def test_requests_for_pull_requests_reviews_and_artifacts_follow_githubs_description(fake: GitHubFake) -> None:
     github = GitHub(REPOSITORY, FAKE_TOKEN, fake.url)
     number = fake.pull("change")
