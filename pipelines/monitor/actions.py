@@ -52,12 +52,15 @@ class Start:
 
 
 def report_problems(verdict: Verdict) -> None:
-    """Open, update or close the one issue of each problem.
+    """Open, update or close the one issue of each problem; without a token of GitHub, print that there are none.
 
     Raises:
-        InputError: without repository or token of GitHub.
+        InputError: if GITHUB_REPOSITORY is missing or invalid.
         Unreachable: if GitHub does not respond.
     """
+    if not os.environ.get("GITHUB_TOKEN"):
+        print("GITHUB_TOKEN is not set: no issue is opened or closed")
+        return
     github = GitHub.from_environment()
     for problem in get_args(Problem):
         issue = OneIssue(LABEL, f"{_TITLES[problem]}: {verdict.model_name}", f"<!-- mainline-monitor-{problem} -->")

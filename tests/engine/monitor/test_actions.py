@@ -161,6 +161,7 @@ def test_a_start_is_recorded_unless_the_verb_could_not_end(
 def test_each_problem_has_one_issue_that_is_updated_and_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     github = IssueGitHub()
     monkeypatch.setattr(GitHub, "from_environment", lambda: github)
+    monkeypatch.setenv("GITHUB_TOKEN", "x")
     drift = Alarm(problem="drift", name="amount", message="amount <b> has shifted, @team")
     broken = Alarm(problem="input", name="channel", message="channel is missing")
     for _ in range(2):
@@ -170,6 +171,14 @@ def test_each_problem_has_one_issue_that_is_updated_and_closed(monkeypatch: pyte
     assert "&lt;b&gt;" in body and "@team" not in body and "What to do next" in body
     report_problems(verdict(record(4, None), alarms=[broken]))
     assert [issue["state"] for issue in github.all.values()] == ["closed", "open"]
+
+
+def test_without_a_token_there_are_no_issues(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GITHUB_TOKEN", "")
+    report_problems(verdict(bad_pass()))
+    assert "no issue" in capsys.readouterr().out
 
 
 def test_an_issue_does_not_change_while_its_alarms_are_the_same() -> None:

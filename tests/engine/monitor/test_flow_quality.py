@@ -60,6 +60,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
 @pytest.fixture
 def github(monkeypatch: pytest.MonkeyPatch) -> IssueGitHub:
     made = IssueGitHub()
+    monkeypatch.setenv("GITHUB_TOKEN", "x")
     monkeypatch.setattr(GitHub, "from_environment", lambda: made)
     return made
 
