@@ -27,6 +27,7 @@ VERBS = {
     "release": ("pipelines.release", "put a commit into production, or print what is there"),
     "rollback": ("pipelines.rollback", "revert to an earlier version on a branch, review it, open its pull request"),
     "monitor": ("pipelines.monitor", "judge the predictions and labels of production since the last pass"),
+    "retrain": ("pipelines.retrain", "retrain on newer rows on a branch, review it, open or update its pull request"),
     "schema": ("pipelines.commands.schema", "print or check the JSON schema of params.yaml"),
     "template": ("pipelines.commands.template", "print which tests this copy of the template needs, and why"),
 }

@@ -28,7 +28,10 @@ REPOSITORY = {
     "squash_merge_commit_title": "PR_TITLE",
     "squash_merge_commit_message": "PR_BODY",
 }
-LABELS = {"audit": {"color": "b60205", "description": "Found by the weekly audit"}}
+LABELS = {
+    "audit": {"color": "b60205", "description": "Found by the weekly audit"},
+    "monitor": {"color": "b60205", "description": "Found by the monitor of the deployed model"},
+}
 # Environment -> the branches that may use it; None for any. No role trusts `untrusted`.
 ENVIRONMENTS: dict[str, tuple[str, ...] | None] = {"production": ("main",), "review": None, "untrusted": None}
 # The variable that is written last. Without it, nothing is released or rolled back on GitHub.

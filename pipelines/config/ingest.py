@@ -12,7 +12,17 @@ from pydantic import Field
 from pipelines.config.base import Seed, Share, Strict
 
 
-class Simulator(Strict):
+class _Ingest(Strict):
+    """Of every kind.
+
+    Attributes:
+        until: the first day (UTC) that is not ingested; nor is a label that became known from then on.
+    """
+
+    until: date | None = None
+
+
+class Simulator(_Ingest):
     """The default problem's card payments, made by examples/fraud: byte-identical for equal parameters and locks."""
 
     source: ClassVar = "examples.fraud.simulator"
@@ -30,7 +40,7 @@ class Simulator(Strict):
     fraud_change_from: date | None = None
 
 
-class Files(Strict):
+class Files(_Ingest):
     """CSV or Parquet files: paths or fsspec URLs of files, folders, or patterns with wildcards."""
 
     source: ClassVar = "pipelines.ingest.files"

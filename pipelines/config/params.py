@@ -57,11 +57,17 @@ class Params(SelectionParams, SplitParams):
                 raise ValueError(f"{where}: a range belongs to a number, values to a category or boolean")
         return self
 
+    @model_validator(mode="after")
+    def _until_has_a_time(self) -> Self:
+        if self.ingest.until is not None and self.table.event_time is None:
+            raise ValueError("ingest.until: needs schema.event_time")
+        return self
+
     @property
     def ingest_id(self) -> str:
         """16 hexadecimal digits that change with every setting that ingest reads."""
         document = self.table.model_dump(include={"event_time", "key"}) | {
-            "ingest": self.ingest.model_dump(mode="json"),
+            "ingest": self.ingest.model_dump(mode="json", exclude={"until"} if self.ingest.until is None else None),
             "types": {name: column.type for name, column in self.table.columns.items()},
         }
         canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -9,6 +9,7 @@ from pathlib import Path
 from pipelines.cli.errors import InputError
 from pipelines.config.params import Params
 from pipelines.ingest.month_files import temporary_folder, write_months
+from pipelines.ingest.until import cut_rows
 from pipelines.repository.data_pointer import DATA, POINTER, named_md5s, write_ingest_id
 from pipelines.repository.dvc import dvc_or_fail, folder_md5, in_cache
 
@@ -79,7 +80,8 @@ def _ingest(params: Params, root: Path, folder: Path, progress: Progress) -> int
     """Write the rows that params.yaml names to an empty folder; return their number."""
     # By name: a repository without the simulator has neither its module nor its class.
     source = importlib.import_module(params.ingest.source)
-    return write_months(source.read_rows(params.ingest, params.table, root, progress), params.table, folder)
+    rows = source.read_rows(params.ingest, params.table, root, progress)
+    return write_months(cut_rows(rows, params.table, params.ingest.until), params.table, folder)
 
 
 def _replace(folder: Path, new_folder: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import ibis
@@ -14,26 +16,31 @@ from pipelines.cli.files import write_text
 from pipelines.cli.progress import Progress
 from pipelines.config.params import Params, load
 from pipelines.model.signature import Signature, load_signature
+from pipelines.monitor import actions
 from pipelines.monitor.acknowledge import acknowledge, is_acknowledged
 from pipelines.monitor.history import History
 from pipelines.monitor.judge import Before, judge_pass
 from pipelines.monitor.log import VARIABLE, has_files, parse_log
 from pipelines.monitor.pass_record import PassRecord, Verdict
 from pipelines.monitor.profile import Profile, load_profile
+from pipelines.monitor.quality import FetchPrevious, judge_quality
 from pipelines.monitor.schedule import DuePass, due_passes
+from pipelines.monitor.service import service_alarms
 from pipelines.monitor.window import open_connection, open_window
 from pipelines.repository import base_model, tags
+from pipelines.repository.base_model import Base
 from pipelines.repository.tags import Assignment
 from pipelines.tables.locations import Location
 
 MONITOR = Path("reports/monitor")
 
 
-def monitor(why: str | None) -> int:
+def monitor(why: str | None, act: bool = False) -> int:
     """Do the passes that are due, write reports/monitor/, and print the verdict.
 
     Args:
         why: acknowledge the alarms of the newest pass, for this reason.
+        act: open, update and close issues, send the message, and start a retraining or a rollback.
 
     Returns:
         0, also if nothing is in production yet.
@@ -56,12 +63,35 @@ def monitor(why: str | None) -> int:
     history = History(log)
     if not has_files(log) and not history.passes():
         return _not_yet(f"{log.name} holds no predictions")
+    now, before = datetime.now(UTC), history.passes()
     _do_passes(params, log, history, assignments, progress)
     if why is not None:
         print(f"Acknowledged: {acknowledge(history, why)}")
     verdict = make_verdict(params, history)
+    troubles = service_alarms(before, history.passes(), assignments, params.monitor.every_days, now)
+    verdict = verdict.model_copy(update={"alarms": (*verdict.alarms, *troubles)})
     write_text(MONITOR / "verdict.json", verdict.model_dump_json(indent=2) + "\n")
-    return _print(verdict, params)
+    _print(verdict, params)
+    if act:
+        if len(history.passes()) > len(before) or troubles:
+            actions.send_message(verdict)
+        actions.report_problems(verdict)
+        actions.start_verb(params, verdict, history, assignments, now)
+    return _conclude(verdict)
+
+
+def print_history(version: str | None) -> int:
+    """Print the passes of a version, or of all, as JSON without the alarms that were acknowledged; judge nothing."""
+    url = os.environ.get(VARIABLE) or "off"
+    history = None if url == "off" else History(parse_log(url))
+    acknowledgements = history.acknowledgements() if history else []
+    documents = []
+    for record in history.passes() if history else []:
+        if version in (None, record.version):
+            alarms = [alarm for alarm in record.alarms if not is_acknowledged(record, alarm, acknowledgements)]
+            documents.append(record.model_copy(update={"alarms": tuple(alarms)}).model_dump(mode="json"))
+    print(json.dumps(documents, indent=2))
+    return 0
 
 
 def make_verdict(params: Params, history: History) -> Verdict:
@@ -84,6 +114,10 @@ def _do_passes(
     """Judge every pass that is due, in order, and add it to the history."""
     records, acknowledgements = history.passes(), history.acknowledgements()
     models: dict[str, tuple[Signature, Profile] | None] = {}
+
+    def previous(item: DuePass) -> tuple[str, Base] | None:
+        return _fetch_previous(assignments, item.assignment.release_id, params.model_name, progress)
+
     connection = open_connection()
     due = list(due_passes(assignments, params.monitor.every_days, datetime.now(UTC), records))
     for item in due:
@@ -96,7 +130,7 @@ def _do_passes(
             continue
         before = Before([record for record in records if record.end <= item.start], acknowledgements)
         with progress.step(f"Judging {item.start:%Y-%m-%d} to {item.end:%Y-%m-%d} of {assignment.version}"):
-            record = _judge(connection, params, log, item, *model, before)
+            record = _judge(connection, params, log, item, *model, before, partial(previous, item))
             records.append(history.add_pass(record))
 
 
@@ -108,10 +142,12 @@ def _judge(
     signature: Signature,
     profile: Profile,
     before: Before,
+    fetch_previous: FetchPrevious,
 ) -> PassRecord:
     release_id = due.assignment.release_id
+    quality = judge_quality(connection, log, params, due, signature, profile, before.passes, fetch_previous)
     with open_window(connection, log, signature, release_id, due.start, due.end) as window:
-        return judge_pass(window, due.assignment.version, signature, profile, params.monitor, before, None)
+        return judge_pass(window, due.assignment.version, signature, profile, params.monitor, before, quality)
 
 
 def _fetch_model(assignment: Assignment, in_production: bool, progress: Progress) -> tuple[Signature, Profile] | None:
@@ -136,20 +172,28 @@ def _fetch_model(assignment: Assignment, in_production: bool, progress: Progress
     return load_signature(base.signature), load_profile(base.profile)
 
 
+def _fetch_previous(
+    assignments: Sequence[Assignment], release_id: str, model_name: str, progress: Progress
+) -> tuple[str, Base] | None:
+    """Return the version before a release with its files; None without one, or if they cannot be fetched."""
+    assignment = actions.find_previous(assignments, release_id, model_name)
+    try:
+        base = assignment and base_model.fetch_stored(assignment.commit, progress)
+    except Unreachable as error:
+        progress.print(f"the previous version is not scored: {error}")
+        return None
+    return (assignment.version, base) if assignment and base else None
+
+
 def _not_yet(reason: str) -> int:
     print(f"not in production yet: {reason}")
     return 0
 
 
-def _print(verdict: Verdict, params: Params) -> int:
-    """Print the verdict.
-
-    Raises:
-        Refused: if there is an alarm.
-    """
+def _print(verdict: Verdict, params: Params) -> None:
+    """Print the verdict."""
     if not verdict.passes:
         print(f"no pass yet: the first one ends {params.monitor.every_days} days after a Monday at the latest")
-        return 0
     for record in verdict.passes:
         state = "" if record.judged else f", too few to judge (monitor.min_rows is {params.monitor.min_rows})"
         span = f"{record.start:%Y-%m-%d %H:%M} to {record.end:%Y-%m-%d %H:%M}"
@@ -158,8 +202,13 @@ def _print(verdict: Verdict, params: Params) -> int:
             print(f"  set aside: {count:,} {reason}")
     for alarm in verdict.alarms:
         print(f"ALARM {alarm.problem}: {alarm.message}")
-    if not verdict.alarms:
+    if verdict.passes and not verdict.alarms:
         print("No alarm.")
+
+
+def _conclude(verdict: Verdict) -> int:
+    """Return 0 without an alarm; raise Refused with one."""
+    if not verdict.alarms:
         return 0
     number = len(verdict.alarms)
     raise Refused(

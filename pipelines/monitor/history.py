@@ -2,6 +2,7 @@
 
 `monitor/passes/2026-03-02-0123456789ab.json` is one pass over one version, and never changes.
 `monitor/acknowledged/2026-03-20T101500Z.json` says that a person accepts what an alarm reported.
+`monitor/started/2026-03-20T061700Z.json` says that a retraining or a rollback was started.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -41,6 +42,21 @@ class Acknowledgement(BaseModel):
     at: datetime
 
 
+class Started(BaseModel):
+    """A retraining or a rollback that the monitor started because of a quality alarm.
+
+    Attributes:
+        version: that raised the alarm, in the pass that ended at `end`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    version: str
+    end: datetime
+    verb: Literal["retrain", "rollback"]
+    at: datetime
+
+
 class History:
     """The folder `monitor/` of a log."""
 
@@ -63,6 +79,14 @@ class History:
         """Return all acknowledgements, the oldest first; errors as `passes`."""
         records = [_parse(Acknowledgement, name, text) for name, text in self._read("acknowledged")]
         return sorted(records, key=lambda record: record.at)
+
+    def started(self) -> list[Started]:
+        """Return what the monitor started, the oldest first; errors as `passes`."""
+        return sorted((_parse(Started, name, text) for name, text in self._read("started")), key=lambda item: item.at)
+
+    def add_started(self, record: Started) -> None:
+        """Write that a verb was started."""
+        self._write(f"started/{record.at:%Y-%m-%dT%H%M%SZ}.json", record.model_dump(mode="json"))
 
     def add_pass(self, record: PassRecord) -> PassRecord:
         """Write a pass, unless another monitor did; return the one that is in the history."""

@@ -97,7 +97,7 @@ class Quality(_Record):
         corrected: labels that changed after an earlier pass had counted them.
         loss: mean bounded loss; `limit` is the promise's upper bound plus the tolerance.
         evidence: the e-detector after this pass; an alarm at `evidence_limit`.
-        previous_loss: of the version before, on the same rows; None if not scored.
+        previous_loss, previous_limit: of the version before, on the same rows; None if not scored.
     """
 
     matured_from: datetime
@@ -112,6 +112,7 @@ class Quality(_Record):
     evidence_limit: float
     previous_version: str | None
     previous_loss: float | None
+    previous_limit: float | None = None
 
 
 class Budget(_Record):

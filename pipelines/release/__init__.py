@@ -9,6 +9,7 @@ _ACTIONS = {
     "image": "build and push the image of a commit, unless it exists",
     "run": "put a commit into production: image, smoke test, deployment, tags",
     "status": "print what is in production, since when and approved by whom, and the history",
+    "show": "print where a version comes from: data, code, settings, metrics, approval, assignments, image",
     "check": "start the workflow release.yml if GitHub skipped it for this commit of main",
     "reconcile": "make image registry, MLflow and service equal to the newest assignment; rebuild what was lost",
     "retention": "list the images and DVC objects that must be kept",
@@ -22,7 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name in ("id", "image", "run", "check"):
         parsers[name].add_argument("--rev", default="HEAD", help="the commit (default: HEAD)")
     parsers["status"].add_argument("--at", metavar="DATE", help="a date or time in the past, such as 2026-11-01")
-    parsers["status"].add_argument("--json", action="store_true", help="print JSON")
+    parsers["show"].add_argument("version", metavar="VERSION", help="such as fraud@v1.4.0")
+    for name in ("status", "show"):
+        parsers[name].add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -52,6 +55,10 @@ def run(arguments: argparse.Namespace) -> int:
         from pipelines.release.status import print_status
 
         return print_status(params.model_name, arguments.at, arguments.json)
+    if arguments.action == "show":
+        from pipelines.release.show import print_version
+
+        return print_version(params.model_name, arguments.version, arguments.json)
     if arguments.action == "retention":
         from pipelines.release.retention import print_retention
 

@@ -5,7 +5,7 @@ import os
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the option `--to`."""
+    """Add the options `--to` and `--why`."""
     parser.add_argument(
         "--to",
         metavar="TAG",
@@ -13,10 +13,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=os.environ.get("TO") or None,
         help="a version (fraud@v1.2.0) or an assignment (fraud#production#4); default: the version before this one",
     )
+    parser.add_argument("--why", metavar="TEXT", help="the reason, for the text of the pull request")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Make the rollback's branch and pull request."""
     from pipelines.rollback.flow import rollback
 
-    return rollback(arguments.to)
+    return rollback(arguments.to, arguments.why)

@@ -4,15 +4,12 @@ import json
 import os
 import subprocess
 from pathlib import Path
-from urllib.parse import quote
 
-from pipelines.cli.errors import InputError, Refused, Unreachable
+from pipelines.cli.errors import InputError, Refused
 from pipelines.cli.progress import Progress
 from pipelines.config.params import load
 from pipelines.config.paths import REVIEW
-from pipelines.github.checks import ensure_checks
-from pipelines.github.client import GitHub, run_url
-from pipelines.github.comment import post_comment
+from pipelines.pull_request.publish import Proposal, publish_proposal
 from pipelines.repository import origin, tags
 from pipelines.repository.dvc_lock import is_generated
 from pipelines.repository.git import branch, git, has_origin, try_git
@@ -22,7 +19,7 @@ from pipelines.rollback.revert import MainCommit, list_commits_to_revert, revert
 from pipelines.rollback.target import choose_assignment
 
 
-def rollback(tag: str | None) -> int:
+def rollback(tag: str | None, why: str | None = None) -> int:
     """Make the branch, the review and the pull request that restore an earlier version.
 
     After a kill, the next run starts again from main and ends with the same branch and pull request. It leaves the user
@@ -30,6 +27,7 @@ def rollback(tag: str | None) -> int:
 
     Args:
         tag: the version or assignment to restore; None for the version before the one in production.
+        why: the evidence, for the pull request.
 
     Returns:
         0 if the review passes, 1 if a gate fails; the pull request exists in both cases.
@@ -69,7 +67,9 @@ def rollback(tag: str | None) -> int:
         _delete_branch(rollback_branch, start, main)
         raise
     if has_origin():
-        _publish(rollback_branch, target, commits, passed)
+        report = (REVIEW / "review.md").read_text(encoding="utf-8")
+        title, body = f"Roll back to {target.version}", _describe(target, commits, why)
+        publish_proposal(Proposal(rollback_branch, git("rev-parse", "HEAD"), title, body, report, passed))
     else:
         print(f"Branch {rollback_branch} is ready; there is no origin to push it to.")
     return 0 if passed else 1
@@ -128,56 +128,12 @@ def _review(main: str) -> bool:
     return bool(code == 0 and json.loads(report.read_text(encoding="utf-8"))["verdict"] == "pass")
 
 
-def _publish(rollback_branch: str, target: Assignment, commits: list[MainCommit], passed: bool) -> None:
-    """Push the branch, and open its pull request with check and comment; without a token, only push."""
-    head = _push_branch(rollback_branch)
-    title = f"Roll back to {target.version}"
-    if not os.environ.get("GITHUB_TOKEN"):
-        print(f"Pushed {rollback_branch}. GITHUB_TOKEN is not set: open the pull request {title!r} yourself.")
-        return
-    github = GitHub.from_environment()
-    # A push with a bot's token starts no workflow.
-    ensure_checks(github, rollback_branch, head, "pass" if passed else "fail")
-    pull = next(iter(github.open_pulls(rollback_branch)), None)
-    if pull is None:
-        reverted = "\n".join(f"- {commit.sha}" for commit in commits)
-        body = (
-            f"Restores release id `{target.release_id}` ({target.version}), which was in production as {target.tag}. "
-            f"Reverted commits, newest first:\n\n{reverted}\n\nMerging deploys the image that still exists: "
-            "nothing is trained or built."
-        )
-        try:
-            pull = github.create_pull(title, rollback_branch, "main", body)
-        except Refused as error:
-            # By default, workflows may not open pull requests.
-            server = os.environ.get("GITHUB_SERVER_URL", "https://github.com")
-            page = f"{server}/{github.repository}/compare/main...{rollback_branch}"
-            raise Refused(
-                f"{rollback_branch} is pushed and reviewed, but its pull request is not open: {error}",
-                f"Open it: {page}?expand=1&title={quote(title)}",
-            ) from error
-    post_comment(github, pull["number"], head, (REVIEW / "review.md").read_text(encoding="utf-8"), run_url())
-    print(f"{title}: pull request {pull['number']} ({pull.get('html_url', '')})")
-
-
-def _push_branch(rollback_branch: str) -> str:
-    """Push the branch and return its commit; if an earlier run pushed the same tree, return that commit instead.
-
-    Raises:
-        Unreachable: if origin does not respond, or does not accept the branch.
-    """
-    ref = f"refs/heads/{rollback_branch}"
-    pushed = origin.read_ref(ref)
-    if pushed is not None:
-        origin.fetch(pushed)
-        if git("rev-parse", f"{pushed}^{{tree}}") == git("rev-parse", "HEAD^{tree}"):
-            return pushed
-    try:
-        lease = f"--force-with-lease={ref}:{pushed or ''}"
-        origin.run_git("push", "--quiet", lease, "origin", f"HEAD:{ref}")
-    except subprocess.CalledProcessError as error:
-        raise Unreachable(
-            f"{rollback_branch} cannot be pushed: {(error.stderr or '').strip()}",
-            "Give the token the permission to push it, then run again.",
-        ) from error
-    return git("rev-parse", "HEAD")
+def _describe(target: Assignment, commits: list[MainCommit], why: str | None) -> str:
+    """Return the text of the pull request."""
+    reverted = "\n".join(f"- {commit.sha}" for commit in commits)
+    return (
+        f"Restores release id `{target.release_id}` ({target.version}), which was in production as {target.tag}. "
+        + (f"Why: {why}\n\n" if why else "")
+        + f"Reverted commits, newest first:\n\n{reverted}\n\nMerging deploys the image that still exists: "
+        "nothing is trained or built."
+    )

@@ -13,8 +13,8 @@ from pipelines.pages.numbers import plain_number
 from pipelines.review.compare import Compared
 from pipelines.review.findings import GateResult, GroupRow
 from pipelines.review.gates.evidence import Evidence
-from pipelines.review.gates.slices import group_labels, to_texts
 from pipelines.tables.data import to_numpy
+from pipelines.tables.slices import group_labels, to_texts
 
 
 def fairness_gate(evidence: Evidence) -> Iterator[GateResult]:

@@ -12,6 +12,7 @@ import pytest
 
 from pipelines.cli.errors import Refused
 from pipelines.github.client import GitHub
+from pipelines.pull_request import publish
 from pipelines.repository import origin
 from pipelines.repository.git import git
 from pipelines.repository.release_id import release_id
@@ -35,11 +36,14 @@ class FakeGitHub:
     """A repository with the pull request 7, where no workflow may open another."""
 
     checked: list[tuple[str, str, str]] = field(default_factory=list)
-    pulls: list[dict[str, int]] = field(default_factory=lambda: [{"number": 7}])
+    pulls: list[dict[str, Any]] = field(default_factory=lambda: [{"number": 7, "title": "Old", "body": None}])
     repository: str = "acme/fraud"
 
     def open_pulls(self, branch: str) -> Any:
         return iter(self.pulls)
+
+    def update_issue(self, number: int, **fields: str) -> None:
+        self.pulls[0] |= fields
 
     def create_pull(self, *_: str) -> Any:
         raise Refused("403 GitHub Actions is not permitted to create or approve pull requests.", "")
@@ -81,7 +85,7 @@ def test_exit_code_and_check_are_those_of_the_review(
 ) -> None:
     github, posted = FakeGitHub(), []
     monkeypatch.setattr(GitHub, "from_environment", lambda: github)
-    monkeypatch.setattr(flow, "post_comment", lambda *arguments: posted.append(arguments[1:4]))
+    monkeypatch.setattr(publish, "post_comment", lambda *arguments: posted.append(arguments[1:4]))
     done = rollback(two_releases, verdict, GITHUB_TOKEN="secret")
     assert done.code == code, done.out
     (head,) = list_pushed_commits(two_releases)
@@ -105,8 +109,8 @@ def test_where_workflows_may_not_open_pull_requests_the_link_that_opens_it_is_pr
         f"https://github.com/acme/fraud/compare/main...{name}?expand=1&title=Roll%20back%20to%20fraud%40v1.0.0"
         in done.last
     )
-    github.pulls.append({"number": 8})  # a person opened it
-    monkeypatch.setattr(flow, "post_comment", lambda *_: "REST")
+    github.pulls.append({"number": 8, "title": "Mine", "body": ""})  # a person opened it
+    monkeypatch.setattr(publish, "post_comment", lambda *_: "REST")
     assert rollback(two_releases, GITHUB_TOKEN="secret").code == 0
 
 

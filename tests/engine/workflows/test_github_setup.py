@@ -69,6 +69,7 @@ def test_a_new_repository_gets_all_settings_and_each_is_printed_once(
     assert [line.split(":")[0] for line in lines] == [
         "changed repository",
         "changed label audit",
+        "changed label monitor",
         "changed ruleset main",
         "changed ruleset tags",
         "changed environment production",

@@ -41,6 +41,21 @@ PERMISSIONS: dict[tuple[str, str], dict[str, str]] = {
         "pull-requests": "read",
     },
     ("release-check.yml", "release-check"): {"contents": "read", "actions": "write"},
+    ("monitor.yml", "monitor"): {
+        "contents": "write",
+        "pull-requests": "write",
+        "checks": "write",
+        "actions": "write",
+        "issues": "write",
+        "id-token": "write",
+    },
+    ("retrain.yml", "retrain"): {
+        "contents": "write",
+        "pull-requests": "write",
+        "checks": "write",
+        "actions": "write",
+        "id-token": "write",
+    },
     ("report-fork.yml", "report-fork"): {"contents": "read", "actions": "read", "pull-requests": "write"},
     ("rollback.yml", "not-set-up"): {},
     ("rollback.yml", "rollback"): {
@@ -65,6 +80,7 @@ SECRETS = {
     },
     ("review.yml", "publish", "bot"): {"BOT_PRIVATE_KEY"},
     ("rollback.yml", "rollback", "bot"): {"BOT_PRIVATE_KEY"},
+    ("monitor.yml", "monitor", "monitor"): {"MONITOR_WEBHOOK"},
 }
 
 
@@ -128,7 +144,12 @@ def test_each_secret_is_passed_to_one_step_and_documented():
 def test_jobs_that_are_started_by_hand_and_write_contents_run_only_on_main():
     by_hand = [(name, job) for name, job in JOBS if "workflow_dispatch" in WORKFLOWS[name]["on"]]
     writing = [each for each in by_hand if PERMISSIONS[each].get("contents") == "write"]
-    assert writing == [("release.yml", "release"), ("rollback.yml", "rollback")]
+    assert writing == [
+        ("monitor.yml", "monitor"),
+        ("release.yml", "release"),
+        ("retrain.yml", "retrain"),
+        ("rollback.yml", "rollback"),
+    ]
     assert all("github.ref == 'refs/heads/main' &&" in job_of(*each)["if"] for each in writing)
 
 
@@ -222,6 +243,11 @@ def test_only_a_review_that_ran_to_its_end_is_reported_for_a_fork():
     """A run that was cancelled, or that waits for an approval, is completed as well, and has no artifact."""
     guard = job_of("report-fork.yml", "report-fork")["if"]
     assert guard.startswith('contains(fromJSON(\'["success", "failure"]\'), github.event.workflow_run.conclusion) && ')
+
+
+@pytest.mark.parametrize(("workflow", "job"), [("monitor.yml", "monitor"), ("retrain.yml", "retrain")])
+def test_nothing_is_watched_or_retrained_before_github_setup_ran(workflow, job):
+    assert job_of(workflow, job)["if"] == f"github.ref == 'refs/heads/main' && vars.{DONE} == 'true'"
 
 
 @every_workflow

@@ -45,6 +45,30 @@ PINNED = {
 
 TRIGGERS: dict[str, dict[str, Any]] = {
     "audit.yml": {"schedule": [{"cron": "23 5 * * 1"}], "workflow_dispatch": None},
+    "monitor.yml": {
+        "schedule": [{"cron": "17 6 * * *"}],
+        "workflow_dispatch": {
+            "inputs": {
+                "acknowledge": {
+                    "description": "Why what the newest pass found is the new normal; empty to judge only",
+                    "type": "string",
+                    "default": "",
+                }
+            }
+        },
+    },
+    "retrain.yml": {
+        "schedule": [{"cron": "37 4 1 * *"}],
+        "workflow_dispatch": {
+            "inputs": {
+                "why": {
+                    "description": "The reason, for the text of the pull request",
+                    "type": "string",
+                    "default": "",
+                }
+            }
+        },
+    },
     "review.yml": {"pull_request": {"branches": ["main"]}, "merge_group": None, "push": {"branches": ["main"]}},
     "release.yml": {"push": {"branches": ["main"]}, "workflow_dispatch": None},
     "release-check.yml": {"schedule": [{"cron": "41 */6 * * *"}], "workflow_dispatch": None},
@@ -87,12 +111,17 @@ ENVIRONMENT = {
         "IMAGE_REPOSITORY": "${{ vars.IMAGE_REPOSITORY || format('ghcr.io/{0}', github.repository) }}",
     },
     "rollback.yml": {"DVC_REMOTE_URL": "${{ vars.DVC_REMOTE_URL }}"},
+} | {
+    name: {"DVC_REMOTE_URL": "${{ vars.DVC_REMOTE_URL }}", "PREDICTION_LOG": "${{ vars.PREDICTION_LOG || 'off' }}"}
+    for name in ("monitor.yml", "retrain.yml")
 }
 
 
 # Group, and whether a newer run cancels an older one. Releases and runs of main are not cancelled.
 CONCURRENCY = {
     "audit.yml": ("audit", False),
+    "monitor.yml": ("monitor", False),
+    "retrain.yml": ("retrain", False),
     "release.yml": ("release", False),
     "release-check.yml": ("release-check", False),
     "report-fork.yml": ("report-fork-${{ github.event.workflow_run.id }}", False),

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 
 from pipelines.config.table_schema import Column
-from pipelines.review.gates.slices import masks, slice_rows, slices_gate
+from pipelines.review.gates.slices import slice_rows, slices_gate
+from pipelines.tables.slices import masks
 from tests.engine.review.made_up import compared, evidence, params
 
 ROWS = 4000

@@ -1,0 +1,178 @@
+"""What follows from a verdict: one issue for each problem, a message to a webhook, a retraining or a rollback."""
+
+from __future__ import annotations
+
+import html
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal, get_args
+
+import requests
+
+from pipelines.cli.verbs import run_verb
+from pipelines.config.params import Params
+from pipelines.github.client import GitHub
+from pipelines.github.one_issue import OneIssue
+from pipelines.monitor.history import History, Started
+from pipelines.monitor.pass_record import PassRecord, Problem, Quality, Verdict
+from pipelines.repository import tags
+from pipelines.repository.tags import Assignment
+
+WEBHOOK = "MONITOR_WEBHOOK"
+LABEL = "monitor"
+DAY = timedelta(days=1)
+_SECONDS = 10
+_TITLES: dict[Problem, str] = {
+    "drift": "The inputs of the deployed model have shifted",
+    "input": "The inputs of the deployed model are broken",
+    "quality": "The deployed model is worse than promised",
+    "service": "The monitor or the service does not work as it should",
+}
+_NEXT: dict[Problem, str] = {
+    "drift": "Look at the charts of the inputs in the monitor's page. If this is the new normal, accept it: "
+    '`make monitor ACKNOWLEDGE="why"`. Drift alone starts nothing: the labels tell whether the model still holds.',
+    "input": "Find what sends these rows, and fix it there. Nothing is retrained on them. If they are right, "
+    'accept them: `make monitor ACKNOWLEDGE="why"`.',
+    "quality": "Review the pull request of the retraining or the rollback, if the monitor has opened one; else "
+    "`make retrain`, or `make rollback`.",
+    "service": "Look at the log of the service and at the runs of the workflow `monitor`; `make reconcile` makes the "
+    "service equal to the newest tag.",
+}
+
+
+@dataclass(frozen=True)
+class Start:
+    """A verb to start, and why."""
+
+    verb: Literal["retrain", "rollback"]
+    arguments: tuple[str, ...]
+    record: PassRecord
+
+
+def report_problems(verdict: Verdict) -> None:
+    """Open, update or close the one issue of each problem; without a token of GitHub, print that there are none.
+
+    Raises:
+        InputError: if GITHUB_REPOSITORY is missing or invalid.
+        Unreachable: if GitHub does not respond.
+    """
+    if not os.environ.get("GITHUB_TOKEN"):
+        print("GITHUB_TOKEN is not set: no issue is opened or closed")
+        return
+    github = GitHub.from_environment()
+    for problem in get_args(Problem):
+        issue = OneIssue(LABEL, f"{_TITLES[problem]}: {verdict.model_name}", f"<!-- mainline-monitor-{problem} -->")
+        done = issue.update(github, format_issue(verdict, problem), closing_body="The newest pass has no such alarm.")
+        print(f"{problem}: {done}")
+
+
+def format_issue(verdict: Verdict, problem: Problem) -> str | None:
+    """Return the issue of a problem in Markdown, or None without an alarm. It changes only with the alarms."""
+    alarms = [alarm for alarm in verdict.alarms if alarm.problem == problem]
+    if not alarms:
+        return None
+    passes = [
+        f"{record.version}, {record.start:%Y-%m-%d} to {record.end:%Y-%m-%d}, {record.rows:,} predictions"
+        for record in verdict.passes
+    ]
+    listed = [f"- {html.escape(alarm.message, quote=False).replace('@', '@<!-- -->')}" for alarm in alarms]
+    return "\n".join(
+        [
+            f"**{len(alarms)} alarm{'s' if len(alarms) > 1 else ''}** for `{verdict.model_name}`:",
+            "",
+            *listed,
+            "",
+            f"**What to do next.** {_NEXT[problem]}",
+            "",
+            *(f"Pass: `{text}`  " for text in passes),
+            "Page and verdict are artifacts of the newest run of the workflow `monitor`. It updates this issue, "
+            "and closes it when the alarm has ended. What each alarm means: docs/monitoring.md.",
+        ]
+    )
+
+
+def send_message(verdict: Verdict) -> None:
+    """Send the alarms to the webhook, if one is named; a failure is printed, and changes nothing."""
+    if not (url := os.environ.get(WEBHOOK)) or not verdict.alarms:
+        return
+    alarms = [f"• {alarm.problem}: {alarm.message}" for alarm in verdict.alarms]
+    text = "\n".join([f"{verdict.model_name}: {len(alarms)} alarm{'s' if len(alarms) > 1 else ''}", *alarms])
+    # Slack reads these three signs as markup.
+    for sign, name in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
+        text = text.replace(sign, name)
+    try:
+        requests.post(url, json={"text": text}, timeout=_SECONDS).raise_for_status()
+    except requests.RequestException as error:
+        print(f"{WEBHOOK}: the message was not delivered ({type(error).__name__})")  # the URL is a secret
+
+
+def start_verb(
+    params: Params, verdict: Verdict, history: History, assignments: Sequence[Assignment], now: datetime
+) -> None:
+    """Start the retraining or the rollback that follows from a quality alarm, once for each pass."""
+    start = choose_verb(params, verdict, history.started(), assignments, now)
+    if start is None:
+        return
+    print(f"Starting {start.verb}")
+    code = run_verb(start.verb, *start.arguments).returncode
+    if code in (0, 1):  # 1: a gate failed, or GitHub took no pull request; the branch exists
+        record = start.record
+        history.add_started(Started(version=record.version, end=record.end, verb=start.verb, at=now))
+    else:
+        print(f"{start.verb} ended with {code}; the next run of the monitor starts it again")
+
+
+def choose_verb(
+    params: Params, verdict: Verdict, started: Sequence[Started], assignments: Sequence[Assignment], now: datetime
+) -> Start | None:
+    """Return what a quality alarm of the version in production starts; None if nothing, or if it was started.
+
+    A rollback needs `monitor.rollback` and a previous version whose loss on the same rows is within its own limit. It
+    is started once for a version, not twice in a day, and never to a version that was rolled back.
+    """
+    settings = params.monitor
+    judged = [record for record in verdict.passes if record.release_id == assignments[-1].release_id]
+    record = judged[-1] if judged else None
+    if record is None or record.quality is None or all(alarm.problem != "quality" for alarm in record.alarms):
+        return None
+    if any((item.version, item.end) == (record.version, record.end) for item in started):
+        return None
+    quality, why = record.quality, explain(record, record.quality)
+    rolled_back = any(
+        item.verb == "rollback" and (item.version == record.version or now - item.at < DAY) for item in started
+    )
+    if settings.rollback and not rolled_back and _is_better(quality):
+        lasting = {version.tag for version in tags.list_lasting_versions(params.model_name)}
+        if quality.previous_version in lasting:
+            return Start("rollback", ("--to", str(quality.previous_version), "--why", why), record)
+    return Start("retrain", ("--why", why), record) if settings.retrain else None
+
+
+def _is_better(quality: Quality) -> bool:
+    loss, limit = quality.previous_loss, quality.previous_limit
+    return loss is not None and limit is not None and loss <= limit
+
+
+def explain(record: PassRecord, quality: Quality) -> str:
+    """Return the evidence in words."""
+    why = (
+        f"The mean loss of {record.version} is {quality.loss:.4g} on {quality.labelled:,} labelled predictions "
+        f"({quality.matured_from:%Y-%m-%d} to {quality.matured_to:%Y-%m-%d}); its limit is {quality.limit:.4g}, and "
+        f"the evidence {quality.evidence:,.0f} reached {quality.evidence_limit:,.0f}."
+    )
+    if quality.previous_loss is None or quality.previous_limit is None:
+        return why
+    return (
+        f"{why} On the same rows {quality.previous_version} has {quality.previous_loss:.4g}, "
+        f"with a limit of {quality.previous_limit:.4g}."
+    )
+
+
+def find_previous(assignments: Sequence[Assignment], release_id: str, model_name: str) -> Assignment | None:
+    """Return the newest assignment of another release before a release's last one, unless it was rolled back."""
+    last = max((i for i, item in enumerate(assignments) if item.release_id == release_id), default=0)
+    lasting = {version.tag for version in tags.list_lasting_versions(model_name)}
+    earlier = (item for item in reversed(assignments[:last]) if item.release_id != release_id)
+    return next((item for item in earlier if item.version in lasting), None)

@@ -1,0 +1,186 @@
+"""The labels of predictions: read where `monitor.labels` says, and joined with the rows of a window."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.cli.errors import InputError
+from pipelines.config.monitor import Labels
+from pipelines.model.signature import Signature
+from pipelines.monitor.log import log_columns
+from pipelines.monitor.window import REQUEST_ID, TIME
+from pipelines.tables.locations import Location
+from pipelines.tables.reader import find_files, read_batches
+
+SETTING = "monitor.labels"
+TARGET = "__target"
+OTHER_CLASSES = "other"  # the name of the negative class if it is several (pipelines/training/export.py)
+_KNOWN, _ORDER, _LABEL = "__known", "__order", "__label"
+_TYPES = {"number": pa.float64(), "integer": pa.float64(), "boolean": pa.bool_(), "timestamp": pa.timestamp("us")}
+_TRUE, _FALSE = {"1", "true"}, {"0", "false"}
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """The labels as a table.
+
+    Attributes:
+        table: the keys by their column in a window, the target (0, 1 or a number), and the time when it became known.
+        keys: the columns of a window that find the row of a label.
+    """
+
+    table: ir.Table
+    keys: tuple[str, ...]
+
+    def as_of(self, moment: datetime) -> ir.Table:
+        """Return the newest label of each key that was known before a moment."""
+        known = self.table.filter(
+            self.table[_KNOWN].isnull()
+            | (self.table[_KNOWN] < ibis.timestamp(moment.astimezone(UTC).replace(tzinfo=None).isoformat()))
+        )
+        by_key = ibis.window(
+            group_by=[known[key] for key in self.keys],
+            order_by=[known[_KNOWN].desc(nulls_first=False), known[TARGET].desc()],
+        )
+        newest = known.mutate(**{_ORDER: ibis.row_number().over(by_key)})
+        return newest.filter(newest[_ORDER] == 0).select(*self.keys, TARGET)
+
+    def join(self, rows: ir.Table, moment: datetime) -> ir.Table:
+        """Return the rows that had a label at a moment, with the column TARGET; of rows with equal keys the first."""
+        order = [rows[TIME], rows[REQUEST_ID]]
+        by_key = ibis.window(group_by=[rows[key] for key in self.keys], order_by=order)
+        first = rows.mutate(**{_ORDER: ibis.row_number().over(by_key)})
+        first = first.filter(first[_ORDER] == 0).drop(_ORDER)
+        return first.inner_join(self.as_of(moment), list(self.keys))
+
+    def corrected(self, start: datetime, end: datetime) -> ir.Table:
+        """Return the keys whose label is another one at the end than at the start."""
+        before, after = self.as_of(start), self.as_of(end).rename(__after=TARGET)
+        both = before.inner_join(after, list(self.keys))
+        return both.filter(both[TARGET] != both["__after"]).select(*self.keys)
+
+
+def label_keys(settings: Labels, signature: Signature) -> dict[str, tuple[str, pa.DataType]]:
+    """Return column of the labels -> column of a window, and its type.
+
+    Raises:
+        InputError: if the log has no such column, or holds only its hashes.
+    """
+    fields = {column: name for name, column in log_columns(signature).items()}
+    inputs = {item.name: item for item in signature.inputs}
+    keys: dict[str, tuple[str, pa.DataType]] = {}
+    for name in settings.by:
+        if name == "request_id":
+            keys[name] = (REQUEST_ID, pa.string())
+        elif name == "time":
+            keys[name] = (TIME, pa.timestamp("us"))
+        elif name not in fields:
+            raise InputError(
+                f"{SETTING}.by: the prediction log has no column {name}",
+                f"Name request_id, time or inputs of the model: {', '.join(fields)}.",
+            )
+        elif inputs[fields[name]].sensitive:
+            raise InputError(
+                f"{SETTING}.by: {name} is sensitive, and the prediction log holds only its hashes",
+                "Join by request_id, or by columns that are not sensitive.",
+            )
+        else:
+            keys[name] = (fields[name], _TYPES.get(inputs[fields[name]].type, pa.string()))
+    return keys
+
+
+@contextmanager
+def open_labels(connection: ibis.BaseBackend, settings: Labels, signature: Signature) -> Iterator[LabelTable]:
+    """Read all labels; the table exists for the block.
+
+    Raises:
+        InputError: if there is no file, or one cannot be read, lacks a column, or holds no class of the model.
+        Unreachable: if the store does not respond.
+    """
+    keys = label_keys(settings, signature)
+    columns = [(window, kind) for window, kind in keys.values()]
+    is_class = signature.task == "classification"
+    schema = pa.schema([*columns, (_LABEL, pa.string() if is_class else pa.float64()), (_KNOWN, pa.timestamp("us"))])
+    with tempfile.TemporaryDirectory(prefix="labels-") as folder:
+        copy = Path(folder, "labels.parquet")
+        with pq.ParquetWriter(copy, schema) as writer:
+            for file in find_files(settings.path, f"{SETTING}.path"):
+                for batch in read_batches(file):
+                    writer.write_table(_typed(pa.Table.from_batches([batch]), file, settings, keys, schema))
+        labels = connection.read_parquet(copy)
+        values = _classes(labels[_LABEL], signature) if is_class else labels[_LABEL].cast("float64")
+        labels = labels.mutate(**{TARGET: values}).drop(_LABEL)
+        usable = labels.filter(labels[TARGET].notnull() & ~labels[TARGET].isnan() & ~labels[TARGET].isinf())
+        if pq.read_metadata(copy).num_rows and not usable.count().execute():
+            raise InputError(
+                f"{SETTING}: {settings.label} holds no label of the model in any row",
+                f"Name the column of the label; its classes are {', '.join(signature.classes)}."
+                if is_class
+                else "Name the column of the label; it must hold numbers.",
+            )
+        yield LabelTable(usable, tuple(window for window, _ in keys.values()))
+
+
+def _typed(
+    part: pa.Table, file: Location, settings: Labels, keys: Mapping[str, tuple[str, pa.DataType]], schema: pa.Schema
+) -> pa.Table:
+    """Return the columns of the schema of a part of a file."""
+    names = [*keys, settings.label, *([settings.known_at] if settings.known_at else [])]
+    if missing := [name for name in names if name not in part.column_names]:
+        raise InputError(
+            f"{file.name} has no column {', '.join(missing)}", f"Correct {SETTING} in params.yaml, or the file."
+        )
+    arrays = []
+    for name, field in zip(names, schema, strict=False):
+        try:
+            arrays.append(_cast(part[name], field.type))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise InputError(
+                f"{file.name}: {name} cannot be read as {field.type}: {str(error).splitlines()[0][:120]}",
+                f"Correct the column, or {SETTING} in params.yaml.",
+            ) from error
+    if not settings.known_at:
+        arrays.append(pa.nulls(len(part), schema.field(_KNOWN).type))
+    return pa.table(arrays, schema=schema)
+
+
+def _cast(column: pa.ChunkedArray, to: pa.DataType) -> pa.ChunkedArray:
+    """Cast a column; whole floats lose their point as text, and times with a zone become UTC."""
+    if pa.types.is_timestamp(to) and pa.types.is_string(column.type):
+        with suppress(pa.ArrowInvalid):  # it names no zone
+            column = column.cast(pa.timestamp("us", "UTC"))
+    if pa.types.is_timestamp(to) and pa.types.is_timestamp(column.type) and column.type.tz:
+        column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
+    if pa.types.is_string(to) and pa.types.is_floating(column.type):
+        with suppress(pa.ArrowInvalid):  # they are no whole numbers
+            column = column.cast(pa.int64())
+    return column.cast(to, safe=not pa.types.is_timestamp(to))
+
+
+def _classes(label: ir.StringColumn, signature: Signature) -> ir.Value:
+    """Return 1 for the positive class, 0 for the other, and null for a text that is no class of the model."""
+    negative, positive = signature.classes
+    texts = label.lower()
+    rest = ibis.literal(0.0) if negative == OTHER_CLASSES else ibis.literal(None, "float64")
+    return ibis.cases(
+        (label.isnull(), ibis.literal(None, "float64")),
+        (texts.isin(_names(positive)), ibis.literal(1.0)),
+        (texts.isin(_names(negative)), ibis.literal(0.0)),
+        else_=rest,
+    )
+
+
+def _names(name: str) -> list[str]:
+    """Return the texts that mean a class: a flag is stored as 1 or as true."""
+    lower = name.lower()
+    return sorted(next((flags for flags in (_TRUE, _FALSE) if lower in flags), {lower}))

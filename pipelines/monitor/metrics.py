@@ -1,0 +1,83 @@
+"""Metrics of labelled predictions with intervals, overall and by slice, beside what the test rows promised."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.config.params import Params
+from pipelines.metrics.bootstrap import interval, paired_bootstrap, too_few
+from pipelines.metrics.compute import Weighted
+from pipelines.metrics.table import Floats
+from pipelines.model.signature import Signature
+from pipelines.monitor.labels import TARGET
+from pipelines.monitor.pass_record import Metric
+from pipelines.monitor.window import SCORE
+from pipelines.tables.costs import costs_of
+from pipelines.tables.data import to_numpy
+from pipelines.tables.slices import masks
+
+RESAMPLES = 300
+SEED = 7
+
+
+def measure(rows: Any, params: Params, signature: Signature, promised: Mapping[str, float]) -> tuple[Metric, ...]:
+    """Return all metrics of the task on all rows, and the metric of `slices` on each slice whose column is logged.
+
+    Args:
+        rows: an Arrow table with SCORE, TARGET and the inputs.
+        promised: metric -> its value on the test rows.
+    """
+    metrics = list(_metrics(rows, params, signature, None, None, promised))
+    logged = {item.name for item in signature.inputs if not item.sensitive}
+    for name, by in params.slices.by.items():
+        if by.column in logged:
+            for label, mask in masks(rows, name, by, params.table.columns[by.column]):
+                part = rows.filter(mask)
+                metrics += _metrics(part, params, signature, params.slices.metric, label, {})
+    return tuple(metrics)
+
+
+def _metrics(
+    rows: Any,
+    params: Params,
+    signature: Signature,
+    only: str | None,
+    part: str | None,
+    promised: Mapping[str, float],
+) -> Iterator[Metric]:
+    if not len(rows):
+        return
+    target, scores = to_numpy(rows, TARGET).astype(np.float64), to_numpy(rows, SCORE)
+    weighted = Weighted(signature.task, target, scores, signature.threshold, _costs(rows, target, params))
+    values = {name: float(value[0]) for name, value in weighted(np.ones((1, len(target)))).items()}
+    named = [name for name in values if only in (None, name)]
+    resampled: dict[str, Floats] = {}
+    if not too_few(signature.task, target) and (part is None or len(rows) >= params.slices.min_support):
+        (resampled,) = paired_bootstrap([weighted], len(target), RESAMPLES, SEED, only=named)
+    for name in named:
+        low, high = interval(resampled[name]) if name in resampled else (float("nan"), float("nan"))
+        yield Metric(
+            name=name,
+            slice=part,
+            rows=len(rows),
+            value=_defined(values[name]),
+            low=_defined(low),
+            high=_defined(high),
+            promised=_defined(promised.get(name, float("nan"))),
+        )
+
+
+def _costs(rows: Any, target: npt.NDArray[np.float64], params: Params) -> Floats | None:
+    """Return the costs of the rows; None if a column that they need is not logged."""
+    try:
+        return costs_of(rows, target, params.value)
+    except (KeyError, ValueError):
+        return None
+
+
+def _defined(value: float) -> float | None:
+    return value if np.isfinite(value) else None

@@ -1,0 +1,74 @@
+"""What the test rows promised of a version, and the evidence that production breaks the promise.
+
+The alarm is an e-detector over a betting e-value of each pass (Waudby-Smith and Ramdas, arXiv 2010.09686; Shin, Ramdas
+and Rinaldo, arXiv 2203.03532): on average it raises at most one false alarm in the passes of `quality.false_alarms`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.metrics.table import METRICS
+from pipelines.monitor.profile import Profile
+from pipelines.repository.git import text_at
+
+Floats = npt.NDArray[np.float64]
+# Of the two losses of a classification, this one has twice the evidence when fraudsters change: docs/monitoring.md.
+LOSS = {"classification": "log_loss", "regression": "absolute_error"}
+_STAKES = 0.5 ** np.arange(1, 9)  # shares of what can be lost in a bet
+_LARGEST_EVIDENCE = 1e12
+_Z = 1.96
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The largest mean loss that keeps the promise, and the loss that counts as 1."""
+
+    mean: float
+    largest: float
+
+
+def find_limit(profile: Profile, task: str, tolerance: float | str) -> Limit | None:
+    """Return the upper bound of the promise's 95 % confidence interval plus the tolerance; None without a promise."""
+    promised = profile.promise.losses.get(LOSS[task]) if profile.promise else None
+    if promised is None:
+        return None
+    if isinstance(tolerance, str):
+        allowed = promised.mean * float(tolerance.rstrip("%")) / 100
+    else:
+        allowed = tolerance / promised.largest
+    return Limit(promised.mean + _Z * promised.standard_error + allowed, promised.largest)
+
+
+def betting_evidence(loss: Floats, limit: float) -> float:
+    """Return an e-value against a mean loss of at most `limit`: what bets on larger losses make of a stake of 1.
+
+    It is the mean over eight stakes, from half of what can be lost in a bet to its 256th part.
+
+    Args:
+        loss: between 0 and 1, of shape (n,).
+        limit: between 0 and 1.
+    """
+    if not 0 < limit < 1:
+        return 1.0
+    gains = [np.log1p(stake / limit * (loss - limit)).sum() for stake in _STAKES]
+    return float(np.exp(min(np.logaddexp.reduce(gains) - math.log(len(gains)), math.log(_LARGEST_EVIDENCE))))
+
+
+def add_evidence(evidence: float | None, e_value: float) -> float:
+    """Return the e-detector after a pass, M = (M + 1) e."""
+    return min(((evidence or 0.0) + 1) * e_value, _LARGEST_EVIDENCE)
+
+
+def promised_metrics(commit: str) -> dict[str, float]:
+    """Return the metrics of the test rows in reports/metrics.json of a version's commit; empty if it has none."""
+    try:
+        document = json.loads(text_at(commit, "reports/metrics.json") or "{}")
+        return {str(name): float(value) for name, value in document.get("test", {}).items() if name in METRICS}
+    except (ValueError, TypeError, AttributeError):
+        return {}

@@ -1,0 +1,178 @@
+"""The quality of the deployed model on matured labels: metrics for people, and an alarm on a bounded loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import ibis
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.cli.errors import InputError
+from pipelines.config.monitor import Labels, passes_between_alarms
+from pipelines.config.params import Params
+from pipelines.metrics.bounded_loss import bounded_loss
+from pipelines.model.encoding import encode
+from pipelines.model.scorer import Scorer
+from pipelines.model.signature import Signature, load_signature
+from pipelines.monitor.labels import TARGET, LabelTable, open_labels
+from pipelines.monitor.metrics import measure
+from pipelines.monitor.pass_record import PassRecord, Quality
+from pipelines.monitor.profile import Profile, load_profile
+from pipelines.monitor.promise import LOSS, Limit, add_evidence, betting_evidence, find_limit, promised_metrics
+from pipelines.monitor.schedule import DuePass
+from pipelines.monitor.window import REQUEST_ID, SCORE, TIME, open_window
+from pipelines.repository.base_model import Base
+from pipelines.tables.data import to_numpy
+from pipelines.tables.locations import Location
+
+Floats = npt.NDArray[np.float64]
+MAX_ROWS = 100_000  # for metrics and for the previous version; the loss is that of all rows
+MAX_PASSES = 4  # that a pass makes up for if they had no label, and whose corrections it counts
+
+
+FetchPrevious = Callable[[], tuple[str, Base] | None]
+"""Fetch the model of the version before, with its tag; None if there is none."""
+
+
+def judge_quality(
+    connection: ibis.BaseBackend,
+    log: Location,
+    params: Params,
+    due: DuePass,
+    signature: Signature,
+    profile: Profile,
+    earlier: Sequence[PassRecord],
+    fetch_previous: FetchPrevious,
+) -> Quality | None:
+    """Judge the predictions of a version whose labels have matured by a pass; None without `monitor.labels`.
+
+    Args:
+        earlier: the passes before this one, of all versions.
+        fetch_previous: called if the evidence reaches its limit.
+
+    Raises:
+        InputError: if the labels cannot be read, or do not fit the log.
+        Unreachable: if a store does not respond.
+    """
+    settings, release_id = params.monitor.labels, due.assignment.release_id
+    if settings is None:
+        return None
+    done = [record.quality for record in earlier if record.release_id == release_id and record.quality]
+    start, end = matured_span(due, params, done)
+    limit = find_limit(profile, signature.task, params.monitor.quality.tolerance)
+    evidence = next((item.evidence for item in reversed(done) if item.evidence is not None), None)
+    quality = Quality(
+        matured_from=start,
+        matured_to=start,  # until there is a label: the next pass takes these rows
+        predictions=0,
+        labelled=0,
+        corrected=0,
+        metrics=(),
+        loss=None,
+        limit=limit and limit.mean * limit.largest,
+        evidence=evidence,
+        evidence_limit=float(passes_between_alarms(params.monitor.quality.false_alarms)),
+        previous_version=None,
+        previous_loss=None,
+        previous_limit=None,
+    )
+    with open_window(connection, log, signature, release_id, start, end) as window:
+        if not window.rows:
+            return quality.model_copy(update={"matured_to": end})
+        with open_labels(connection, settings, signature) as labels:
+            joined = labels.join(window.table, due.end)
+            scored = joined.order_by(TIME, REQUEST_ID).select(SCORE, TARGET).to_pyarrow()
+            sample = joined.order_by(joined[REQUEST_ID].hash(), REQUEST_ID).limit(MAX_ROWS).to_pyarrow()
+            corrected = _count_corrected(connection, log, settings, labels, due, signature, done, start)
+    update: dict[str, Any] = {"predictions": window.rows, "labelled": len(scored), "corrected": corrected}
+    if len(scored):
+        promised = promised_metrics(due.assignment.commit)
+        update |= {"matured_to": end, "metrics": measure(sample, params, signature, promised)}
+        update |= _judge_loss(scored, sample, signature, limit, quality, fetch_previous, params)
+    return quality.model_copy(update=update)
+
+
+def matured_span(due: DuePass, params: Params, done: Sequence[Quality]) -> tuple[datetime, datetime]:
+    """Return the pass's own span, moved back by the days until a label is final.
+
+    It begins where the newest pass with a label ended, so that a row counts once, also if the delay was changed; and it
+    takes the rows of up to four passes for which no label had arrived.
+    """
+    delay = timedelta(days=params.table.label_delay_days)
+    end = due.end - delay
+    newest = max((item.matured_to for item in done), default=None)
+    first = due.start - delay if newest is None else min(newest, end)
+    return max(first, due.start - delay - MAX_PASSES * timedelta(days=params.monitor.every_days)), end
+
+
+def _judge_loss(
+    rows: Any,
+    sample: Any,
+    signature: Signature,
+    limit: Limit | None,
+    before: Quality,
+    fetch_previous: FetchPrevious,
+    params: Params,
+) -> dict[str, Any]:
+    """Return loss and evidence of all rows; if the evidence reaches its limit, the previous version's of a sample."""
+    if limit is None:
+        return {}
+    loss = _loss(rows, to_numpy(rows, SCORE), signature.task, limit)
+    evidence = add_evidence(before.evidence, betting_evidence(loss, limit.mean))
+    update: dict[str, Any] = {"loss": float(loss.mean()) * limit.largest, "evidence": evidence}
+    previous = fetch_previous() if evidence >= before.evidence_limit else None
+    if previous is not None:
+        version, base = previous
+        update |= {"previous_version": version} | _score_previous(sample, base, signature, params)
+    return update
+
+
+def _loss(rows: Any, scores: Floats, task: str, limit: Limit) -> Floats:
+    return bounded_loss(LOSS[task], to_numpy(rows, TARGET).astype(np.float64), scores, limit.largest)
+
+
+def _score_previous(rows: Any, base: Base, signature: Signature, params: Params) -> dict[str, Any]:
+    """Return mean loss and limit of an earlier model on the same rows; nothing if the log lacks what it reads."""
+    other = load_signature(base.signature)
+    logged = {item.name: item for item in signature.inputs if not item.sensitive}
+    reads = {item.name: item for item in other.inputs}
+    limit = base.profile and find_limit(load_profile(base.profile), other.task, params.monitor.quality.tolerance)
+    if not limit or other.task != signature.task or any(item.type != _type(logged, item.name) for item in other.inputs):
+        return {}
+    try:
+        scores = Scorer(base.model, other).score(
+            {name: encode(item, to_numpy(rows, name)) for name, item in reads.items()}
+        )
+    except (InputError, ValueError):
+        return {}  # it cannot score all of them
+    loss = _loss(rows, scores, other.task, limit)
+    return {"previous_loss": float(loss.mean()) * limit.largest, "previous_limit": limit.mean * limit.largest}
+
+
+def _type(inputs: dict[str, Any], name: str) -> str | None:
+    return inputs[name].type if name in inputs else None
+
+
+def _count_corrected(
+    connection: ibis.BaseBackend,
+    log: Location,
+    settings: Labels,
+    labels: LabelTable,
+    due: DuePass,
+    signature: Signature,
+    done: Sequence[Quality],
+    start: datetime,
+) -> int:
+    """Return the rows of the last passes whose label was corrected since the pass before this one."""
+    counted = [item for item in done if item.labelled][-MAX_PASSES:]
+    if not counted or settings.known_at is None:
+        return 0
+    corrected = labels.corrected(due.start, due.end)
+    if not corrected.count().execute():
+        return 0
+    first = min(item.matured_from for item in counted)
+    with open_window(connection, log, signature, due.assignment.release_id, first, start) as window:
+        return int(window.table.semi_join(corrected, list(labels.keys)).count().execute())

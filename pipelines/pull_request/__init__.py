@@ -1,0 +1,1 @@
+"""Opening pull requests: what every verb that pushes a reviewed branch shares."""

@@ -1,0 +1,177 @@
+"""A retraining: move `ingest.until`, fetch the rows, review the new model, and open or update its pull request."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+
+from pipelines.cli.errors import AlreadyPrinted, InputError, Refused, Unreachable
+from pipelines.cli.files import write_text
+from pipelines.cli.progress import Progress
+from pipelines.cli.verbs import run_verb
+from pipelines.config.params import Params, load
+from pipelines.config.paths import REVIEW
+from pipelines.pull_request.publish import Proposal, publish_proposal
+from pipelines.repository import origin, tags
+from pipelines.repository.base_model import temporary_worktree
+from pipelines.repository.data_pointer import md5_of, read_pointer
+from pipelines.repository.dvc_remote import default_remote
+from pipelines.repository.git import git, has_origin
+from pipelines.repository.tags import Assignment
+from pipelines.retrain.until import set_until
+
+BRANCH = "retrain"
+LOG = "PREDICTION_LOG"
+PARAMS = Path("params.yaml")
+_ROWS, _REPRODUCED = "Retrain on the rows before", "Reproduce the pipeline"
+_OWN = (_ROWS, _REPRODUCED, "Merge branch 'main'")  # beginnings of the commits that may be replaced
+
+
+def retrain(why: str) -> int:
+    """Make branch, review and pull request of a model that is trained on the rows and labels of today.
+
+    It works in a worktree of main, so branch and files of the user stay as they are. A run after a killed one ends with
+    the same branch and pull request.
+
+    Args:
+        why: the reason, for the pull request.
+
+    Returns:
+        0 if the review passes, if there are no new rows, and if nothing is in production yet; 1 if a gate fails.
+
+    Raises:
+        InputError: if main's files are invalid.
+        Refused: if the input of production was broken since the last retraining, somebody else's commits are on the
+            branch, or the review makes no report.
+        Unreachable: if origin, the log, the DVC remote or GitHub does not respond.
+    """
+    progress, model_name = Progress(), load().model_name
+    if os.environ.get(LOG, "off") in ("", "off"):
+        return _end(f"not in production yet: {LOG} does not name the prediction log")
+    with progress.step("Fetching main and the tags"):
+        tags.fetch_tags(model_name)
+        main = origin.main() or git("rev-parse", "main")
+    assignments = tags.list_assignments(model_name)
+    if not assignments:
+        return _end(f"not in production yet: no tag assigns a version of {model_name} to production")
+    _require_own_branch(main)
+    until = today()
+    with temporary_worktree(main, BRANCH) as tree:
+        params = load(tree / PARAMS)
+        if params.ingest.until is not None and params.ingest.until >= until:
+            return _end(f"no new rows: main holds the rows before {params.ingest.until}")
+        _require_sound_input(params, assignments[-1], until)
+        if not _fetch_rows(tree, until):
+            return _end(f"no new rows before {until}: the rows of main are the newest")
+        passed = _review(tree, main)
+        _push_outputs(tree)
+        shutil.copytree(tree / REVIEW, REVIEW, dirs_exist_ok=True)
+        commit = git("rev-parse", "HEAD", cwd=tree)
+    report = (REVIEW / "review.md").read_text(encoding="utf-8")
+    body = _describe(why, params.ingest.until, until, passed)
+    if has_origin():
+        publish_proposal(Proposal(BRANCH, commit, f"Retrain on the rows before {until}", body, report, passed))
+    else:
+        git("branch", "--force", BRANCH, commit)
+        print(f"Branch {BRANCH} is ready; there is no origin to push it to.")
+    return 0 if passed else 1
+
+
+def today() -> date:
+    """Return the day in UTC."""
+    return datetime.now(UTC).date()
+
+
+def _end(reason: str) -> int:
+    print(reason)
+    return 0
+
+
+def _require_own_branch(main: str) -> None:
+    """Refuse to replace a branch with commits that a retraining did not make."""
+    pushed = origin.read_ref(f"refs/heads/{BRANCH}") if has_origin() else None
+    if pushed is None:
+        return
+    origin.fetch(pushed)
+    titles = git("log", "--first-parent", "--format=%s", f"{main}..{pushed}").splitlines()
+    if foreign := [title for title in titles if not title.startswith(_OWN)]:
+        raise Refused(
+            f"the branch {BRANCH} holds other commits: {foreign[0]}",
+            f"Merge its pull request, or move the commits to another branch and delete {BRANCH}.",
+        )
+
+
+def _require_sound_input(params: Params, newest: Assignment, until: date) -> None:
+    """Refuse if a pass of the monitor since main's rows, with their delay of labels, found broken input."""
+    done = run_verb("monitor", "--history", capture=True)
+    if done.returncode:
+        raise Unreachable(
+            f"the history of the monitor cannot be read: {done.stderr.strip()}", "Fix this error, and run again."
+        )
+    before = datetime.combine(params.ingest.until, time(), UTC) if params.ingest.until else newest.assigned_at
+    since = before - timedelta(days=params.table.label_delay_days)
+    for record in json.loads(done.stdout):
+        broken = [alarm["message"] for alarm in record["alarms"] if alarm["problem"] == "input"]
+        if broken and datetime.fromisoformat(record["end"]) > since:
+            span = f"{record['start'][:10]} to {record['end'][:10]}"
+            raise Refused(
+                f"the input of production was broken from {span}: {broken[0]}",
+                "Correct the rows at their source or accept them (docs/monitoring.md), or move ingest.until to "
+                f"{until} in a pull request of your own.",
+            )
+
+
+def _fetch_rows(tree: Path, until: date) -> bool:
+    """Move `ingest.until` and fetch the rows; commit both, and return whether there are other rows than on main."""
+    before = md5_of(read_pointer(tree))
+    path = tree / PARAMS
+    write_text(path, set_until(path.read_text(encoding="utf-8"), until))
+    if code := run_verb("data", cwd=tree).returncode:
+        raise AlreadyPrinted(code)
+    if md5_of(read_pointer(tree)) == before:
+        return False
+    _commit(tree, f"{_ROWS} {until}", str(PARAMS), "data.dvc")
+    return True
+
+
+def _review(tree: Path, main: str) -> bool:
+    """Review the worktree against main, commit what it reproduced, and return whether it passed."""
+    code = run_verb("review", "--base", main, cwd=tree).returncode
+    report = tree / REVIEW / "review.json"
+    if not report.is_file():
+        raise Refused(f"the review ended with {code} and made no report", "Fix the error above, then retrain again.")
+    _commit(tree, _REPRODUCED, "dvc.lock", "reports")
+    try:
+        return bool(json.loads(report.read_text(encoding="utf-8"))["verdict"] == "pass")
+    except (ValueError, KeyError) as error:
+        raise InputError(f"{report} is not a report of a review: {error}", "Retrain again.") from error
+
+
+def _commit(tree: Path, title: str, *paths: str) -> None:
+    git("add", "--all", "--", *paths, cwd=tree)
+    if git("diff", "--cached", "--name-only", cwd=tree):
+        hooks = ("-c", "core.hooksPath=/dev/null")
+        git(*hooks, "commit", "--quiet", "--no-verify", "-m", title, cwd=tree, env=origin.author())
+
+
+def _push_outputs(tree: Path) -> None:
+    """Push rows and model to the DVC remote, if there is one: who reviews and releases the branch fetches them."""
+    if default_remote(tree) and (code := run_verb("push", cwd=tree).returncode):
+        raise AlreadyPrinted(code)
+
+
+def _describe(why: str, before: date | None, until: date, passed: bool) -> str:
+    """Return the text of the pull request."""
+    verdict = (
+        "The review passed." if passed else "**The review failed a gate: this model must not be merged as it is.**"
+    )
+    return (
+        f"{why}\n\n{verdict} The report is in the comment.\n\n"
+        f"`ingest.until` moves from {before or 'no day'} to {until}: the model is trained on the rows before that day, "
+        "with the labels that were known then.\n\n"
+        f"The next retraining replaces the branch `{BRANCH}` and updates this pull request. Put changes of your own on "
+        "another branch."
+    )

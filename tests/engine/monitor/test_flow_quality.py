@@ -1,0 +1,118 @@
+"""The verb with labels: months in which fraud changes and quiet ones, and what follows from them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipelines.github.client import GitHub
+from pipelines.monitor import actions, promise
+from pipelines.repository import base_model, tags
+from pipelines.repository.base_model import Base
+from tests.engine.github.test_one_issue import IssueGitHub
+from tests.engine.monitor.quality_cases import profile, write_month
+from tests.engine.monitor.test_flow import World
+from tests.engine.monitor.test_flow import model as model
+from tests.engine.monitor.test_flow import world as world
+
+pytestmark = pytest.mark.watch
+WEEKS = 4
+
+
+@pytest.fixture
+def labelled(world: World, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A world whose model has a promise, and whose labels are final after a week."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "signature.json").write_bytes((model / "signature.json").read_bytes())
+    document = json.loads((model / "profile.json").read_text())
+    document["promise"] = profile().model_dump(mode="json")["promise"]
+    (folder / "profile.json").write_text(json.dumps(document))
+    path = world.root / "params.yaml"
+    params = yaml.safe_load(path.read_text())
+    params["schema"]["label_delay_days"] = 7
+    params["monitor"]["labels"] = {"path": str(tmp_path / "labels")}
+    path.write_text(yaml.safe_dump(params, sort_keys=False))
+    monkeypatch.setattr(base_model, "fetch_stored", lambda commit, _: Base(commit, folder, "cache", "m", "m"))
+    monkeypatch.setattr(promise, "text_at", lambda *_: '{"test": {"roc_auc": 0.8}}')
+    monkeypatch.setattr(tags, "list_lasting_versions", lambda _: [])
+    return world
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    """The verbs that the monitor starts."""
+    calls: list[tuple[str, ...]] = []
+
+    def run(*arguments: str) -> Any:
+        calls.append(arguments)
+        return subprocess.CompletedProcess([], 1)
+
+    monkeypatch.setattr(actions, "run_verb", run)
+    return calls
+
+
+@pytest.fixture
+def github(monkeypatch: pytest.MonkeyPatch) -> IssueGitHub:
+    made = IssueGitHub()
+    monkeypatch.setenv("GITHUB_TOKEN", "x")
+    monkeypatch.setattr(GitHub, "from_environment", lambda: made)
+    return made
+
+
+def test_fraud_that_changes_opens_one_issue_and_starts_one_retraining_for_each_pass(
+    labelled: World, started: list[tuple[str, ...]], github: IssueGitHub, tmp_path: Path
+) -> None:
+    write_month(labelled.log, tmp_path / "labels", WEEKS, changed_from=2)
+    for day in (8, 15, 22):
+        labelled.monitor(day, "--act")
+    assert started == [] and github.all == {}
+    for _ in range(2):
+        out = labelled.monitor(29, "--act", code=1)
+        assert "ALARM quality: the mean loss of 700 rows" in out
+    ((verb, _, why),) = started
+    assert verb == "retrain" and "evidence" in why
+    (issue,) = github.all.values()
+    assert issue["state"] == "open" and issue["title"].startswith("The deployed model is worse than promised")
+    shown = json.loads(labelled.monitor(29, "--history", "fraud@v1.0.0"))
+    assert [item["quality"]["labelled"] for item in shown] == [0, 700, 700, 700]
+    assert [alarm["problem"] for item in shown for alarm in item["alarms"]] == ["quality"]
+    assert json.loads(labelled.monitor(29, "--history", "fraud@v9.0.0")) == []
+
+
+def test_without_act_an_alarm_starts_nothing(
+    labelled: World, started: list[tuple[str, ...]], github: IssueGitHub, tmp_path: Path
+) -> None:
+    write_month(labelled.log, tmp_path / "labels", WEEKS, changed_from=0)
+    assert "ALARM quality" in labelled.monitor(29, code=1)
+    assert started == [] and github.all == {}
+
+
+def test_a_quiet_month_raises_no_alarm(
+    labelled: World, started: list[tuple[str, ...]], github: IssueGitHub, tmp_path: Path
+) -> None:
+    write_month(labelled.log, tmp_path / "labels", WEEKS)
+    assert "No alarm." in labelled.monitor(29, "--act")
+    assert started == [] and github.all == {}
+
+
+def test_github_that_does_not_respond_leaves_the_passes_and_the_next_run_acts(
+    labelled: World,
+    started: list[tuple[str, ...]],
+    github: IssueGitHub,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write_month(labelled.log, tmp_path / "labels", WEEKS, changed_from=0)
+    monkeypatch.setattr(GitHub, "from_environment", lambda: GitHub("acme/fraud", "x", "http://127.0.0.1:9"))
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    labelled.monitor(29, "--act", code=3)
+    assert started == [] and len(labelled.passes()) == WEEKS
+    monkeypatch.setattr(GitHub, "from_environment", lambda: github)
+    labelled.monitor(29, "--act", code=1)
+    assert len(started) == 1 and len(github.all) == 1
