@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -18,15 +19,19 @@ from pipelines.config.params import Params, load
 from pipelines.model.signature import Signature, load_signature
 from pipelines.monitor import actions
 from pipelines.monitor.acknowledge import acknowledge, is_acknowledged
+from pipelines.monitor.evidently_page import Predictions, write_pages
 from pipelines.monitor.history import History
 from pipelines.monitor.judge import Before, judge_pass
+from pipelines.monitor.labels import TARGET, open_labels
 from pipelines.monitor.log import VARIABLE, has_files, parse_log
-from pipelines.monitor.pass_record import PassRecord, Verdict
+from pipelines.monitor.pass_record import PassRecord, Quality, Verdict
 from pipelines.monitor.profile import Profile, load_profile
+from pipelines.monitor.prometheus import metrics_text, push_metrics, write_metrics
 from pipelines.monitor.quality import FetchPrevious, judge_quality
+from pipelines.monitor.report import write_report
 from pipelines.monitor.schedule import DuePass, due_passes
 from pipelines.monitor.service import service_alarms
-from pipelines.monitor.window import open_connection, open_window
+from pipelines.monitor.window import REQUEST_ID, SCORE, open_connection, open_window
 from pipelines.repository import base_model, tags
 from pipelines.repository.base_model import Base
 from pipelines.repository.tags import Assignment
@@ -70,7 +75,7 @@ def monitor(why: str | None, act: bool = False) -> int:
     verdict = make_verdict(params, history)
     troubles = service_alarms(before, history.passes(), assignments, params.monitor.every_days, now)
     verdict = verdict.model_copy(update={"alarms": (*verdict.alarms, *troubles)})
-    write_text(MONITOR / "verdict.json", verdict.model_dump_json(indent=2) + "\n")
+    _write_outputs(verdict, params, history, assignments, url)
     _print(verdict, params)
     if act:
         if len(history.passes()) > len(before) or troubles:
@@ -132,6 +137,49 @@ def _do_passes(
         with progress.step(f"Judging {item.start:%Y-%m-%d} to {item.end:%Y-%m-%d} of {assignment.version}"):
             record = _judge(connection, params, log, item, *model, before, partial(previous, item))
             records.append(history.add_pass(record))
+        if item == due[-1] and record.judged and params.monitor.evidently:
+            with progress.step("Drawing the Evidently pages"):
+                _draw_evidently(connection, params, log, item, model[0], record.quality, progress)
+
+
+def _draw_evidently(
+    connection: ibis.BaseBackend,
+    params: Params,
+    log: Location,
+    due: DuePass,
+    signature: Signature,
+    quality: Quality | None,
+    progress: Progress,
+) -> None:
+    """Draw the pages of a pass, of its predictions and of those whose labels it judged."""
+    release_id = due.assignment.release_id
+    with ExitStack() as stack:
+        window = stack.enter_context(open_window(connection, log, signature, release_id, due.start, due.end))
+        labelled = None
+        if quality and quality.labelled and params.monitor.labels:
+            span = (quality.matured_from, quality.matured_to)
+            matured = stack.enter_context(open_window(connection, log, signature, release_id, *span))
+            labels = stack.enter_context(open_labels(connection, params.monitor.labels, signature))
+            labelled = Predictions(labels.join(matured.table, due.end), REQUEST_ID, SCORE, TARGET)
+        predictions = Predictions(window.table, REQUEST_ID, SCORE)
+        for sentence in write_pages(
+            MONITOR, params.monitor.evidently, due.assignment.commit, predictions, labelled, progress
+        ):
+            progress.print(sentence)
+
+
+def _write_outputs(
+    verdict: Verdict, params: Params, history: History, assignments: Sequence[Assignment], log: str
+) -> None:
+    """Write verdict, page and metrics. A Pushgateway that does not respond changes no verdict."""
+    write_text(MONITOR / "verdict.json", verdict.model_dump_json(indent=2) + "\n")
+    write_report(verdict, history.passes(), assignments, MONITOR)
+    metrics = metrics_text(verdict, params.monitor.every_days)
+    write_metrics(metrics, log)
+    try:
+        push_metrics(metrics, params.model_name)
+    except Unreachable as error:
+        print(error)
 
 
 def _judge(
