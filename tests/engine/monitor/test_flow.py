@@ -15,6 +15,7 @@ import yaml
 
 from pipelines.cli.files import write_json
 from pipelines.monitor import flow
+from pipelines.monitor.evidently_page import Predictions
 from pipelines.monitor.history import History
 from pipelines.monitor.log import parse_log
 from pipelines.repository import base_model, tags
@@ -145,6 +146,24 @@ def test_quiet_weeks_end_with_0_and_are_judged_once(world: World) -> None:
     assert world.passes() == [("fraud@v1.0.0", 0, 7, 7 * ROWS), ("fraud@v1.0.0", 7, 14, 7 * ROWS)]
     verdict = json.loads((world.root / "reports/monitor/verdict.json").read_text())
     assert [item["rows"] for item in verdict["passes"]] == [7 * ROWS] and verdict["alarms"] == []
+
+
+def test_a_run_writes_page_and_metrics_and_shows_evidently_the_rows_of_its_newest_pass(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[tuple[str, int]] = []
+
+    def draw(_: Path, __: Any, commit: str, window: Predictions, *___: Any) -> list[str]:
+        drawn.append((commit, int(window.table.count().execute())))
+        return []
+
+    monkeypatch.setattr(flow, "write_pages", draw)
+    world.traffic(0, 14)
+    world.monitor(15, PUSHGATEWAY_URL="http://127.0.0.1:9")  # nothing responds there
+    assert drawn == [(RELEASE, 7 * ROWS)]
+    for name in ("verdict.md", "index.html"):
+        assert "fraud@v1.0.0" in (world.root / "reports/monitor" / name).read_text()
+    assert "model_monitor_last_pass" in (world.log / "monitor/metrics.prom").read_text()
 
 
 def test_missed_passes_give_the_same_history_as_punctual_ones(world: World) -> None:
