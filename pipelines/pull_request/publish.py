@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import quote
 
 from pipelines.cli.errors import Refused, Unreachable
@@ -23,7 +24,7 @@ class Proposal:
     Attributes:
         branch: its name on origin.
         commit: its commit, in this clone.
-        report: the review's report, in Markdown.
+        report: the file of the review's report, in Markdown; read only for a pull request.
         passed: whether the review passed.
     """
 
@@ -31,7 +32,7 @@ class Proposal:
     commit: str
     title: str
     body: str
-    report: str
+    report: Path
     passed: bool
 
 
@@ -51,7 +52,7 @@ def publish_proposal(proposal: Proposal) -> None:
     # A push with a bot's token starts no workflow.
     ensure_checks(github, branch, head, "pass" if proposal.passed else "fail")
     pull = _ensure_pull(github, proposal)
-    post_comment(github, pull["number"], head, proposal.report, run_url())
+    post_comment(github, pull["number"], head, proposal.report.read_text(encoding="utf-8"), run_url())
     print(f"{title}: pull request {pull['number']} ({pull.get('html_url', '')})")
 
 

@@ -70,10 +70,11 @@ def retrain(why: str) -> int:
         _push_outputs(tree)
         shutil.copytree(tree / REVIEW, REVIEW, dirs_exist_ok=True)
         commit = git("rev-parse", "HEAD", cwd=tree)
-    report = (REVIEW / "review.md").read_text(encoding="utf-8")
     body = _describe(why, params.ingest.until, until, passed)
     if has_origin():
-        publish_proposal(Proposal(BRANCH, commit, f"Retrain on the rows before {until}", body, report, passed))
+        publish_proposal(
+            Proposal(BRANCH, commit, f"Retrain on the rows before {until}", body, REVIEW / "review.md", passed)
+        )
     else:
         git("branch", "--force", BRANCH, commit)
         print(f"Branch {BRANCH} is ready; there is no origin to push it to.")

@@ -67,9 +67,8 @@ def rollback(tag: str | None, why: str | None = None) -> int:
         _delete_branch(rollback_branch, start, main)
         raise
     if has_origin():
-        report = (REVIEW / "review.md").read_text(encoding="utf-8")
         title, body = f"Roll back to {target.version}", _describe(target, commits, why)
-        publish_proposal(Proposal(rollback_branch, git("rev-parse", "HEAD"), title, body, report, passed))
+        publish_proposal(Proposal(rollback_branch, git("rev-parse", "HEAD"), title, body, REVIEW / "review.md", passed))
     else:
         print(f"Branch {rollback_branch} is ready; there is no origin to push it to.")
     return 0 if passed else 1
