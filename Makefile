@@ -51,9 +51,9 @@ test: setup  ## lint, types and the quick tests; in a copy with an unchanged eng
 	@$(call unless_unchanged,$(MAKE) lint && $(pytest) -m "not (repository or workflow or server or engine or watch)" $(ARGS),$(team_tests))
 
 .PHONY: test-all
-test-all: setup  ## `make test` with pre-commit's hooks and every test that needs no Docker engine
+test-all: setup  ## `make test` with pre-commit's hooks and every test that needs no Docker engine and simulates no months
 	@$(call unless_unchanged,$(MAKE) lint && $(call timed,hooks,SKIP=lint $(run) pre_commit run --all-files) && \
-		$(pytest) -m "not engine" $(ARGS),$(team_tests))
+		$(pytest) -m "not (engine or watch)" $(ARGS),$(team_tests))
 
 .PHONY: test-watch
 test-watch: setup  ## run the tests that simulate months of production

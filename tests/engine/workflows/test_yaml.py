@@ -412,7 +412,7 @@ def test_make_targets_of_the_workflows_exist():
     targets = set(re.findall(r"(?m)^\.PHONY: (\S+)$", makefile))
     used = {name for _, script in scripts(GITHUB) for name in re.findall(r"\bmake ([a-z-]+)", script)}
     assert used <= targets
-    assert {"review", "publish", "test-all", "test-release", "setup"} <= used
+    assert {"review", "publish", "test-all", "test-watch", "test-release", "setup"} <= used
 
 
 def test_created_checks_have_the_names_of_jobs():
