@@ -74,6 +74,15 @@ def test_a_group_without_any_caught_row_fails():
     assert gates["recall"].state == "failed" and gates["false positive rate"].passed
 
 
+def test_the_more_groups_the_wider_the_intervals():
+    equal = (200, 160, 2000, 200)
+    low = (200, 108, 2000, 200)
+    _, gates = judged(scored(north=equal, south=low))
+    assert gates["recall"].state == "failed"
+    _, gates = judged(scored(south=low, **{f"g{i}": equal for i in range(5)}))
+    assert gates["recall"].state == "passed"  # one of 15 pairs may differ that much by chance
+
+
 @pytest.mark.parametrize("groups", [2, 5])
 def test_equal_groups_rarely_fail(groups):
     draw = np.random.default_rng(1)
