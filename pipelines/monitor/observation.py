@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import ibis
@@ -51,9 +53,10 @@ def observe(table: ir.Table, signature: Signature, profile: Profile) -> Observat
     if profile.score:
         columns = [*watched, Input(SCORE, "number")]
         edges[SCORE] = list(profile.score.edges)
-    summary = _summarise(table, signature)
+    summary = _summarise(table, signature, watched)
     rows = summary["rows"]
     counts, new_values = _count(table, columns, edges), {}
+    missing = _of_kind("missing", summary) | {item.name: counts[item.name].get("missing", 0) for item in watched}
     for item in watched:
         if item.type == "category":
             reference, found = profile.inputs[item.name], counts[item.name]
@@ -66,11 +69,11 @@ def observe(table: ir.Table, signature: Signature, profile: Profile) -> Observat
     return Observation(
         rows,
         counts,
-        _of_kind("missing", summary),
+        missing,
         new_values,
         _count_outside(table, watched, profile, summary),
         frozenset(constant),
-        dict(zip(QUANTILES, summary["latency"] or (), strict=False)),
+        _latency(table),
     )
 
 
@@ -113,18 +116,29 @@ def _fold(counts: Mapping[str, int], bins: Collection[str], rows: int) -> dict[s
     return folded
 
 
-def _summarise(table: ir.Table, signature: Signature) -> dict[str, Any]:
+def _summarise(table: ir.Table, signature: Signature, watched: Sequence[Input]) -> dict[str, Any]:
     aggregates: dict[str, ir.Scalar] = {"rows": table.count()}
-    # Exact, so that two monitors write the same record; one list, so that the values are held in memory once.
-    aggregates["latency"] = table[LATENCY].quantile([float(share) for share in QUANTILES])
     for item in signature.inputs:
         column = table[item.name]
-        aggregates[f"missing {item.name}"] = table.count() - column.count()
+        if item not in watched:  # of the others, the bins have the missing values
+            aggregates[f"missing {item.name}"] = table.count() - column.count()
         if item.sensitive:
             continue
         if item.type in ("number", "integer", "timestamp"):
             aggregates[f"lowest {item.name}"], aggregates[f"highest {item.name}"] = column.min(), column.max()
     return _aggregate(table, aggregates)
+
+
+def _latency(table: ir.Table) -> dict[str, float]:
+    """Return the quantiles of the latency in tenths of a millisecond, so that few numbers are held in memory."""
+    rounded = table.filter(table[LATENCY].notnull()).group_by(milliseconds=table[LATENCY].round(1))
+    counted = rounded.aggregate(rows=ibis._.count()).order_by("milliseconds").to_pyarrow().to_pydict()
+    up_to = list(accumulate(counted["rows"]))
+    return {
+        share: float(counted["milliseconds"][bisect_left(up_to, float(share) * up_to[-1])])
+        for share in QUANTILES
+        if up_to
+    }
 
 
 def _count_outside(
@@ -157,7 +171,7 @@ def _of_kind(kind: str, summary: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _is_constant(item: Input, counts: Mapping[str, int], summary: Mapping[str, Any]) -> bool:
-    if summary[f"missing {item.name}"]:
+    if counts.get("missing"):
         return False  # which a check of its own judges
     if item.type in ("number", "integer", "timestamp"):
         return bool(summary[f"lowest {item.name}"] == summary[f"highest {item.name}"])
