@@ -19,7 +19,7 @@ from testing.repository import ROOT, Repo
 # Runs the verb `template` and the team's tests, and prints every other command instead of running it.
 PYTHON = f"""#!/bin/sh
 case "$*" in
-  "-m pipelines template"*) exec {sys.executable} "$@" ;;
+  "-P -m pipelines template"*) exec {sys.executable} "$@" ;;
   "-m pytest"*team_files*) exec {sys.executable} "$@" ;;
 esac
 echo "ran: $*"
