@@ -69,7 +69,7 @@ def report_problems(verdict: Verdict) -> None:
 
 
 def format_issue(verdict: Verdict, problem: Problem) -> str | None:
-    """Return the issue of a problem in Markdown, or None without an alarm. It changes only with the alarms."""
+    """Return the issue of a problem in Markdown, or None without an alarm; equal for equal passes and alarms."""
     alarms = [alarm for alarm in verdict.alarms if alarm.problem == problem]
     if not alarms:
         return None
@@ -129,8 +129,9 @@ def choose_verb(
 ) -> Start | None:
     """Return what a quality alarm of the version in production starts; None if nothing, or if it was started.
 
-    A rollback needs `monitor.rollback` and a previous version whose loss on the same rows is within its own limit. It
-    is started once for a version, not twice in a day, and never to a version that was rolled back.
+    A rollback needs `monitor.rollback` and a previous version whose loss on the same rows is within its own limit and
+    below the loss of the version in production. It is started once for a version, not twice in a day, and never to a
+    version that was rolled back.
     """
     settings = params.monitor
     judged = [record for record in verdict.passes if record.release_id == assignments[-1].release_id]
@@ -143,16 +144,18 @@ def choose_verb(
     rolled_back = any(
         item.verb == "rollback" and (item.version == record.version or now - item.at < DAY) for item in started
     )
-    if settings.rollback and not rolled_back and _is_better(quality):
+    if settings.rollback and not rolled_back and _is_previous_better(quality):
         lasting = {version.tag for version in tags.list_lasting_versions(params.model_name)}
         if quality.previous_version in lasting:
             return Start("rollback", ("--to", str(quality.previous_version), "--why", why), record)
     return Start("retrain", ("--why", why), record) if settings.retrain else None
 
 
-def _is_better(quality: Quality) -> bool:
-    loss, limit = quality.previous_loss, quality.previous_limit
-    return loss is not None and limit is not None and loss <= limit
+def _is_previous_better(quality: Quality) -> bool:
+    before, limit = quality.previous_loss, quality.previous_limit
+    if before is None or limit is None or quality.loss is None:
+        return False
+    return before <= limit and before < quality.loss
 
 
 def explain(record: PassRecord, quality: Quality) -> str:
