@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,8 @@ from pipelines.github.client import GitHub
 from pipelines.github.one_issue import OneIssue
 from pipelines.monitor.history import History, Started
 from pipelines.monitor.pass_record import PassRecord, Problem, Quality, Verdict
+from pipelines.monitor.report_view import NEXT
+from pipelines.pages.safe_text import escape
 from pipelines.repository import tags
 from pipelines.repository.tags import Assignment
 
@@ -29,16 +30,6 @@ _TITLES: dict[Problem, str] = {
     "input": "The inputs of the deployed model are broken",
     "quality": "The deployed model is worse than promised",
     "service": "The monitor or the service does not work as it should",
-}
-_NEXT: dict[Problem, str] = {
-    "drift": "Look at the charts of the inputs in the monitor's page. If this is the new normal, accept it: "
-    '`make monitor ACKNOWLEDGE="why"`. Drift alone starts nothing: the labels tell whether the model still holds.',
-    "input": "Find what sends these rows, and fix it there. Nothing is retrained on them. If they are right, "
-    'accept them: `make monitor ACKNOWLEDGE="why"`.',
-    "quality": "Review the pull request of the retraining or the rollback, if the monitor has opened one; else "
-    "`make retrain`, or `make rollback`.",
-    "service": "Look at the log of the service and at the runs of the workflow `monitor`; `make reconcile` makes the "
-    "service equal to the newest tag.",
 }
 
 
@@ -77,14 +68,16 @@ def format_issue(verdict: Verdict, problem: Problem) -> str | None:
         f"{record.version}, {record.start:%Y-%m-%d} to {record.end:%Y-%m-%d}, {record.rows:,} predictions"
         for record in verdict.passes
     ]
-    listed = [f"- {html.escape(alarm.message, quote=False).replace('@', '@<!-- -->')}" for alarm in alarms]
+    listed = [f"- {escape(alarm.message)}" for alarm in alarms]
     return "\n".join(
         [
             f"**{len(alarms)} alarm{'s' if len(alarms) > 1 else ''}** for `{verdict.model_name}`:",
             "",
             *listed,
             "",
-            f"**What to do next.** {_NEXT[problem]}",
+            "**What to do next**",
+            "",
+            *(f"- {sentence}" for sentence in NEXT[problem]),
             "",
             *(f"Pass: `{text}`  " for text in passes),
             "Page and verdict are artifacts of the newest run of the workflow `monitor`. It updates this issue, "
