@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -23,7 +22,7 @@ from pipelines.monitor.evidently_page import Predictions, write_pages
 from pipelines.monitor.history import History
 from pipelines.monitor.judge import Before, judge_pass
 from pipelines.monitor.labels import TARGET, open_labels
-from pipelines.monitor.log import VARIABLE, has_files, parse_log
+from pipelines.monitor.log import has_files, parse_log
 from pipelines.monitor.pass_record import PassRecord, Quality, Verdict
 from pipelines.monitor.profile import Profile, load_profile
 from pipelines.monitor.prometheus import FILE, metrics_text, push_metrics
@@ -35,7 +34,7 @@ from pipelines.monitor.window import REQUEST_ID, SCORE, open_connection, open_wi
 from pipelines.repository import base_model, tags
 from pipelines.repository.base_model import Base
 from pipelines.repository.tags import Assignment
-from pipelines.tables.locations import Location
+from pipelines.tables.locations import PREDICTION_LOG, Location, prediction_log
 
 MONITOR = Path("reports/monitor")
 
@@ -56,9 +55,9 @@ def monitor(why: str | None, act: bool = False) -> int:
         Unreachable: if the log, origin or the DVC remote does not respond.
     """
     params, progress = load(), Progress()
-    url = os.environ.get(VARIABLE) or "off"
-    if url == "off":
-        return _not_yet(f"{VARIABLE} does not name the prediction log")
+    url = prediction_log()
+    if url is None:
+        return _not_yet(f"{PREDICTION_LOG} does not name the prediction log")
     with progress.step("Fetching the tags"):
         tags.fetch_tags(params.model_name)
     assignments = tags.list_assignments(params.model_name)
@@ -87,8 +86,8 @@ def monitor(why: str | None, act: bool = False) -> int:
 
 def print_history(version: str | None) -> int:
     """Print the passes of a version, or of all, as JSON without the alarms that were acknowledged; judge nothing."""
-    url = os.environ.get(VARIABLE) or "off"
-    history = None if url == "off" else History(parse_log(url))
+    url = prediction_log()
+    history = History(parse_log(url)) if url else None
     acknowledgements = history.acknowledgements() if history else []
     documents = []
     for record in history.passes() if history else []:

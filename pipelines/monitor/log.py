@@ -14,9 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.model.signature import Input, Signature
-from pipelines.tables.locations import Location, parse_location, store_errors
+from pipelines.tables.locations import PREDICTION_LOG, Location, parse_location, store_errors
 
-VARIABLE = "PREDICTION_LOG"
 # A file whose rows have this many bytes on average, and a row group this many, would not fit in the memory of a scan.
 _MAX_ROW_BYTES = 50_000
 _MAX_GROUP_BYTES = 256_000_000
@@ -39,7 +38,7 @@ class LogFiles:
 
 def parse_log(url: str) -> Location:
     """Return the location of the log that PREDICTION_LOG names."""
-    return parse_location(url.rstrip("/"), VARIABLE)
+    return parse_location(url.rstrip("/"), PREDICTION_LOG)
 
 
 @contextmanager
