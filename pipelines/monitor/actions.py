@@ -110,7 +110,7 @@ def start_verb(
         return
     print(f"Starting {start.verb}")
     code = run_verb(start.verb, *start.arguments).returncode
-    if code in (0, 1):  # 1: a gate failed, or GitHub took no pull request; the branch exists
+    if code in (0, 1):  # 1: a gate failed, or the verb refused: for this pass a person must act
         record = start.record
         history.add_started(Started(version=record.version, end=record.end, verb=start.verb, at=now))
     else:
