@@ -37,18 +37,18 @@ def production(listed: Sequence[Release], whole: TimeAxis) -> list[dict[str, Any
 
 
 def lanes(records: Sequence[PassRecord], whole: TimeAxis) -> dict[str, list[dict[str, Any]]]:
-    """Of each problem, what each pass found: `alarm`, `quiet` or `unjudged`, with its place in per cent."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    """The state of each problem in each pass: `alarm`, `quiet` or `unjudged`, with its place in per cent."""
+    states: dict[str, list[dict[str, Any]]] = {}
     for problem in PROBLEMS:
-        found[problem] = []
+        states[problem] = []
         for record in records:
             messages = [alarm.message for alarm in record.alarms if alarm.problem == problem]
             judged = record.judged and (problem != "quality" or record.quality is not None)
             state = "alarm" if messages else "quiet" if judged or problem == "service" else "unjudged"
             note = f"{period(record)}: {' '.join(messages) or {'quiet': 'no alarm', 'unjudged': 'not judged'}[state]}"
             x, end = 100 * whole.share(record.start), 100 * whole.share(record.end)
-            found[problem].append({"x": x, "width": max(end - x - 0.25, 0.2), "state": state, "note": note})
-    return found
+            states[problem].append({"x": x, "width": max(end - x - 0.25, 0.2), "state": state, "note": note})
+    return states
 
 
 def metric_plots(records: Sequence[PassRecord]) -> list[TimePlot]:
