@@ -145,7 +145,7 @@ def _review(tree: Path, main: str) -> bool:
         raise Refused(f"the review ended with {code} and made no report", "Fix the error above, then retrain again.")
     _commit(tree, _REPRODUCED, "dvc.lock", "reports")
     try:
-        return bool(json.loads(report.read_text(encoding="utf-8"))["verdict"] == "pass")
+        return bool(code == 0 and json.loads(report.read_text(encoding="utf-8"))["verdict"] == "pass")
     except (ValueError, KeyError) as error:
         raise InputError(f"{report} is not a report of a review: {error}", "Retrain again.") from error
 
@@ -165,9 +165,7 @@ def _push_outputs(tree: Path) -> None:
 
 def _describe(why: str, before: date | None, until: date, passed: bool) -> str:
     """Return the text of the pull request."""
-    verdict = (
-        "The review passed." if passed else "**The review failed a gate: this model must not be merged as it is.**"
-    )
+    verdict = "The review passed." if passed else "**The review did not pass: this model must not be merged as it is.**"
     return (
         f"{why}\n\n{verdict} The report is in the comment.\n\n"
         f"`ingest.until` moves from {before or 'no day'} to {until}: the model is trained on the rows before that day, "
