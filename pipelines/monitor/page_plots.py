@@ -69,11 +69,8 @@ def metric_plots(records: Sequence[PassRecord]) -> list[TimePlot]:
         rows = [(r, m) for r, quality in judged for m in quality.metrics if m.slice is None and m.name == name]
         points = [_point(record, m.value, m.low, m.high) for record, m in rows]
         steps = [Band(record.start, record.end, m.promised, m.promised) for record, m in rows if m.promised is not None]
-        bands = [Band(record.start, record.end, m.promised_low, m.promised_high) for record, m in rows
-                 if m.promised_low is not None and m.promised_high is not None]  # fmt: skip
-        subtitle = "95 % CI; dashed: promised at release" + ", with its 95 % CI as a band" * bool(bands)
-        plots.append(TimePlot(f"metric-{i}", upper_first(label(name)), subtitle, _described(points),
-                              {"head": points}, tuple(bands), tuple(steps)))  # fmt: skip
+        title, subtitle = upper_first(label(name)), "95 % CI; dashed: promised at release"
+        plots.append(TimePlot(f"metric-{i}", title, subtitle, _described(points), {"head": points}, steps=tuple(steps)))
     return plots
 
 
