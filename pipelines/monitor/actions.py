@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,8 @@ from pipelines.github.client import GitHub
 from pipelines.github.one_issue import OneIssue
 from pipelines.monitor.history import History, Started
 from pipelines.monitor.pass_record import PassRecord, Problem, Quality, Verdict
+from pipelines.monitor.report_view import NEXT
+from pipelines.pages.safe_text import escape
 from pipelines.repository import tags
 from pipelines.repository.tags import Assignment
 
@@ -29,16 +30,6 @@ _TITLES: dict[Problem, str] = {
     "input": "The inputs of the deployed model are broken",
     "quality": "The deployed model is worse than promised",
     "service": "The monitor or the service does not work as it should",
-}
-_NEXT: dict[Problem, str] = {
-    "drift": "Look at the charts of the inputs in the monitor's page. If this is the new normal, accept it: "
-    '`make monitor ACKNOWLEDGE="why"`. Drift alone starts nothing: the labels tell whether the model still holds.',
-    "input": "Find what sends these rows, and fix it there. Nothing is retrained on them. If they are right, "
-    'accept them: `make monitor ACKNOWLEDGE="why"`.',
-    "quality": "Review the pull request of the retraining or the rollback, if the monitor has opened one; else "
-    "`make retrain`, or `make rollback`.",
-    "service": "Look at the log of the service and at the runs of the workflow `monitor`; `make reconcile` makes the "
-    "service equal to the newest tag.",
 }
 
 
@@ -69,7 +60,7 @@ def report_problems(verdict: Verdict) -> None:
 
 
 def format_issue(verdict: Verdict, problem: Problem) -> str | None:
-    """Return the issue of a problem in Markdown, or None without an alarm. It changes only with the alarms."""
+    """Return the issue of a problem in Markdown, or None without an alarm; equal for equal passes and alarms."""
     alarms = [alarm for alarm in verdict.alarms if alarm.problem == problem]
     if not alarms:
         return None
@@ -77,14 +68,16 @@ def format_issue(verdict: Verdict, problem: Problem) -> str | None:
         f"{record.version}, {record.start:%Y-%m-%d} to {record.end:%Y-%m-%d}, {record.rows:,} predictions"
         for record in verdict.passes
     ]
-    listed = [f"- {html.escape(alarm.message, quote=False).replace('@', '@<!-- -->')}" for alarm in alarms]
+    listed = [f"- {escape(alarm.message)}" for alarm in alarms]
     return "\n".join(
         [
             f"**{len(alarms)} alarm{'s' if len(alarms) > 1 else ''}** for `{verdict.model_name}`:",
             "",
             *listed,
             "",
-            f"**What to do next.** {_NEXT[problem]}",
+            "**What to do next**",
+            "",
+            *(f"- {sentence}" for sentence in NEXT[problem]),
             "",
             *(f"Pass: `{text}`  " for text in passes),
             "Page and verdict are artifacts of the newest run of the workflow `monitor`. It updates this issue, "
@@ -117,7 +110,7 @@ def start_verb(
         return
     print(f"Starting {start.verb}")
     code = run_verb(start.verb, *start.arguments).returncode
-    if code in (0, 1):  # 1: a gate failed, or GitHub took no pull request; the branch exists
+    if code in (0, 1):  # 1: a gate failed, or the verb refused: for this pass a person must act
         record = start.record
         history.add_started(Started(version=record.version, end=record.end, verb=start.verb, at=now))
     else:
@@ -129,8 +122,9 @@ def choose_verb(
 ) -> Start | None:
     """Return what a quality alarm of the version in production starts; None if nothing, or if it was started.
 
-    A rollback needs `monitor.rollback` and a previous version whose loss on the same rows is within its own limit. It
-    is started once for a version, not twice in a day, and never to a version that was rolled back.
+    A rollback needs `monitor.rollback` and a previous version whose loss on the same rows is within its own limit and
+    below the loss of the version in production. It is started once for a version, not twice in a day, and never to a
+    version that was rolled back.
     """
     settings = params.monitor
     judged = [record for record in verdict.passes if record.release_id == assignments[-1].release_id]
@@ -143,16 +137,18 @@ def choose_verb(
     rolled_back = any(
         item.verb == "rollback" and (item.version == record.version or now - item.at < DAY) for item in started
     )
-    if settings.rollback and not rolled_back and _is_better(quality):
+    if settings.rollback and not rolled_back and _is_previous_better(quality):
         lasting = {version.tag for version in tags.list_lasting_versions(params.model_name)}
         if quality.previous_version in lasting:
             return Start("rollback", ("--to", str(quality.previous_version), "--why", why), record)
     return Start("retrain", ("--why", why), record) if settings.retrain else None
 
 
-def _is_better(quality: Quality) -> bool:
-    loss, limit = quality.previous_loss, quality.previous_limit
-    return loss is not None and limit is not None and loss <= limit
+def _is_previous_better(quality: Quality) -> bool:
+    before, limit = quality.previous_loss, quality.previous_limit
+    if before is None or limit is None or quality.loss is None:
+        return False
+    return before <= limit and before < quality.loss
 
 
 def explain(record: PassRecord, quality: Quality) -> str:

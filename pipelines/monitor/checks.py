@@ -37,13 +37,13 @@ def check_inputs(
         if reference is None or not sum(reference.counts.values()):
             continue
         tolerance = natural_variation(reference, days, otherwise)
-        for kind, found, expected in _kinds(item, observation, reference):
-            reference_found, reference_rows = expected, sum(reference.counts.values())
+        for kind, count, expected in _kinds(item, observation, reference):
+            reference_count, reference_rows = expected, sum(reference.counts.values())
             if record := accepted.get(item.name):
                 shares = [check.value for check in record.checks if (check.name, check.kind) == (item.name, kind)]
-                reference_found, reference_rows = round((shares or [0.0])[0] * record.rows), record.rows
-            p_value = excess_p_value(found, observation.rows, reference_found, reference_rows, tolerance)
-            share, expected_share = found / observation.rows, reference_found / reference_rows
+                reference_count, reference_rows = round((shares or [0.0])[0] * record.rows), record.rows
+            p_value = excess_p_value(count, observation.rows, reference_count, reference_rows, tolerance)
+            share, expected_share = count / observation.rows, reference_count / reference_rows
             checks.append(_check(item.name, kind, share, expected_share, p_value))
         largest = max(reference.counts.values()) / sum(reference.counts.values())
         if item.name in observation.constant and largest**observation.rows < _CERTAIN and item.name not in accepted:
@@ -52,7 +52,7 @@ def check_inputs(
 
 
 def _kinds(item: Input, observation: Observation, reference: Reference) -> Iterator[tuple[CheckKind, int, int]]:
-    """Yield kind, rows found, and rows expected in as many rows as the reference has."""
+    """Yield kind, rows of the window, and rows expected in as many rows as the reference has."""
     name = item.name
     if item.nullable or observation.missing[name]:
         yield "missing", observation.missing[name], reference.counts.get("missing", 0)

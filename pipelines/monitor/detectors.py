@@ -71,17 +71,17 @@ def psi(counts: Floats, reference: Floats) -> float:
     return float(((q - p) * np.log(q / p)).sum())
 
 
-def excess_p_value(found: int, rows: int, reference_found: int, reference_rows: int, tolerance: float) -> float:
-    """Return the p-value of so many rows of a kind in a window, if the reference has `reference_found` of them.
+def excess_p_value(count: int, rows: int, reference_count: int, reference_rows: int, tolerance: float) -> float:
+    """Return the p-value of `count` rows of a kind in a window, if the reference has `reference_count` of them.
 
     It is the predictive distribution of a Poisson count with an unknown rate (negative binomial), at the largest rate
     whose PSI from the reference's is the tolerance.
     """
     from scipy.stats import nbinom
 
-    share = min((reference_found + 1) / (reference_rows + 1), 1.0)
+    share = min((reference_count + 1) / (reference_rows + 1), 1.0)
     highest = 1 + np.sqrt(tolerance * (1 - share) / share)
-    return float(nbinom.sf(found - 1, reference_found + 1, 1 / (1 + rows * highest / reference_rows)))
+    return float(nbinom.sf(count - 1, reference_count + 1, 1 / (1 + rows * highest / reference_rows)))
 
 
 def volume_p_value(rows: int, earlier: Sequence[int]) -> float:

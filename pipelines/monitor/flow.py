@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -23,10 +22,10 @@ from pipelines.monitor.evidently_page import Predictions, write_pages
 from pipelines.monitor.history import History
 from pipelines.monitor.judge import Before, judge_pass
 from pipelines.monitor.labels import TARGET, open_labels
-from pipelines.monitor.log import VARIABLE, has_files, parse_log
+from pipelines.monitor.log import has_files, parse_log
 from pipelines.monitor.pass_record import PassRecord, Quality, Verdict
 from pipelines.monitor.profile import Profile, load_profile
-from pipelines.monitor.prometheus import metrics_text, push_metrics, write_metrics
+from pipelines.monitor.prometheus import FILE, metrics_text, push_metrics
 from pipelines.monitor.quality import FetchPrevious, judge_quality
 from pipelines.monitor.report import write_report
 from pipelines.monitor.schedule import DuePass, due_passes
@@ -35,7 +34,7 @@ from pipelines.monitor.window import REQUEST_ID, SCORE, open_connection, open_wi
 from pipelines.repository import base_model, tags
 from pipelines.repository.base_model import Base
 from pipelines.repository.tags import Assignment
-from pipelines.tables.locations import Location
+from pipelines.tables.locations import PREDICTION_LOG, Location, prediction_log
 
 MONITOR = Path("reports/monitor")
 
@@ -56,9 +55,9 @@ def monitor(why: str | None, act: bool = False) -> int:
         Unreachable: if the log, origin or the DVC remote does not respond.
     """
     params, progress = load(), Progress()
-    url = os.environ.get(VARIABLE) or "off"
-    if url == "off":
-        return _not_yet(f"{VARIABLE} does not name the prediction log")
+    url = prediction_log()
+    if url is None:
+        return _not_yet(f"{PREDICTION_LOG} does not name the prediction log")
     with progress.step("Fetching the tags"):
         tags.fetch_tags(params.model_name)
     assignments = tags.list_assignments(params.model_name)
@@ -73,12 +72,12 @@ def monitor(why: str | None, act: bool = False) -> int:
     if why is not None:
         print(f"Acknowledged: {acknowledge(history, why)}")
     verdict = make_verdict(params, history)
-    troubles = service_alarms(before, history.passes(), assignments, params.monitor.every_days, now)
-    verdict = verdict.model_copy(update={"alarms": (*verdict.alarms, *troubles)})
-    _write_outputs(verdict, params, history, assignments, url)
+    of_service = service_alarms(before, history.passes(), assignments, params.monitor.every_days, now)
+    verdict = verdict.model_copy(update={"alarms": (*verdict.alarms, *of_service)})
+    _write_outputs(verdict, params, history, assignments)
     _print(verdict, params)
     if act:
-        if len(history.passes()) > len(before) or troubles:
+        if len(history.passes()) > len(before) or of_service:
             actions.send_message(verdict)
         actions.report_problems(verdict)
         actions.start_verb(params, verdict, history, assignments, now)
@@ -87,8 +86,8 @@ def monitor(why: str | None, act: bool = False) -> int:
 
 def print_history(version: str | None) -> int:
     """Print the passes of a version, or of all, as JSON without the alarms that were acknowledged; judge nothing."""
-    url = os.environ.get(VARIABLE) or "off"
-    history = None if url == "off" else History(parse_log(url))
+    url = prediction_log()
+    history = History(parse_log(url)) if url else None
     acknowledgements = history.acknowledgements() if history else []
     documents = []
     for record in history.passes() if history else []:
@@ -168,14 +167,12 @@ def _draw_evidently(
             progress.print(sentence)
 
 
-def _write_outputs(
-    verdict: Verdict, params: Params, history: History, assignments: Sequence[Assignment], log: str
-) -> None:
+def _write_outputs(verdict: Verdict, params: Params, history: History, assignments: Sequence[Assignment]) -> None:
     """Write verdict, page and metrics. A Pushgateway that does not respond changes no verdict."""
     write_text(MONITOR / "verdict.json", verdict.model_dump_json(indent=2) + "\n")
     write_report(verdict, history.passes(), assignments, MONITOR)
     metrics = metrics_text(verdict, params.monitor.every_days)
-    write_metrics(metrics, log)
+    history.write_file(FILE, metrics)
     try:
         push_metrics(metrics, params.model_name)
     except Unreachable as error:
@@ -241,7 +238,8 @@ def _not_yet(reason: str) -> int:
 def _print(verdict: Verdict, params: Params) -> None:
     """Print the verdict."""
     if not verdict.passes:
-        print(f"no pass yet: the first one ends {params.monitor.every_days} days after a Monday at the latest")
+        days = params.monitor.every_days
+        print(f"no pass yet: the first one ends at most {days} days after the first assignment to production")
     for record in verdict.passes:
         state = "" if record.judged else f", too few to judge (monitor.min_rows is {params.monitor.min_rows})"
         span = f"{record.start:%Y-%m-%d %H:%M} to {record.end:%Y-%m-%d %H:%M}"

@@ -3,6 +3,7 @@
 `monitor/passes/2026-03-02-0123456789ab.json` is one pass over one version, and never changes.
 `monitor/acknowledged/2026-03-20T101500Z.json` says that a person accepts what an alarm reported.
 `monitor/started/2026-03-20T061700Z.json` says that a retraining or a rollback was started.
+`monitor/metrics.prom` is the newest pass as metrics of Prometheus.
 """
 
 from __future__ import annotations
@@ -103,8 +104,17 @@ class History:
         return f"{self._log.name}/monitor/{path}"
 
     def write_file(self, name: str, text: str) -> None:
-        """Write another file into the folder, replacing an earlier one."""
-        self._put(name, text)
+        """Write another file into the folder, whole or not at all, replacing an earlier one.
+
+        Raises:
+            Unreachable: if the disk or the store fails.
+        """
+        path = f"{self._folder}/{name}"
+        if self._log.is_local:
+            write_text(Path(path), text)
+            return
+        with store_errors(self._log):
+            self._filesystem.pipe_file(path, text.encode())
 
     def _read(self, folder: str) -> Iterable[tuple[str, str]]:
         with store_errors(self._log):
@@ -125,15 +135,7 @@ class History:
                 return None
 
     def _write(self, name: str, document: dict[str, Any]) -> None:
-        self._put(name, json.dumps(document, indent=2, sort_keys=True) + "\n")
-
-    def _put(self, name: str, text: str) -> None:
-        path = f"{self._folder}/{name}"
-        if self._log.is_local:
-            write_text(Path(path), text)
-            return
-        with store_errors(self._log):
-            self._filesystem.pipe_file(path, text.encode())
+        self.write_file(name, json.dumps(document, indent=2, sort_keys=True) + "\n")
 
 
 def _name(record: PassRecord) -> str:

@@ -18,7 +18,7 @@ from pipelines.cli.errors import InputError
 from pipelines.config.monitor import Labels
 from pipelines.model.signature import Signature
 from pipelines.monitor.log import log_columns
-from pipelines.monitor.window import REQUEST_ID, TIME
+from pipelines.monitor.window import REQUEST_ID, TIME, arrow_type
 from pipelines.tables.locations import Location
 from pipelines.tables.reader import find_files, read_batches
 
@@ -26,7 +26,6 @@ SETTING = "monitor.labels"
 TARGET = "__target"
 OTHER_CLASSES = "other"  # the name of the negative class if it is several (pipelines/training/export.py)
 _KNOWN, _ORDER, _LABEL = "__known", "__order", "__label"
-_TYPES = {"number": pa.float64(), "integer": pa.float64(), "boolean": pa.bool_(), "timestamp": pa.timestamp("us")}
 _TRUE, _FALSE = {"1", "true"}, {"0", "false"}
 
 
@@ -95,7 +94,7 @@ def label_keys(settings: Labels, signature: Signature) -> dict[str, tuple[str, p
                 "Join by request_id, or by columns that are not sensitive.",
             )
         else:
-            keys[name] = (fields[name], _TYPES.get(inputs[fields[name]].type, pa.string()))
+            keys[name] = (fields[name], arrow_type(inputs[fields[name]]))
     return keys
 
 

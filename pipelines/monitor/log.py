@@ -14,9 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.model.signature import Input, Signature
-from pipelines.tables.locations import Location, parse_location, store_errors
+from pipelines.tables.locations import PREDICTION_LOG, Location, parse_location, store_errors
 
-VARIABLE = "PREDICTION_LOG"
 # A file whose rows have this many bytes on average, and a row group this many, would not fit in the memory of a scan.
 _MAX_ROW_BYTES = 50_000
 _MAX_GROUP_BYTES = 256_000_000
@@ -39,7 +38,7 @@ class LogFiles:
 
 def parse_log(url: str) -> Location:
     """Return the location of the log that PREDICTION_LOG names."""
-    return parse_location(url.rstrip("/"), VARIABLE)
+    return parse_location(url.rstrip("/"), PREDICTION_LOG)
 
 
 @contextmanager
@@ -80,8 +79,7 @@ def has_files(log: Location) -> bool:
 
 def log_columns(signature: Signature) -> Mapping[str, str]:
     """Return field -> column of the log: an input with the name of another column is logged under another name."""
-    score = "probability" if signature.task == "classification" else "value"
-    reserved = {"time", "request_id", "release", "role", score, "latency_ms"}
+    reserved = {"time", "request_id", "release", "role", score_column(signature), "latency_ms"}
     if signature.task == "classification":
         reserved.add("decision")
     names = reserved | set(signature.names)
@@ -142,7 +140,8 @@ def _fits(path: Path, signature: Signature) -> bool | None:
     types = {field.name: field.type for field in schema}
     columns = log_columns(signature)
     return (
-        all(name in types and pa.types.is_timestamp(types[name]) for name in ("time",))
+        "time" in types
+        and pa.types.is_timestamp(types["time"])
         and all(name in types and _is_text(types[name]) for name in ("request_id", "release"))
         and all(name in types and _is_number(types[name]) for name in (score_column(signature), "latency_ms"))
         and all(

@@ -59,10 +59,10 @@ def observe(table: ir.Table, signature: Signature, profile: Profile) -> Observat
     missing = _of_kind("missing", summary) | {item.name: counts[item.name].get("missing", 0) for item in watched}
     for item in watched:
         if item.type == "category":
-            reference, found = profile.inputs[item.name], counts[item.name]
+            reference, bins = profile.inputs[item.name], counts[item.name]
             if len(reference.counts) < _MAX_VALUES:
-                new_values[item.name] = sum(rows for name, rows in found.items() if name not in reference.counts)
-            counts[item.name] = _fold(found, frequent_bins(reference), rows)
+                new_values[item.name] = sum(bins[name] for name in bins if name not in reference.counts)
+            counts[item.name] = _fold(bins, frequent_bins(reference), rows)
     if profile.score:
         counts[signature.output] = counts.pop(SCORE)
     constant = {item.name for item in watched if rows and _is_constant(item, counts[item.name], summary)}
@@ -110,7 +110,7 @@ def _bin_index(column: ir.Value, edges: Sequence[float], low: int, high: int) ->
 def _fold(counts: Mapping[str, int], bins: Collection[str], rows: int) -> dict[str, int]:
     """Return the rows of these bins and of missing values, and all others as `other values`."""
     kept = {"missing", *bins}
-    folded = {name: rows for name, rows in counts.items() if name in kept}
+    folded = {name: counts[name] for name in counts if name in kept}
     if others := rows - sum(folded.values()):
         folded[OTHER] = folded.get(OTHER, 0) + others
     return folded

@@ -37,18 +37,18 @@ def production(listed: Sequence[Release], whole: TimeAxis) -> list[dict[str, Any
 
 
 def lanes(records: Sequence[PassRecord], whole: TimeAxis) -> dict[str, list[dict[str, Any]]]:
-    """Of each problem, what each pass found: `alarm`, `quiet` or `unjudged`, with its place in per cent."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    """The state of each problem in each pass: `alarm`, `quiet` or `unjudged`, with its place in per cent."""
+    states: dict[str, list[dict[str, Any]]] = {}
     for problem in PROBLEMS:
-        found[problem] = []
+        states[problem] = []
         for record in records:
             messages = [alarm.message for alarm in record.alarms if alarm.problem == problem]
             judged = record.judged and (problem != "quality" or record.quality is not None)
             state = "alarm" if messages else "quiet" if judged or problem == "service" else "unjudged"
             note = f"{period(record)}: {' '.join(messages) or {'quiet': 'no alarm', 'unjudged': 'not judged'}[state]}"
             x, end = 100 * whole.share(record.start), 100 * whole.share(record.end)
-            found[problem].append({"x": x, "width": max(end - x - 0.25, 0.2), "state": state, "note": note})
-    return found
+            states[problem].append({"x": x, "width": max(end - x - 0.25, 0.2), "state": state, "note": note})
+    return states
 
 
 def metric_plots(records: Sequence[PassRecord]) -> list[TimePlot]:
@@ -69,11 +69,8 @@ def metric_plots(records: Sequence[PassRecord]) -> list[TimePlot]:
         rows = [(r, m) for r, quality in judged for m in quality.metrics if m.slice is None and m.name == name]
         points = [_point(record, m.value, m.low, m.high) for record, m in rows]
         steps = [Band(record.start, record.end, m.promised, m.promised) for record, m in rows if m.promised is not None]
-        bands = [Band(record.start, record.end, m.promised_low, m.promised_high) for record, m in rows
-                 if m.promised_low is not None and m.promised_high is not None]  # fmt: skip
-        subtitle = "95 % CI; dashed: promised at release" + ", with its 95 % CI as a band" * bool(bands)
-        plots.append(TimePlot(f"metric-{i}", upper_first(label(name)), subtitle, _described(points),
-                              {"head": points}, tuple(bands), tuple(steps)))  # fmt: skip
+        title, subtitle = upper_first(label(name)), "95 % CI; dashed: promised at release"
+        plots.append(TimePlot(f"metric-{i}", title, subtitle, _described(points), {"head": points}, steps=tuple(steps)))
     return plots
 
 

@@ -74,7 +74,7 @@ class Metric(_Record):
 
     Attributes:
         slice: name of a slice, or None for all rows.
-        promised_low, promised_high: the promise's own 95 % confidence interval, if it is known.
+        promised: its value on the test rows; None for a slice.
     """
 
     name: str
@@ -84,8 +84,6 @@ class Metric(_Record):
     low: float | None
     high: float | None
     promised: float | None
-    promised_low: float | None = None
-    promised_high: float | None = None
 
 
 class Quality(_Record):
@@ -142,7 +140,7 @@ class PassRecord(_Record):
         judged: False if there are too few rows.
         set_aside: reason -> rows or files that could not be used.
         not_watched: inputs that are hashed in the log.
-        score_quantiles, latency_ms: quantile -> value.
+        latency_ms: quantile -> value.
     """
 
     start: datetime

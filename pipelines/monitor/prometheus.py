@@ -9,18 +9,15 @@ import base64
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import requests
 
 from pipelines.cli.errors import InputError, Unreachable
-from pipelines.cli.files import write_text
 from pipelines.monitor.pass_record import Verdict
 from pipelines.monitor.report_view import PROBLEMS, budget_used
-from pipelines.tables.locations import parse_location, store_errors
 
-FILE = "monitor/metrics.prom"
+FILE = "metrics.prom"  # in the history
 JOB = "mainline_monitor"
 _HELP = {
     "model_monitor_last_pass_timestamp_seconds": "End of the newest window that was judged or had too few rows.",
@@ -118,20 +115,6 @@ def _samples(verdict: Verdict, every_days: int) -> Iterator[Sample]:
     yield from sample("model_quality_loss_limit", quality.limit)
     if quality.evidence is not None:
         yield from sample("model_quality_evidence_ratio", quality.evidence / quality.evidence_limit)
-
-
-def write_metrics(text: str, log: str) -> None:
-    """Write the text to monitor/metrics.prom under the log's folder or URL, whole or not at all.
-
-    Raises:
-        Unreachable: if the disk or the store fails.
-    """
-    location = parse_location(f"{log.rstrip('/')}/{FILE}", "PREDICTION_LOG")
-    with store_errors(location):
-        if not location.is_local:
-            location.filesystem.pipe_file(location.path, text.encode())
-            return
-        write_text(Path(location.path), text)
 
 
 def push_metrics(text: str, model_name: str, url: str | None = None) -> bool:

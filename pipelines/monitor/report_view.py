@@ -19,18 +19,18 @@ NEXT = {
         "Compare the listed inputs with the change log of the systems that fill them.",
         "If the change is expected, accept it with `make monitor ACKNOWLEDGE=\"why\"`: the monitor then compares with "
         "the accepted pass.",
-        "If the model shall learn the change, wait until its labels have arrived, then run `make retrain`. Drift alone "
-        "retrains nothing.",
+        "If the model must learn the change, wait until its labels have arrived, then run `make retrain`. Drift alone "
+        "starts no retraining.",
     ),
     "input": (
-        "Find the system that fills the named input, and fix it there. Scheduled retraining refuses this window.",
+        "Find the system that fills the named input, and fix it there. A retraining refuses the rows of this pass.",
         "If the change is expected, accept it with `make monitor ACKNOWLEDGE=\"why\"`.",
     ),
     "quality": (
         "Review the pull request that the monitor opened (retraining, or a rollback), like any other; it passes "
         "through the same gates.",
-        "If there is none, `monitor.retrain` and `monitor.rollback` are off, or the evidence does not speak for one: "
-        "run `make retrain`, or `make rollback` if the version before was better.",
+        "If there is none, run `make retrain`, or `make rollback` if the version before has a smaller loss on the same "
+        "rows.",
     ),
     "service": (
         "Compare /info of the service and the prediction log with the newest assignment; `make reconcile` makes "

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pipelines.monitor.pass_record import PassRecord
 from pipelines.repository.tags import Assignment
 
-MONDAY = datetime(1970, 1, 5, tzinfo=UTC)
+MONDAY = datetime(1970, 1, 5, tzinfo=UTC)  # the grid begins here
 LATE = timedelta(hours=1)  # the service writes its last rows, and a release its tag
 
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-EPOCH = datetime(1970, 1, 5, tzinfo=UTC)  # a Monday; the grid of the passes begins here
+from pipelines.monitor.schedule import MONDAY
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class TimeAxis:
         days = (self.end - self.start).days
         if days <= 14 * count:
             step = next(step for step in (1, 2, 7, 14) if step * count >= days)
-            first = EPOCH + timedelta(days=math.ceil((self.start - EPOCH) / timedelta(days=step)) * step)
+            first = MONDAY + timedelta(days=math.ceil((self.start - MONDAY) / timedelta(days=step)) * step)
             times = [first + timedelta(days=step * i) for i in range(count + 1)]
             return [(time, f"{time.day} {time:%b}") for time in times if time <= self.end][:count]
         months = [

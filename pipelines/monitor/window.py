@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.model.encoding import MAX_NUMBER
-from pipelines.model.signature import Signature
+from pipelines.model.signature import Input, Signature
 from pipelines.monitor.log import fetch_files, log_columns, score_column
 from pipelines.tables.data import connect
 from pipelines.tables.locations import Location
@@ -209,8 +209,13 @@ def _is_intact(path: Path) -> bool:
     return True
 
 
-def _empty(signature: Signature) -> Any:
+def arrow_type(item: Input) -> pa.DataType:
+    """Return the type of an input's values in a window."""
     types = {"number": pa.float64(), "integer": pa.float64(), "boolean": pa.bool_(), "timestamp": pa.timestamp("us")}
+    return types.get(item.type, pa.string())
+
+
+def _empty(signature: Signature) -> Any:
     columns = {
         "time": pa.timestamp("us"),
         "request_id": pa.string(),
@@ -220,7 +225,7 @@ def _empty(signature: Signature) -> Any:
     columns[score_column(signature)] = pa.float64()
     for item in signature.inputs:
         name = log_columns(signature)[item.name]
-        columns[name] = pa.string() if item.sensitive else types.get(item.type, pa.string())
+        columns[name] = pa.string() if item.sensitive else arrow_type(item)
     return pa.schema(list(columns.items())).empty_table()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -15,6 +14,7 @@ from pipelines.cli.verbs import run_verb
 from pipelines.repository import dvc_lock, tags
 from pipelines.repository.git import git, text_at
 from pipelines.repository.tags import Version
+from pipelines.tables.locations import prediction_log
 
 
 def print_version(model_name: str, tag: str, as_json: bool) -> int:
@@ -111,7 +111,7 @@ def _assignments(model_name: str, tag: str) -> Iterator[dict[str, Any]]:
 
 def _metrics_seen(tag: str) -> dict[str, str]:
     """Return the metrics of the newest pass with labels; none without a log or if it does not respond."""
-    if os.environ.get("PREDICTION_LOG", "off") in ("", "off"):
+    if prediction_log() is None:
         return {}
     done = run_verb("monitor", "--history", tag, capture=True)
     if done.returncode:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -22,9 +21,9 @@ from pipelines.repository.dvc_remote import default_remote
 from pipelines.repository.git import git, has_origin
 from pipelines.repository.tags import Assignment
 from pipelines.retrain.until import set_until
+from pipelines.tables.locations import PREDICTION_LOG, prediction_log
 
 BRANCH = "retrain"
-LOG = "PREDICTION_LOG"
 PARAMS = Path("params.yaml")
 _ROWS, _REPRODUCED = "Retrain on the rows before", "Reproduce the pipeline"
 _OWN = (_ROWS, _REPRODUCED, "Merge branch 'main'")  # beginnings of the commits that may be replaced
@@ -49,8 +48,8 @@ def retrain(why: str) -> int:
         Unreachable: if origin, the log, the DVC remote or GitHub does not respond.
     """
     progress, model_name = Progress(), load().model_name
-    if os.environ.get(LOG, "off") in ("", "off"):
-        return _end(f"not in production yet: {LOG} does not name the prediction log")
+    if prediction_log() is None:
+        return _end(f"not in production yet: {PREDICTION_LOG} does not name the prediction log")
     with progress.step("Fetching main and the tags"):
         tags.fetch_tags(model_name)
         main = origin.main() or git("rev-parse", "main")
@@ -146,7 +145,7 @@ def _review(tree: Path, main: str) -> bool:
         raise Refused(f"the review ended with {code} and made no report", "Fix the error above, then retrain again.")
     _commit(tree, _REPRODUCED, "dvc.lock", "reports")
     try:
-        return bool(json.loads(report.read_text(encoding="utf-8"))["verdict"] == "pass")
+        return bool(code == 0 and json.loads(report.read_text(encoding="utf-8"))["verdict"] == "pass")
     except (ValueError, KeyError) as error:
         raise InputError(f"{report} is not a report of a review: {error}", "Retrain again.") from error
 
@@ -166,9 +165,7 @@ def _push_outputs(tree: Path) -> None:
 
 def _describe(why: str, before: date | None, until: date, passed: bool) -> str:
     """Return the text of the pull request."""
-    verdict = (
-        "The review passed." if passed else "**The review failed a gate: this model must not be merged as it is.**"
-    )
+    verdict = "The review passed." if passed else "**The review did not pass: this model must not be merged as it is.**"
     return (
         f"{why}\n\n{verdict} The report is in the comment.\n\n"
         f"`ingest.until` moves from {before or 'no day'} to {until}: the model is trained on the rows before that day, "

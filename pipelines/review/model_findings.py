@@ -79,7 +79,7 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str,
     same_choice = params.task == "classification" and base is not None and _chooses_like_head(params, split, base)
     compared = compare.compare(table, params, split, head, base_scorer if comparable else None, same_choice)
     measure_history = partial(history.measure, table, split=split, head=head, base=base_scorer if comparable else None)
-    past = measure_history(params=params)
+    compared_versions = measure_history(params=params)
     importance = json.loads(IMPORTANCE.read_text(encoding="utf-8"))
     before: ir.Table | str = table if base_rows.unchanged else base_rows.why_not
     if base_rows.files:
@@ -101,7 +101,7 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str,
         test_rows=len(compared.target) + compared.left_out,
         prevalence=float(compared.target.mean()) if params.task == "classification" and len(compared.target) else None,
         metrics=compare.metric_rows(compared, params.gates.resamples, params.gates.seed),
-        history=past.rows,
+        history=compared_versions.rows,
         slices=slice_rows(compared, params),
         groups=group_rows(compared, params),
         critical=tuple(critical_cases.judge(head, case) for case in critical_cases.load()),
@@ -122,7 +122,7 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str,
         "left_out": compared.left_out,
         "metrics": evidence.metrics,
         "history": evidence.history,
-        "notes": past.notes,
+        "notes": compared_versions.notes,
         "slices": evidence.slices,
         "slice_metric": params.slices.metric,
         "groups": evidence.groups,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from pipelines.cli.errors import InputError, MainlineError, Unreachable
 
+PREDICTION_LOG = "PREDICTION_LOG"
 # The packages behind fsspec's URLs; their errors have no common base but Exception.
 _STORES = {"botocore", "aiobotocore", "aiohttp", "gcsfs", "google", "adlfs", "azure"}
 
@@ -60,6 +62,12 @@ def parse_location(name: str, setting: str) -> Location:
             f"{setting}: {name}: {first_line(error)}", "Use a path, or a URL such as s3://bucket/table.parquet."
         ) from error
     return Location(filesystem, path, name, setting)
+
+
+def prediction_log() -> str | None:
+    """Return the path or URL that PREDICTION_LOG names; None if it is not set, or `off`."""
+    name = os.environ.get(PREDICTION_LOG, "").rstrip("/")
+    return None if name in ("", "off") else name
 
 
 @contextmanager

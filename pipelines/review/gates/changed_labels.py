@@ -27,4 +27,6 @@ def changed_labels_gate(evidence: Evidence) -> Iterator[GateResult]:
         f"{worst.of}; gates.max_changed_labels is {limit:.2%}"
     )
     passed = worst.count < MIN_CHANGED or worst.share <= limit
+    if passed and worst.share > limit:
+        why += f"; fewer than {MIN_CHANGED} never fail"
     yield GateResult("changed labels", passed, worst.share, limit, why)

@@ -27,11 +27,14 @@ def repeated_rows_gate(evidence: Evidence) -> Iterator[GateResult]:
     for part in changes.repeated:
         limit = min(1.0, max(setting, 2 * part.by_chance))
         count, total = int(part.count), int(part.total)
-        why = (
-            f"{count:,} of {total:,} {part.of} in all inputs and the target; at most {limit:.2%} are expected, "
-            f"since {part.by_chance:.2%} of such training rows have an equal one"
-        )
+        why = f"{count:,} of {total:,} {part.of} in all inputs and the target ({part.share:.2%}); "
+        if limit > setting:
+            why += f"up to {limit:.2%} are expected, twice the share of training rows that have an equal one"
+        else:
+            why += f"gates.max_repeated_rows is {setting:.2%}"
         passed = count < MIN_REPEATED or binomial_tail(count, total, limit) >= FALSE_ALARMS
+        if passed and part.share > limit:
+            why += f"; fewer than {MIN_REPEATED} never fail" if count < MIN_REPEATED else "; the excess may be chance"
         yield GateResult(f"repeated rows: {part.of}", passed, part.share, limit, why)
 
 

@@ -77,8 +77,6 @@ def _metric(name: str, value: float, half: float, promised: float, rows: int, pa
         low=value - half,
         high=value + half,
         promised=promised,
-        promised_low=promised - half / 2,
-        promised_high=promised + half / 2,
     )
 
 

@@ -101,11 +101,12 @@ def test_only_a_quality_alarm_of_the_version_in_production_starts_something(last
     [
         ({}, f"rollback --to {OLD}"),
         ({"previous_loss": 0.31}, "retrain"),
+        ({"previous_loss": 0.55, "previous_limit": 0.6}, "retrain"),
         ({"previous_loss": None}, "retrain"),
         ({"previous_limit": None}, "retrain"),
     ],
 )
-def test_a_rollback_needs_a_previous_version_within_its_own_limit(
+def test_a_rollback_needs_a_previous_version_within_its_own_limit_and_better(
     lasting: list[str], more: dict[str, Any], verb: str
 ) -> None:
     assert choose(bad_pass(**more), rollback=True) == verb

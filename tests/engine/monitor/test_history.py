@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.cli.errors import InputError
+from pipelines.cli.errors import InputError, Unreachable
 from pipelines.monitor.history import Acknowledgement, History
 from pipelines.monitor.log import parse_log
 from tests.engine.monitor.records import record
@@ -33,7 +33,8 @@ def check_history(log: str) -> None:
     for days in (2, 1):
         history.add_acknowledgement(acknowledgement(days))
     assert history.acknowledgements() == [acknowledgement(1), acknowledgement(2)]
-    history.write_file("metrics.prom", "x 1\n")
+    for text in ("old\n", "new\n"):
+        history.write_file("metrics.prom", text)
     assert history.passes() == [first, second]
 
 
@@ -47,6 +48,13 @@ def test_the_history_of_a_folder(tmp_path: Path) -> None:
         "monitor/passes/2026-03-02-0123456789ab.json",
         "monitor/passes/2026-03-09-0123456789ab.json",
     ]
+    assert (tmp_path / "monitor/metrics.prom").read_text() == "new\n"
+
+
+def test_a_log_that_cannot_be_written_is_unreachable(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("a file")
+    with pytest.raises(Unreachable):
+        History(parse_log(str(tmp_path / "log"))).write_file("metrics.prom", "x")
 
 
 @pytest.mark.server

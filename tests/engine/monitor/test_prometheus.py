@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -15,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pipelines.cli.errors import InputError, Unreachable
 from pipelines.monitor import prometheus
 from pipelines.monitor.pass_record import Verdict
-from pipelines.monitor.prometheus import metrics_text, push_metrics, write_metrics
+from pipelines.monitor.prometheus import metrics_text, push_metrics
 from tests.engine.monitor import made_up_history as made_up
 
 
@@ -81,20 +80,6 @@ def test_an_input_with_the_name_of_the_score_does_not_break_the_text() -> None:
     newest = made_up.records(4)[-1]
     record = newest.model_copy(update={"drift": (newest.drift[-1], newest.drift[-1])})
     parsed(metrics_text(made_up.verdict([record]), 7))
-
-
-def test_the_text_is_written_below_the_log_and_replaces_the_one_before(tmp_path: Path) -> None:
-    for text in ("old\n", "new\n"):
-        write_metrics(text, f"{tmp_path}/log/")
-    assert (tmp_path / "log/monitor/metrics.prom").read_text() == "new\n"
-    write_metrics("new\n", "memory://log")
-    assert [path.name for path in (tmp_path / "log/monitor").iterdir()] == ["metrics.prom"]
-
-
-def test_a_log_that_cannot_be_written_is_unreachable(tmp_path: Path) -> None:
-    (tmp_path / "log").write_text("a file")
-    with pytest.raises(Unreachable):
-        write_metrics("x", str(tmp_path / "log"))
 
 
 class Gateway(BaseHTTPRequestHandler):

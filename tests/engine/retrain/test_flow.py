@@ -38,12 +38,14 @@ class Verbs:
         rows: md5 of the rows that `data` finds.
         history: the passes that `monitor --history` prints.
         verdict: of the review.
+        code: with which the review ends; by default as its verdict says.
         started: the verbs, in order.
     """
 
     rows: str = "b" * 32
     history: list[dict[str, Any]] = field(default_factory=list)
     verdict: str | None = "pass"
+    code: int | None = None
     started: list[str] = field(default_factory=list)
 
     def run(self, name: str, *arguments: str, cwd: Path | None = None, capture: bool = False) -> Any:
@@ -59,7 +61,7 @@ class Verbs:
             (folder / "review.md").write_text(f"A report: {self.verdict}\n")
             (folder / "review.json").write_text(json.dumps({"verdict": self.verdict}))
             (cwd / "reports/metrics.json").write_text("{}")
-            code = int(self.verdict != "pass")
+            code = int(self.verdict != "pass") if self.code is None else self.code
         return subprocess.CompletedProcess([name], code, json.dumps(self.history), "")
 
 
@@ -215,6 +217,12 @@ def test_commits_of_others_on_the_branch_are_not_replaced(shop: World, verbs: Ve
     done = retrain(shop)
     assert done.code == 1 and "Tune it by hand" in done.out
     assert tip(shop) == other
+
+
+def test_a_review_that_broke_after_its_report_did_not_pass(shop: World, verbs: Verbs, api: Api) -> None:
+    verbs.code = 70
+    assert retrain(shop, GITHUB_TOKEN="t").code == 1
+    assert [conclusion for _, conclusion in api.conclusions] == ["failure"]
 
 
 def test_a_review_without_a_report_is_refused(shop: World, verbs: Verbs) -> None:
