@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import io
 import json
+import random
 import re
 import socket
 import subprocess
 import threading
 import zipfile
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -290,11 +292,12 @@ def zipped(folder: Path) -> bytes:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return unused ports."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(each.getsockname()[1]) for each in sockets]
-    for each in sockets:
-        each.close()
+    """Return unused ports, below those that the kernel gives to connections: one could take it before its server does."""
+    ports: list[int] = []
+    while len(ports) < count:
+        port = random.randint(10_000, 32_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            ports.append(port)
     return ports
 
 
