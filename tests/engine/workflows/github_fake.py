@@ -292,7 +292,7 @@ def zipped(folder: Path) -> bytes:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return unused ports, below those that the kernel gives to connections: one could take it before its server does."""
+    """Return unused ports, which the kernel gives to no connection before a server takes them."""
     ports: list[int] = []
     while len(ports) < count:
         port = random.randint(10_000, 32_000)
