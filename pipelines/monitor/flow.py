@@ -23,7 +23,7 @@ from pipelines.monitor.evidently_page import Predictions, write_pages
 from pipelines.monitor.history import History
 from pipelines.monitor.judge import Before, judge_pass
 from pipelines.monitor.labels import TARGET, open_labels
-from pipelines.monitor.log import VARIABLE, has_files, parse_log
+from pipelines.monitor.log import VARIABLE, find_first_date, parse_log
 from pipelines.monitor.pass_record import PassRecord, Quality, Verdict
 from pipelines.monitor.profile import Profile, load_profile
 from pipelines.monitor.prometheus import metrics_text, push_metrics, write_metrics
@@ -44,7 +44,7 @@ def monitor(why: str | None, act: bool = False) -> int:
     """Do the passes that are due, write reports/monitor/, and print the verdict.
 
     Args:
-        why: acknowledge the alarms of the newest pass, for this reason.
+        why: acknowledge the alarms of the newest passes, for this reason.
         act: open, update and close issues, send the message, and start a retraining or a rollback.
 
     Returns:
@@ -66,14 +66,20 @@ def monitor(why: str | None, act: bool = False) -> int:
         return _not_yet(f"no tag assigns a version of {params.model_name} to production")
     log = parse_log(url)
     history = History(log)
-    if not has_files(log) and not history.passes():
+    now, before, logged_since = datetime.now(UTC), history.passes(), find_first_date(log)
+    due = list(due_passes(assignments, params.monitor.every_days, now, before))
+    if not before and logged_since is None and not due:
         return _not_yet(f"{log.name} holds no predictions")
-    now, before = datetime.now(UTC), history.passes()
-    _do_passes(params, log, history, assignments, progress)
+    if not before:  # The versions of before the log are not judged; an empty log is an alarm of its own.
+        due = [item for item in due if logged_since is not None and item.end > logged_since]
+    _do_passes(params, log, history, assignments, due, progress)
     if why is not None:
-        print(f"Acknowledged: {acknowledge(history, why)}")
+        for path in acknowledge(history, make_verdict(params, history).passes, why):
+            print(f"Acknowledged: {path}")
     verdict = make_verdict(params, history)
-    troubles = service_alarms(before, history.passes(), assignments, params.monitor.every_days, now)
+    troubles = service_alarms(
+        before, history.passes(), assignments, params.monitor.every_days, now, is_empty=logged_since is None
+    )
     verdict = verdict.model_copy(update={"alarms": (*verdict.alarms, *troubles)})
     _write_outputs(verdict, params, history, assignments, url)
     _print(verdict, params)
@@ -114,7 +120,12 @@ def make_verdict(params: Params, history: History) -> Verdict:
 
 
 def _do_passes(
-    params: Params, log: Location, history: History, assignments: Sequence[Assignment], progress: Progress
+    params: Params,
+    log: Location,
+    history: History,
+    assignments: Sequence[Assignment],
+    due: Sequence[DuePass],
+    progress: Progress,
 ) -> None:
     """Judge every pass that is due, in order, and add it to the history."""
     records, acknowledgements = history.passes(), history.acknowledgements()
@@ -124,7 +135,6 @@ def _do_passes(
         return _fetch_previous(assignments, item.assignment.release_id, params.model_name, progress)
 
     connection = open_connection()
-    due = list(due_passes(assignments, params.monitor.every_days, datetime.now(UTC), records))
     for item in due:
         assignment = item.assignment
         if assignment.release_id not in models:
@@ -241,7 +251,7 @@ def _not_yet(reason: str) -> int:
 def _print(verdict: Verdict, params: Params) -> None:
     """Print the verdict."""
     if not verdict.passes:
-        print(f"no pass yet: the first one ends {params.monitor.every_days} days after a Monday at the latest")
+        print(f"no pass yet: one covers {params.monitor.every_days} days, and is judged an hour after its end")
     for record in verdict.passes:
         state = "" if record.judged else f", too few to judge (monitor.min_rows is {params.monitor.min_rows})"
         span = f"{record.start:%Y-%m-%d %H:%M} to {record.end:%Y-%m-%d %H:%M}"
@@ -250,7 +260,7 @@ def _print(verdict: Verdict, params: Params) -> None:
             print(f"  set aside: {count:,} {reason}")
     for alarm in verdict.alarms:
         print(f"ALARM {alarm.problem}: {alarm.message}")
-    if verdict.passes and not verdict.alarms:
+    if not verdict.alarms:
         print("No alarm.")
 
 
