@@ -70,8 +70,9 @@ def monitor(why: str | None, act: bool = False) -> int:
     due = list(due_passes(assignments, params.monitor.every_days, now, before))
     if not before and logged_since is None and not due:
         return _not_yet(f"{log.name} holds no predictions")
-    if not before:  # The versions of before the log are not judged; an empty log is an alarm of its own.
-        due = [item for item in due if logged_since is not None and item.end > logged_since]
+    # The weeks before the log are no passes; an empty log is an alarm of its own.
+    watched_since = before[0].start if before else logged_since
+    due = [item for item in due if watched_since is not None and item.end > watched_since]
     _do_passes(params, log, history, assignments, due, progress)
     if why is not None:
         for path in acknowledge(history, make_verdict(params, history).passes, why):

@@ -242,10 +242,10 @@ def test_a_log_that_stays_empty_is_an_alarm_until_the_first_row_and_its_weeks_ar
         assert "ALARM service: the prediction log is empty" in out and "fraud@v1.0.0" in out
     world.traffic(75, 91)  # from a Saturday on
     assert "No alarm." in world.monitor(75.5) and world.passes() == []
-    assert "No alarm." in world.monitor(92)
-    assert world.passes() == [
-        ("fraud@v1.0.0", week, week + 7, rows * ROWS) for week, rows in ((70, 2), (77, 7), (84, 7))
-    ]
+    for _ in range(2):
+        assert "No alarm." in world.monitor(92)
+    weeks = ((70, 2), (77, 7), (84, 7))
+    assert world.passes() == [("fraud@v1.0.0", week, week + 7, days * ROWS) for week, days in weeks]
 
 
 def test_invalid_settings_end_with_2_and_an_unreachable_store_with_3(world: World) -> None:
