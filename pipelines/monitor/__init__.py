@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="WHY",
         # Also from the environment: the input of a workflow must not pass through a shell or make.
         default=os.environ.get("ACKNOWLEDGE") or None,
-        help="accept what the newest pass found as the new normal, for this reason",
+        help="accept what the newest passes found as the new normal, for this reason",
     )
     parser.add_argument(
         "--act", action="store_true", help="update the issues, send the message, start a retraining or a rollback"

@@ -14,8 +14,11 @@ from pipelines.repository.git import try_git
 PROBLEMS = ("drift", "input")  # of the others, none is a distribution that can be accepted
 
 
-def acknowledge(history: History, why: str) -> str:
-    """Accept the alarms of the newest pass of its version, and return the path of the acknowledgement.
+def acknowledge(history: History, passes: Sequence[PassRecord], why: str) -> list[str]:
+    """Accept the alarms of the newest passes, and return the paths of the acknowledgements: one for each such pass.
+
+    Args:
+        passes: those of the verdict: several if a release split the newest window.
 
     Raises:
         InputError: without a reason, or without an alarm.
@@ -23,25 +26,23 @@ def acknowledge(history: History, why: str) -> str:
     if not why.strip():
         raise InputError("ACKNOWLEDGE is empty", 'Say why: make monitor ACKNOWLEDGE="prices rose in March".')
     acknowledgements = history.acknowledgements()
-    record = next(iter(reversed(history.passes())), None)
-    alarms = [alarm for alarm in record.alarms if alarm.problem in PROBLEMS] if record else []
-    names = {alarm.name for alarm in alarms if record and not is_acknowledged(record, alarm, acknowledgements)}
-    if record is None or not names:
+    author = os.environ.get("GITHUB_ACTOR") or try_git("config", "user.name") or "unknown"
+    at = datetime.now(UTC).replace(microsecond=0)
+    paths = []
+    for record in passes:
+        alarms = [alarm for alarm in record.alarms if alarm.problem in PROBLEMS]
+        names = {alarm.name for alarm in alarms if not is_acknowledged(record, alarm, acknowledgements)}
+        if names:
+            inputs = tuple(sorted(names | {item.name for item in record.drift if item.listed}))
+            accepted = Acknowledgement(
+                version=record.version, end=record.end, inputs=inputs, why=why.strip(), by=author, at=at
+            )
+            paths.append(history.add_acknowledgement(accepted))
+    if not paths:
         raise InputError(
             "there is no alarm of drift or input to acknowledge", "Run `make monitor` without ACKNOWLEDGE."
         )
-    names |= {item.name for item in record.drift if item.listed}
-    author = os.environ.get("GITHUB_ACTOR") or try_git("config", "user.name") or "unknown"
-    return history.add_acknowledgement(
-        Acknowledgement(
-            version=record.version,
-            end=record.end,
-            inputs=tuple(sorted(names)),
-            why=why.strip(),
-            by=author,
-            at=datetime.now(UTC).replace(microsecond=0),
-        )
-    )
+    return paths
 
 
 def is_acknowledged(record: PassRecord, alarm: Alarm, acknowledgements: Sequence[Acknowledgement]) -> bool:

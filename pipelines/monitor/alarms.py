@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from pipelines.monitor.pass_record import Alarm, Budget, Check, Drift, Quality
-from pipelines.monitor.window import HARMLESS, Window
+from pipelines.monitor.window import HARMLESS, UNREADABLE, Window
 
-MAX_SET_ASIDE = 0.01  # of the rows
+MAX_SET_ASIDE = 0.01  # of the rows, and of the files
 
 
 def alarms_of_drift(
@@ -50,13 +50,19 @@ def alarms_of_checks(checks: Sequence[Check]) -> list[Alarm]:
 
 
 def alarms_of_log(window: Window) -> list[Alarm]:
-    """Return an alarm if too many rows of the log cannot be used: they are in no test."""
+    """Return an alarm if too many rows or files of the log cannot be used: they are in no test."""
     errors = {reason: count for reason, count in window.set_aside.items() if reason not in HARMLESS}
     rows = sum(count for reason, count in errors.items() if reason.startswith("rows"))
-    if rows <= MAX_SET_ASIDE * (rows + window.rows):
+    files = errors.get(UNREADABLE, 0)
+    if rows <= MAX_SET_ASIDE * (rows + window.rows) and files <= MAX_SET_ASIDE * (files + window.files):
         return []
-    listed = ", ".join(f"{count:,} {reason}" for reason, count in errors.items())
+    listed = ", ".join(_counted(count, reason) for reason, count in errors.items())
     return [Alarm(problem="input", name="prediction log", message=f"the prediction log holds {listed}")]
+
+
+def _counted(count: int, reason: str) -> str:
+    noun, rest = reason.split(" ", 1)
+    return f"{count:,} {noun.removesuffix('s') if count == 1 else noun} {rest}"
 
 
 def alarms_of_quality(quality: Quality | None) -> list[Alarm]:

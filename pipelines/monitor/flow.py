@@ -22,7 +22,7 @@ from pipelines.monitor.evidently_page import Predictions, write_pages
 from pipelines.monitor.history import History
 from pipelines.monitor.judge import Before, judge_pass
 from pipelines.monitor.labels import TARGET, open_labels
-from pipelines.monitor.log import has_files, parse_log
+from pipelines.monitor.log import find_first_date, parse_log
 from pipelines.monitor.pass_record import PassRecord, Quality, Verdict
 from pipelines.monitor.profile import Profile, load_profile
 from pipelines.monitor.prometheus import FILE, metrics_text, push_metrics
@@ -43,7 +43,7 @@ def monitor(why: str | None, act: bool = False) -> int:
     """Do the passes that are due, write reports/monitor/, and print the verdict.
 
     Args:
-        why: acknowledge the alarms of the newest pass, for this reason.
+        why: acknowledge the alarms of the newest passes, for this reason.
         act: open, update and close issues, send the message, and start a retraining or a rollback.
 
     Returns:
@@ -65,14 +65,21 @@ def monitor(why: str | None, act: bool = False) -> int:
         return _not_yet(f"no tag assigns a version of {params.model_name} to production")
     log = parse_log(url)
     history = History(log)
-    if not has_files(log) and not history.passes():
+    now, before, logged_since = datetime.now(UTC), history.passes(), find_first_date(log)
+    due = list(due_passes(assignments, params.monitor.every_days, now, before))
+    if not before and logged_since is None and not due:
         return _not_yet(f"{log.name} holds no predictions")
-    now, before = datetime.now(UTC), history.passes()
-    _do_passes(params, log, history, assignments, progress)
+    # The weeks before the log are no passes; an empty log is an alarm of its own.
+    watched_since = before[0].start if before else logged_since
+    due = [item for item in due if watched_since is not None and item.end > watched_since]
+    _do_passes(params, log, history, assignments, due, progress)
     if why is not None:
-        print(f"Acknowledged: {acknowledge(history, why)}")
+        for path in acknowledge(history, make_verdict(params, history).passes, why):
+            print(f"Acknowledged: {path}")
     verdict = make_verdict(params, history)
-    of_service = service_alarms(before, history.passes(), assignments, params.monitor.every_days, now)
+    of_service = service_alarms(
+        before, history.passes(), assignments, params.monitor.every_days, now, is_empty=logged_since is None
+    )
     verdict = verdict.model_copy(update={"alarms": (*verdict.alarms, *of_service)})
     _write_outputs(verdict, params, history, assignments)
     _print(verdict, params)
@@ -113,7 +120,12 @@ def make_verdict(params: Params, history: History) -> Verdict:
 
 
 def _do_passes(
-    params: Params, log: Location, history: History, assignments: Sequence[Assignment], progress: Progress
+    params: Params,
+    log: Location,
+    history: History,
+    assignments: Sequence[Assignment],
+    due: Sequence[DuePass],
+    progress: Progress,
 ) -> None:
     """Judge every pass that is due, in order, and add it to the history."""
     records, acknowledgements = history.passes(), history.acknowledgements()
@@ -123,7 +135,6 @@ def _do_passes(
         return _fetch_previous(assignments, item.assignment.release_id, params.model_name, progress)
 
     connection = open_connection()
-    due = list(due_passes(assignments, params.monitor.every_days, datetime.now(UTC), records))
     for item in due:
         assignment = item.assignment
         if assignment.release_id not in models:
@@ -238,8 +249,7 @@ def _not_yet(reason: str) -> int:
 def _print(verdict: Verdict, params: Params) -> None:
     """Print the verdict."""
     if not verdict.passes:
-        days = params.monitor.every_days
-        print(f"no pass yet: the first one ends at most {days} days after the first assignment to production")
+        print(f"no pass yet: one covers {params.monitor.every_days} days, and is judged an hour after its end")
     for record in verdict.passes:
         state = "" if record.judged else f", too few to judge (monitor.min_rows is {params.monitor.min_rows})"
         span = f"{record.start:%Y-%m-%d %H:%M} to {record.end:%Y-%m-%d %H:%M}"
@@ -248,7 +258,7 @@ def _print(verdict: Verdict, params: Params) -> None:
             print(f"  set aside: {count:,} {reason}")
     for alarm in verdict.alarms:
         print(f"ALARM {alarm.problem}: {alarm.message}")
-    if verdict.passes and not verdict.alarms:
+    if not verdict.alarms:
         print("No alarm.")
 
 

@@ -1,7 +1,8 @@
 """The history of passes beside the prediction log; all state of the monitor is computed from it.
 
 `monitor/passes/2026-03-02-0123456789ab.json` is one pass over one version, and never changes.
-`monitor/acknowledged/2026-03-20T101500Z.json` says that a person accepts what an alarm reported.
+`monitor/acknowledged/2026-03-20T101500Z-2026-03-16T0000.json` says that a person accepts what the alarms of the pass
+that ended on 2026-03-16 reported.
 `monitor/started/2026-03-20T061700Z.json` says that a retraining or a rollback was started.
 `monitor/metrics.prom` is the newest pass as metrics of Prometheus.
 """
@@ -29,7 +30,7 @@ class Acknowledgement(BaseModel):
 
     Attributes:
         version: in whose passes it was found.
-        end: of the newest pass then; that pass's counts are the reference of the inputs from then on.
+        end: of the pass; its counts are the reference of the inputs from then on.
         inputs: the inputs that were listed, the score included.
     """
 
@@ -99,7 +100,7 @@ class History:
 
     def add_acknowledgement(self, record: Acknowledgement) -> str:
         """Write an acknowledgement; return its path."""
-        path = f"acknowledged/{record.at:%Y-%m-%dT%H%M%SZ}.json"
+        path = f"acknowledged/{record.at:%Y-%m-%dT%H%M%SZ}-{record.end:%Y-%m-%dT%H%M}.json"
         self._write(path, record.model_dump(mode="json"))
         return f"{self._log.name}/monitor/{path}"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -68,13 +68,17 @@ def fetch_files(log: Location, start: datetime, end: datetime, signature: Signat
         yield LogFiles(tuple(usable), tuple(other), unreadable)
 
 
-def has_files(log: Location) -> bool:
-    """Return whether the log holds the folder of any date.
+def find_first_date(log: Location) -> datetime | None:
+    """Return the first date with a folder in the log, UTC; None for an empty log.
 
     Raises:
         Unreachable: if the store does not respond.
     """
-    return any(name.rpartition("/")[2].startswith("date=") for name in _list_folder(log, log.path))
+    dates = []
+    for name in _list_folder(log, log.path):
+        with suppress(ValueError):
+            dates.append(datetime.strptime(name.rpartition("/")[2], "date=%Y-%m-%d").replace(tzinfo=UTC))
+    return min(dates, default=None)
 
 
 def log_columns(signature: Signature) -> Mapping[str, str]:

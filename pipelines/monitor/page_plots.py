@@ -75,7 +75,7 @@ def metric_plots(records: Sequence[PassRecord]) -> list[TimePlot]:
 
 
 def drift_plots(records: Sequence[PassRecord]) -> list[tuple[Drift, TimePlot]]:
-    """PSI of each input with its tolerance as a band; listed inputs first, then by the newest PSI."""
+    """PSI of each input with its tolerance as a band; listed inputs first, then by the newest PSI for its tolerance."""
     newest = {drift.name: drift for record in records for drift in record.drift}
     plots = []
     for i, drift in enumerate(sorted(newest.values(), key=drift_order)[:MAX_PLOTS]):

@@ -45,18 +45,22 @@ def find_limit(profile: Profile, task: str, tolerance: float | str) -> Limit | N
     return Limit(promised.mean + _Z * promised.standard_error + allowed, promised.largest)
 
 
-def betting_evidence(loss: Floats, limit: float) -> float:
+def betting_evidence(loss: Floats, limit: float, blocks: int) -> float:
     """Return an e-value against a mean loss of at most `limit`: what bets on larger losses make of a stake of 1.
 
-    It is the mean over eight stakes, from half of what can be lost in a bet to its 256th part.
+    It is the mean over eight stakes, from half of what can be lost in a bet to its 256th part. A bet is on the mean
+    loss of a block of rows, because rows of one cause come together: with ten rows of one fraud each, bets on single
+    rows alarmed falsely in one of 39 passes where one in 200 was set, and bets on 168 blocks a week in none of 5,200.
 
     Args:
-        loss: between 0 and 1, of shape (n,).
+        loss: between 0 and 1, of shape (n,), in the order of time.
         limit: between 0 and 1.
+        blocks: number of blocks of equally many rows.
     """
     if not 0 < limit < 1:
         return 1.0
-    gains = [np.log1p(stake / limit * (loss - limit)).sum() for stake in _STAKES]
+    means = np.array([block.mean() for block in np.array_split(loss, min(blocks, len(loss)))])
+    gains = [np.log1p(stake / limit * (means - limit)).sum() for stake in _STAKES]
     return float(np.exp(min(np.logaddexp.reduce(gains) - math.log(len(gains)), math.log(_LARGEST_EVIDENCE))))
 
 

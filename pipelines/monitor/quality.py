@@ -91,7 +91,7 @@ def judge_quality(
     if len(scored):
         promised = promised_metrics(due.assignment.commit)
         update |= {"matured_to": end, "metrics": measure(sample, params, signature, promised)}
-        update |= _judge_loss(scored, sample, signature, limit, quality, fetch_previous, params)
+        update |= _judge_loss(scored, sample, signature, limit, quality, end, fetch_previous, params)
     return quality.model_copy(update=update)
 
 
@@ -114,6 +114,7 @@ def _judge_loss(
     signature: Signature,
     limit: Limit | None,
     before: Quality,
+    end: datetime,
     fetch_previous: FetchPrevious,
     params: Params,
 ) -> dict[str, Any]:
@@ -121,7 +122,8 @@ def _judge_loss(
     if limit is None:
         return {}
     loss = _loss(rows, to_numpy(rows, SCORE), signature.task, limit)
-    evidence = add_evidence(before.evidence, betting_evidence(loss, limit.mean))
+    hours = round((end - before.matured_from) / timedelta(hours=1)) or 1
+    evidence = add_evidence(before.evidence, betting_evidence(loss, limit.mean, hours))
     update: dict[str, Any] = {"loss": float(loss.mean()) * limit.largest, "evidence": evidence}
     previous = fetch_previous() if evidence >= before.evidence_limit else None
     if previous is not None:

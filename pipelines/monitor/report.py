@@ -56,15 +56,12 @@ def page(verdict: Verdict, records: Sequence[PassRecord], assignments: Sequence[
     variables |= dict.fromkeys(("axis", "quality_plots", "drift_plots", "traffic_plots", "budget_plots"))
     if history or listed:
         axis = page_plots.axis(history, listed)
-        drift = page_plots.drift_plots(history)
         variables |= {
             "axis": axis,
             "spans": page_plots.production(listed, axis),
             "lanes": page_plots.lanes(history, axis),
             "quality_plots": page_plots.metric_plots(history),
-            "drift_plots": drift,
-            # One scale for all inputs, so that plots can be compared; one extreme input does not flatten the others.
-            "drift_top": max((item.tolerance for item, _ in drift), default=0.0) * 2,
+            "drift_plots": page_plots.drift_plots(history),
             "traffic_plots": page_plots.traffic_plots(history),
             "budget_plots": page_plots.budget_plots(history),
         }

@@ -116,8 +116,12 @@ def view(verdict: Verdict, records: Sequence[PassRecord], assignments: Sequence[
 
 
 def drift_order(drift: Drift) -> tuple[bool, float]:
-    """The order of inputs: listed ones first, then by PSI."""
-    return (not drift.listed, -drift.psi)
+    """The order of inputs: listed ones first, then by PSI as a multiple of what is natural."""
+    return (not drift.listed, -_excess(drift))
+
+
+def _excess(drift: Drift) -> float:
+    return drift.psi / max(drift.tolerance, 1e-9)
 
 
 def _title(verdict: Verdict, problems: dict[Problem, list[Alarm]]) -> str:
@@ -141,8 +145,9 @@ def _lead(record: PassRecord) -> str:
         return f"{text}, too few to judge."
     parts = [text]
     if record.drift:
-        largest = max(record.drift, key=lambda drift: drift.psi)
-        parts.append(f"the largest PSI is {number(largest.psi, digits=2)} ({largest.name})")
+        most = max(record.drift, key=_excess)
+        psi, natural = number(most.psi, digits=2), number(most.tolerance, digits=2)
+        parts.append(f"{most.name} has changed most (PSI {psi}; up to {natural} is natural)")
     if record.quality and record.quality.loss is not None:
         parts.append(
             f"the loss is {number(record.quality.loss, digits=3)} (limit {number(record.quality.limit, digits=3)})"

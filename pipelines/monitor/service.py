@@ -25,16 +25,18 @@ def service_alarms(
     assignments: Sequence[Assignment],
     every_days: int,
     now: datetime,
+    is_empty: bool = False,
 ) -> list[Alarm]:
     """Return an alarm for each problem.
 
     Args:
         before, after: the passes before and after this run, the oldest first.
         assignments: to production, the oldest first; at least one.
+        is_empty: whether the prediction log has no date, although a pass was due.
     """
     problems = [
         *_passes_missed(before, timedelta(days=every_days), now),
-        *_no_rows(after),
+        *_no_rows(after, assignments[0], is_empty),
         *_of_service(os.environ.get(VARIABLE, "").rstrip("/"), assignments[-1]),
     ]
     return [Alarm(problem="service", name=name, message=message) for name, message in problems]
@@ -48,8 +50,11 @@ def _passes_missed(passes: Sequence[PassRecord], length: timedelta, now: datetim
         yield "monitor", f"until this run there was no pass for {days} days; a pass is due every {length.days} days"
 
 
-def _no_rows(passes: Sequence[PassRecord]) -> Iterator[tuple[str, str]]:
+def _no_rows(passes: Sequence[PassRecord], first: Assignment, is_empty: bool) -> Iterator[tuple[str, str]]:
     newest = max(passes, key=lambda record: record.end, default=None)
+    if newest is None and is_empty:
+        since = f"{first.version} was put into production on {first.assigned_at:%Y-%m-%d}"
+        yield "prediction log", f"the prediction log is empty, and {since}"
     if newest is not None and not newest.rows:
         span = f"{newest.start:%Y-%m-%d %H:%M} to {newest.end:%Y-%m-%d %H:%M} UTC"
         yield "prediction log", f"the prediction log holds no usable prediction of {newest.version} from {span}"

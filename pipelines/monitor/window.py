@@ -29,7 +29,7 @@ _RELEASE = "__release"
 MAX_TEXT = 1_000
 MEMORY = "700MB"
 _OTHER_RELEASE, _OTHER_SCHEMA = "rows of another release", "rows of another schema"
-_UNREADABLE, _REPEATED = "files that cannot be read", "rows with a repeated request id"
+UNREADABLE, _REPEATED = "files that cannot be read", "rows with a repeated request id"
 # These are expected while a service is exchanged, or when a client tries again; all others are errors of the log.
 HARMLESS = frozenset({_OTHER_RELEASE, _REPEATED})
 
@@ -43,6 +43,7 @@ class Window:
             REQUEST_ID, LATENCY and SCORE.
         rows: of the table.
         set_aside: reason -> rows or files that are not in the table.
+        files: number of files that were read.
     """
 
     start: datetime
@@ -51,6 +52,7 @@ class Window:
     table: ir.Table
     rows: int
     set_aside: Mapping[str, int]
+    files: int = 0
 
 
 def open_connection() -> ibis.BaseBackend:
@@ -85,7 +87,7 @@ def open_window(
             if usable == files.usable:
                 raise
             set_aside = _copy_rows(connection, usable, signature, release_id, start, end, copy)
-        set_aside[_UNREADABLE] += files.unreadable + len(files.usable) - len(usable)
+        set_aside[UNREADABLE] += files.unreadable + len(files.usable) - len(usable)
         for path in files.other:
             _count_other_file(connection, path, release_id, start, end, set_aside)
         table = connection.read_parquet(copy)
@@ -96,7 +98,7 @@ def open_window(
             table = connection.read_parquet(once)
             set_aside[_REPEATED] = repeated
         counted = {reason: count for reason, count in sorted(set_aside.items()) if count}
-        yield Window(start, end, release_id, table, rows - repeated, counted)
+        yield Window(start, end, release_id, table, rows - repeated, counted, len(usable))
 
 
 def _copy_rows(

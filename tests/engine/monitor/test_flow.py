@@ -124,7 +124,7 @@ def dearer(table: pa.Table) -> pa.Table:
 def test_nothing_in_production_is_no_error(world: World) -> None:
     for log in ("", "off"):
         assert "not in production yet" in world.monitor(10, PREDICTION_LOG=log)
-    assert "not in production yet" in world.monitor(10)  # the log is empty
+    assert "not in production yet" in world.monitor(6)  # the log is empty, and no pass is due
     world.traffic(0, 1)
     world.assignments = []
     assert "not in production yet: no tag assigns" in world.monitor(10)
@@ -195,6 +195,18 @@ def test_a_shift_is_an_alarm_until_somebody_acknowledges_it(world: World) -> Non
     assert len(world.passes()) == 4
 
 
+def test_one_acknowledgement_accepts_both_halves_of_a_split_pass(world: World) -> None:
+    world.assignments.append(world.assignment(OTHER, START + 10 * DAY))
+    world.traffic(0, 7)
+    world.traffic(7, 10, dearer)
+    world.traffic(10, 14, dearer, release=OTHER)
+    assert "ALARM drift: amount" in world.monitor(15, code=1)
+    assert world.monitor(15, "--acknowledge", "prices rose").count("Acknowledged:") == 2
+    assert "No alarm." in world.monitor(15)
+    world.traffic(14, 21, dearer, release=OTHER)
+    assert "No alarm." in world.monitor(22)
+
+
 def test_an_exchange_of_the_version_splits_the_pass(world: World) -> None:
     world.assignments.append(world.assignment(OTHER, START + 3 * DAY))
     world.traffic(0, 4)
@@ -222,6 +234,18 @@ def test_a_week_without_a_row_is_a_pass_that_is_not_judged(world: World) -> None
     out = world.monitor(15, code=1)
     assert "0 predictions, too few to judge" in out and "ALARM service: the prediction log holds no usable" in out
     assert world.passes()[1] == ("fraud@v1.0.0", 7, 14, 0)
+
+
+def test_a_log_that_stays_empty_is_an_alarm_until_the_first_row_and_its_weeks_are_no_passes(world: World) -> None:
+    for _ in range(2):
+        out = world.monitor(75, code=1)
+        assert "ALARM service: the prediction log is empty" in out and "fraud@v1.0.0" in out
+    world.traffic(75, 91)  # from a Saturday on
+    assert "No alarm." in world.monitor(75.5) and world.passes() == []
+    for _ in range(2):
+        assert "No alarm." in world.monitor(92)
+    weeks = ((70, 2), (77, 7), (84, 7))
+    assert world.passes() == [("fraud@v1.0.0", week, week + 7, days * ROWS) for week, days in weeks]
 
 
 def test_invalid_settings_end_with_2_and_an_unreachable_store_with_3(world: World) -> None:

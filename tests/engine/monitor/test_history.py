@@ -42,8 +42,8 @@ def test_the_history_of_a_folder(tmp_path: Path) -> None:
     check_history(str(tmp_path))
     names = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
     assert names == [
-        "monitor/acknowledged/2026-03-03T000000Z.json",
-        "monitor/acknowledged/2026-03-04T000000Z.json",
+        "monitor/acknowledged/2026-03-03T000000Z-2026-03-02T0000.json",
+        "monitor/acknowledged/2026-03-04T000000Z-2026-03-02T0000.json",
         "monitor/metrics.prom",
         "monitor/passes/2026-03-02-0123456789ab.json",
         "monitor/passes/2026-03-09-0123456789ab.json",

@@ -14,12 +14,13 @@ import pytest
 
 from pipelines.config.monitor import Monitor
 from pipelines.model.signature import Input
+from pipelines.monitor.alarms import alarms_of_log
 from pipelines.monitor.history import Acknowledgement
 from pipelines.monitor.judge import Before, judge_pass
 from pipelines.monitor.log import parse_log
-from pipelines.monitor.pass_record import PassRecord, Quality
+from pipelines.monitor.pass_record import Alarm, PassRecord, Quality
 from pipelines.monitor.profile import Profile
-from pipelines.monitor.window import open_connection, open_window
+from pipelines.monitor.window import Window, open_connection, open_window
 from pipelines.training.profile import profile
 from tests.engine.monitor.log_files import MONDAY, RELEASE, SIGNATURE, log_table, write_log
 
@@ -147,6 +148,16 @@ def test_many_unusable_rows_are_an_alarm_and_few_are_not(judge: Judge) -> None:
     assert named(judge(poison(20))) == {("input", "prediction log")}
     record = judge(poison(400), week=1)
     assert record.alarms == () and record.set_aside == {"rows with an infinite or too large number": 14}
+
+
+def test_a_file_that_cannot_be_read_is_an_alarm_unless_it_is_one_of_hundreds() -> None:
+    def alarms(files: int) -> list[Alarm]:
+        start = datetime(2026, 3, 2, tzinfo=UTC)
+        set_aside = {"files that cannot be read": 1}
+        return alarms_of_log(Window(start, start + WEEK, RELEASE, ibis.memtable({"x": [1]}), 700, set_aside, files))
+
+    assert [alarm.message for alarm in alarms(7)] == ["the prediction log holds 1 file that cannot be read"]
+    assert alarms(500) == []
 
 
 def test_a_window_that_begins_within_a_day_counts_whole_days_only(judge: Judge) -> None:

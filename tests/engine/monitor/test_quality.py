@@ -227,13 +227,29 @@ def test_the_previous_version_is_scored_on_the_same_rows(tmp_path: Path, monkeyp
 def test_the_evidence_is_an_e_value_and_grows_only_above_the_limit(mean: float) -> None:
     generator = np.random.default_rng(1)
     draws = (generator.random((2000, 500)) < mean).astype(float)
-    at_limit = np.array([betting_evidence(row, mean) for row in draws])
+    at_limit = np.array([betting_evidence(row, mean, 168) for row in draws])
     assert at_limit.mean() < 1.25  # its mean is 1 at most, but for the chance of 2,000 draws
     assert (at_limit >= 20).mean() <= 0.05
     above = (generator.random(20_000) < 1.5 * mean).astype(float)
-    assert betting_evidence(above, mean) > 200 or mean == 0.002
-    assert betting_evidence(np.zeros(500), mean) < 1
-    assert betting_evidence(np.ones(50), 0.0) == betting_evidence(np.ones(50), 1.0) == 1.0
+    assert betting_evidence(above, mean, 168) > 200 or mean == 0.002
+    assert betting_evidence(np.zeros(500), mean, 168) < 1
+    assert betting_evidence(np.ones(50), 0.0, 9) == betting_evidence(np.ones(50), 1.0, 9) == 1.0
+
+
+def test_ten_rows_of_one_cause_are_not_ten_proofs() -> None:
+    generator = np.random.default_rng(5)
+    promise, limit = 0.0072, 0.0072 * 1.1 + 0.0007
+
+    def alarms(blocks: int) -> int:
+        evidence = count = 0
+        for _ in range(150):
+            loss = np.repeat((generator.random(1_500) < promise).astype(float), 10)
+            evidence = add_evidence(evidence, betting_evidence(loss, limit, blocks))
+            if evidence >= 200:
+                count, evidence = count + 1, 0
+        return count
+
+    assert alarms(168) == 0 and alarms(15_000) > 1
 
 
 @pytest.mark.watch
@@ -244,7 +260,7 @@ def test_false_alarms_are_at_most_as_many_as_allowed() -> None:
     for _ in range(500):
         evidence = 0.0
         for row in (generator.random((104, 200)) < 0.05).astype(float):
-            evidence = add_evidence(evidence, betting_evidence(row, 0.05))
+            evidence = add_evidence(evidence, betting_evidence(row, 0.05, 168))
             if evidence >= 200:
                 alarms, evidence = alarms + 1, 0.0
     assert alarms <= 500 * 104 / 200
