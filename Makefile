@@ -136,11 +136,11 @@ rollback: setup  ## revert to an earlier version on a branch, review it, open it
 
 .PHONY: monitor
 monitor: setup  ## judge the predictions of production since the last pass (ACKNOWLEDGE="why": accept what it found; ACT=1: issues)
-	@$(run) pipelines monitor $(if $(ACT),--act)
+	@$(verb) monitor $(if $(ACT),--act)
 
 .PHONY: retrain
 retrain: setup  ## retrain on the rows until today on the branch `retrain`, review it, open its pull request (WHY="text")
-	@$(run) pipelines retrain
+	@$(verb) retrain
 
 .PHONY: audit
 audit: setup  ## look for advisories of the locked packages and errors in the workflow files (ISSUE=1 reports them in an issue)

@@ -179,6 +179,10 @@ def test_a_file_in_the_root_does_not_replace_a_library_of_a_verb(planted):
     assert "no DVC remote is set" in result.stderr
 
 
+def test_every_verb_is_started_so_that_a_file_in_the_root_replaces_no_library():
+    assert re.findall(r"(?m)^\t.*-m pipelines.*|^\t.*\$\(run\) pipelines.*", MAKEFILE) == []
+
+
 def test_a_file_in_the_root_does_not_replace_a_library_of_a_stage(planted):
     code = "import argparse, yaml, pipelines.cli.verbs; print(yaml.__file__)"
     done = subprocess.run([sys.executable, "-c", code], cwd=planted, env=python_first(), capture_output=True, text=True)
