@@ -41,6 +41,7 @@ PERMISSIONS: dict[tuple[str, str], dict[str, str]] = {
         "pull-requests": "read",
     },
     ("release-check.yml", "release-check"): {"contents": "read", "actions": "write"},
+    ("monitor.yml", "not-set-up"): {},
     ("monitor.yml", "monitor"): {
         "contents": "write",
         "pull-requests": "write",
@@ -49,6 +50,7 @@ PERMISSIONS: dict[tuple[str, str], dict[str, str]] = {
         "issues": "write",
         "id-token": "write",
     },
+    ("retrain.yml", "not-set-up"): {},
     ("retrain.yml", "retrain"): {
         "contents": "write",
         "pull-requests": "write",
@@ -201,7 +203,7 @@ def test_only_a_trusted_review_and_the_release_have_an_environment_that_a_role_t
     assert environments == {}
 
 
-def test_the_release_assumes_a_role_of_its_own():
+def test_the_release_and_what_reads_the_prediction_log_assume_roles_of_their_own():
     roles = {
         each: step["with"]["role"]
         for each in JOBS
@@ -209,10 +211,12 @@ def test_the_release_assumes_a_role_of_its_own():
         if step.get("uses") == "./.github/actions/storage"
     }
     assert roles.pop(("release.yml", "release")) == "${{ vars.AWS_RELEASE_ROLE_ARN }}"
+    # The prediction log is not for the code of pull requests, which runs with the role of reviews.
+    assert {roles.pop((f"{name}.yml", name)) for name in ("monitor", "retrain")} == {"${{ vars.AWS_MONITOR_ROLE_ARN }}"}
     assert set(roles.values()) == {"${{ vars.AWS_ROLE_ARN }}"}
 
 
-@pytest.mark.parametrize("workflow", ["release.yml", "rollback.yml"])
+@pytest.mark.parametrize("workflow", ["release.yml", "rollback.yml", "monitor.yml", "retrain.yml"])
 def test_nothing_is_written_before_github_setup_ran(workflow):
     """The first push of a copy would release, with tags that can never be deleted."""
     jobs = WORKFLOWS[workflow]["jobs"]
@@ -243,11 +247,6 @@ def test_only_a_review_that_ran_to_its_end_is_reported_for_a_fork():
     """A run that was cancelled, or that waits for an approval, is completed as well, and has no artifact."""
     guard = job_of("report-fork.yml", "report-fork")["if"]
     assert guard.startswith('contains(fromJSON(\'["success", "failure"]\'), github.event.workflow_run.conclusion) && ')
-
-
-@pytest.mark.parametrize(("workflow", "job"), [("monitor.yml", "monitor"), ("retrain.yml", "retrain")])
-def test_nothing_is_watched_or_retrained_before_github_setup_ran(workflow, job):
-    assert job_of(workflow, job)["if"] == f"github.ref == 'refs/heads/main' && vars.{DONE} == 'true'"
 
 
 @every_workflow
