@@ -140,8 +140,8 @@ def _print_advice(github: GitHub, is_public: bool) -> None:
     """Print how settings stand that only a person should change."""
     if not github.call("GET", "actions/permissions/workflow")["can_approve_pull_request_reviews"]:
         print(
-            "Workflows may not open pull requests, so rollback.yml, retrain.yml and monitor.yml print a link that opens "
-            "theirs. To allow them: "
+            "Workflows may not open pull requests, so rollback.yml, retrain.yml and monitor.yml print a link that "
+            "opens theirs. To allow them: "
             f"`gh api -X PUT repos/{github.repository}/actions/permissions/workflow "
             "-F can_approve_pull_request_reviews=true`"
         )

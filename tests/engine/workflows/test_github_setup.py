@@ -106,7 +106,9 @@ def test_the_trust_policies_have_the_subjects_that_github_names(
     monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/fraud-dvc")
     main(["github-setup"])
     printed = capsys.readouterr().out
-    review, monitor, release = (json.loads(part.partition("\n")[2]) for part in printed.split("Trust policy of the role")[1:])
+    review, monitor, release = (
+        json.loads(part.partition("\n")[2]) for part in printed.split("Trust policy of the role")[1:]
+    )
     claim = "token.actions.githubusercontent.com:sub"
     subjects = [policy["Statement"][0]["Condition"]["StringEquals"][claim] for policy in (review, monitor, release)]
     prefix = "repo:acme@1/fraud@2"

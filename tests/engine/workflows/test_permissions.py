@@ -216,6 +216,20 @@ def test_the_release_and_what_reads_the_prediction_log_assume_roles_of_their_own
     assert set(roles.values()) == {"${{ vars.AWS_ROLE_ARN }}"}
 
 
+def test_the_release_reads_variables_where_those_of_its_environment_go_before_the_repositorys():
+    """Any collaborator can change variables of the repository, and only administrators those of an environment.
+
+    In the variables of a whole workflow, those of an environment do not exist.
+    """
+    assert WORKFLOWS["release.yml"]["env"].keys() == {"DVC_REMOTE_URL"}
+    assert job_of("release.yml", "release")["env"] == {
+        "VERIFIED_COMMIT": "${{ needs.verify.outputs.commit }}",
+        "IMAGE_SIGNER": "${{ vars.SIGN_IMAGES == 'true' && format("
+        "'{0}/{1}/.github/workflows/release.yml@refs/heads/main', github.server_url, github.repository) || '' }}",
+        "IMAGE_REPOSITORY": "${{ vars.IMAGE_REPOSITORY || format('ghcr.io/{0}', github.repository) }}",
+    }
+
+
 @pytest.mark.parametrize("workflow", ["release.yml", "rollback.yml", "monitor.yml", "retrain.yml"])
 def test_nothing_is_written_before_github_setup_ran(workflow):
     """The first push of a copy would release, with tags that can never be deleted."""
@@ -294,6 +308,6 @@ def test_a_model_is_trained_again_in_jobs_that_cannot_write_and_are_not_in_produ
     # A job that trained nothing vouches for nothing.
     release = job_of("release.yml", "release")
     assert release["needs"] == "verify"
-    assert release["env"] == {"VERIFIED_COMMIT": "${{ needs.verify.outputs.commit }}"}
+    assert release["env"]["VERIFIED_COMMIT"] == "${{ needs.verify.outputs.commit }}"
     commit = job_of("release.yml", "verify")["outputs"]["commit"]
     assert commit == "${{ steps.verify.outcome == 'success' && github.sha || '' }}"
