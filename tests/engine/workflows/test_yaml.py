@@ -117,7 +117,7 @@ CONCURRENCY = {
     "audit.yml": ("audit", False),
     "monitor.yml": ("monitor", False),
     "retrain.yml": ("retrain", False),
-    "release.yml": ("release", False),
+    "release.yml": ("release-${{ github.ref }}", False),
     "release-check.yml": ("release-check", False),
     "report-fork.yml": ("report-fork-${{ github.event.workflow_run.id }}", False),
     "review.yml": (
