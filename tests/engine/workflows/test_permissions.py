@@ -263,6 +263,28 @@ def test_only_a_review_that_ran_to_its_end_is_reported_for_a_fork():
     assert guard.startswith('contains(fromJSON(\'["success", "failure"]\'), github.event.workflow_run.conclusion) && ')
 
 
+def test_a_missed_release_is_looked_for_only_on_main_and_after_github_setup_ran():
+    guard = job_of("release-check.yml", "release-check")["if"]
+    assert guard == f"github.ref == 'refs/heads/main' && vars.{DONE} == 'true'"
+
+
+def test_a_review_of_a_fork_or_dependabot_reaches_no_remote():
+    steps = job_of("review.yml", "review")["steps"]
+    (storage,) = [step["if"] for step in steps if step.get("uses") == "./.github/actions/storage"]
+    assert storage == f"vars.AWS_ROLE_ARN != '' && (github.event_name == 'merge_group' || {TRUSTED})"
+    (push,) = [step["if"] for step in steps if step.get("run") == "make push"]
+    assert f"&& {TRUSTED} }}}}" in push and "||" not in push
+
+
+def test_a_review_compares_the_head_with_its_base():
+    """Not the merge of both, which GitHub checks out by default and nobody can merge."""
+    steps = job_of("review.yml", "review")["steps"]
+    (ref,) = [step["with"]["ref"] for step in steps if step.get("uses", "").startswith("actions/checkout@")]
+    assert ref == "${{ github.event.pull_request.head.sha || github.sha }}"
+    (base,) = [step["env"]["BASE"] for step in steps if step.get("id") == "review"]
+    assert base == "${{ github.event.pull_request.base.sha || github.event.merge_group.base_sha }}"
+
+
 @every_workflow
 def test_forks_are_recognized_by_their_repository(workflow):
     """A team's repository may be a fork itself: `head.repo.fork` would then be true for its own branches."""
