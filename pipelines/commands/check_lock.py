@@ -27,7 +27,9 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         Refused: if they differ, with their names and what to do.
     """
-    changed = sorted(path for path in git.dirty() if dvc_lock.is_generated(path))
+    # A .gitignore in reports/ would hide a file that the commit lacks: also those that git ignores.
+    untracked = git.git("ls-files", "--others", "-z", "--", str(dvc_lock.PATH), "reports").split("\0")
+    changed = sorted({path for path in [*git.dirty(), *untracked] if dvc_lock.is_generated(path)})
     if changed:
         more = f" and {len(changed) - MAX_NAMED} more" if len(changed) > MAX_NAMED else ""
         raise Refused(

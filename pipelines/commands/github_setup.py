@@ -37,12 +37,13 @@ ENVIRONMENTS: dict[str, tuple[str, ...] | None] = {"production": ("main",), "rev
 # The variable that is written last. Without it, nothing is released or rolled back on GitHub.
 DONE = "MAINLINE_SETUP"
 VARIABLES = (
-    *("DVC_REMOTE_URL", "AWS_ROLE_ARN", "AWS_RELEASE_ROLE_ARN", "MLFLOW_TRACKING_URI", "IMAGE_REPOSITORY"),
-    *("SERVICE_URL", "PREDICTION_LOG", "SIGN_IMAGES", "RELEASE_RUNNER", "BOT_CLIENT_ID"),
+    *("DVC_REMOTE_URL", "AWS_ROLE_ARN", "AWS_MONITOR_ROLE_ARN", "AWS_RELEASE_ROLE_ARN", "MLFLOW_TRACKING_URI"),
+    *("IMAGE_REPOSITORY", "SERVICE_URL", "PREDICTION_LOG", "SIGN_IMAGES", "RELEASE_RUNNER", "BOT_CLIENT_ID"),
 )
 # Role -> the end of the OIDC subject of each job that may assume it.
 ROLES = {
     "AWS_ROLE_ARN": ("environment:review", "ref:refs/heads/main"),
+    "AWS_MONITOR_ROLE_ARN": ("ref:refs/heads/main",),
     "AWS_RELEASE_ROLE_ARN": ("environment:production",),
 }
 WITHOUT_RULESETS = (
@@ -139,7 +140,8 @@ def _print_advice(github: GitHub, is_public: bool) -> None:
     """Print how settings stand that only a person should change."""
     if not github.call("GET", "actions/permissions/workflow")["can_approve_pull_request_reviews"]:
         print(
-            "Workflows may not open pull requests, so rollback.yml prints a link that opens its own. To allow them: "
+            "Workflows may not open pull requests, so rollback.yml, retrain.yml and monitor.yml print a link that "
+            "opens theirs. To allow them: "
             f"`gh api -X PUT repos/{github.repository}/actions/permissions/workflow "
             "-F can_approve_pull_request_reviews=true`"
         )

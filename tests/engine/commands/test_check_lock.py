@@ -45,3 +45,12 @@ def test_a_commit_that_lacks_what_its_tree_gives_fails_and_names_what_to_do(comm
 def test_a_generated_file_that_is_gone_is_named(committed: Path) -> None:
     (committed / "reports/metrics.json").unlink()
     assert "reports/metrics.json" in must(verb(committed, "check-lock"), 1).out
+
+
+def test_a_file_that_the_commit_lacks_is_named_though_a_pull_request_lets_git_ignore_it(committed: Path) -> None:
+    (committed / "reports/.gitignore").write_text("*\n")
+    git("add", "--force", "reports/.gitignore", cwd=committed)
+    git("rm", "--quiet", "reports/metrics.json", cwd=committed)
+    git("-c", "user.name=a", "-c", "user.email=a@example.invalid", "commit", "--quiet", "-m", "hide", cwd=committed)
+    (committed / "reports/metrics.json").write_text("new\n")
+    assert "reports/metrics.json" in must(verb(committed, "check-lock"), 1).out

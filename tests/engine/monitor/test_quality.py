@@ -241,12 +241,12 @@ def test_ten_rows_of_one_cause_are_not_ten_proofs() -> None:
     promise, limit = 0.0072, 0.0072 * 1.1 + 0.0007
 
     def alarms(blocks: int) -> int:
-        evidence = count = 0
+        evidence, count = 0.0, 0
         for _ in range(150):
             loss = np.repeat((generator.random(1_500) < promise).astype(float), 10)
             evidence = add_evidence(evidence, betting_evidence(loss, limit, blocks))
             if evidence >= 200:
-                count, evidence = count + 1, 0
+                count, evidence = count + 1, 0.0
         return count
 
     assert alarms(168) == 0 and alarms(15_000) > 1

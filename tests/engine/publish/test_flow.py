@@ -98,6 +98,18 @@ def test_tests_that_wait_for_an_approval_are_started_all_the_same(
     assert bool(github.started_workflows) == started
 
 
+def test_checks_of_another_app_do_not_stand_for_ours(github: MemoryGitHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ruleset would wait for ever for those of GitHub Actions."""
+    other = [
+        {"name": name, "status": "completed", "conclusion": "success", "app": {"slug": "another-ci"}}
+        for name in ("review", "test")
+    ]
+    monkeypatch.setattr(github, "checks", lambda sha: other)
+    flow.publish(write_artifact(), "success")
+    assert github.check_runs == [(tip(), "review", "success")]
+    assert len(github.started_workflows) == 1
+
+
 def test_with_a_token_of_an_app_the_workflows_of_the_bot_commit_set_its_checks(
     github: MemoryGitHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:

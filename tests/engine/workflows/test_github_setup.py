@@ -106,12 +106,14 @@ def test_the_trust_policies_have_the_subjects_that_github_names(
     monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/fraud-dvc")
     main(["github-setup"])
     printed = capsys.readouterr().out
-    review, release = (json.loads(part.partition("\n")[2]) for part in printed.split("Trust policy of the role")[1:])
+    review, monitor, release = (
+        json.loads(part.partition("\n")[2]) for part in printed.split("Trust policy of the role")[1:]
+    )
     claim = "token.actions.githubusercontent.com:sub"
-    subjects = [policy["Statement"][0]["Condition"]["StringEquals"][claim] for policy in (review, release)]
+    subjects = [policy["Statement"][0]["Condition"]["StringEquals"][claim] for policy in (review, monitor, release)]
     prefix = "repo:acme@1/fraud@2"
     assert subjects[0] == [f"{prefix}:environment:review", f"{prefix}:ref:refs/heads/main"]
-    assert subjects[1] == [f"{prefix}:environment:production"]
+    assert subjects[1:] == [[f"{prefix}:ref:refs/heads/main"], [f"{prefix}:environment:production"]]
     assert review["Statement"][0]["Principal"]["Federated"].startswith("arn:aws:iam::123456789012:oidc-provider/")
     assert "ACCOUNT" in release["Statement"][0]["Principal"]["Federated"]
 

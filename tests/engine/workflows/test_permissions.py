@@ -41,6 +41,7 @@ PERMISSIONS: dict[tuple[str, str], dict[str, str]] = {
         "pull-requests": "read",
     },
     ("release-check.yml", "release-check"): {"contents": "read", "actions": "write"},
+    ("monitor.yml", "not-set-up"): {},
     ("monitor.yml", "monitor"): {
         "contents": "write",
         "pull-requests": "write",
@@ -49,6 +50,7 @@ PERMISSIONS: dict[tuple[str, str], dict[str, str]] = {
         "issues": "write",
         "id-token": "write",
     },
+    ("retrain.yml", "not-set-up"): {},
     ("retrain.yml", "retrain"): {
         "contents": "write",
         "pull-requests": "write",
@@ -201,7 +203,7 @@ def test_only_a_trusted_review_and_the_release_have_an_environment_that_a_role_t
     assert environments == {}
 
 
-def test_the_release_assumes_a_role_of_its_own():
+def test_the_release_and_what_reads_the_prediction_log_assume_roles_of_their_own():
     roles = {
         each: step["with"]["role"]
         for each in JOBS
@@ -209,10 +211,26 @@ def test_the_release_assumes_a_role_of_its_own():
         if step.get("uses") == "./.github/actions/storage"
     }
     assert roles.pop(("release.yml", "release")) == "${{ vars.AWS_RELEASE_ROLE_ARN }}"
+    # The prediction log is not for the code of pull requests, which runs with the role of reviews.
+    assert {roles.pop((f"{name}.yml", name)) for name in ("monitor", "retrain")} == {"${{ vars.AWS_MONITOR_ROLE_ARN }}"}
     assert set(roles.values()) == {"${{ vars.AWS_ROLE_ARN }}"}
 
 
-@pytest.mark.parametrize("workflow", ["release.yml", "rollback.yml"])
+def test_the_release_reads_variables_where_those_of_its_environment_go_before_the_repositorys():
+    """Any collaborator can change variables of the repository, and only administrators those of an environment.
+
+    In the variables of a whole workflow, those of an environment do not exist.
+    """
+    assert WORKFLOWS["release.yml"]["env"].keys() == {"DVC_REMOTE_URL"}
+    assert job_of("release.yml", "release")["env"] == {
+        "VERIFIED_COMMIT": "${{ needs.verify.outputs.commit }}",
+        "IMAGE_SIGNER": "${{ vars.SIGN_IMAGES == 'true' && format("
+        "'{0}/{1}/.github/workflows/release.yml@refs/heads/main', github.server_url, github.repository) || '' }}",
+        "IMAGE_REPOSITORY": "${{ vars.IMAGE_REPOSITORY || format('ghcr.io/{0}', github.repository) }}",
+    }
+
+
+@pytest.mark.parametrize("workflow", ["release.yml", "rollback.yml", "monitor.yml", "retrain.yml"])
 def test_nothing_is_written_before_github_setup_ran(workflow):
     """The first push of a copy would release, with tags that can never be deleted."""
     jobs = WORKFLOWS[workflow]["jobs"]
@@ -245,9 +263,26 @@ def test_only_a_review_that_ran_to_its_end_is_reported_for_a_fork():
     assert guard.startswith('contains(fromJSON(\'["success", "failure"]\'), github.event.workflow_run.conclusion) && ')
 
 
-@pytest.mark.parametrize(("workflow", "job"), [("monitor.yml", "monitor"), ("retrain.yml", "retrain")])
-def test_nothing_is_watched_or_retrained_before_github_setup_ran(workflow, job):
-    assert job_of(workflow, job)["if"] == f"github.ref == 'refs/heads/main' && vars.{DONE} == 'true'"
+def test_a_missed_release_is_looked_for_only_on_main_and_after_github_setup_ran():
+    guard = job_of("release-check.yml", "release-check")["if"]
+    assert guard == f"github.ref == 'refs/heads/main' && vars.{DONE} == 'true'"
+
+
+def test_a_review_of_a_fork_or_dependabot_reaches_no_remote():
+    steps = job_of("review.yml", "review")["steps"]
+    (storage,) = [step["if"] for step in steps if step.get("uses") == "./.github/actions/storage"]
+    assert storage == f"vars.AWS_ROLE_ARN != '' && (github.event_name == 'merge_group' || {TRUSTED})"
+    (push,) = [step["if"] for step in steps if step.get("run") == "make push"]
+    assert f"&& {TRUSTED} }}}}" in push and "||" not in push
+
+
+def test_a_review_compares_the_head_with_its_base():
+    """Not the merge of both, which GitHub checks out by default and nobody can merge."""
+    steps = job_of("review.yml", "review")["steps"]
+    (ref,) = [step["with"]["ref"] for step in steps if step.get("uses", "").startswith("actions/checkout@")]
+    assert ref == "${{ github.event.pull_request.head.sha || github.sha }}"
+    (base,) = [step["env"]["BASE"] for step in steps if step.get("id") == "review"]
+    assert base == "${{ github.event.pull_request.base.sha || github.event.merge_group.base_sha }}"
 
 
 @every_workflow
@@ -295,6 +330,6 @@ def test_a_model_is_trained_again_in_jobs_that_cannot_write_and_are_not_in_produ
     # A job that trained nothing vouches for nothing.
     release = job_of("release.yml", "release")
     assert release["needs"] == "verify"
-    assert release["env"] == {"VERIFIED_COMMIT": "${{ needs.verify.outputs.commit }}"}
+    assert release["env"]["VERIFIED_COMMIT"] == "${{ needs.verify.outputs.commit }}"
     commit = job_of("release.yml", "verify")["outputs"]["commit"]
     assert commit == "${{ steps.verify.outcome == 'success' && github.sha || '' }}"

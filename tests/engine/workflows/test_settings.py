@@ -64,6 +64,22 @@ def test_a_ruleset_follows_githubs_description(name: str, github: GitHubFake) ->
     assert github.invalid == []
 
 
+def test_the_documented_merge_queue_follows_githubs_description(github: GitHubFake) -> None:
+    text = (ROOT / "docs/github.md").read_text(encoding="utf-8").partition("\n### The merge queue\n")[2]
+    rule = json.loads(text.partition("```json\n")[2].partition("```")[0])
+    known = trimmed()["components"]["schemas"]["repository-rule-merge-queue"]["properties"]["parameters"]["properties"]
+    assert rule["parameters"].keys() <= known.keys()
+    ruleset = RULESETS["main"] | {"rules": [*RULESETS["main"]["rules"], rule]}
+    GitHub(REPOSITORY, TOKEN, github.url).call("POST", "rulesets", ruleset)
+    assert github.invalid == []
+    assert [rule["parameters"]["merge_method"].lower()] == rules("main")["pull_request"]["allowed_merge_methods"]
+    limits = [
+        yaml.safe_load((GITHUB / f"workflows/{name}.yml").read_text(encoding="utf-8"))["jobs"][name]["timeout-minutes"]
+        for name in ("review", "test")
+    ]
+    assert rule["parameters"]["check_response_timeout_minutes"] > max(limits)
+
+
 def test_the_required_checks_are_jobs_of_pull_requests_and_merge_groups() -> None:
     checks = rules("main")["required_status_checks"]["required_status_checks"]
     assert [check["context"] for check in checks] == ["review", "test"]

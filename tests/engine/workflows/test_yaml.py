@@ -104,12 +104,7 @@ ENVIRONMENT = {
     "review.yml": {
         "DVC_REMOTE_URL": f"${{{{ (github.event_name != 'pull_request' || {TRUSTED}) && vars.DVC_REMOTE_URL || '' }}}}"
     },
-    "release.yml": {
-        "DVC_REMOTE_URL": "${{ vars.DVC_REMOTE_URL }}",
-        "IMAGE_SIGNER": "${{ vars.SIGN_IMAGES == 'true' && format("
-        "'{0}/{1}/.github/workflows/release.yml@refs/heads/main', github.server_url, github.repository) || '' }}",
-        "IMAGE_REPOSITORY": "${{ vars.IMAGE_REPOSITORY || format('ghcr.io/{0}', github.repository) }}",
-    },
+    "release.yml": {"DVC_REMOTE_URL": "${{ vars.DVC_REMOTE_URL }}"},
     "rollback.yml": {"DVC_REMOTE_URL": "${{ vars.DVC_REMOTE_URL }}"},
 } | {
     name: {"DVC_REMOTE_URL": "${{ vars.DVC_REMOTE_URL }}", "PREDICTION_LOG": "${{ vars.PREDICTION_LOG || 'off' }}"}
@@ -122,7 +117,7 @@ CONCURRENCY = {
     "audit.yml": ("audit", False),
     "monitor.yml": ("monitor", False),
     "retrain.yml": ("retrain", False),
-    "release.yml": ("release", False),
+    "release.yml": ("release-${{ github.ref }}", False),
     "release-check.yml": ("release-check", False),
     "report-fork.yml": ("report-fork-${{ github.event.workflow_run.id }}", False),
     "review.yml": (
@@ -213,8 +208,9 @@ def test_the_documents_list_the_variables_of_the_release():
         (ROOT / "docs/releases.md").read_text(encoding="utf-8").partition("\n## Variables\n")[2].partition("\n## ")[0]
     )
     listed = {name for row in re.findall(r"(?m)^\| (`.*?) \|", page) for name in re.findall(r"`([A-Z_]+)`", row)}
-    step = next(step for step in job_of("release.yml", "release")["steps"] if step.get("name") == "release")
-    assert listed == (WORKFLOWS["release.yml"]["env"] | step["env"]).keys() - {"GITHUB_TOKEN", "DVC_REMOTE_URL"}
+    job = job_of("release.yml", "release")
+    step = next(step for step in job["steps"] if step.get("name") == "release")
+    assert listed == (job["env"] | step["env"]).keys() - {"GITHUB_TOKEN", "VERIFIED_COMMIT"}
 
 
 @every_job
