@@ -96,7 +96,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> tuple[Repo, str]:
     repo.commit("a model")
     seconds = calendar.timegm((START - timedelta(hours=3)).timetuple())
     with chdir(work), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tagging.time, "time", lambda: seconds)
+        patch.setattr("pipelines.release.tagging.time.time", lambda: seconds)
         commit, release = git("rev-parse", "HEAD"), release_id("HEAD")
         fields = {"release": release, "image": f"r@sha256:{'a' * 64}", "model": "m", "signature": "s"}
         version = tagging.register_version("fraud", (1, 0, 0), commit, Annotation(**fields))
