@@ -17,7 +17,7 @@ from pipelines.cli.progress import Progress
 from pipelines.config.params import Params, load
 from pipelines.model.signature import Signature, load_signature
 from pipelines.monitor import actions
-from pipelines.monitor.acknowledge import acknowledge, is_acknowledged
+from pipelines.monitor.acknowledge import PROBLEMS, acknowledge, is_acknowledged
 from pipelines.monitor.evidently_page import Predictions, write_pages
 from pipelines.monitor.history import History
 from pipelines.monitor.judge import Before, judge_pass
@@ -267,7 +267,7 @@ def _conclude(verdict: Verdict) -> int:
     if not verdict.alarms:
         return 0
     number = len(verdict.alarms)
-    raise Refused(
-        f"{number} alarm{'s' if number > 1 else ''}",
-        f'Read {MONITOR}/; if this is the new normal: make monitor ACKNOWLEDGE="why".',
-    )
+    remedy = f"Read {MONITOR}/"
+    if any(alarm.problem in PROBLEMS for alarm in verdict.alarms):
+        remedy += '; if this is the new normal: make monitor ACKNOWLEDGE="why"'
+    raise Refused(f"{number} alarm{'s' if number > 1 else ''}", f"{remedy}.")

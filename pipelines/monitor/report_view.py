@@ -144,10 +144,12 @@ def _lead(record: PassRecord) -> str:
     if not record.judged:
         return f"{text}, too few to judge."
     parts = [text]
-    if record.drift:
-        most = max(record.drift, key=_excess)
+    if listed := [drift for drift in record.drift if drift.listed]:
+        most = max(listed, key=_excess)
         psi, natural = number(most.psi, digits=2), number(most.tolerance, digits=2)
         parts.append(f"{most.name} has changed most (PSI {psi}; up to {natural} is natural)")
+    elif record.drift:
+        parts.append("in this pass no input has shifted")
     if record.quality and record.quality.loss is not None:
         parts.append(
             f"the loss is {number(record.quality.loss, digits=3)} (limit {number(record.quality.limit, digits=3)})"

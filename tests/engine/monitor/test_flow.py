@@ -240,6 +240,7 @@ def test_a_log_that_stays_empty_is_an_alarm_until_the_first_row_and_its_weeks_ar
     for _ in range(2):
         out = world.monitor(75, code=1)
         assert "ALARM service: the prediction log is empty" in out and "fraud@v1.0.0" in out
+        assert "ACKNOWLEDGE" not in out  # it is no distribution that can be accepted
     world.traffic(75, 91)  # from a Saturday on
     assert "No alarm." in world.monitor(75.5) and world.passes() == []
     for _ in range(2):
