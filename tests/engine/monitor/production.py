@@ -6,7 +6,7 @@ those that the model was trained on. The model scores them, and the service's ow
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,12 @@ class Production:
     scores: Any
     model: Path
     release_id: str
+
+    def lose(self, name: str, every: int) -> Production:
+        """Return the same production, in which an input is missing in every so many rows."""
+        values = self.rows[name].to_pylist()
+        kept = pa.array([None if i % every == 0 else value for i, value in enumerate(values)], self.rows[name].type)
+        return replace(self, rows=self.rows.set_column(self.rows.column_names.index(name), name, kept))
 
     def write_log(self, log: Path) -> None:
         """Write a file of the log for each day, by the service's code."""

@@ -159,6 +159,14 @@ def test_drift_is_named_within_two_passes_and_ends_when_it_is_accepted(months: M
     assert "No alarm." in months.monitor(5)
 
 
+def test_an_input_that_is_missing_in_a_tenth_of_the_requests_is_named_in_one_pass(months: Months) -> None:
+    traffic = months.production(1).lose("new_device", 10)
+    traffic.write_log(months.log)
+    traffic.write_labels(months.folder / "labels.parquet")
+    months.monitor(1, code=1)
+    assert months.alarms() == [("input", {"new_device"})]
+
+
 def test_fraud_that_changes_is_an_alarm_when_its_labels_have_matured(months: Months) -> None:
     traffic = months.production(6, fraud_change_from=14)
     traffic.write_log(months.log)
