@@ -30,7 +30,7 @@ Tolerance = Annotated[
 """A difference that is accepted: absolute (`0.01`), or a share of the base's distance from no skill (`5%`)."""
 Ratio = Annotated[float, Field(gt=0, lt=1)]
 Reason = Annotated[str, Field(pattern=r"\S", max_length=500)]
-"""Why a person confirms something. It counts if no params.yaml of the base ever gave it, so it counts once."""
+"""Why a person confirms something. It counts once: if none of the base's last 500 params.yaml gave it."""
 
 
 class History(Strict):

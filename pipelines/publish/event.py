@@ -35,13 +35,15 @@ class PullRequestEvent(_Event):
 class WorkflowRunEvent(_Event):
     """The event `workflow_run`: a finished run of another workflow.
 
-    `head_repository` and `sha` come from GitHub, not from the fork.
+    `head_repository` and `sha` come from GitHub, not from the fork; the first is None once a fork was deleted.
     """
 
     run: int = Field(validation_alias=AliasPath("workflow_run", "id"))
     run_event: str = Field(validation_alias=AliasPath("workflow_run", "event"))
     sha: Sha = Field(validation_alias=AliasPath("workflow_run", "head_sha"))
-    head_repository: FullName = Field(validation_alias=AliasPath("workflow_run", "head_repository", "full_name"))
+    head_repository: FullName | None = Field(
+        default=None, validation_alias=AliasPath("workflow_run", "head_repository", "full_name")
+    )
 
 
 Event = TypeVar("Event", PullRequestEvent, WorkflowRunEvent)

@@ -70,6 +70,8 @@ def publish_fork() -> int:
     event, github = read_event(WorkflowRunEvent), GitHub.from_environment()
     if event.run_event != "pull_request":
         return _skip("the run does not belong to a pull request")
+    if event.head_repository is None:
+        return _skip("the fork was deleted")
     artifact = next((artifact for artifact in github.artifacts(event.run) if artifact["name"] == ARTIFACT), None)
     if artifact is None:
         raise Refused(f"run {event.run} has no artifact {ARTIFACT!r}", _SEE_JOB)

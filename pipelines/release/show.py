@@ -29,7 +29,7 @@ def print_version(model_name: str, tag: str, as_json: bool) -> int:
         print(error, file=sys.stderr)
     document = describe_version(model_name, tag)
     if as_json:
-        print(json.dumps(document, indent=2))
+        print(json.dumps(_with_identifiers(document), indent=2))
         return 0
     for name, value in document.items():
         if isinstance(value, dict | list) and value:
@@ -41,6 +41,13 @@ def print_version(model_name: str, tag: str, as_json: bool) -> int:
         else:
             print(f"{name}: {_plain(value) if value != {} else 'none'}")
     return 0
+
+
+def _with_identifiers(document: Any) -> Any:
+    """Return a document with `release_id` for `release id`, for programs: no name has a blank."""
+    if isinstance(document, dict):
+        return {name.replace(" ", "_"): _with_identifiers(value) for name, value in document.items()}
+    return [_with_identifiers(item) for item in document] if isinstance(document, list) else document
 
 
 def describe_version(model_name: str, tag: str) -> dict[str, Any]:
@@ -101,8 +108,8 @@ def _assignments(model_name: str, tag: str) -> Iterator[dict[str, Any]]:
         if item.version == tag:
             yield {
                 "tag": item.tag,
-                "from": f"{item.assigned_at:%Y-%m-%d %H:%M:%S}",
-                "to": f"{later.assigned_at:%Y-%m-%d %H:%M:%S}" if later else "now",
+                "from": f"{item.assigned_at:%Y-%m-%d %H:%M:%S} UTC",
+                "to": f"{later.assigned_at:%Y-%m-%d %H:%M:%S} UTC" if later else "now",
                 "pull request": item.annotation.pull_request,
                 "approved by": list(item.annotation.approved_by),
                 "rules bypassed": item.annotation.bypassed,

@@ -221,7 +221,7 @@ def fork(empty: MemoryGitHub) -> MemoryGitHub:
     return empty
 
 
-def write_run_event(event: str = "pull_request", sha: str = "a" * 40, repository: dict[str, str] = FORK) -> None:
+def write_run_event(event: str = "pull_request", sha: str = "a" * 40, repository: dict[str, str] | None = FORK) -> None:
     """Write the event of a finished review."""
     run = {"id": RUN, "event": event, "head_sha": sha, "head_repository": repository}
     write_event({"workflow_run": run, "repository": OURS})
@@ -247,6 +247,13 @@ def test_a_forks_report_is_posted_once_and_updated(fork: MemoryGitHub) -> None:
     assert body.startswith(f"{flow.FORK_NOTICE}\n\n# A report") and "a" * 40 in body
     assert fork.downloads[0] == (4, review_artifact.LARGEST_ZIP)
     assert (fork.check_runs, fork.started_workflows) == ([], [])
+
+
+def test_for_a_fork_that_was_deleted_nothing_is_posted(fork: MemoryGitHub) -> None:
+    fork.zips[4] = artifact()
+    write_run_event(repository=None)
+    assert flow.publish_fork() == 0
+    assert fork.untouched
 
 
 def test_for_a_branch_of_the_repository_only_the_report_of_dependabot_is_posted(fork: MemoryGitHub) -> None:
