@@ -146,7 +146,7 @@ def saving(findings: Findings) -> str:
         return f"It costs what the base costs: {number(row.head)} {unit} {per}."
     if row.low <= 0 <= row.high:
         interval = f"95 % CI {signed(row.low)} to {signed(row.high)}"
-        return f"Whether it saves money is not clear: the cost changes by {signed(row.delta)} {unit} {per} ({interval})."
+        return f"Savings are not clear: the cost changes by {signed(row.delta)} {unit} {per} ({interval})."
     verb, sign = ("Saves", -1) if row.delta < 0 else ("Costs", 1)
     low, high = sorted((sign * row.low, sign * row.high))
     amount = f"{number(abs(row.delta), digits=3)} {unit} {'more ' * (sign > 0)}{per}"
