@@ -16,7 +16,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from examples.fraud.simulator import simulate
 from pipelines.config.ingest import Simulator
 from pipelines.model.encoding import encode
 from pipelines.model.scorer import Scorer
@@ -106,6 +105,8 @@ def produce(
         shift: days by which all times are moved; whole weeks.
         changes: `drift_from`, `fraud_change_from`: days since the start of production.
     """
+    from examples.fraud.simulator import simulate  # a team deletes it
+
     total = first + days + 15  # until the last label is known
     moments = {name: spec.start + (first + day) * DAY for name, day in changes.items()}
     longer = spec.model_copy(update={"days": total, "payments": round(spec.payments * total / spec.days), **moments})
