@@ -24,7 +24,6 @@ _EXCEEDED = 1 / 4_000  # share of windows that vary more than the tolerance
 _COLD_START = 5
 _UNSURE = 1
 _LARGEST = 12  # times the largest distance of all windows; a trend would give a bound far beyond
-_LARGEST = 12  # times the largest distance of all windows; a trend would give a bound far beyond
 
 Floats = npt.NDArray[np.float64]
 
