@@ -168,7 +168,7 @@ def test_a_second_run_keeps_the_commit_and_a_later_one_updates_the_pull_request(
     assert done.code == 1, done.out
     assert tip(shop) != first and len(api.pulls) == 1
     assert api.pulls[0]["title"] == "Retrain on the rows before 2026-06-01"
-    assert "The review failed" in api.pulls[0]["body"] and "Scheduled retraining." in api.pulls[0]["body"]
+    assert "did not pass" in api.pulls[0]["body"] and "Scheduled retraining." in api.pulls[0]["body"]
     assert api.conclusions[-1] == (tip(shop), "failure")
 
 
