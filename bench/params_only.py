@@ -11,7 +11,7 @@ from bench.timing import Show, in_turns
 
 NAME = "change of one parameter of one candidate"
 RUNS = {"train@boosting"}  # must run
-MAY_RUN = RUNS | {"select", "export", "evaluate"}  # the model is another one, so what follows may run
+MAY_RUN = RUNS | {"select", "export", "evaluate", "profile"}  # the model is another one, so what follows may run
 
 
 def measure(problem: Problem, show: Show) -> Result:
