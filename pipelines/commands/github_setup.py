@@ -47,7 +47,7 @@ ROLES = {
     "AWS_RELEASE_ROLE_ARN": ("environment:production",),
 }
 WITHOUT_RULESETS = (
-    "no rulesets: whoever may write can push to main without a review, and move or delete tags of releases"
+    "no rulesets: everyone with write access can push to main without a review, and move or delete tags of releases"
 )
 WITHOUT_ENVIRONMENTS = "no environments: a workflow on any branch can get what the release gets"
 # https://github.com/acme/fraud.git, git@github.com:acme/fraud, ssh://git@ssh.github.com:443/acme/fraud
@@ -154,7 +154,7 @@ def _print_advice(github: GitHub, is_public: bool) -> None:
     if is_public and variables.get("RELEASE_RUNNER"):
         print(
             f"RELEASE_RUNNER is {variables['RELEASE_RUNNER']!r} in a public repository. If that runner is your own, "
-            "anybody can run code on it with a pull request: see docs/security.md, Self-hosted runners.",
+            "everyone can run code on it with a pull request: see docs/security.md, Self-hosted runners.",
             file=sys.stderr,
         )
     if has_placeholder(github.repository, CODEOWNERS):

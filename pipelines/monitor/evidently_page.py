@@ -88,7 +88,7 @@ def write_pages(
         try:
             current = _frame(side, signature)
             text = _draw(names, current, reference[list(current.columns)], signature)
-        except Exception as error:  # rows that nobody checked can make Evidently or DuckDB raise anything
+        except Exception as error:  # unchecked rows can make Evidently or DuckDB raise anything
             reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
             sentences.append(f"no {file}: it cannot be drawn ({reason})")
             continue

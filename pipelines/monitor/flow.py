@@ -106,7 +106,7 @@ def print_history(version: str | None) -> int:
 
 
 def make_verdict(params: Params, history: History) -> Verdict:
-    """Return the newest passes, and their alarms that nobody acknowledged."""
+    """Return the newest passes, and their alarms without an acknowledgement."""
     records, acknowledgements = history.passes(), history.acknowledgements()
     newest = max((record.end for record in records), default=None)
     length = timedelta(days=params.monitor.every_days)

@@ -20,6 +20,7 @@ from pipelines.monitor.schedule import DuePass
 from pipelines.monitor.window import open_connection
 from pipelines.repository.tags import Annotation, Assignment
 from tests.engine.fixtures_repo import PARAMS
+from tests.engine.monitor import records
 from tests.engine.monitor.log_files import MONDAY, RELEASE, SIGNATURE, log_table, write_log
 
 DELAY = 14
@@ -115,31 +116,16 @@ def judge(
 
 def record(week: int, quality: Quality | None, **more: Any) -> PassRecord:
     """The record of a week's pass."""
-    fields: dict[str, Any] = {
-        "start": START + week * WEEK,
-        "end": START + (week + 1) * WEEK,
-        "version": "fraud@v1.0.0",
-        "release_id": RELEASE,
-        "rows": 700,
-        "judged": True,
-        "set_aside": {},
-        "not_watched": (),
-        "drift": (),
-        "checks": (),
-        "budget": None,
-        "quality": quality,
-        "latency_ms": {},
-        "alarms": (),
-    }
-    return PassRecord(**fields | more)
+    start = START + week * WEEK
+    return records.record(start, start + WEEK, release_id=RELEASE, quality=quality, **({"rows": 700} | more))
 
 
 def judge_weeks(log: Path, settings: Params, weeks: int, **more: Any) -> list[Quality]:
     """The qualities of successive passes."""
-    records: list[PassRecord] = []
+    passes: list[PassRecord] = []
     for week in range(weeks):
-        records.append(record(week, judge(log, settings, week, records, **more)))
-    return [item.quality for item in records if item.quality]
+        passes.append(record(week, judge(log, settings, week, passes, **more)))
+    return [item.quality for item in passes if item.quality]
 
 
 def history(log: Path) -> History:

@@ -53,6 +53,11 @@ class Months:
         """So many weeks of traffic; `drift_from` and `fraud_change_from` are days since its start."""
         return _production(self.repo.path, self.release_id, weeks, tuple(changes.items()))
 
+    def write(self, traffic: Production, down_until: datetime | None = None) -> None:
+        """Write the log and the labels of traffic, where `configure` expects them."""
+        traffic.write_log(self.log)
+        traffic.write_labels(self.folder / "labels.parquet", down_until)
+
     def monitor(self, weeks: float, *arguments: str, code: int = 0, log: str | None = None) -> str:
         """The verb, two hours after so many weeks."""
         self.set_clock(START + weeks * 7 * DAY + timedelta(hours=2))
@@ -127,9 +132,7 @@ def months(released: tuple[Repo, str], tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_two_quiet_months_raise_no_alarm(months: Months) -> None:
-    traffic = months.production(8)
-    traffic.write_log(months.log)
-    traffic.write_labels(months.folder / "labels.parquet")
+    months.write(months.production(8))
     for week in (4, 5, 6, 7):
         assert "No alarm." in months.monitor(week)
     months.configure(evidently=["DataDriftPreset"])
@@ -145,9 +148,7 @@ def test_two_quiet_months_raise_no_alarm(months: Months) -> None:
 
 
 def test_drift_is_named_within_two_passes_and_ends_when_it_is_accepted(months: Months) -> None:
-    traffic = months.production(6, drift_from=17)
-    traffic.write_log(months.log)
-    traffic.write_labels(months.folder / "labels.parquet")
+    months.write(months.production(6, drift_from=17))
     assert "No alarm." in months.monitor(2)
     months.monitor(3, code=1)
     months.monitor(4, code=1)
@@ -160,17 +161,13 @@ def test_drift_is_named_within_two_passes_and_ends_when_it_is_accepted(months: M
 
 
 def test_an_input_that_is_missing_in_a_tenth_of_the_requests_is_named_in_one_pass(months: Months) -> None:
-    traffic = months.production(1).lose("new_device", 10)
-    traffic.write_log(months.log)
-    traffic.write_labels(months.folder / "labels.parquet")
+    months.write(months.production(1).lose("new_device", 10))
     months.monitor(1, code=1)
     assert months.alarms() == [("input", {"new_device"})]
 
 
 def test_fraud_that_changes_is_an_alarm_when_its_labels_have_matured(months: Months) -> None:
-    traffic = months.production(6, fraud_change_from=14)
-    traffic.write_log(months.log)
-    traffic.write_labels(months.folder / "labels.parquet")
+    months.write(months.production(6, fraud_change_from=14))
     assert "No alarm." in months.monitor(4)
     months.monitor(5, code=1)
     months.monitor(6, code=1)
@@ -181,9 +178,7 @@ def test_fraud_that_changes_is_an_alarm_when_its_labels_have_matured(months: Mon
 
 
 def test_labels_that_come_weeks_late_are_counted_once_and_are_no_alarm(months: Months) -> None:
-    traffic = months.production(6)
-    traffic.write_log(months.log)
-    traffic.write_labels(months.folder / "labels.parquet", down_until=START + 30 * DAY)
+    months.write(months.production(6), down_until=START + 30 * DAY)
     assert "No alarm." in months.monitor(6)
     qualities = [record.quality for record in months.passes() if record.quality]
     assert [bool(quality.labelled) for quality in qualities] == [False] * 4 + [True] * 2
@@ -194,9 +189,7 @@ def test_labels_that_come_weeks_late_are_counted_once_and_are_no_alarm(months: M
 
 def test_a_day_without_a_file_and_a_half_written_file_do_not_stop_the_monitor(months: Months) -> None:
     months.configure(labels=None)
-    traffic = months.production(6)
-    traffic.write_log(months.log)
-    traffic.write_labels(months.folder / "labels.parquet")
+    months.write(months.production(6))
     shutil.rmtree(months.log / f"date={START + 30 * DAY:%Y-%m-%d}")
     assert "No alarm." in months.monitor(5)
     rows = [record.rows for record in months.passes()]
@@ -215,9 +208,7 @@ def test_log_and_labels_in_a_bucket_give_the_same_passes(
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3)
     client = boto3.client("s3")
     client.create_bucket(Bucket="production")
-    traffic = months.production(4)
-    traffic.write_log(months.log)
-    traffic.write_labels(months.folder / "labels.parquet")
+    months.write(months.production(4))
     for path in months.folder.rglob("*.parquet"):
         client.upload_file(str(path), "production", str(path.relative_to(months.folder)))
     assert "No alarm." in months.monitor(4)
