@@ -13,12 +13,14 @@ import onnx
 
 from pipelines.cli.errors import InputError
 from pipelines.config.candidates import Candidate, Step
+from pipelines.config.read import PATH, validate
 from pipelines.model.features import IR_VERSION, OPSETS, FeatureGraph
+from pipelines.training import boosters
 
 Floats = npt.NDArray[np.float64]
 ALTERNATIVES = (
-    "Use one that can: HistGradientBoosting, GradientBoosting, RandomForest, ExtraTrees, LogisticRegression, "
-    "Ridge or MLP."
+    "Use one that can: LightGBM, XGBoost, HistGradientBoosting, GradientBoosting, RandomForest, ExtraTrees, "
+    "LogisticRegression, Ridge or MLP; or register its converter (docs/models.md)."
 )
 REFIT_ROWS = 2_000
 
@@ -29,29 +31,53 @@ def build(name: str, candidate: Candidate) -> Any:
     Raises:
         InputError: if an import path or a parameter is wrong, or `random_state` is missing where there is one.
     """
+    return _pipeline(f"candidates.{name}", candidate)
+
+
+def _pipeline(where: str, candidate: Candidate) -> Any:
     from sklearn.pipeline import Pipeline
 
-    steps = [(f"before_{i}", _make(f"candidates.{name}.before.{i}", step)) for i, step in enumerate(candidate.before)]
-    return Pipeline([*steps, ("estimator", _make(f"candidates.{name}", candidate))])
+    steps = [(f"before_{i}", _make(f"{where}.before.{i}", step)) for i, step in enumerate(candidate.before)]
+    return Pipeline([*steps, ("estimator", _make(where, candidate))])
 
 
 def _make(where: str, step: Step) -> Any:
     module_name, _, class_name = step.estimator.rpartition(".")
-    remedy = f"Fix {where} in params.yaml."
+    remedy = f"Fix {where} in {PATH}."
     try:
         factory = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
-        raise InputError(f"{where}.estimator: {step.estimator} cannot be imported: {error}", remedy) from error
+    except Exception as error:  # without OpenMP, LightGBM raises OSError and XGBoost a class of its own
+        raise InputError(
+            f"{where}.estimator: {step.estimator} cannot be imported: {_first_line(error)}",
+            boosters.NO_OPENMP if boosters.lacks_openmp(error) else remedy,
+        ) from error
     if not (inspect.isclass(factory) and hasattr(factory, "fit")):
         raise InputError(f"{where}.estimator: {step.estimator} is not a scikit-learn estimator", remedy)
-    accepted = inspect.signature(factory).parameters
-    if unknown := sorted(set(step.params) - set(accepted)):
+    accepted = boosters.accepted_params(factory)
+    if unknown := sorted(set(step.params) - accepted):
         raise InputError(f"{where}.params: {step.estimator} has no {', '.join(unknown)}", remedy)
+    if refused := boosters.not_converted(factory, step.params):
+        raise InputError(f"{where}.params: {step.estimator} with {refused} cannot be exported to ONNX", remedy)
     if "random_state" in accepted and step.params.get("random_state") is None:
         raise InputError(
             f"{where}.params: random_state is missing; without it two runs of one commit give two models", remedy
         )
-    return factory(**step.params)
+    params = {key: _with_estimators(f"{where}.params.{key}", value) for key, value in step.params.items()}
+    return factory(**{**boosters.default_params(factory), **params})
+
+
+def _with_estimators(where: str, value: Any) -> Any:
+    """Return a parameter's value in which each mapping with the key `estimator`, as in stacking, is that estimator."""
+    if isinstance(value, list):
+        return [_with_estimators(f"{where}.{i}", item) for i, item in enumerate(value)]
+    if not (isinstance(value, dict) and "estimator" in value):
+        return value
+    nested = validate(Candidate, value, f"{PATH}: {where}")
+    return _pipeline(where, nested) if nested.before else _make(where, nested)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
 
 
 def fit(name: str, candidate: Candidate, features: npt.NDArray[np.float32], target: Floats) -> Any:
@@ -61,14 +87,14 @@ def fit(name: str, candidate: Candidate, features: npt.NDArray[np.float32], targ
     of threads, would change the file.
 
     Raises:
-        InputError: if scikit-learn refuses the parameters or the rows.
+        InputError: if the estimator refuses the parameters or the rows.
     """
     pipeline = build(name, candidate)
     try:
         return pipeline.fit(features.astype(np.float64), target)
-    except (ValueError, TypeError) as error:
+    except Exception as error:  # each library raises classes of its own
         raise InputError(
-            f"candidates.{name}: {candidate.estimator} cannot be fitted: {error}",
+            f"candidates.{name}: {candidate.estimator} cannot be fitted: {_first_line(error)}",
             f"Fix candidates.{name} in params.yaml (missing values may need a SimpleImputer in `before`).",
         ) from error
 
@@ -135,6 +161,7 @@ def _convert(name: str, candidate: Candidate, fitted: Any, width: int, classifie
     from skl2onnx import to_onnx
     from skl2onnx.common.data_types import FloatTensorType
 
+    boosters.register_converters()
     try:
         converted = to_onnx(
             fitted,
@@ -149,10 +176,12 @@ def _convert(name: str, candidate: Candidate, fitted: Any, width: int, classifie
         prefixed.opset_import.extend(onnx.helper.make_opsetid(domain, version) for domain, version in OPSETS.items())
         onnx.checker.check_model(prefixed)
     except Exception as error:  # skl2onnx raises classes of its own, RuntimeError and AssertionError
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        steps = f" In candidates.{name}.before, use SimpleImputer and StandardScaler." if candidate.before else ""
+        reason = _first_line(error)
+        where = f"candidates.{name}"
+        steps = f" In {where}.before, use SimpleImputer and StandardScaler." if candidate.before else ""
+        objective = f" Or use another objective in {where}.params." if "objective" in candidate.params else ""
         raise InputError(
-            f"candidates.{name}: {candidate.estimator} cannot be exported to ONNX: {reason}", ALTERNATIVES + steps
+            f"{where}: {candidate.estimator} cannot be exported to ONNX: {reason}", ALTERNATIVES + steps + objective
         ) from error
     return prefixed
 

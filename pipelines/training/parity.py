@@ -131,6 +131,9 @@ def _remedy(name: str, candidate: Candidate, task: str, missing_share: float) ->
         return f"Remove add_indicator from {where}.before: its columns are missing in the ONNX file."
     if candidate.params.get("categorical_features") is not None:
         return f"Remove categorical_features from {where}.params: categories are one-hot features already."
+    inner = candidate.params.get("estimator")
+    if candidate.estimator.endswith("CalibratedClassifierCV") and isinstance(inner, dict) and inner.get("before"):
+        return f"Move the steps of {where}.params.estimator.before to {where}.before."
     if candidate.params.get("method") == "isotonic":
         return f"Set `method: sigmoid` in {where}.params: ONNX holds isotonic calibration only roughly."
     if missing_share > 0.9 and not any("Imputer" in step for step in before):

@@ -64,7 +64,7 @@ def sections_read(stage: str, monkeypatch: pytest.MonkeyPatch) -> set[str]:
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_depends_on_its_module_its_imports_and_the_training_lock(stage: str) -> None:
     deps = set(STAGES[stage]["deps"])
-    code = {dep for dep in deps if dep.endswith(".py")}
+    code = {dep for dep in deps if dep.startswith("pipelines/")}  # a team may add files of its own
     assert code == all_imports(ROOT / "pipelines" / "training" / f"{stage}.py")
     assert "requirements/pipelines.txt" in deps
 
