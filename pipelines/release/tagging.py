@@ -20,7 +20,7 @@ from pipelines.release.target_commit import TargetCommit
 from pipelines.repository import origin, tags
 from pipelines.repository.git import git, text_at, try_git
 from pipelines.repository.release_id import PARTS
-from pipelines.repository.tags import STAGE, Annotation, Assignment, Number, Version
+from pipelines.repository.tags import PRODUCTION, Annotation, Assignment, Number, Version
 
 RETRIES = 5
 _MAJOR, _MINOR, _PATCH = range(3)  # positions in a number
@@ -115,16 +115,18 @@ def register_version(model_name: str, number: Number, commit: str, annotation: A
     return Version(tag, number, commit, annotation)
 
 
-def assign_version(model_name: str, counter: int, version: Version, annotation: Annotation) -> Assignment:
-    """Put a version into production: the commit point of a release.
+def assign_version(
+    model_name: str, counter: int, version: Version, annotation: Annotation, stage: str = PRODUCTION
+) -> Assignment:
+    """Assign a version to a stage. To production, this is the commit point of a release.
 
     The tag is on the version's commit, because GTO would otherwise show a bare commit in production. The annotation
     names the commit of main that was released. Choose the counter before you decide to assign: an assignment that
     another run makes in between then takes the counter, and this call raises TagTaken.
     """
-    tag = f"{model_name}#{STAGE}#{counter}"
+    tag = f"{model_name}#{stage}#{counter}"
     _create_tag(tag, model_name, version.commit, annotation)
-    return next(assignment for assignment in tags.list_assignments(model_name) if assignment.tag == tag)
+    return next(assignment for assignment in tags.list_assignments(model_name, stage) if assignment.tag == tag)
 
 
 def _create_tag(tag: str, model_name: str, commit: str, annotation: Annotation) -> None:

@@ -52,11 +52,11 @@ def push_commit(name: str = "change") -> str:
     return git("rev-parse", "HEAD")
 
 
-def assign_version(version: Version, **more: object) -> Assignment:
-    """Assign a version to production."""
+def assign_version(version: Version, stage: str = tags.PRODUCTION, **more: object) -> Assignment:
+    """Assign a version to a stage."""
     update = {"contract": None, "version": version.tag, "main_commit": git("rev-parse", "HEAD"), **more}
     return tagging.assign_version(
-        "fraud", tags.find_highest_counter("fraud") + 1, version, version.annotation.model_copy(update=update)
+        "fraud", tags.find_highest_counter("fraud") + 1, version, version.annotation.model_copy(update=update), stage
     )
 
 

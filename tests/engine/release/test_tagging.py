@@ -87,6 +87,28 @@ def test_counter_is_above_tags_created_by_hand(tag_repository: Path) -> None:
     assert assign_version(version).tag == "fraud#production#51"
 
 
+def test_canary_runs_until_it_is_ended_or_production_changes(tag_repository: Path) -> None:
+    champion, challenger = register_version("a", (1, 0, 0)), register_version("b", (1, 1, 0))
+    assign_version(champion)
+    assert tags.find_canary("fraud") is None
+    for weight in (5, 25):
+        canary = assign_version(challenger, tags.CANARY, weight=weight)
+        assert tags.find_canary("fraud") == canary
+        assert git("cat-file", "tag", canary.tag).split("\n\n", 1)[1].startswith(f"weight: {weight}\n")
+    assert canary.tag == "fraud#canary#3"
+    assert gto("show", "fraud#canary", "--ref").strip() == "fraud@v1.1.0"
+    newest = tags.find_newest_assignment("fraud")
+    assert newest and newest.version == "fraud@v1.0.0"
+    ended = assign_version(challenger, tags.CANARY_END, why="errors")
+    assert (ended.tag, tags.find_canary("fraud")) == ("fraud#canary!#4", None)
+    assert gto("show", "fraud#canary", "--ref").strip() == ""
+    assert tags.list_lasting_versions("fraud") == [champion]
+    assign_version(challenger, tags.CANARY, weight=5)
+    assign_version(challenger)
+    assert tags.find_canary("fraud") is None
+    assert tags.list_lasting_versions("fraud") == [challenger, champion]
+
+
 def test_old_version_is_assigned_again_on_its_own_commit(tag_repository: Path) -> None:
     first, second = register_version("a", (1, 0, 0)), register_version("b", (1, 1, 0))
     assign_version(first)
