@@ -1,7 +1,8 @@
 """Reading the tags of releases: `fraud@v1.4.0` registers a version, `fraud#production#7` assigns one to production.
 
-In a rollout, `fraud#canary#8` gives a version a share of the requests, and `fraud#canary!#9` ends that. They follow GTO's grammar and order, so that `gto show` and `gto history` print the same. Their annotations hold, as
-YAML, what GTO does not record. Tags created by hand are ignored: their annotations can hold anything.
+In a rollout, `fraud#canary#8` gives a version a share of the requests, and `fraud#canary!#9` ends that. They follow
+GTO's grammar and order, so that `gto show` and `gto history` print the same. Their annotations hold, as YAML, what
+GTO does not record. Tags created by hand are ignored: their annotations can hold anything.
 """
 
 import re
@@ -136,8 +137,8 @@ def list_versions(model_name: str) -> list[Version]:
 def list_lasting_versions(model_name: str) -> list[Version]:
     """List the versions that were not rolled back, the newest first.
 
-    A version was rolled back if an older one was assigned after its last assignment, or if its canary was ended before it
-    was in production.
+    A version was rolled back if an older one was assigned after its last assignment, or if its canary was ended before
+    it was in production.
     """
     versions = list_versions(model_name)
     ended = {end.version for end in list_assignments(model_name, CANARY_END)}
@@ -163,7 +164,7 @@ def find_version(model_name: str, release_id: str) -> Version | None:
 
 
 def list_assignments(model_name: str, stage: str = PRODUCTION) -> list[Assignment]:
-    """List all assignments to a stage, in GTO's order: by the tagger's time. Of CANARY_END, list the ends of canaries."""
+    """List all assignments to a stage, in GTO's order: by the tagger's time; for CANARY_END, the ends of canaries."""
     assignments = []
     for tag, commit, timestamp, text in _list_annotated_tags(f"{model_name}#{stage}#*"):
         counter, annotation = _parse_counter(tag), parse_annotation(text)
