@@ -11,7 +11,7 @@ from pipelines.model.signature import Signature
 from pipelines.release import approvals, deploy, ensure_image, main_history, reconcile, tagging
 from pipelines.release.image_registry import ImageRegistry
 from pipelines.release.target_commit import TargetCommit, prepare_target_commit, read_model_name
-from pipelines.repository import origin, tags
+from pipelines.repository import origin, push_tags, tags
 from pipelines.repository.tags import Annotation, Assignment, Version
 
 
@@ -108,7 +108,7 @@ def _require_not_superseded(target: TargetCommit) -> None:
         raise Superseded(f"main went back to {newest.version}, which is in production, with {revert[:12]}")
 
 
-@tagging.retry_if_taken
+@push_tags.retry_if_taken
 def _ensure_version(target: TargetCommit, reference: str, signature: Signature) -> Version:
     """Return the registered version of the release, or register a new one on the target commit."""
     # Numbers before versions: if another run takes a number in between, the push fails and this function runs again.
@@ -117,10 +117,10 @@ def _ensure_version(target: TargetCommit, reference: str, signature: Signature) 
         return version
     annotation = tagging.annotate_version(target, reference, signature)
     number = tagging.choose_next_number(versions, taken, annotation)
-    return tagging.register_version(target.model_name, number, target.commit, annotation)
+    return push_tags.register_version(target.model_name, number, target.commit, annotation)
 
 
-@tagging.retry_if_taken
+@push_tags.retry_if_taken
 def _ensure_assignment(target: TargetCommit, version: Version, annotation: Annotation) -> Assignment:
     """Push the assignment's tag. Of several runs, the first push wins."""
     counter = tags.find_highest_counter(target.model_name) + 1
@@ -128,4 +128,4 @@ def _ensure_assignment(target: TargetCommit, version: Version, annotation: Annot
     newest = tags.find_newest_assignment(target.model_name)
     if newest and (newest.release_id, newest.main_commit) == (target.release_id, target.commit):
         return newest  # another run of this commit was faster
-    return tagging.assign_version(target.model_name, counter, version, annotation)
+    return push_tags.assign_version(target.model_name, counter, version, annotation)

@@ -9,10 +9,10 @@ from pathlib import Path
 from pipelines.cli.errors import MainlineError, Refused
 from pipelines.cli.progress import Progress
 from pipelines.config.params import Params
-from pipelines.release import approvals, deploy, ensure_image, fetch_model, model_registry, release_notes, tagging
+from pipelines.release import approvals, deploy, ensure_image, fetch_model, model_registry, release_notes
 from pipelines.release.image_registry import PRODUCTION, ImageRegistry
 from pipelines.release.target_commit import read_target_commit
-from pipelines.repository import tags
+from pipelines.repository import push_tags, tags
 from pipelines.repository.dvc_remote import set_remote_from_environment
 from pipelines.repository.tags import Assignment, Version
 
@@ -72,7 +72,7 @@ def _require_version(model_name: str, assignment: Assignment) -> Version:
     )
 
 
-@tagging.retry_if_taken
+@push_tags.retry_if_taken
 def _rebuild_image(
     model_name: str, assignment: Assignment, image_registry: ImageRegistry, progress: Progress
 ) -> Assignment:
@@ -91,7 +91,7 @@ def _rebuild_image(
     if newest.release_id != assignment.release_id or image_registry.has_image(newest.annotation.digest):
         return newest
     annotation = assignment.annotation.model_copy(update={"image": reference})
-    recorded = tagging.assign_version(model_name, counter, version, annotation)
+    recorded = push_tags.assign_version(model_name, counter, version, annotation)
     print(f"The image was built again as {reference}, recorded by {recorded.tag}.")
     return recorded
 

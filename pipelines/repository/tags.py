@@ -1,7 +1,8 @@
 """Reading the tags of releases: `fraud@v1.4.0` registers a version, `fraud#production#7` assigns one to production.
 
-They follow GTO's grammar and order, so that `gto show` and `gto history` print the same. Their annotations hold, as
-YAML, what GTO does not record. Tags created by hand are ignored: their annotations can hold anything.
+In a rollout, `fraud#canary#8` gives a version a share of the requests, and `fraud#canary!#9` ends that. They follow
+GTO's grammar and order, so that `gto show` and `gto history` print the same. Their annotations hold, as YAML, what
+GTO does not record. Tags created by hand are ignored: their annotations can hold anything.
 """
 
 import re
@@ -15,10 +16,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pipelines.repository import origin
 from pipelines.repository.git import git, has_origin
 
-STAGE = "production"
+PRODUCTION = "production"
+CANARY = "canary"
+CANARY_END = "canary!"
 Number = tuple[int, int, int]
 _NUMBER = re.compile(r"^[^@]*@v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)$", re.ASCII)
-_COUNTER = re.compile(rf"^[^#]*#{STAGE}#([1-9]\d*)$", re.ASCII)
+_COUNTER = re.compile(r"^[^#]*#[^#]*#([1-9]\d*)$", re.ASCII)
 _REF_FORMAT = "%(refname:strip=2)%00%(*objectname)%00%(taggerdate:unix)%00%(contents)%01"
 # The YAML loader reads every scalar as text, so that a release id of digits alone stays a text; empty means null.
 _EmptyAsNone = BeforeValidator(lambda value: None if value in ("", "null") else value)
@@ -28,6 +31,8 @@ class Annotation(BaseModel):
     """The annotation of a tag. Only versions have `contract`, only assignments the fields from `version` on.
 
     Attributes:
+        weight: share of the requests in percent; only a canary has one.
+        why: why a canary was ended.
         release: the release id.
         image: REPOSITORY@DIGEST.
         model: md5 of models/model.onnx.
@@ -43,6 +48,8 @@ class Annotation(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
+    weight: Annotated[int | None, Field(gt=0, lt=100)] = None
+    why: str | None = None
     release: Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
     image: Annotated[str, Field(pattern=r"^\S+@sha256:[0-9a-f]{64}$")]
     model: str
@@ -82,7 +89,7 @@ class Version:
 
 @dataclass(frozen=True)
 class Assignment:
-    """An assignment of a version to production: its tag, counter, tagged commit, time (UTC) and annotation."""
+    """An assignment of a version to a stage: its tag, counter, tagged commit, time (UTC) and annotation."""
 
     tag: str
     counter: int
@@ -130,9 +137,11 @@ def list_versions(model_name: str) -> list[Version]:
 def list_lasting_versions(model_name: str) -> list[Version]:
     """List the versions that were not rolled back, the newest first.
 
-    A version was rolled back if an older one was assigned after its last assignment.
+    A version was rolled back if an older one was assigned after its last assignment, or if its canary was ended before
+    it was in production.
     """
     versions = list_versions(model_name)
+    ended = {end.version for end in list_assignments(model_name, CANARY_END)}
     numbers = {version.tag: version.number for version in versions}
     assigned = [numbers[item.version] for item in list_assignments(model_name) if item.version in numbers]
 
@@ -140,7 +149,8 @@ def list_lasting_versions(model_name: str) -> list[Version]:
         later = assigned[len(assigned) - assigned[::-1].index(number) :] if number in assigned else []
         return all(after > number for after in later)
 
-    return [version for version in reversed(versions) if lasts(version.number)]
+    aborted = {version.tag for version in versions if version.tag in ended and version.number not in assigned}
+    return [version for version in reversed(versions) if lasts(version.number) and version.tag not in aborted]
 
 
 def versions_by_release_id(model_name: str) -> dict[str, str]:
@@ -153,10 +163,10 @@ def find_version(model_name: str, release_id: str) -> Version | None:
     return next((version for version in list_versions(model_name) if version.release_id == release_id), None)
 
 
-def list_assignments(model_name: str) -> list[Assignment]:
-    """List all assignments to production, in GTO's order: by the tagger's time."""
+def list_assignments(model_name: str, stage: str = PRODUCTION) -> list[Assignment]:
+    """List all assignments to a stage, in GTO's order: by the tagger's time; for CANARY_END, the ends of canaries."""
     assignments = []
-    for tag, commit, timestamp, text in _list_annotated_tags(f"{model_name}#{STAGE}#*"):
+    for tag, commit, timestamp, text in _list_annotated_tags(f"{model_name}#{stage}#*"):
         counter, annotation = _parse_counter(tag), parse_annotation(text)
         if counter and annotation and annotation.version and annotation.main_commit:
             assignments.append(Assignment(tag, counter, commit, datetime.fromtimestamp(timestamp, UTC), annotation))
@@ -169,9 +179,24 @@ def find_newest_assignment(model_name: str) -> Assignment | None:
     return assignments[-1] if assignments else None
 
 
+def find_canary(model_name: str) -> Assignment | None:
+    """Return the newest assignment of the canary that runs, or None.
+
+    An end, or any later assignment to production, ends a canary: a release that is killed between the tag of production
+    and the canary's end leaves no canary.
+    """
+    canaries = list_assignments(model_name, CANARY)
+    ends = list_assignments(model_name, CANARY_END) + list_assignments(model_name)
+    newest = canaries[-1] if canaries else None
+    if newest is None or newest.annotation.weight is None:
+        return None
+    order = (newest.assigned_at, newest.counter)
+    return None if any((end.assigned_at, end.counter) > order for end in ends) else newest
+
+
 def find_highest_counter(model_name: str) -> int:
-    """Return the highest counter of all assignment tags, including those created by hand; 0 without any."""
-    return max(map(_parse_counter, _list_tags(f"{model_name}#{STAGE}#*")), default=0)
+    """Return the highest counter of the tags of all stages, including those created by hand; 0 without any."""
+    return max(map(_parse_counter, _list_tags(f"{model_name}#*")), default=0)
 
 
 def list_numbers(model_name: str) -> set[Number]:

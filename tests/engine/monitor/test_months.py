@@ -20,7 +20,7 @@ from pipelines.monitor import flow
 from pipelines.monitor.history import History
 from pipelines.monitor.log import parse_log
 from pipelines.monitor.pass_record import PassRecord
-from pipelines.release import tagging
+from pipelines.repository import push_tags
 from pipelines.repository.git import git
 from pipelines.repository.release_id import release_id
 from pipelines.repository.tags import Annotation
@@ -104,9 +104,9 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> tuple[Repo, str]:
         patch.setattr("time.time", lambda: seconds)
         commit, release = git("rev-parse", "HEAD"), release_id("HEAD")
         fields = {"release": release, "image": f"r@sha256:{'a' * 64}", "model": "m", "signature": "s"}
-        version = tagging.register_version("fraud", (1, 0, 0), commit, Annotation(**fields))
+        version = push_tags.register_version("fraud", (1, 0, 0), commit, Annotation(**fields))
         assigned = Annotation(**fields, version=version.tag, main_commit=commit)
-        tagging.assign_version("fraud", 1, version, assigned)
+        push_tags.assign_version("fraud", 1, version, assigned)
     return repo, release
 
 

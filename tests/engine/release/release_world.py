@@ -14,8 +14,9 @@ import yaml
 
 from pipelines.cli.errors import Refused
 from pipelines.model.signature import Signature
-from pipelines.release import deploy, ensure_image, smoke_test, tagging
+from pipelines.release import deploy, ensure_image, smoke_test
 from pipelines.release.image_registry import ImageRegistry
+from pipelines.repository import push_tags
 from pipelines.repository.git import git
 from tests.engine.fixtures_repo import PARAMS
 from tests.engine.in_process import must, verb
@@ -155,11 +156,11 @@ def refuse(reference: str, *_: Any) -> Any:
 
 def kill_before_push(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     """End the process just before it pushes a tag whose name contains `kind`."""
-    real = tagging._push_tag
+    real = push_tags._push_tag
 
     def push(tag: str, *rest: str) -> None:
         if kind in tag:
             raise KeyboardInterrupt
         real(tag, *rest)
 
-    monkeypatch.setattr(tagging, "_push_tag", push)
+    monkeypatch.setattr(push_tags, "_push_tag", push)

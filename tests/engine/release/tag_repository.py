@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.release import tagging
-from pipelines.repository import tags
+from pipelines.repository import push_tags, tags
 from pipelines.repository.git import git
 from pipelines.repository.tags import Annotation, Assignment, Number, Version
 
@@ -52,17 +51,17 @@ def push_commit(name: str = "change") -> str:
     return git("rev-parse", "HEAD")
 
 
-def assign_version(version: Version, **more: object) -> Assignment:
-    """Assign a version to production."""
+def assign_version(version: Version, stage: str = tags.PRODUCTION, **more: object) -> Assignment:
+    """Assign a version to a stage."""
     update = {"contract": None, "version": version.tag, "main_commit": git("rev-parse", "HEAD"), **more}
-    return tagging.assign_version(
-        "fraud", tags.find_highest_counter("fraud") + 1, version, version.annotation.model_copy(update=update)
+    return push_tags.assign_version(
+        "fraud", tags.find_highest_counter("fraud") + 1, version, version.annotation.model_copy(update=update), stage
     )
 
 
 def register_version(release: str, number: Number, **more: object) -> Version:
     """Register a version on a commit of its own."""
-    return tagging.register_version("fraud", number, push_commit(), annotation(release, **more))
+    return push_tags.register_version("fraud", number, push_commit(), annotation(release, **more))
 
 
 @pytest.fixture

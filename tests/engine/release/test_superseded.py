@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.release import deploy, ensure_image, flow, smoke_test, tagging
-from pipelines.repository import tags
+from pipelines.release import deploy, ensure_image, flow, smoke_test
+from pipelines.repository import push_tags, tags
 from pipelines.repository.git import git
 from pipelines.repository.release_id import release_id
 from tests.engine.release.release_world import World, act_after_call, digest, reference
@@ -28,15 +28,15 @@ def test_reverted_commit_is_superseded_after_later_commits(live: World) -> None:
 
 def test_revert_that_ends_just_before_the_assignment_is_released(live: World, monkeypatch: pytest.MonkeyPatch) -> None:
     live.commit_model("m2")
-    other, real = live.other(), tagging.assign_version
+    other, real = live.other(), push_tags.assign_version
 
     def assign(*given: Any) -> tags.Assignment:
-        monkeypatch.setattr(tagging, "assign_version", real)
+        monkeypatch.setattr(push_tags, "assign_version", real)
         other.commit_model("m1")
         assert "Nothing to release" in live.release(where=other.clone)
         return real(*given)
 
-    monkeypatch.setattr(tagging, "assign_version", assign)
+    monkeypatch.setattr(push_tags, "assign_version", assign)
     assert "main went back to fraud@v1.0.0 meanwhile" in live.release()
     live.check("m1", "fraud@v1.0.0", 3)
 
@@ -46,14 +46,14 @@ def test_concurrent_run_in_the_same_clone_creates_no_second_tag(
     live: World, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     live.commit_model("m2")
-    real = getattr(tagging, step)
+    real = getattr(push_tags, step)
 
     def meanwhile(*given: Any) -> Any:
-        monkeypatch.setattr(tagging, step, real)
+        monkeypatch.setattr(push_tags, step, real)
         live.release()
         return real(*given)
 
-    monkeypatch.setattr(tagging, step, meanwhile)
+    monkeypatch.setattr(push_tags, step, meanwhile)
     live.release()
     assert live.at_origin() == ["fraud#production#1", "fraud#production#2", "fraud@v1.0.0", "fraud@v1.1.0"]
     live.check("m2", "fraud@v1.1.0", 2)

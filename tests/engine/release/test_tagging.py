@@ -10,9 +10,9 @@ import pytest
 
 from pipelines.cli.errors import Refused, Unreachable
 from pipelines.release import tagging
-from pipelines.release.tagging import TagTaken
-from pipelines.repository import origin, tags
+from pipelines.repository import origin, push_tags, tags
 from pipelines.repository.git import git, try_git
+from pipelines.repository.push_tags import TagTaken
 from tests.engine.release.tag_repository import CONTRACT, annotation, assign_version, push_commit, register_version
 
 
@@ -87,6 +87,28 @@ def test_counter_is_above_tags_created_by_hand(tag_repository: Path) -> None:
     assert assign_version(version).tag == "fraud#production#51"
 
 
+def test_canary_runs_until_it_is_ended_or_production_changes(tag_repository: Path) -> None:
+    champion, challenger = register_version("a", (1, 0, 0)), register_version("b", (1, 1, 0))
+    assign_version(champion)
+    assert tags.find_canary("fraud") is None
+    for weight in (5, 25):
+        canary = assign_version(challenger, tags.CANARY, weight=weight)
+        assert tags.find_canary("fraud") == canary
+        assert git("cat-file", "tag", canary.tag).split("\n\n", 1)[1].startswith(f"weight: {weight}\n")
+    assert canary.tag == "fraud#canary#3"
+    assert gto("show", "fraud#canary", "--ref").strip() == "fraud@v1.1.0"
+    newest = tags.find_newest_assignment("fraud")
+    assert newest and newest.version == "fraud@v1.0.0"
+    ended = assign_version(challenger, tags.CANARY_END, why="errors")
+    assert (ended.tag, tags.find_canary("fraud")) == ("fraud#canary!#4", None)
+    assert gto("show", "fraud#canary", "--ref").strip() == ""
+    assert tags.list_lasting_versions("fraud") == [champion]
+    assign_version(challenger, tags.CANARY, weight=5)
+    assign_version(challenger)
+    assert tags.find_canary("fraud") is None
+    assert tags.list_lasting_versions("fraud") == [challenger, champion]
+
+
 def test_old_version_is_assigned_again_on_its_own_commit(tag_repository: Path) -> None:
     first, second = register_version("a", (1, 0, 0)), register_version("b", (1, 1, 0))
     assign_version(first)
@@ -135,7 +157,7 @@ def test_rejected_push_leaves_no_local_tag(tag_repository: Path, tmp_path: Path)
     hook.write_text("#!/bin/sh\necho 'protected tag' >&2; exit 1\n")
     hook.chmod(0o755)
     with pytest.raises(Unreachable, match="protected tag"):
-        tagging.register_version("fraud", (1, 0, 0), git("rev-parse", "HEAD"), annotation("a"))
+        push_tags.register_version("fraud", (1, 0, 0), git("rev-parse", "HEAD"), annotation("a"))
     assert git("tag") == ""
 
 
@@ -149,14 +171,14 @@ def test_push_with_a_lost_response_succeeds(tag_repository: Path, monkeypatch: p
         return answer
 
     monkeypatch.setattr(origin, "run_git", lose_answer)
-    version = tagging.register_version("fraud", (1, 0, 0), git("rev-parse", "HEAD"), annotation("a"))
+    version = push_tags.register_version("fraud", (1, 0, 0), git("rev-parse", "HEAD"), annotation("a"))
     assert tags.list_versions("fraud") == [version]
 
 
 def test_tags_are_local_without_an_origin(tag_repository: Path) -> None:
     git("remote", "remove", "origin")
     tags.fetch_tags("fraud")
-    version = tagging.register_version("fraud", (1, 0, 0), git("rev-parse", "HEAD"), annotation("a"))
+    version = push_tags.register_version("fraud", (1, 0, 0), git("rev-parse", "HEAD"), annotation("a"))
     assert assign_version(version).tag == "fraud#production#1"
 
 
@@ -218,7 +240,7 @@ def test_bot_tags_if_git_has_no_committer(tag_repository: Path, monkeypatch: pyt
     monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
     monkeypatch.setenv("GIT_CONFIG_KEY_0", "user.useConfigOnly")
     monkeypatch.setenv("GIT_CONFIG_VALUE_0", "true")
-    tagging.register_version("fraud", (1, 0, 0), git("rev-parse", "HEAD"), annotation("a"))
+    push_tags.register_version("fraud", (1, 0, 0), git("rev-parse", "HEAD"), annotation("a"))
     assert "github-actions[bot]" in git("cat-file", "-p", "fraud@v1.0.0")
 
 

@@ -18,7 +18,7 @@ from unittest import mock
 import pytest
 
 from pipelines.release import tagging
-from pipelines.repository import tags
+from pipelines.repository import push_tags, tags
 from pipelines.repository.git import branch, git
 from pipelines.repository.release_id import release_id
 from pipelines.repository.tags import Annotation
@@ -50,9 +50,9 @@ def release(repo: Repo) -> str:
         version = tags.find_version(name, annotation.release)
         if version is None:
             number = tagging.choose_next_number(tags.list_versions(name), tags.list_numbers(name), annotation)
-            version = tagging.register_version(name, number, commit, annotation)
+            version = push_tags.register_version(name, number, commit, annotation)
         assigned = annotation.model_copy(update={"version": version.tag, "main_commit": commit})
-        tagging.assign_version(name, tags.find_highest_counter(name) + 1, version, assigned)
+        push_tags.assign_version(name, tags.find_highest_counter(name) + 1, version, assigned)
         return version.tag
 
 

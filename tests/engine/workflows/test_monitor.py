@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.release import tagging
-from pipelines.repository import tags
+from pipelines.repository import push_tags, tags
 from pipelines.repository.release_id import release_id
 from pipelines.repository.tags import Annotation
 from tests.engine.fixtures_repo import Repo
@@ -45,9 +44,9 @@ def put_into_production(world: World, monkeypatch: pytest.MonkeyPatch, log: Path
         commit = repo.git("rev-parse", "HEAD")
         image = f"127.0.0.1:5000/fraud@sha256:{'a' * 64}"
         annotation = Annotation(release=release_id(commit), image=image, model="m", signature="s")
-        version = tagging.register_version("fraud", (1, 0, 0), commit, annotation)
+        version = push_tags.register_version("fraud", (1, 0, 0), commit, annotation)
         assigned = annotation.model_copy(update={"version": version.tag, "main_commit": commit})
-        tagging.assign_version("fraud", 1, version, assigned)
+        push_tags.assign_version("fraud", 1, version, assigned)
         assert tags.find_newest_assignment("fraud")
     (log / f"date={date.today() - timedelta(days=DAYS)}").mkdir(parents=True)
     world.runner.variables["PREDICTION_LOG"] = str(log)

@@ -1,0 +1,73 @@
+"""What follows from the records of a canary's step: wait, a larger share, all requests, or the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from pipelines.config.rollout import Rollout
+from pipelines.rollout.records import Record
+
+FRESH = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do with a canary, and why.
+
+    Attributes:
+        percent: the next share, for a step.
+    """
+
+    action: Literal["wait", "step", "promote", "abort"]
+    why: str
+    percent: int | None = None
+
+
+def decide(rollout: Rollout, percent: int, began: datetime, records: Sequence[Record], now: datetime) -> Decision:
+    """Decide about a canary with a share of `percent`.
+
+    Args:
+        rollout: the settings.
+        percent: the canary's share.
+        began: when the canary got its first share.
+        records: of this step, one a host.
+        now: the time.
+    """
+    worse = [f"{reason} ({_describe(record)})" for record in records if record.state == "worse" for reason in record.reasons]
+    if worse:
+        return Decision("abort", "; ".join(worse))
+    missing = _find_missing(rollout, records, now)
+    if missing and now - began > timedelta(hours=rollout.max_hours):
+        return Decision("abort", f"inconclusive after {rollout.max_hours:g} hours: {missing}")
+    if missing:
+        return Decision("wait", missing)
+    why = "; ".join(f"within all limits ({_describe(record)})" for record in records)
+    larger = next((step for step in rollout.steps if step > percent), None)
+    return Decision("step", why, larger) if larger else Decision("promote", why)
+
+
+def _find_missing(rollout: Rollout, records: Sequence[Record], now: datetime) -> str | None:
+    """Return what a decision still needs, or None."""
+    if not records:
+        return "no host has reported the canary yet"
+    for record in records:
+        if now - record.updated > FRESH:
+            return f"{record.host} has not looked since {record.updated:%Y-%m-%d %H:%M} UTC: run `make reconcile` there"
+        if record.requests[1] < rollout.min_requests:
+            return f"{record.host} has sent {record.requests[1]:,} of {rollout.min_requests:,} requests to the canary"
+        if record.seconds < rollout.min_minutes * 60:
+            return f"{record.host} has watched for {record.seconds / 60:.0f} of {rollout.min_minutes} minutes"
+        if record.state != "within":
+            return f"{', '.join(record.reasons)} not yet within the limits with evidence ({_describe(record)})"
+    return None
+
+
+def _describe(record: Record) -> str:
+    counts = record.evidence.counts
+    production, canary = (
+        f"{int(counts.errors[arm]):,} errors of {int(counts.requests[arm]):,} requests" for arm in (0, 1)
+    )
+    return f"{record.host}: canary {canary}, production {production}"

@@ -1,0 +1,93 @@
+"""The watch beside the front: it judges the canary every ten seconds, and takes its requests away if it is worse.
+
+It needs neither git nor GitHub, so an abort takes effect while they do not respond. A canary gets the share that its tag
+gives it, once it has answered logged requests (replay.py); the watch raises no share by itself.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import time
+from datetime import UTC, datetime
+
+import numpy as np
+
+from pipelines.cli.errors import MainlineError
+from pipelines.config.rollout import Rollout
+from pipelines.deployment import canary
+from pipelines.deployment.canary import Canary
+from pipelines.deployment.front import Front
+from pipelines.deployment.host import Host
+from pipelines.deployment.replicas import Version
+from pipelines.rollout import counters, judge
+from pipelines.rollout.records import Record, Records, State, this_host
+
+LOOK_SECONDS = 10.0
+_LONGEST_GAP = 60.0  # between two looks; a longer one (a machine that slept) counts as this
+_REASONS = {
+    "errors": "its requests fail more often than production's",
+    "latency": "more than 1 in 100 of its requests take longer than rollout.limits.p99_ms",
+    "scores": "its scores are further from production's than rollout.limits.scores",
+}
+
+
+def watch(host: Host, rollout: Rollout, look_seconds: float = LOOK_SECONDS) -> int:
+    """Judge the canary of this host until there is none; return 0. A second watch of a host ends at once."""
+    host.folder.mkdir(parents=True, exist_ok=True)
+    with (host.folder / "watch.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("Another process watches this canary.")
+            return 0
+        last, replayed = time.monotonic(), set[Version]()
+        while (state := canary.read(host)) is not None:
+            now = time.monotonic()
+            try:
+                if state.version not in replayed and not state.aborted:
+                    _replay(host, rollout, state)
+                    replayed.add(state.version)
+                    continue
+                canary.give_requests(host, state)
+                look(host, rollout, state, min(now - last, _LONGEST_GAP))
+            except MainlineError as error:  # the log's store, or the front: the next look may succeed
+                print(f"{datetime.now(UTC):%H:%M:%S} {error}", flush=True)
+            last = now
+            time.sleep(look_seconds)
+    return 0
+
+
+def look(host: Host, rollout: Rollout, state: Canary, seconds: float) -> Record:
+    """Count and judge once; abort the canary if it is worse; write and return the record of the step.
+
+    Raises:
+        Unreachable: if the record cannot be written; an abort has then taken effect all the same.
+    """
+    records = Records(host)
+    before = records.read_own(state.version.tag, state.percent)
+    now = counters.read_counters(host, Front(host).read_roles(), rollout.limits.p99_ms)
+    evidence = before.evidence if before else judge.start(counters.SCORE_BINS)
+    if before:
+        evidence = judge.add(evidence, counters.subtract(now, before.read))
+    limits = judge.Limits(rollout.limits.errors, rollout.limits.scores)
+    judgement = judge.judge(evidence, limits, len(rollout.steps))
+    worse = [name for name, is_worse in judgement.worse.items() if is_worse]
+    if worse and not state.aborted:
+        canary.abort(host, "; ".join(_REASONS[name] for name in worse))
+    reasons = state.aborted or "; ".join(_REASONS[name] for name in worse)
+    verdict: State = "worse" if reasons else "within" if all(judgement.within.values()) else "waiting"
+    record = Record(
+        version=state.version.tag,
+        percent=state.percent,
+        host=this_host(),
+        seconds=(before.seconds if before else 0.0) + seconds,
+        updated=datetime.now(UTC),
+        state=verdict,
+        reasons=(reasons,) if reasons else tuple(name for name, known in judgement.within.items() if not known),
+        counts={name: np.asarray(value).tolist() for name, value in vars(evidence.counts).items()},
+        bets=evidence.bets.tolist(),
+        read={**(before.read if before else {}), **now},
+    )
+    records.write(record)
+    return record
+
