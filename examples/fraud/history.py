@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -21,6 +21,10 @@ class History:
     usual_cents: Ints  # mean of the last REMEMBERED payments, 0 at a first payment
     payments_1h: Ints  # earlier payments at most an hour ago
     payments_24h: Ints
+
+    def since(self, row: int) -> History:
+        """Return the rows from one on."""
+        return History(*(getattr(self, field.name)[row:] for field in fields(self)))
 
 
 def history(customer: Ints, second: Ints, cents: Ints) -> History:

@@ -20,6 +20,7 @@ from pipelines.ingest.month_files import Rows
 DAY = habits.DAY
 MAX_MINUTES_SINCE_LAST = 300_000
 MAX_LABEL_DELAY = 14  # days
+WARM_UP = 120  # days before the period: without their payments, customers would have no habits at first
 
 
 def read_rows(spec: Simulator, table: Table, root: Path, progress: Callable[[str], None]) -> Rows:
@@ -39,19 +40,15 @@ def simulate(spec: Simulator) -> pa.Table:
     """
     people = population.customers(_stream(spec, 1), spec.customers, spec.days)
     shops = population.merchants(_stream(spec, 2), spec.merchants)
-    frauds = round(spec.payments * spec.fraud_rate)
-    honest = spec.payments - frauds
-    payments = habits.Payments.joined(
-        [
-            habits.ordinary(_stream(spec, 3), people, shops, honest, spec.days, spec.start.weekday()),
-            fraud.fraudulent(_stream(spec, 4), people, shops, frauds, spec.days),
-        ]
-    )
+    payments = _draw(spec, people, shops, 3, spec.payments, spec.days, spec.start.weekday())
+    weekday = (spec.start.weekday() - WARM_UP) % 7
+    earlier = _draw(spec, people, shops, 8, round(spec.payments * WARM_UP / spec.days), WARM_UP, weekday)
+    earlier.second -= WARM_UP * DAY
     if spec.fraud_change_from is not None:
         fraud.imitate(_stream(spec, 5), people, shops, payments, spec.days, _day(spec, spec.fraud_change_from))
     if spec.drift_from is not None:
         _drift(_stream(spec, 6), shops, payments, _day(spec, spec.drift_from))
-    return _table(spec, people, shops, payments)
+    return _table(spec, people, shops, habits.Payments.joined([earlier, payments]))
 
 
 def _stream(spec: Simulator, number: int) -> np.random.Generator:
@@ -67,6 +64,25 @@ def _day(spec: Simulator, changed: date) -> int:
             "Set drift_from and fraud_change_from in params.yaml to a day of that period, or to null.",
         )
     return day
+
+
+def _draw(
+    spec: Simulator,
+    people: population.Customers,
+    shops: population.Merchants,
+    stream: int,
+    n: int,
+    days: int,
+    first_weekday: int,
+) -> habits.Payments:
+    """Draw n payments over some days, with the share of fraud, by two streams."""
+    frauds = round(n * spec.fraud_rate)
+    return habits.Payments.joined(
+        [
+            habits.ordinary(_stream(spec, stream), people, shops, n - frauds, days, first_weekday),
+            fraud.fraudulent(_stream(spec, stream + 1), people, shops, frauds, days),
+        ]
+    )
 
 
 def _drift(rng: np.random.Generator, shops: population.Merchants, payments: habits.Payments, from_day: int) -> None:
@@ -100,11 +116,13 @@ def _numbered(prefix: str, numbers: Ints, width: int) -> pa.Array:
 def _table(
     spec: Simulator, people: population.Customers, shops: population.Merchants, payments: habits.Payments
 ) -> pa.Table:
-    """Return the payments in order of time, with the history of their customers and with labels."""
+    """Return the payments of the period in order of time, with the history of their customers and with labels."""
     order = np.argsort(payments.second, kind="stable")
+    past = history(payments.customer[order], payments.second[order] + WARM_UP * DAY, payments.cents[order])
+    before = int((payments.second < 0).sum())
+    order, past = order[before:], past.since(before)
     who, second, merchant = payments.customer[order], payments.second[order], payments.merchant[order]
     channel, cents, is_fraud = payments.channel[order], payments.cents[order], payments.fraud[order]
-    past = history(who, second, cents)
     n = len(order)
     rng = _stream(spec, 7)
     no_usual = past.first | (rng.random(n) < spec.missing_rate)

@@ -181,9 +181,18 @@ def test_missing_values_have_the_rate_of_params(spec):
     none = simulate(changed(spec, missing_rate=0.0))
     assert none["new_device"].null_count == 0
     assert none["usual_amount"].is_null().equals(none["minutes_since_last"].is_null())
-    assert none["minutes_since_last"].null_count == len(set(none["customer_id"].to_pylist()))
     some = simulate(changed(spec, missing_rate=0.1, payments=20_000))
     assert some["new_device"].null_count / len(some) == pytest.approx(0.1, rel=0.15)
+
+
+def test_the_first_week_has_the_habits_of_the_last(large):
+    paid = values(large, "paid_at").astype("datetime64[s]")
+    weeks = [large.filter(pa.array(mask)) for mask in (paid < paid[0] + 7 * DAY, paid > paid[-1] - 7 * DAY)]
+    for name, most in (("usual_amount", 0.02 + 0.01), ("minutes_since_last", 0.01)):
+        assert all(week[name].null_count < most * len(week) for week in weeks), name
+        first, last = (np.array(week[name].drop_null().to_pylist(), dtype=float) for week in weeks)
+        for share in (0.1, 0.5, 0.9):
+            assert np.quantile(first, share) == pytest.approx(np.quantile(last, share), rel=0.1), (name, share)
 
 
 @pytest.mark.parametrize("setting", ["drift_from", "fraud_change_from"])

@@ -160,10 +160,14 @@ def test_drift_is_named_within_two_passes_and_ends_when_it_is_accepted(months: M
     assert "No alarm." in months.monitor(5)
 
 
-def test_an_input_that_is_missing_in_a_tenth_of_the_requests_is_named_in_one_pass(months: Months) -> None:
-    months.write(months.production(1).lose("new_device", 10))
+def test_inputs_that_are_missing_in_a_tenth_of_the_requests_are_named_in_one_pass(months: Months) -> None:
+    names = {"new_device", "usual_amount", "minutes_since_last"}
+    traffic = months.production(1)
+    for name in names:
+        traffic = traffic.lose(name, 10)
+    months.write(traffic)
     months.monitor(1, code=1)
-    assert months.alarms() == [("input", {"new_device"})]
+    assert months.alarms() == [("input", names)]
 
 
 def test_fraud_that_changes_is_an_alarm_when_its_labels_have_matured(months: Months) -> None:
