@@ -130,6 +130,10 @@ release-check: setup  ## in CI: start release.yml if GitHub skipped it for this 
 reconcile: setup  ## make image registry, MLflow and service equal to the tags; rebuild missing images
 	@$(verb) release reconcile
 
+.PHONY: rollout
+rollout: setup  ## give the canary more requests, all, or none, as the hosts judge it (ABORT="why": end it)
+	@$(verb) rollout
+
 .PHONY: rollback
 rollback: setup  ## revert to an earlier version on a branch, review it, open its pull request (TO=fraud@v1.2.0)
 	@$(verb) rollback

@@ -25,6 +25,7 @@ VERBS = {
     "predict": ("pipelines.predict", "score a table with models/model.onnx"),
     "serve": ("pipelines.commands.serve", "serve the model of the work tree over HTTP"),
     "release": ("pipelines.release", "put a commit into production, or print what is there"),
+    "rollout": ("pipelines.rollout", "do the next step of a canary: more requests, all, or none"),
     "rollback": ("pipelines.rollback", "revert to an earlier version on a branch, review it, open its pull request"),
     "monitor": ("pipelines.monitor", "judge the predictions and labels of production since the last pass"),
     "retrain": ("pipelines.retrain", "retrain on newer rows on a branch, review it, open or update its pull request"),

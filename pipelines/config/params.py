@@ -12,6 +12,7 @@ from pipelines.config.gates import Fairness, Gates, Slices
 from pipelines.config.ingest import Ingest
 from pipelines.config.monitor import Monitor
 from pipelines.config.read import PATH, read_text, read_yaml, validate
+from pipelines.config.rollout import Rollout
 from pipelines.config.selection import SelectionParams, check_metrics_fit
 from pipelines.config.serving import Release, Retention, Serving
 from pipelines.config.split import SplitParams
@@ -30,6 +31,7 @@ class Params(SelectionParams, SplitParams):
     serving: Serving
     release: Release = Release()
     retention: Retention
+    rollout: Rollout | None = None
     monitor: Monitor = Monitor()
 
     @model_validator(mode="after")
@@ -61,6 +63,14 @@ class Params(SelectionParams, SplitParams):
     def _until_has_a_time(self) -> Self:
         if self.ingest.until is not None and self.table.event_time is None:
             raise ValueError("ingest.until: needs schema.event_time")
+        return self
+
+    @model_validator(mode="after")
+    def _rollout_has_a_front(self) -> Self:
+        if self.rollout is not None and isinstance(self.serving.deploy, tuple):
+            raise ValueError(
+                "rollout: needs the front, which a command of serving.deploy does not start: use null or `pull`"
+            )
         return self
 
     @property

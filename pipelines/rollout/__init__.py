@@ -1,6 +1,7 @@
 """Verb `rollout`: a release first gets a share of the requests, and is judged before it gets all."""
 
 import argparse
+import os
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -9,7 +10,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     choice.add_argument(
         "--watch", action="store_true", help="judge the canary of this host until it ends; `reconcile` starts it"
     )
-    choice.add_argument("--abort", metavar="WHY", help="end the canary, and open the pull request of its revert")
+    choice.add_argument(
+        "--abort",
+        metavar="WHY",
+        # Also from the environment: the input of a workflow must not pass through a shell or make.
+        default=os.environ.get("ABORT") or None,
+        help="end the canary, and open the pull request of its revert",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

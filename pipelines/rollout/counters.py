@@ -85,7 +85,8 @@ def _bins() -> list[str]:
 
 
 def _samples(text: str) -> list[tuple[str, Mapping[str, str], float]]:
-    return [(one.name, one.labels, one.value) for family in text_string_to_metric_families(text) for one in family.samples]
+    samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
+    return [(sample.name, sample.labels, sample.value) for sample in samples]
 
 
 def _get(url: str) -> str | None:

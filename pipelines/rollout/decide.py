@@ -36,9 +36,8 @@ def decide(rollout: Rollout, percent: int, began: datetime, records: Sequence[Re
         records: of this step, one a host.
         now: the time.
     """
-    worse = [f"{reason} ({_describe(record)})" for record in records if record.state == "worse" for reason in record.reasons]
-    if worse:
-        return Decision("abort", "; ".join(worse))
+    if worse := [record for record in records if record.state == "worse"]:
+        return Decision("abort", "; ".join(f"{'; '.join(record.reasons)} ({_describe(record)})" for record in worse))
     missing = _find_missing(rollout, records, now)
     if missing and now - began > timedelta(hours=rollout.max_hours):
         return Decision("abort", f"inconclusive after {rollout.max_hours:g} hours: {missing}")

@@ -1,7 +1,7 @@
 """The watch beside the front: it judges the canary every ten seconds, and takes its requests away if it is worse.
 
-It needs neither git nor GitHub, so an abort takes effect while they do not respond. A canary gets the share that its tag
-gives it, once it has answered logged requests (replay.py); the watch raises no share by itself.
+It needs neither git nor GitHub, so an abort takes effect while they do not respond. A canary gets the share that its
+tag gives it, once it has answered logged requests (replay.py); the watch raises no share by itself.
 """
 
 from __future__ import annotations
