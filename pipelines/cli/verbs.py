@@ -19,6 +19,17 @@ def run_verb(
     return subprocess.run(command, cwd=cwd, env=python_first(), stdin=nothing, capture_output=capture, text=True)
 
 
+def start_verb(verb: str, *arguments: str, log: Path) -> None:
+    """Start `python -m pipelines VERB` in the background, where it outlives this process; it prints into `log`."""
+    command = [sys.executable, "-m", "pipelines", verb, *arguments]
+    # A runner of GitHub ends the processes of a job that have its id.
+    environment = {**python_first(), "RUNNER_TRACKING_ID": ""}
+    with log.open("a", encoding="utf-8") as output:
+        subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
+
+
 def python_first() -> dict[str, str]:
     """Return this process's environment with this interpreter first on PATH, where DVC's stages find it as `python`.
 

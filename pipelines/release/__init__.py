@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parsers = {name: actions.add_parser(name, help=help_, description=help_) for name, help_ in _ACTIONS.items()}
     for name in ("id", "image", "run", "check"):
         parsers[name].add_argument("--rev", default="HEAD", help="the commit (default: HEAD)")
+    parsers["run"].add_argument("--retry", action="store_true", help="begin a rollout again whose canary was aborted")
     parsers["status"].add_argument("--at", metavar="DATE", help="a date or time in the past, such as 2026-11-01")
     parsers["show"].add_argument("version", metavar="VERSION", help="such as fraud@v1.4.0")
     for name in ("status", "show"):
@@ -39,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.action == "run":
         from pipelines.release.flow import release
 
-        return release(arguments.rev)
+        return release(arguments.rev, arguments.retry)
     if arguments.action == "image":
         from pipelines.release.build_ahead import build_ahead
 

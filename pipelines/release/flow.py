@@ -5,10 +5,12 @@ Pushing the assignment's tag is the commit point: before it nothing has changed,
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pipelines.cli.errors import MainlineError
 from pipelines.cli.progress import Progress
 from pipelines.model.signature import Signature
-from pipelines.release import approvals, deploy, ensure_image, main_history, reconcile, tagging
+from pipelines.release import approvals, canary, deploy, ensure_image, main_history, reconcile, tagging
 from pipelines.release.image_registry import ImageRegistry
 from pipelines.release.target_commit import TargetCommit, prepare_target_commit, read_model_name
 from pipelines.repository import origin, push_tags, tags
@@ -23,13 +25,17 @@ class ModelRenamed(Superseded):
     """Main has another model name by now: this commit must not replace its model in production."""
 
 
-def release(revision: str) -> int:
-    """Put a commit of main into production.
+def release(revision: str, retries_canary: bool = False) -> int:
+    """Put a commit of main into production, or begin its rollout.
+
+    Args:
+        revision: the commit.
+        retries_canary: begin a rollout again whose canary was aborted.
 
     Returns 0; also where production already has this release or a newer commit. After any error before the assignment,
     production stays as it was.
     """
-    target = prepare_target_commit(revision)
+    target = replace(prepare_target_commit(revision), retries_canary=retries_canary)
     progress, image_registry = Progress(), ImageRegistry.from_environment()
     progress.print(f"Release {target.release_id} of {target.model_name}, commit {target.commit[:12]}")
     before = tags.find_newest_assignment(target.model_name)
@@ -47,7 +53,9 @@ def release(revision: str) -> int:
     reconcile.apply_assignment(target.params, image_registry, progress)
     if assignment is None:
         return 0
-    print(f"{assignment.version} is in production as {assignment.tag}.")
+    weight = assignment.annotation.weight
+    place = f"a canary with {weight} % of the requests" if weight else "in production"
+    print(f"{assignment.version} is {place} as {assignment.tag}.")
     if target.params.serving.is_pulled:
         print("serving.deploy is `pull`: each host of the service deploys it with `make reconcile`.")
     # A revert's own run finds nothing to release if it ends just before this run pushes its tag.
@@ -66,6 +74,11 @@ def _release_target(target: TargetCommit, image_registry: ImageRegistry, progres
     if newest and newest.release_id == target.release_id:
         since = f"{newest.assigned_at:%Y-%m-%d %H:%M} UTC"
         print(f"Nothing to release: {newest.version} ({newest.release_id}) is in production since {since}.")
+        canary.end_if_reverted(target)
+        return None
+    running = tags.find_canary(target.model_name)
+    if running and running.release_id == target.release_id:
+        print(f"Nothing to release: {running.version} is a canary with {running.annotation.weight} % of the requests.")
         return None
     reference, signature = ensure_image.ensure_tested_image(target, image_registry, progress)
     version = _ensure_version(target, reference, signature)
@@ -74,6 +87,10 @@ def _release_target(target: TargetCommit, image_registry: ImageRegistry, progres
     approval = approvals.read_approval(main_history.find_introducing_commit(target.commit))
     annotation = tagging.annotate_assignment(target, version, reference, approval)
     _require_not_superseded(target)
+    if (weight := canary.first_share(target)) is not None:
+        with progress.step("Starting the canary"):
+            deploy.start_canary(target.params, target.release_id, reference, version.tag, weight)
+        return _ensure_assignment(target, version, annotation.model_copy(update={"weight": weight}), tags.CANARY)
     if not target.params.serving.is_pulled:
         with progress.step("Deploying"):
             deploy.deploy(target.params, target.release_id, reference, version.tag)
@@ -106,6 +123,15 @@ def _require_not_superseded(target: TargetCommit) -> None:
         return
     if revert := main_history.find_later_commit(newest.release_id, target.commit):
         raise Superseded(f"main went back to {newest.version}, which is in production, with {revert[:12]}")
+    running = tags.find_canary(target.model_name)
+    if (
+        running
+        and running.main_commit != target.commit
+        and main_history.is_ancestor(target.commit, running.main_commit)
+    ):
+        raise Superseded(f"{running.tag} comes from the later commit {running.main_commit[:12]}")
+    if (aborted := canary.find_abort(target)) and not target.retries_canary:
+        raise Superseded(f"its canary was aborted, {aborted.annotation.why}: change the model, or run with --retry")
 
 
 @push_tags.retry_if_taken
@@ -121,11 +147,14 @@ def _ensure_version(target: TargetCommit, reference: str, signature: Signature) 
 
 
 @push_tags.retry_if_taken
-def _ensure_assignment(target: TargetCommit, version: Version, annotation: Annotation) -> Assignment:
+def _ensure_assignment(
+    target: TargetCommit, version: Version, annotation: Annotation, stage: str = tags.PRODUCTION
+) -> Assignment:
     """Push the assignment's tag. Of several runs, the first push wins."""
     counter = tags.find_highest_counter(target.model_name) + 1
     _require_not_superseded(target)
-    newest = tags.find_newest_assignment(target.model_name)
+    find = tags.find_canary if stage == tags.CANARY else tags.find_newest_assignment
+    newest = find(target.model_name)
     if newest and (newest.release_id, newest.main_commit) == (target.release_id, target.commit):
         return newest  # another run of this commit was faster
-    return push_tags.assign_version(target.model_name, counter, version, annotation)
+    return push_tags.assign_version(target.model_name, counter, version, annotation, stage)

@@ -20,6 +20,10 @@ def start_missed_release(revision: str) -> int:
     if newest and newest.release_id == target.release_id:
         print(f"Nothing was missed: {newest.version} ({newest.release_id}) is in production.")
         return 0
+    canary = tags.find_canary(target.model_name)
+    if canary and canary.release_id == target.release_id:
+        print(f"Nothing was missed: {canary.version} ({canary.release_id}) is a canary.")
+        return 0
     github = GitHub.from_environment()
     if next(github.workflow_runs(WORKFLOW, target.commit), None):
         print(f"{target.release_id} is not in production, but {WORKFLOW} ran for {target.commit[:12]}: see its log.")

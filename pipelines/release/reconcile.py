@@ -9,7 +9,7 @@ from pathlib import Path
 from pipelines.cli.errors import MainlineError, Refused
 from pipelines.cli.progress import Progress
 from pipelines.config.params import Params
-from pipelines.release import approvals, deploy, ensure_image, fetch_model, model_registry, release_notes
+from pipelines.release import approvals, canary, deploy, ensure_image, fetch_model, model_registry, release_notes
 from pipelines.release.image_registry import PRODUCTION, ImageRegistry
 from pipelines.release.target_commit import read_target_commit
 from pipelines.repository import push_tags, tags
@@ -50,9 +50,11 @@ def apply_assignment(
         return
     if not image_registry.has_image(newest.annotation.digest):
         newest = _rebuild_image(params.model_name, newest, image_registry, progress)
+    canary.end_if_passed(params.model_name)
     version, digest = _require_version(params.model_name, newest), newest.annotation.digest
     with progress.step("Reconciling the service and the image registry"):
         deploy.ensure_deployed(params, newest)
+        deploy.ensure_canary(params, tags.find_canary(params.model_name))
         if image_registry.find_digest(PRODUCTION) != digest:
             image_registry.move_tag(PRODUCTION, digest)
     versions = tags.list_versions(params.model_name) if all_versions else [version]

@@ -20,13 +20,15 @@ from pipelines.repository.release_id import PARTS, release_id
 class TargetCommit:
     """The commit being released: its hash, release id and params.yaml.
 
-    `model_files` maps the path of each file of the model to its md5 in the commit's dvc.lock.
+    `model_files` maps the path of each file of the model to its md5 in the commit's dvc.lock. `retries_canary` says whether
+    a release whose canary was aborted may begin one again.
     """
 
     commit: str
     release_id: str
     params: Params
     model_files: dict[str, str]
+    retries_canary: bool = False
 
     @property
     def model_name(self) -> str:

@@ -57,6 +57,26 @@ def assign_version(
     return next(assignment for assignment in tags.list_assignments(model_name, stage) if assignment.tag == tag)
 
 
+def assign_again(assignment: Assignment, stage: str, weight: int | None = None, why: str | None = None) -> Assignment:
+    """Assign the version of an assignment to a stage, with what its annotation records of the release.
+
+    Args:
+        assignment: of the canary.
+        stage: CANARY for another weight, PRODUCTION to promote it, CANARY_END to end it.
+        weight: the canary's share in percent.
+        why: why it ends.
+
+    Raises:
+        TagTaken: if another run took the counter; the caller decides again, then.
+    """
+    model_name = assignment.tag.partition("#")[0]
+    tag = f"{model_name}#{stage}#{tags.find_highest_counter(model_name) + 1}"
+    fields = assignment.annotation.model_dump(exclude_unset=True, exclude={"weight", "why"})
+    fields |= {name: value for name, value in (("weight", weight), ("why", why)) if value is not None}
+    _create_tag(tag, model_name, assignment.commit, Annotation(**fields))
+    return next(item for item in tags.list_assignments(model_name, stage) if item.tag == tag)
+
+
 def _create_tag(tag: str, model_name: str, commit: str, annotation: Annotation) -> None:
     """Create a tag at origin first and here second, so that a kill leaves no tag here that origin lacks."""
     text = annotation.to_yaml()

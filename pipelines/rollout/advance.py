@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from pipelines.cli.errors import InputError
+from pipelines.cli.errors import InputError, Refused
 from pipelines.cli.verbs import run_verb
 from pipelines.config.params import Params
 from pipelines.deployment.host import Host
 from pipelines.repository import push_tags, tags
-from pipelines.repository.tags import Annotation, Assignment
+from pipelines.repository.tags import Assignment
 from pipelines.rollout.decide import Decision, decide
 from pipelines.rollout.follow_up import follow_up
 from pipelines.rollout.records import Records
-
-PROMOTED = "promoted"
 
 
 def advance(params: Params) -> int:
@@ -39,11 +37,10 @@ def advance(params: Params) -> int:
     if decision.action == "abort":
         return abort(params.model_name, decision.why)
     if decision.action == "step":
-        assigned = _assign(params.model_name, canary, tags.CANARY, weight=decision.percent)
+        assigned = _assign(canary, tags.CANARY, weight=decision.percent)
         print(f"{assigned.tag}: {canary.version} gets {decision.percent} % of the requests.")
     else:
-        assigned = _assign(params.model_name, canary, tags.PRODUCTION)
-        _assign(params.model_name, canary, tags.CANARY_END, why=PROMOTED)
+        assigned = _assign(canary, tags.PRODUCTION)
         print(f"{assigned.tag}: {canary.version} gets all requests.")
     return run_verb("release", "reconcile").returncode
 
@@ -58,7 +55,7 @@ def abort(model_name: str, why: str) -> int:
     canary = tags.find_canary(model_name)
     if canary is None:
         raise InputError("no rollout is under way", "See `python -m pipelines release status`.")
-    ended = _assign(model_name, canary, tags.CANARY_END, why=why)
+    ended = _assign(canary, tags.CANARY_END, why=why)
     print(f"{ended.tag}: {canary.version} gets no more requests.")
     run_verb("release", "reconcile")
     return follow_up(model_name)
@@ -78,14 +75,9 @@ def _decide(params: Params, canary: Assignment) -> Decision:
 
 
 @push_tags.retry_if_taken
-def _assign(
-    model_name: str, canary: Assignment, stage: str, weight: int | None = None, why: str | None = None
-) -> Assignment:
-    """Push the tag of a stage for the canary's version, with what its annotation says of the release."""
-    counter = tags.find_highest_counter(model_name) + 1
-    version = tags.find_version(model_name, canary.release_id)
-    if version is None:
-        raise InputError(f"{canary.version} has no tag", "Restore the tag of the version, then run again.")
-    fields = canary.annotation.model_dump(exclude_unset=True, exclude={"weight", "why"})
-    fields |= {name: value for name, value in (("weight", weight), ("why", why)) if value is not None}
-    return push_tags.assign_version(model_name, counter, version, Annotation(**fields), stage)
+def _assign(canary: Assignment, stage: str, weight: int | None = None, why: str | None = None) -> Assignment:
+    """Push the tag of a stage for the canary; Refused if it is no longer the canary that runs."""
+    running = tags.find_canary(canary.tag.partition("#")[0])
+    if running is None or running.tag != canary.tag:
+        raise Refused(f"{canary.version} is no longer the canary of {canary.tag}", "Another run changed it: run again.")
+    return push_tags.assign_again(canary, stage, weight, why)

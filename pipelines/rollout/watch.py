@@ -90,4 +90,3 @@ def look(host: Host, rollout: Rollout, state: Canary, seconds: float) -> Record:
     )
     records.write(record)
     return record
-
