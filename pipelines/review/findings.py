@@ -170,6 +170,27 @@ class StageRow:
 
 
 @dataclass(frozen=True)
+class CandidateRow:
+    """A candidate of the head.
+
+    Attributes:
+        estimator: its classes, in the order in which they run.
+        changed: its settings that differ from the base's, as text; `new` if the base lacks it.
+        values: metric -> value on the validation rows.
+        low, high: the 95 % confidence interval of the criterion, None if the rows are too few.
+        size: of its file, in bytes.
+    """
+
+    name: str
+    estimator: str
+    changed: str
+    values: dict[str, float | None]
+    low: float | None
+    high: float | None
+    size: int
+
+
+@dataclass(frozen=True)
 class ParamChange:
     """A value of params.yaml that differs between base and head; None where a side lacks it."""
 
@@ -224,7 +245,8 @@ class Findings:
         notes: sentences that a reader must not miss: uncommitted changes, other data than data.dvc names, ...
         rows: test rows that both models were scored on.
         left_out: test rows that were not scored because the base's model was trained on them.
-        candidates: candidate -> metric -> value on the validation rows; `winner` is the chosen one.
+        candidates: those of the head, the chosen one, `winner`, first.
+        criterion: the metric by which the winner was chosen.
         base_winner: the candidate that the base's model is; None if there is no base, or its name is not known.
         importance: raw field -> loss of the headline metric when the field is shuffled.
         threshold: of the base's model and of the head's.
@@ -252,7 +274,8 @@ class Findings:
     params: tuple[ParamChange, ...] = ()
     data: DataChange | None = None
     data_errors: tuple[DataError, ...] = ()
-    candidates: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    candidates: tuple[CandidateRow, ...] = ()
+    criterion: str = ""
     winner: str | None = None
     base_winner: str | None = None
     importance: dict[str, float] = field(default_factory=dict)
@@ -311,6 +334,8 @@ class Findings:
             "critical": [asdict(case) for case in self.critical],
             "slices": [asdict(row) for row in self.slices],
             "groups": [asdict(row) for row in self.groups],
+            "candidates": [asdict(row) for row in self.candidates],
+            "criterion": self.criterion,
             "winner": self.winner,
             "base_winner": self.base_winner,
             "stages": [asdict(stage) for stage in self.stages],

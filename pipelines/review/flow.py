@@ -15,12 +15,12 @@ from pipelines.cli.progress import Progress
 from pipelines.cli.verbs import run_verb
 from pipelines.config.params import Params, load
 from pipelines.config.paths import MODEL, NOT_REPRODUCIBLE, REVIEW, SELECTION, VALIDATION
-from pipelines.config.read import PATH
 from pipelines.repository import dvc_lock, git
 from pipelines.repository.dvc import file_md5
 from pipelines.repository.registered import registered_version
 from pipelines.repository.release_id import worktree_release_id
 from pipelines.review import report_cache
+from pipelines.review.candidates import console_lines
 from pipelines.review.findings import DataChange, Findings, GateResult, Side, StageRow, data_errors, summary
 
 MAX_NAMED = 8  # gates that the console names
@@ -88,7 +88,6 @@ def _findings(
     """The findings of a head whose pipeline ran to its end."""
     from pipelines.repository import base_model
     from pipelines.review import base_rows
-    from pipelines.review.changes import param_changes
     from pipelines.review.model_findings import model_findings, review_kind
     from pipelines.review.own_code import changed_code
 
@@ -123,7 +122,6 @@ def _findings(
         head=Side(git.branch(), git.commit_of("HEAD"), model, model),
         notes=tuple(notes),
         stages=stages,
-        params=param_changes(git.text_at(base_sha, "params.yaml"), PATH.read_text(encoding="utf-8")),
         release=release_id,
         pull_request=_pull_request(),
         changed_code=changed_code(base_sha),
@@ -231,6 +229,8 @@ def _print_verdict(document: dict[str, Any], progress: Progress) -> int:
     """Print the verdict of a review.json and the gates that block, or else the warnings; return the exit code."""
     gates = [GateResult(**gate) for gate in document["gates"]]
     failed = [gate for gate in gates if gate.blocks and not gate.passed]
+    for line in console_lines(document):
+        progress.print(line)
     progress.print(f"{document['verdict'].upper()}: {summary(gates)}")
     named = failed or [gate for gate in gates if gate.warns]
     for gate in named[:MAX_NAMED]:

@@ -21,6 +21,7 @@ from pipelines.repository import git
 from pipelines.repository.base_model import Base
 from pipelines.review import changes, compare, history, leak_scores, plots, row_changes
 from pipelines.review.base_rows import BaseRows
+from pipelines.review.candidates import candidate_rows
 from pipelines.review.findings import DataChange, Kind
 from pipelines.review.gates import evaluate
 from pipelines.review.gates.evidence import Evidence, ModelFiles
@@ -115,7 +116,9 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str,
     measure = partial(_measure, table, compared, evidence, measure_history)
     weaker, weaker_rules = weaker_results(base_sha, results, evidence, head, measure)
     selection = json.loads(SELECTION.read_text(encoding="utf-8"))
+    param_changes = changes.param_changes(git.text_at(base_sha, str(PATH)), PATH.read_text(encoding="utf-8"))
     return {
+        "params": param_changes,
         "gates": (*results, *weaker),
         "weaker_rules": weaker_rules,
         "rows": evidence.rows,
@@ -127,7 +130,8 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str,
         "slice_metric": params.slices.metric,
         "groups": evidence.groups,
         "critical": evidence.critical,
-        "candidates": selection["candidates"],
+        "candidates": candidate_rows(params.candidates, selection, param_changes),
+        "criterion": selection["criterion"],
         "winner": selection["winner"],
         "base_winner": _winner_at(base.commit) if base and kind != "new model" else None,
         "importance": importance,

@@ -15,6 +15,7 @@ from pipelines.pages import charts
 from pipelines.pages.charts import Plot
 from pipelines.pages.numbers import number, of, signed
 from pipelines.pages.rendering import upper_first
+from pipelines.review.candidates import training_seconds
 from pipelines.review.findings import Findings, GateResult, MetricRow, SliceRow, counted, summary
 
 MAX_REASONS = 8  # gates that the verdict names; the table of all gates has the others
@@ -57,8 +58,9 @@ def view(findings: Findings) -> dict[str, Any]:
         "groups": sorted(findings.groups, key=lambda row: not row.judged),
         "stages": sorted(findings.stages, key=lambda stage: stage.state != "failed"),
         "plots": plots,
-        "columns": list(dict.fromkeys(name for values in findings.candidates.values() for name in values)),
-        "candidates": sorted(findings.candidates.items(), key=lambda item: item[0] != findings.winner),
+        "candidates": findings.candidates,
+        "columns": list(dict.fromkeys(name for row in findings.candidates for name in row.values)),
+        "training_seconds": training_seconds(findings),
         "evidently": re.match(r"(\w[\w.-]*\.html)\b(.*)", evidently, re.ASCII | re.DOTALL),
         "lower": findings.slice_metric in METRICS and METRICS[findings.slice_metric].lower_is_better,
         "answer": "probability" if findings.task == "classification" else "answer",

@@ -15,7 +15,8 @@ from pipelines.config.candidates import Candidates
 from pipelines.config.paths import CANDIDATES, CANDIDATES_PLOT, NOT_REPRODUCIBLE, SELECTION
 from pipelines.config.read import read_sections
 from pipelines.config.selection import SelectionParams, Threshold
-from pipelines.metrics.compute import compute
+from pipelines.metrics.bootstrap import interval, paired_bootstrap, too_few
+from pipelines.metrics.compute import Weighted
 from pipelines.metrics.table import METRICS, gain
 from pipelines.model.encoding import Columns
 from pipelines.model.inputs import inputs_of
@@ -26,6 +27,9 @@ from pipelines.tables.costs import costs_of
 from pipelines.tables.data import connect, read_data
 from pipelines.tables.rows import Rows, load_rows
 from pipelines.tables.split import load_split, rows_on_side
+
+RESAMPLES = 500
+SEED = 7
 
 
 class SelectParams(SelectionParams):
@@ -50,17 +54,30 @@ def candidate_scores(params: SelectionParams, path: Path, columns: Columns) -> n
     return Scorer(path, draft_signature(params, path.stem, inputs_of(params))).score(columns)
 
 
-def evaluate_candidate(params: SelectionParams, rows: Rows, name: str) -> dict[str, float]:
-    """Return the metrics of a candidate; those that need a threshold only if one of them is the criterion."""
-    scores = candidate_scores(params, CANDIDATES / f"{name}.onnx", rows.inputs)
-    needs_threshold = METRICS[params.selection.metric].needs_threshold
+def criterion(params: SelectionParams, rows: Rows, scores: npt.NDArray[np.float64]) -> Weighted:
+    """Return the metrics of scores of shape (n,), at the best threshold if the criterion needs one."""
     threshold = 0.5 if params.task == "classification" else None
     costs = None
-    if needs_threshold:
+    if METRICS[params.selection.metric].needs_threshold:
         costs = costs_of(rows.arrow, rows.target, params.value)
         threshold = choose_threshold(rows.target, scores, params.selection.threshold or Threshold(), costs)
-    metrics = compute(params.task, rows.target, scores, threshold, costs)
-    return {key: value for key, value in metrics.items() if needs_threshold or not METRICS[key].needs_threshold}
+    return Weighted(params.task, rows.target, scores, threshold, costs)
+
+
+def evaluate_candidate(params: SelectionParams, rows: Rows, weighted: Weighted) -> dict[str, float]:
+    """Return the metrics of a candidate; those that need a threshold only if one of them is the criterion."""
+    values = weighted(np.ones((1, len(rows))))
+    needs_threshold = METRICS[params.selection.metric].needs_threshold
+    return {key: float(v[0]) for key, v in values.items() if needs_threshold or not METRICS[key].needs_threshold}
+
+
+def score_interval(params: SelectionParams, rows: Rows, weighted: Weighted) -> tuple[float, float]:
+    """Return the 95 % confidence interval of the criterion; NaN twice if the rows are too few."""
+    if too_few(params.task, rows.target):
+        return float("nan"), float("nan")
+    metric = params.selection.metric
+    (values,) = paired_bootstrap([weighted], len(rows), RESAMPLES, SEED, [metric])
+    return interval(values[metric])
 
 
 def main() -> None:
@@ -69,7 +86,11 @@ def main() -> None:
     validation = rows_on_side(read_data(connect()), params, load_split(), "validation")
     rows = load_rows(validation, params, inputs_of(params))
     metric = params.selection.metric
-    compared = {name: evaluate_candidate(params, rows, name) for name in sorted(params.candidates)}
+    files = {name: CANDIDATES / f"{name}.onnx" for name in sorted(params.candidates)}
+    weighted = {
+        name: criterion(params, rows, candidate_scores(params, path, rows.inputs)) for name, path in files.items()
+    }
+    compared = {name: evaluate_candidate(params, rows, model) for name, model in weighted.items()}
     values = {name: metrics[metric] for name, metrics in compared.items()}
     winner = choose(values, metric)
     document = {
@@ -77,7 +98,9 @@ def main() -> None:
         "rows": len(rows),
         "winner": winner,
         "candidates": compared,
-        NOT_REPRODUCIBLE: [name for name in compared if _is_marked(CANDIDATES / f"{name}.onnx")],
+        "intervals": {name: score_interval(params, rows, model) for name, model in weighted.items()},
+        "bytes": {name: path.stat().st_size for name, path in files.items()},
+        NOT_REPRODUCIBLE: [name for name, path in files.items() if _is_marked(path)],
     }
     write_json(SELECTION, document)
     write_csv(CANDIDATES_PLOT, ["name", "value"], values.items())

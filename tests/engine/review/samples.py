@@ -13,6 +13,7 @@ from pipelines.config.params import parse
 from pipelines.model.critical_cases import CriticalResult
 from pipelines.pages.charts import Plot
 from pipelines.review.findings import (
+    CandidateRow,
     DataChange,
     DataError,
     Findings,
@@ -46,11 +47,23 @@ IMPORTANCE = {
     "merchant_country": 0.131249, "card_country": 0.12854, "minutes_since_last": 0.126806, "paid_at": 0.0819482,
     "usual_amount": 0.0453023, "payments_1h": 0.00718742, "payments_24h": -0.00124596,
 }  # fmt: skip
-CANDIDATES: dict[str, dict[str, float | None]] = {
-    "boosting": {"average_precision": 0.807975, "brier": 0.00435097, "log_loss": 0.0180142, "roc_auc": 0.987354},
-    "forest": {"average_precision": 0.730923, "brier": 0.00616508, "log_loss": 0.0254238, "roc_auc": 0.981586},
-    "logistic": {"average_precision": 0.484421, "brier": 0.00822052, "log_loss": 0.0346506, "roc_auc": 0.945475},
-}
+CANDIDATES = (
+    CandidateRow(
+        "boosting", "HistGradientBoostingClassifier", "learning_rate 0.1 → 0.06; max_iter 150 → 250",
+        {"average_precision": 0.807975, "brier": 0.00435097, "log_loss": 0.0180142, "roc_auc": 0.987354},
+        0.7702, 0.8411, 388_123,
+    ),
+    CandidateRow(
+        "forest", "SimpleImputer → RandomForestClassifier", "new",
+        {"average_precision": 0.730923, "brier": 0.00616508, "log_loss": 0.0254238, "roc_auc": 0.981586},
+        0.6893, 0.7712, 2_412_000,
+    ),
+    CandidateRow(
+        "logistic", "SimpleImputer → StandardScaler → LogisticRegression", "",
+        {"average_precision": 0.484421, "brier": 0.00822052, "log_loss": 0.0346506, "roc_auc": 0.945475},
+        None, None, 5_012,
+    ),
+)  # fmt: skip
 
 
 def metrics(shift: float = 0.0) -> tuple[MetricRow, ...]:
@@ -207,6 +220,7 @@ def passing() -> Findings:
             ParamChange("features.derive.abroad.op", None, '"differs"'),
         ),
         candidates=CANDIDATES,
+        criterion="average_precision",
         winner="boosting",
         importance=IMPORTANCE,
         plots=plots(),
@@ -291,7 +305,11 @@ def regression() -> Findings:
         slice_metric="mae",
         slices=(SliceRow("city=Lyon", 1902, None, 20_100.0, 19_800.0, -120.0, 730.0, True),),
         stages=(StageRow("train@forest", "ran", 75.2),),
-        candidates={"forest": {"mae": 22_800.0, "r2": 0.866}, "linear": {"mae": 41_000.0, "r2": None}},
+        candidates=(
+            CandidateRow("forest", "RandomForestRegressor", "", {"mae": 22_800.0, "r2": 0.866}, 2e4, 2.5e4, 900_000),
+            CandidateRow("linear", "Ridge", "", {"mae": 41_000.0, "r2": None}, 4e4, 4.3e4, 900),
+        ),
+        criterion="mae",
         winner="forest",
         importance={"square_metres": 31_200.0, "year": 4100.0},
         plots=(
@@ -345,7 +363,10 @@ def hostile(text: str = HOSTILE, many: int = 3) -> Findings:
         params=tuple(ParamChange(text, text, text) for _ in range(many)),
         data=DataChange(1, 2, (text,) * many, ((text, 0.3),) * many, text),
         data_errors=tuple(DataError(text, text, text, ({text: text, "b": text},)) for _ in range(many)),
-        candidates={f"{text}{i}": {"average_precision": 0.1, text: 0.2} for i in range(many)},
+        candidates=tuple(
+            CandidateRow(f"{text}{i}", text, text, {"average_precision": 0.1, text: 0.2}, 0.1, 0.2, 9)
+            for i in range(many)
+        ),
         winner=f"{text}0",
         importance={f"{text}{i}": 0.1 for i in range(many)},
         plots=(

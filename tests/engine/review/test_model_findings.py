@@ -12,6 +12,7 @@ from pipelines.cli.files import write_json
 from pipelines.repository.base_model import Base
 from pipelines.review.base_rows import BaseRows
 from pipelines.review.model_findings import model_findings, review_kind
+from tests.engine.fixtures_model import SMALL
 from tests.engine.review.made_up import params, table
 
 
@@ -29,7 +30,9 @@ def base(logistic, tmp_path, monkeypatch):
     split = {"by": "time", "column": "ordered_at", "matured": "2026-04-01T00:00:00+00:00",
              "test_from": "2026-02-01T00:00:00+00:00", "validation_from": "2026-01-20T00:00:00+00:00"}  # fmt: skip
     write_json(tmp_path / "models/split.json", split)
-    write_json(tmp_path / "reports/candidates.json", {"candidates": {}, "winner": "logistic"})
+    selection = {"candidates": {}, "criterion": "roc_auc", "winner": "logistic"}
+    write_json(tmp_path / "reports/candidates.json", selection)
+    (tmp_path / "params.yaml").write_text(SMALL)
     write_json(tmp_path / "reports/importance.json", {})
     pq.write_table(table(logistic), tmp_path / "data/orders.parquet")
     return Base("b" * 40, tmp_path / "base", "cache", "1" * 32, "1" * 32)

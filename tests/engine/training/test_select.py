@@ -3,9 +3,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 
-from pipelines.config.paths import CANDIDATES_PLOT, SELECTION
+from pipelines.config.paths import CANDIDATES, CANDIDATES_PLOT, SELECTION
 from pipelines.training import select
 from tests.engine.training.conftest import REGRESSION, Prepare, orders
 
@@ -63,3 +64,22 @@ def test_a_tie_is_won_by_the_first_name(order: tuple[str, ...]) -> None:
     values = {"a": 0.5, "b": 0.5, "c": 0.4}
     assert select.choose({name: values[name] for name in order}, "roc_auc") == "a"
     assert select.choose({name: values[name] for name in order}, "log_loss") == "c"
+
+
+def test_each_candidate_has_an_interval_around_its_score_and_the_size_of_its_file(prepare: Prepare) -> None:
+    draw = np.random.default_rng(3)
+    days, price = np.linspace(0, 60, 600), draw.uniform(0, 100, 600)
+    returned = draw.random(600) < price / 100
+    prepare(orders(days.tolist(), returned.tolist(), price.tolist()), {"boosting": FALLING, "logistic": RISING})
+    document = selection()
+    low, high = document["intervals"]["logistic"]
+    assert low < document["candidates"]["logistic"]["roc_auc"] < high
+    # About 100 validation rows, half of them positive: the standard error of an AUC is 0.03 to 0.06.
+    assert 0.1 < high - low < 0.25
+    assert document["intervals"]["boosting"] == pytest.approx([1 - high, 1 - low], abs=1e-5)
+    assert document["bytes"] == {name: (CANDIDATES / f"{name}.onnx").stat().st_size for name in document["bytes"]}
+
+
+def test_too_few_rows_give_no_interval(prepare: Prepare) -> None:
+    prepare(orders(DAYS, RETURNED, PRICES), {"boosting": FALLING, "logistic": RISING})
+    assert selection()["intervals"] == {"boosting": [None, None], "logistic": [None, None]}

@@ -1,0 +1,61 @@
+"""The table of candidates."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pipelines.config.params import parse
+from pipelines.review import report
+from pipelines.review.candidates import candidate_rows, console_lines, training_seconds
+from pipelines.review.changes import param_changes
+from tests.engine.fixtures_model import SMALL
+from tests.engine.review import samples
+
+SELECTION = {
+    "criterion": "roc_auc",
+    "winner": "logistic",
+    "candidates": {"boosting": {"roc_auc": 0.71, "brier": 0.2}, "logistic": {"roc_auc": 0.75, "brier": None}},
+    "intervals": {"boosting": [0.65, 0.76], "logistic": [None, None]},
+    "bytes": {"boosting": 250_000, "logistic": 4_000},
+}
+
+
+def rows(base, head):
+    return candidate_rows(parse(head).candidates, SELECTION, param_changes(base, head))
+
+
+def test_the_chosen_candidate_is_first_and_each_says_what_it_is():
+    chosen, other = rows(SMALL, SMALL)
+    assert (chosen.name, chosen.estimator) == ("logistic", "SimpleImputer → StandardScaler → LogisticRegression")
+    assert (other.name, other.estimator, other.size) == ("boosting", "HistGradientBoostingClassifier", 250_000)
+    assert (chosen.low, other.low, other.high) == (None, 0.65, 0.76)
+    assert chosen.changed == other.changed == ""
+
+
+def test_parameters_that_differ_from_the_base_are_named_with_both_values():
+    head = SMALL.replace("max_iter: 15,", "max_iter: 30,").replace("max_leaf_nodes: 8, ", "learning_rate: 0.2, ")
+    chosen, other = rows(SMALL, head)
+    assert other.changed == "learning_rate — → 0.2; max_iter 15 → 30; max_leaf_nodes 8 → —"
+    assert chosen.changed == ""
+
+
+def test_a_candidate_that_the_base_lacks_is_new():
+    base = SMALL.replace("  boosting:\n", "  trees:\n")
+    assert [row.changed for row in rows(base, SMALL)] == ["", "new"]
+
+
+def test_the_console_names_the_score_with_its_interval_the_size_and_the_changes():
+    lines = console_lines(samples.passing().to_json())
+    assert "average precision" in lines[0]
+    assert lines[1].startswith("  boosting  0.8080 (0.7702 to 0.8411), HistGradientBoostingClassifier, 0.4 MB, ")
+    assert lines[1].endswith("learning_rate 0.1 → 0.06; max_iter 150 → 250 (chosen)")
+    assert lines[3].startswith("  logistic  0.4844, SimpleImputer → ")
+    assert console_lines(replace(samples.passing(), candidates=()).to_json()) == []
+
+
+def test_comment_and_page_show_the_time_only_of_what_this_review_trained():
+    findings = samples.passing()
+    assert training_seconds(findings) == {"boosting": 6.3}
+    for text in (report.markdown(findings), report.page(findings)):
+        assert "0.7702 to 0.8411" in text and "6.3 s" in text and "cached" in text
+        assert "learning_rate 0.1 → 0.06; max_iter 150 → 250" in text.replace("\\", "")
