@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import track
 
 from pipelines.cli.files import write_json
-from pipelines.monitor.detectors import adjust_holm, next_evidence, sampling_error, shift_p_value
+from pipelines.monitor.detectors import add_evidence, adjust_holm, e_value, sampling_error, shift_p_value
 from pipelines.training.variation import natural_variation
 
 PATH = Path(__file__).parent / "watch.json"
@@ -132,7 +132,7 @@ def alarms(p_values: Floats, checks: Floats, reset: bool) -> tuple[npt.NDArray[n
         # Holm rejects none unless the smallest p-value is below the level divided by the number of tests.
         smallest = min(columns.min(), others.min()) * (columns.size + others.size)
         adjusted = adjust_holm([*columns, *others]) if smallest <= 1 / (2 * BUDGET) else [1.0]
-        evidence = next_evidence(evidence, columns)
+        evidence = add_evidence(evidence, e_value(columns))
         slow = evidence.mean() >= 2 * BUDGET
         any_alarm[i] = slow or min(adjusted) <= 1 / (2 * BUDGET)
         names_first[i] = adjusted[0] <= 1 / (2 * BUDGET) or (slow and evidence[0] >= 2 * BUDGET)

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 
 import requests
 
+from pipelines.cli.errors import Unreachable
 from pipelines.cli.verbs import run_verb
 from pipelines.config.params import Params
 from pipelines.github.client import GitHub
@@ -24,6 +25,7 @@ from pipelines.repository.tags import Assignment
 WEBHOOK = "MONITOR_WEBHOOK"
 LABEL = "monitor"
 DAY = timedelta(days=1)
+MAX_STARTS = 3  # for a pass
 _SECONDS = 10
 _TITLES: dict[Problem, str] = {
     "drift": "The inputs of the deployed model have shifted",
@@ -35,10 +37,11 @@ _TITLES: dict[Problem, str] = {
 
 @dataclass(frozen=True)
 class Start:
-    """A verb to start, and why."""
+    """A verb to start with its arguments, and why: the text of its pull request."""
 
     verb: Literal["retrain", "rollback"]
     arguments: tuple[str, ...]
+    why: str
     record: PassRecord
 
 
@@ -104,51 +107,67 @@ def send_message(verdict: Verdict) -> None:
 def start_verb(
     params: Params, verdict: Verdict, history: History, assignments: Sequence[Assignment], now: datetime
 ) -> None:
-    """Start the retraining or the rollback that follows from a quality alarm, once for each pass."""
+    """Start the retraining or the rollback that follows from a quality alarm, once for each pass.
+
+    It is done if it ended with 0, or if a pull request gives its reason: then the review failed, and a person must act.
+    One that was refused or could not reach something is tried again a day later, three times in all.
+    """
     start = choose_verb(params, verdict, history.started(), assignments, now)
     if start is None:
         return
-    print(f"Starting {start.verb}")
-    code = run_verb(start.verb, *start.arguments).returncode
-    if code in (0, 1):  # 1: a gate failed, or the verb refused: for this pass a person must act
-        record = start.record
-        history.add_started(Started(version=record.version, end=record.end, verb=start.verb, at=now))
-    else:
-        print(f"{start.verb} ended with {code}; the next run of the monitor starts it again")
+    done = is_proposed(start.why)  # also by a run that was killed, or on a main that has moved since
+    if not done:
+        print(f"Starting {start.verb}")
+        code = run_verb(start.verb, *start.arguments, "--why", start.why).returncode
+        done = code == 0 or is_proposed(start.why)
+        if not done:
+            print(f"{start.verb} ended with {code}; a run of the monitor in a day or later starts it again")
+    record = start.record
+    history.add_started(Started(version=record.version, end=record.end, verb=start.verb, at=now, done=done))
+
+
+def is_proposed(why: str) -> bool:
+    """Return whether an open pull request holds this text; False without a token, or if GitHub does not respond."""
+    if not os.environ.get("GITHUB_TOKEN"):
+        return False
+    try:
+        return any(why in (pull["body"] or "") for pull in GitHub.from_environment().pages("pulls", state="open"))
+    except Unreachable:
+        return False
 
 
 def choose_verb(
     params: Params, verdict: Verdict, started: Sequence[Started], assignments: Sequence[Assignment], now: datetime
 ) -> Start | None:
-    """Return what a quality alarm of the version in production starts; None if nothing, or if it was started.
+    """Return what a quality alarm of the version in production starts; None if nothing, or not now.
 
     A rollback needs `monitor.rollback` and a previous version whose loss on the same rows is within its own limit and
-    below the loss of the version in production. It is started once for a version, not twice in a day, and never to a
-    version that was rolled back.
+    shown to be below the loss of the version in production. It is done once for a version, not started twice in a day,
+    and never to a version that was rolled back.
     """
     settings = params.monitor
     judged = [record for record in verdict.passes if record.release_id == assignments[-1].release_id]
     record = judged[-1] if judged else None
     if record is None or record.quality is None or all(alarm.problem != "quality" for alarm in record.alarms):
         return None
-    if any((item.version, item.end) == (record.version, record.end) for item in started):
+    tried = [item for item in started if (item.version, item.end) == (record.version, record.end)]
+    if len(tried) >= MAX_STARTS or any(item.done or now - item.at < DAY for item in tried):
         return None
     quality, why = record.quality, explain(record, record.quality)
     rolled_back = any(
-        item.verb == "rollback" and (item.version == record.version or now - item.at < DAY) for item in started
+        item.verb == "rollback" and ((item.done and item.version == record.version) or now - item.at < DAY)
+        for item in started
     )
     if settings.rollback and not rolled_back and _is_previous_better(quality):
         lasting = {version.tag for version in tags.list_lasting_versions(params.model_name)}
         if quality.previous_version in lasting:
-            return Start("rollback", ("--to", str(quality.previous_version), "--why", why), record)
-    return Start("retrain", ("--why", why), record) if settings.retrain else None
+            return Start("rollback", ("--to", str(quality.previous_version)), why, record)
+    return Start("retrain", (), why, record) if settings.retrain else None
 
 
 def _is_previous_better(quality: Quality) -> bool:
-    before, limit = quality.previous_loss, quality.previous_limit
-    if before is None or limit is None or quality.loss is None:
-        return False
-    return before <= limit and before < quality.loss
+    loss, limit, gain = quality.previous_loss, quality.previous_limit, quality.previous_gain
+    return loss is not None and limit is not None and gain is not None and loss <= limit and gain > 0
 
 
 def explain(record: PassRecord, quality: Quality) -> str:
@@ -158,11 +177,12 @@ def explain(record: PassRecord, quality: Quality) -> str:
         f"({quality.matured_from:%Y-%m-%d} to {quality.matured_to:%Y-%m-%d}); its limit is {quality.limit:.4g}, and "
         f"the evidence {quality.evidence:,.0f} reached {quality.evidence_limit:,.0f}."
     )
-    if quality.previous_loss is None or quality.previous_limit is None:
+    if quality.previous_loss is None or quality.previous_limit is None or quality.previous_gain is None:
         return why
     return (
         f"{why} On the same rows {quality.previous_version} has {quality.previous_loss:.4g}, "
-        f"with a limit of {quality.previous_limit:.4g}."
+        f"with a limit of {quality.previous_limit:.4g}; the lower bound of the difference, paired by row, is "
+        f"{quality.previous_gain:.4g} (too high at most once in {quality.evidence_limit:,.0f} passes)."
     )
 
 

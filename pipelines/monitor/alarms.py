@@ -56,17 +56,24 @@ def alarms_of_log(window: Window) -> list[Alarm]:
     files = errors.get(UNREADABLE, 0)
     if rows <= MAX_SET_ASIDE * (rows + window.rows) and files <= MAX_SET_ASIDE * (files + window.files):
         return []
-    listed = ", ".join(_counted(count, reason) for reason, count in errors.items())
+    listed = ", ".join(counted(count, reason) for reason, count in errors.items())
     return [Alarm(problem="input", name="prediction log", message=f"the prediction log holds {listed}")]
 
 
-def _counted(count: int, reason: str) -> str:
+def counted(count: int, reason: str) -> str:
+    """Return a number of rows or files and why they were set aside: `1 file that cannot be read`."""
     noun, rest = reason.split(" ", 1)
     return f"{count:,} {noun.removesuffix('s') if count == 1 else noun} {rest}"
 
 
-def alarms_of_quality(quality: Quality | None) -> list[Alarm]:
-    """Return an alarm if the evidence reached its limit that the mean loss is above its own."""
+def alarms_of_quality(quality: Quality | None, earlier: Sequence[Quality]) -> list[Alarm]:
+    """Return an alarm if the evidence reached its limit that the mean loss is above its own, or if labels stay away.
+
+    Args:
+        earlier: of the passes before; without a label in any of them, labels have not begun yet.
+    """
+    if quality and quality.no_labels and any(item.labelled for item in earlier):
+        return [Alarm(problem="service", name="labels", message=quality.no_labels)]
     if quality is None or quality.evidence is None or quality.loss is None or quality.limit is None:
         return []
     if quality.evidence < quality.evidence_limit:

@@ -14,8 +14,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 MIN_EXPECTED = 5
 LISTED = 0.05  # the false discovery rate of the names that are listed
-_SMALLEST_P = 1e-12  # in evidence, which would overflow
-_LARGEST_EVIDENCE = 1e12
+LARGEST_EVIDENCE = 1e12  # a larger one would overflow
 
 
 def common_bins(counts: Floats, reference: Floats) -> tuple[Floats, Floats]:
@@ -97,10 +96,14 @@ def volume_p_value(rows: int, earlier: Sequence[int]) -> float:
     return float(2 * t.sf(distance, len(logs) - 1))
 
 
-def next_evidence(evidence: Any, p_value: Any) -> Any:
-    """Return the e-detector after a pass, M = (M + 1) / (2 sqrt(p)) (Shin, Ramdas, Rinaldo, arXiv 2203.03532)."""
-    root = np.sqrt(np.maximum(np.asarray(p_value), _SMALLEST_P))
-    return np.minimum((np.asarray(evidence) + 1) * 0.5 / root, _LARGEST_EVIDENCE)
+def e_value(p_value: Any) -> Any:
+    """Return the e-value of a p-value, 1 / (2 sqrt(p))."""
+    return 0.5 / np.sqrt(np.maximum(np.asarray(p_value), LARGEST_EVIDENCE**-1))
+
+
+def add_evidence(evidence: Any, new: Any) -> Any:
+    """Return the e-detector after a pass with the e-value `new`, M = (M + 1) e (Shin et al., arXiv 2203.03532)."""
+    return np.minimum((np.asarray(evidence) + 1) * new, LARGEST_EVIDENCE)
 
 
 def adjust_holm(p_values: Sequence[float]) -> list[float]:

@@ -18,6 +18,7 @@ from pipelines.config.params import Params, load
 from pipelines.model.signature import Signature, load_signature
 from pipelines.monitor import actions
 from pipelines.monitor.acknowledge import PROBLEMS, acknowledge, is_acknowledged
+from pipelines.monitor.alarms import counted
 from pipelines.monitor.evidently_page import Predictions, write_pages
 from pipelines.monitor.history import History
 from pipelines.monitor.judge import Before, judge_pass
@@ -255,7 +256,9 @@ def _print(verdict: Verdict, params: Params) -> None:
         span = f"{record.start:%Y-%m-%d %H:%M} to {record.end:%Y-%m-%d %H:%M}"
         print(f"{record.version}, {span} UTC: {record.rows:,} predictions{state}")
         for reason, count in record.set_aside.items():
-            print(f"  set aside: {count:,} {reason}")
+            print(f"  set aside: {counted(count, reason)}")
+        if record.quality and record.quality.no_labels:
+            print(f"  quality: {record.quality.no_labels}")
     for alarm in verdict.alarms:
         print(f"ALARM {alarm.problem}: {alarm.message}")
     if not verdict.alarms:

@@ -49,6 +49,7 @@ class Started(BaseModel):
 
     Attributes:
         version: that raised the alarm, in the pass that ended at `end`.
+        done: whether it did what it was started for; if not, it is tried again.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -57,6 +58,7 @@ class Started(BaseModel):
     end: datetime
     verb: Literal["retrain", "rollback"]
     at: datetime
+    done: bool = True
 
 
 class History:

@@ -12,7 +12,7 @@ from pipelines.config.monitor import Monitor, passes_between_alarms
 from pipelines.model.signature import Signature
 from pipelines.monitor.alarms import alarms_of_checks, alarms_of_drift, alarms_of_log, alarms_of_quality
 from pipelines.monitor.checks import VOLUME, check_inputs, check_volume
-from pipelines.monitor.detectors import adjust_holm, is_listed, next_evidence
+from pipelines.monitor.detectors import add_evidence, adjust_holm, e_value, is_listed
 from pipelines.monitor.drift import Shift, measure_shifts, references
 from pipelines.monitor.history import Acknowledgement
 from pipelines.monitor.observation import Observation, observe
@@ -92,7 +92,7 @@ def judge_pass(
         *alarms_of_drift(drift, checks, budget, sudden),
         *alarms_of_checks(checks),
         *alarms_of_log(window),
-        *alarms_of_quality(quality),
+        *alarms_of_quality(quality, [item.quality for item in before.passes if item.quality]),
     ]
     return PassRecord(
         start=window.start,
@@ -147,7 +147,7 @@ def _spend(
             psi=shift.psi,
             tolerance=shift.tolerance,
             p_value=shift.p_value,
-            evidence=float(next_evidence(evidence.get(shift.name, 0.0), shift.p_value)),
+            evidence=float(add_evidence(evidence.get(shift.name, 0.0), e_value(shift.p_value))),
             listed=is_one,
             counts=dict(shift.counts),
         )

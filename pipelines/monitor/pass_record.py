@@ -96,21 +96,25 @@ class Quality(_Record):
         loss: mean bounded loss; `limit` is the promise's upper bound plus the tolerance.
         evidence: the e-detector after this pass; an alarm at `evidence_limit`.
         previous_loss, previous_limit: of the version before, on the same rows; None if not scored.
+        previous_gain: lower bound by which its loss is smaller than that of this version, paired by row.
+        no_labels: what is wrong if there are predictions and none has a label.
     """
 
     matured_from: datetime
     matured_to: datetime
-    predictions: int
-    labelled: int
-    corrected: int
-    metrics: tuple[Metric, ...]
-    loss: float | None
-    limit: float | None
-    evidence: float | None
+    predictions: int = 0
+    labelled: int = 0
+    corrected: int = 0
+    metrics: tuple[Metric, ...] = ()
+    loss: float | None = None
+    limit: float | None = None
+    evidence: float | None = None
     evidence_limit: float
-    previous_version: str | None
-    previous_loss: float | None
+    previous_version: str | None = None
+    previous_loss: float | None = None
     previous_limit: float | None = None
+    previous_gain: float | None = None
+    no_labels: str | None = None
 
 
 class Budget(_Record):

@@ -29,7 +29,7 @@ _HELP = {
     "model_monitor_judged": "1 if the newest pass had enough rows to be judged.",
     "model_monitor_alarms": "Open alarms by problem.",
     "model_monitor_budget_used_ratio": "How near drift, input checks and volume are to an alarm; 1 is an alarm.",
-    "model_data_drift_score": "Population stability index against the training rows; feature=score: validation rows.",
+    "model_data_drift_score": "Population stability index against the profile of the version.",
     "model_data_drift_tolerance": "PSI that natural variation explains.",
     "model_data_drift_listed": "1 if the feature is listed as drifting.",
     "model_input_check_failed": "1 if a check of an input, or of the volume, failed.",
@@ -55,7 +55,7 @@ class Sample:
 
 def metrics_text(verdict: Verdict, every_days: int) -> str:
     """Return the newest pass and the open alarms in Prometheus' text format."""
-    # By labels: Prometheus refuses a text with two values of one series, such as of an input that is named `score`.
+    # By labels: Prometheus refuses a text with two values of one series, such as of two equal names of inputs.
     samples = {(sample.name, *sample.labels.values()): sample for sample in _samples(verdict, every_days)}
     lines = []
     for name, explanation in _HELP.items():

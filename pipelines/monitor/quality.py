@@ -17,16 +17,24 @@ from pipelines.metrics.bounded_loss import bounded_loss
 from pipelines.model.encoding import encode
 from pipelines.model.scorer import Scorer
 from pipelines.model.signature import Signature, load_signature
+from pipelines.monitor.detectors import add_evidence
 from pipelines.monitor.labels import TARGET, LabelTable, open_labels
 from pipelines.monitor.metrics import measure
 from pipelines.monitor.pass_record import PassRecord, Quality
 from pipelines.monitor.profile import Profile, load_profile
-from pipelines.monitor.promise import LOSS, Limit, add_evidence, betting_evidence, find_limit, promised_metrics
+from pipelines.monitor.promise import (
+    LOSS,
+    Limit,
+    betting_evidence,
+    find_limit,
+    mean_lower_bound,
+    promised_metrics,
+)
 from pipelines.monitor.schedule import DuePass
 from pipelines.monitor.window import REQUEST_ID, SCORE, TIME, open_window
 from pipelines.repository.base_model import Base
 from pipelines.tables.data import to_numpy
-from pipelines.tables.locations import Location
+from pipelines.tables.locations import Location, NoFile
 
 Floats = npt.NDArray[np.float64]
 MAX_ROWS = 100_000  # for metrics and for the previous version; the loss is that of all rows
@@ -49,6 +57,8 @@ def judge_quality(
 ) -> Quality | None:
     """Judge the predictions of a version whose labels have matured by a pass; None without `monitor.labels`.
 
+    Labels that are not there, or have not arrived, are no error: the other parts of the pass need none.
+
     Args:
         earlier: the passes before this one, of all versions.
         fetch_previous: called if the evidence reaches its limit.
@@ -67,31 +77,29 @@ def judge_quality(
     quality = Quality(
         matured_from=start,
         matured_to=start,  # until there is a label: the next pass takes these rows
-        predictions=0,
-        labelled=0,
-        corrected=0,
-        metrics=(),
-        loss=None,
         limit=limit and limit.mean * limit.largest,
         evidence=evidence,
         evidence_limit=float(passes_between_alarms(params.monitor.quality.false_alarms)),
-        previous_version=None,
-        previous_loss=None,
-        previous_limit=None,
     )
     with open_window(connection, log, signature, release_id, start, end) as window:
         if not window.rows:
             return quality.model_copy(update={"matured_to": end})
-        with open_labels(connection, settings, signature) as labels:
-            joined = labels.join(window.table, due.end)
-            scored = joined.order_by(TIME, REQUEST_ID).select(SCORE, TARGET).to_pyarrow()
-            sample = joined.order_by(joined[REQUEST_ID].hash(), REQUEST_ID).limit(MAX_ROWS).to_pyarrow()
-            corrected = _count_corrected(connection, log, settings, labels, due, signature, done, start)
-    update: dict[str, Any] = {"predictions": window.rows, "labelled": len(scored), "corrected": corrected}
-    if len(scored):
-        promised = promised_metrics(due.assignment.commit)
-        update |= {"matured_to": end, "metrics": measure(sample, params, signature, promised)}
-        update |= _judge_loss(scored, sample, signature, limit, quality, end, fetch_previous, params)
+        update: dict[str, Any] = {"predictions": window.rows}
+        try:
+            with open_labels(connection, settings, signature) as labels:
+                joined = labels.join(window.table, due.end)
+                scored = joined.order_by(TIME, REQUEST_ID).select(SCORE, TARGET).to_pyarrow()
+                sample = joined.order_by(joined[REQUEST_ID].hash(), REQUEST_ID).limit(MAX_ROWS)
+                sample = sample.order_by(TIME, REQUEST_ID).to_pyarrow()
+                update["corrected"] = _count_corrected(connection, log, settings, labels, due, signature, done, start)
+        except NoFile:
+            return quality.model_copy(update=update | {"no_labels": f"no labels found at {settings.path}"})
+    if not len(scored):
+        reason = f"none of the predictions from {start:%Y-%m-%d} to {end:%Y-%m-%d} has a label"
+        return quality.model_copy(update=update | {"no_labels": reason})
+    promised = promised_metrics(due.assignment.commit)
+    update |= {"matured_to": end, "labelled": len(scored), "metrics": measure(sample, params, signature, promised)}
+    update |= _judge_loss(scored, sample, signature, limit, quality, end, fetch_previous, params)
     return quality.model_copy(update=update)
 
 
@@ -122,13 +130,13 @@ def _judge_loss(
     if limit is None:
         return {}
     loss = _loss(rows, to_numpy(rows, SCORE), signature.task, limit)
-    hours = round((end - before.matured_from) / timedelta(hours=1)) or 1
-    evidence = add_evidence(before.evidence, betting_evidence(loss, limit.mean, hours))
+    hours = max(round((end - before.matured_from) / timedelta(hours=1)), 2)
+    evidence = float(add_evidence(before.evidence or 0.0, betting_evidence(loss, limit.mean, hours)))
     update: dict[str, Any] = {"loss": float(loss.mean()) * limit.largest, "evidence": evidence}
     previous = fetch_previous() if evidence >= before.evidence_limit else None
     if previous is not None:
         version, base = previous
-        update |= {"previous_version": version} | _score_previous(sample, base, signature, params)
+        update |= {"previous_version": version} | _compare(sample, base, signature, limit, hours, params)
     return update
 
 
@@ -136,26 +144,32 @@ def _loss(rows: Any, scores: Floats, task: str, limit: Limit) -> Floats:
     return bounded_loss(LOSS[task], to_numpy(rows, TARGET).astype(np.float64), scores, limit.largest)
 
 
-def _score_previous(rows: Any, base: Base, signature: Signature, params: Params) -> dict[str, Any]:
-    """Return mean loss and limit of an earlier model on the same rows; nothing if the log lacks what it reads."""
+def _compare(rows: Any, base: Base, signature: Signature, limit: Limit, hours: int, params: Params) -> dict[str, Any]:
+    """Return an earlier model's mean loss and limit on rows, and the lower bound by which its loss is smaller.
+
+    Its loss and its limit are clipped as its promise is. In the difference, which is paired by row, both losses are
+    clipped as those of the version in production. Nothing is returned if the log lacks what the model reads.
+    """
     other = load_signature(base.signature)
     logged = {item.name: item for item in signature.inputs if not item.sensitive}
-    reads = {item.name: item for item in other.inputs}
-    limit = base.profile and find_limit(load_profile(base.profile), other.task, params.monitor.quality.tolerance)
-    if not limit or other.task != signature.task or any(item.type != _type(logged, item.name) for item in other.inputs):
+    own = base.profile and find_limit(load_profile(base.profile), other.task, params.monitor.quality.tolerance)
+    is_logged = all(item.name in logged and logged[item.name].type == item.type for item in other.inputs)
+    if not own or len(rows) < 2 or other.task != signature.task or not is_logged:
         return {}
     try:
         scores = Scorer(base.model, other).score(
-            {name: encode(item, to_numpy(rows, name)) for name, item in reads.items()}
+            {item.name: encode(item, to_numpy(rows, item.name)) for item in other.inputs}
         )
     except (InputError, ValueError):
         return {}  # it cannot score all of them
-    loss = _loss(rows, scores, other.task, limit)
-    return {"previous_loss": float(loss.mean()) * limit.largest, "previous_limit": limit.mean * limit.largest}
-
-
-def _type(inputs: dict[str, Any], name: str) -> str | None:
-    return inputs[name].type if name in inputs else None
+    loss = _loss(rows, scores, other.task, own)
+    one_in = passes_between_alarms(params.monitor.quality.false_alarms)
+    gain = _loss(rows, to_numpy(rows, SCORE), other.task, limit) - _loss(rows, scores, other.task, limit)
+    return {
+        "previous_loss": float(loss.mean()) * own.largest,
+        "previous_limit": own.mean * own.largest,
+        "previous_gain": mean_lower_bound(gain, hours, one_in) * limit.largest,
+    }
 
 
 def _count_corrected(

@@ -34,7 +34,7 @@ NEXT = {
     ),
     "service": (
         "Compare /info of the service and the prediction log with the newest assignment; `make reconcile` makes "
-        "the service equal to it.",
+        "the service equal to it. If no label arrives, look at what writes `monitor.labels.path`.",
     ),
 }  # fmt: skip
 
@@ -154,4 +154,6 @@ def _lead(record: PassRecord) -> str:
         parts.append(
             f"the loss is {number(record.quality.loss, digits=3)} (limit {number(record.quality.limit, digits=3)})"
         )
+    if record.quality and record.quality.no_labels:
+        parts.append(record.quality.no_labels)
     return f"{'; '.join(parts)}."

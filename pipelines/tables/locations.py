@@ -23,6 +23,10 @@ PREDICTION_LOG = "PREDICTION_LOG"
 _STORES = {"botocore", "aiobotocore", "aiohttp", "gcsfs", "google", "adlfs", "azure"}
 
 
+class NoFile(InputError):
+    """There is no such file, folder or bucket, or no table in it."""
+
+
 @dataclass(frozen=True)
 class Location:
     """A path of a file system.
@@ -75,7 +79,8 @@ def store_errors(location: Location) -> Iterator[None]:
     """Replace the errors of a store or of a file's reader by errors that name the file.
 
     Raises:
-        InputError: if there is no such file, or its content cannot be read.
+        NoFile: if there is no such file.
+        InputError: if its content cannot be read.
         Unreachable: if the disk, the network, the access rights or the credentials fail.
     """
     try:
@@ -90,7 +95,7 @@ def store_errors(location: Location) -> Iterator[None]:
             ) from error
         # fsspec's HTTP also raises FileNotFoundError when the server does not respond.
         if isinstance(error, FileNotFoundError) and not isinstance(error.__cause__, OSError):
-            raise InputError(
+            raise NoFile(
                 f"{location.name}: no such file, folder or bucket", f"Correct {location.setting}, or create it."
             ) from error
         if isinstance(error, OSError) or type(error).__module__.split(".")[0] in _STORES:

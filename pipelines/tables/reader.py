@@ -14,7 +14,7 @@ import pyarrow.csv as arrow_csv
 import pyarrow.parquet as pq
 
 from pipelines.cli.errors import InputError
-from pipelines.tables.locations import Location, first_line, parse_location, store_errors
+from pipelines.tables.locations import Location, NoFile, first_line, parse_location, store_errors
 
 BATCH_ROWS = 65_536
 BLOCK_BYTES = 8 << 20
@@ -46,7 +46,7 @@ def find_files(name: str, setting: str) -> list[Location]:
             )
     files = sorted(path for path in paths if path.lower().endswith(EXTENSIONS))
     if not files:
-        raise InputError(f"{name}: no CSV or Parquet file there", f"Correct {setting}, or put the files there.")
+        raise NoFile(f"{name}: no CSV or Parquet file there", f"Correct {setting}, or put the files there.")
     return [Location(filesystem, p, p if location.is_local else filesystem.unstrip_protocol(p), setting) for p in files]
 
 

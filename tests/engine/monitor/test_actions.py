@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import requests
 
+from pipelines.cli.errors import Unreachable
 from pipelines.github.client import GitHub
 from pipelines.monitor import actions
 from pipelines.monitor.actions import (
@@ -48,6 +49,7 @@ def quality(**more: Any) -> Quality:
         "previous_version": OLD,
         "previous_loss": 0.25,
         "previous_limit": 0.3,
+        "previous_gain": 0.1,
     }
     return Quality(**fields | more)
 
@@ -85,7 +87,7 @@ def choose(item: PassRecord, started: list[Started] | None = None, **monitor: An
     start = choose_verb(settings(**monitor), verdict(item), started or [], ASSIGNMENTS, NOW)
     if start is None:
         return None
-    return " ".join((start.verb, *start.arguments[: 2 if start.verb == "rollback" else 0]))
+    return " ".join((start.verb, *start.arguments))
 
 
 def test_only_a_quality_alarm_of_the_version_in_production_starts_something(lasting: list[str]) -> None:
@@ -101,12 +103,12 @@ def test_only_a_quality_alarm_of_the_version_in_production_starts_something(last
     [
         ({}, f"rollback --to {OLD}"),
         ({"previous_loss": 0.31}, "retrain"),
-        ({"previous_loss": 0.55, "previous_limit": 0.6}, "retrain"),
-        ({"previous_loss": None}, "retrain"),
-        ({"previous_limit": None}, "retrain"),
+        ({"previous_gain": -0.01}, "retrain"),
+        ({"previous_loss": None, "previous_limit": None, "previous_gain": None}, "retrain"),
+        ({"previous_gain": None}, "retrain"),  # a record of before
     ],
 )
-def test_a_rollback_needs_a_previous_version_within_its_own_limit_and_better(
+def test_a_rollback_needs_a_previous_version_within_its_own_limit_and_shown_to_be_better(
     lasting: list[str], more: dict[str, Any], verb: str
 ) -> None:
     assert choose(bad_pass(**more), rollback=True) == verb
@@ -140,23 +142,95 @@ def test_the_previous_version_is_the_newest_other_one(lasting: list[str]) -> Non
     assert find_previous(again, "a" * 12, "fraud") is None
 
 
-@pytest.mark.parametrize(("code", "kept"), [(0, 1), (1, 1), (3, 0)])
-def test_a_start_is_recorded_unless_the_verb_could_not_end(
-    lasting: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, kept: int
+class Runs:
+    """The verbs that the monitor starts, and the pull requests that they open.
+
+    Attributes:
+        code: with which a verb ends.
+        opens: whether it opens its pull request.
+        fails: whether GitHub does not respond.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, ...]] = []
+        self.pulls: list[dict[str, Any]] = []
+        self.code, self.opens, self.fails = 0, True, False
+
+    def run(self, *arguments: str) -> Any:
+        self.calls.append(arguments)
+        if self.opens:
+            self.pulls.append({"body": f"Why: {arguments[-1]}\n\nMore."})
+        return subprocess.CompletedProcess([], self.code)
+
+    def pages(self, path: str, state: str) -> Any:
+        if self.fails:
+            raise Unreachable("GitHub does not respond", "Run again.")
+        return iter([{"body": None}, *self.pulls])
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> Runs:
+    made = Runs()
+    monkeypatch.setattr(actions, "run_verb", made.run)
+    monkeypatch.setattr(GitHub, "from_environment", lambda: made)
+    monkeypatch.setenv("GITHUB_TOKEN", "x")
+    return made
+
+
+def run_monitor(log: Path, hours: float = 0, **monitor: Any) -> None:
+    """What a run of the monitor does, so many hours after the first."""
+    now = NOW + timedelta(hours=hours)
+    start_verb(settings(**monitor), verdict(bad_pass()), history(log), ASSIGNMENTS, now)
+
+
+@pytest.mark.parametrize(("code", "opens"), [(0, True), (0, False), (1, True), (3, True)])
+def test_a_start_that_opened_its_pull_request_or_ended_with_0_is_done(
+    lasting: list[str], tmp_path: Path, runs: Runs, code: int, opens: bool
 ) -> None:
-    calls: list[tuple[str, ...]] = []
-
-    def run(*arguments: str) -> Any:
-        calls.append(arguments)
-        return subprocess.CompletedProcess([], code)
-
-    monkeypatch.setattr(actions, "run_verb", run)
-    for _ in range(2):
-        start_verb(settings(rollback=True), verdict(bad_pass()), history(tmp_path), ASSIGNMENTS, NOW)
-    assert len(history(tmp_path).started()) == kept and len(calls) == 2 - kept
-    verb, option, to, _, why = calls[0]
+    runs.code, runs.opens = code, opens
+    for hours in (0, 1, 25, 200):
+        run_monitor(tmp_path, hours, rollback=True)
+    ((verb, option, to, _, why),) = runs.calls
     assert (verb, option, to) == ("rollback", "--to", OLD)
-    assert "0.5 on 690 labelled" in why and "fraud@v1.0.0 has 0.25, with a limit of 0.3" in why
+    assert "0.5 on 690 labelled" in why and "fraud@v1.0.0 has 0.25, with a limit of 0.3" in why and "0.1" in why
+
+
+@pytest.mark.parametrize("code", [1, 2, 3])
+@pytest.mark.parametrize("fails", [False, True])
+def test_one_that_was_refused_or_failed_is_tried_three_times_a_day_apart(
+    lasting: list[str], tmp_path: Path, runs: Runs, code: int, fails: bool
+) -> None:
+    runs.code, runs.opens, runs.fails = code, False, fails
+    tried = []
+    for hours in range(0, 24 * 9, 2):
+        run_monitor(tmp_path, hours)
+        tried.append(len(runs.calls))
+    assert [tried[0], tried[11], tried[12], tried[24], tried[-1]] == [1, 1, 2, 3, 3]
+    assert not any(item.done for item in history(tmp_path).started())
+
+
+def test_a_second_try_that_succeeds_is_the_last(lasting: list[str], tmp_path: Path, runs: Runs) -> None:
+    runs.code, runs.opens = 3, False
+    run_monitor(tmp_path)
+    runs.code, runs.opens = 0, True
+    for hours in (24, 48, 72):
+        run_monitor(tmp_path, hours)
+    assert len(runs.calls) == 2 and [item.done for item in history(tmp_path).started()] == [False, True]
+
+
+def test_a_pull_request_of_a_killed_run_is_not_opened_again(lasting: list[str], tmp_path: Path, runs: Runs) -> None:
+    run_monitor(tmp_path)
+    for path in (tmp_path / "monitor/started").iterdir():
+        path.unlink()
+    run_monitor(tmp_path, 1)
+    assert len(runs.calls) == 1 and [item.done for item in history(tmp_path).started()] == [True]
+
+
+def test_a_failed_rollback_is_tried_again_and_counts_for_the_day(lasting: list[str]) -> None:
+    failed = Started(version=NEW, end=bad_pass().end, verb="rollback", at=NOW - timedelta(hours=30), done=False)
+    assert choose(bad_pass(), [failed], rollback=True) == f"rollback --to {OLD}"
+    of_last_pass = failed.model_copy(update={"end": failed.end - WEEK, "at": NOW - timedelta(hours=20)})
+    assert choose(bad_pass(), [of_last_pass], rollback=True) == "retrain"
 
 
 def test_each_problem_has_one_issue_that_is_updated_and_closed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from pipelines.monitor.detectors import (
+    add_evidence,
     adjust_holm,
     common_bins,
+    e_value,
     excess_p_value,
     is_listed,
-    next_evidence,
     psi,
     sampling_error,
     shift_p_value,
@@ -100,11 +101,11 @@ def test_the_volume_is_judged_by_the_scatter_of_earlier_passes() -> None:
 
 
 def test_evidence_follows_the_recursion_and_stays_finite() -> None:
-    assert next_evidence(0.0, 0.25) == 1.0
-    assert next_evidence(3.0, 0.01) == pytest.approx(20)
+    assert add_evidence(0.0, e_value(0.25)) == 1.0
+    assert add_evidence(3.0, e_value(0.01)) == pytest.approx(20)
     evidence = np.zeros(2)
     for _ in range(100):
-        evidence = next_evidence(evidence, np.array([0.0, 1.0]))
+        evidence = add_evidence(evidence, e_value(np.array([0.0, 1.0])))
     assert np.isfinite(evidence).all() and evidence[1] == pytest.approx(1.0)
 
 
@@ -112,7 +113,7 @@ def test_the_mean_time_between_alarms_of_the_evidence_is_at_least_its_limit() ->
     generator = np.random.default_rng(4)
     evidence, alarms = np.zeros(400), 0
     for _ in range(500):
-        evidence = next_evidence(evidence, generator.random(400))
+        evidence = add_evidence(evidence, e_value(generator.random(400)))
         alarms += int((evidence >= 50).sum())
         evidence[evidence >= 50] = 0
     assert 400 * 500 / alarms >= 50

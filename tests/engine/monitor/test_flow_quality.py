@@ -58,8 +58,10 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
 
 
 @pytest.fixture
-def github(monkeypatch: pytest.MonkeyPatch) -> IssueGitHub:
-    made = IssueGitHub()
+def github(monkeypatch: pytest.MonkeyPatch, started: list[tuple[str, ...]]) -> IssueGitHub:
+    """GitHub, with a pull request of each verb that was started."""
+    made: Any = IssueGitHub()
+    made.pages = lambda path, **_: iter([{"body": f"Why: {call[-1]}"} for call in started])
     monkeypatch.setenv("GITHUB_TOKEN", "x")
     monkeypatch.setattr(GitHub, "from_environment", lambda: made)
     return made
@@ -83,6 +85,22 @@ def test_fraud_that_changes_opens_one_issue_and_starts_one_retraining_for_each_p
     assert [item["quality"]["labelled"] for item in shown] == [0, 700, 700, 700]
     assert [alarm["problem"] for item in shown for alarm in item["alarms"]] == ["quality"]
     assert json.loads(labelled.monitor(29, "--history", "fraud@v9.0.0")) == []
+
+
+def test_labels_that_are_gone_are_an_alarm_and_the_rest_of_the_pass_is_judged(labelled: World, tmp_path: Path) -> None:
+    write_month(labelled.log, tmp_path / "away", WEEKS)
+    out = labelled.monitor(15)
+    missing = f"no labels found at {tmp_path / 'labels'}"
+    assert f"quality: {missing}" in out and "No alarm." in out
+    assert "no labels found at" in (labelled.root / "reports/monitor/verdict.md").read_text()
+    (tmp_path / "away").rename(tmp_path / "labels")
+    assert "No alarm." in labelled.monitor(22)
+    (tmp_path / "labels").rename(tmp_path / "away")
+    assert f"ALARM service: {missing}" in labelled.monitor(29, code=1)
+    assert missing in (labelled.root / "reports/monitor/index.html").read_text()
+    shown = json.loads(labelled.monitor(29, "--history"))
+    assert all(item["judged"] and item["drift"] for item in shown)
+    assert [item["quality"]["labelled"] for item in shown] == [0, 0, 1400, 0]
 
 
 def test_without_act_an_alarm_starts_nothing(

@@ -234,3 +234,12 @@ def test_quality_above_its_evidence_limit_is_an_alarm_of_its_own(judge: Judge) -
     )
     assert named(judge(quality=quality)) == {("quality", "loss")}
     assert judge(quality=quality.model_copy(update={"evidence": 199.0}), week=1).alarms == ()
+
+
+def test_labels_that_stay_away_are_an_alarm_of_the_monitor_once_there_were_any(judge: Judge) -> None:
+    start = MONDAY.replace(tzinfo=UTC)
+    none = Quality(matured_from=start, matured_to=start, evidence_limit=200.0, no_labels="no labels found at x")
+    first = judge(quality=none)
+    assert first.alarms == ()
+    second = judge(quality=none.model_copy(update={"labelled": 9, "no_labels": None}), week=1)
+    assert named(judge(None, (second,), quality=none, week=2)) == {("service", "labels")}

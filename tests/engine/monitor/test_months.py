@@ -200,7 +200,7 @@ def test_a_day_without_a_file_and_a_half_written_file_do_not_stop_the_monitor(mo
     assert rows[4] < 0.95 * min(rows[:4])
     file = months.log / f"date={START + 37 * DAY:%Y-%m-%d}" / "part.parquet"
     file.write_bytes(file.read_bytes()[:2000])
-    assert "1 files that cannot be read" in months.monitor(6, code=1)
+    assert "1 file that cannot be read" in months.monitor(6, code=1)
     assert months.alarms() == [("input", {"prediction log"})]  # a day of seven is lost
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -16,10 +17,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.cli.errors import InputError
+from pipelines.config.params import Params
 from pipelines.monitor import promise, quality
+from pipelines.monitor.detectors import add_evidence
 from pipelines.monitor.log import parse_log
+from pipelines.monitor.pass_record import Quality
 from pipelines.monitor.profile import Profile
-from pipelines.monitor.promise import add_evidence, betting_evidence, find_limit
+from pipelines.monitor.promise import betting_evidence, find_limit, mean_lower_bound
 from pipelines.monitor.quality import judge_quality
 from pipelines.monitor.window import open_connection
 from pipelines.repository.base_model import Base
@@ -84,6 +88,10 @@ def test_late_labels_do_not_count_and_the_newest_of_several_does(month: Path) ->
     judged = judge(log, params(labels), 2)
     assert (judged.predictions, judged.labelled) == (700, 4)
     assert judged.loss is not None and judged.loss > 1  # all four are fraud
+    # Labels that arrive later are in no later pass.
+    write_labels(labels / "d.parquet", ids[4:], [1, 1], MONDAY + 22 * DAY)
+    after = judge(log, params(labels), 3, [record(2, judged)])
+    assert (after.matured_from, after.predictions, after.labelled) == (START + WEEK, 700, 0)
 
 
 def test_labels_that_a_pass_had_counted_are_reported_when_they_are_corrected(month: Path) -> None:
@@ -104,8 +112,19 @@ def test_rows_without_any_label_count_in_the_next_pass(month: Path) -> None:
     write_labels(labels / "other.parquet", ["x"], [1], MONDAY)
     first = judge(log, params(labels), 2)
     assert (first.predictions, first.labelled, first.matured_to) == (700, 0, first.matured_from)
+    assert first.no_labels and "none of the predictions from 2026-03-02 to 2026-03-09" in first.no_labels
     second = judge(log, params(away), 3, [record(2, first)])
     assert (second.matured_from, second.labelled) == (START, 1400)
+
+
+@pytest.mark.parametrize("path", ["missing", "missing/*.parquet", "empty"])
+def test_labels_that_are_not_there_are_named_and_are_no_error(month: Path, path: str) -> None:
+    (month / "empty").mkdir()
+    judged = judge(month / "log", params(month / path), 2)
+    assert (judged.predictions, judged.labelled, judged.matured_to) == (700, 0, judged.matured_from)
+    assert judged.no_labels == f"no labels found at {month / path}"
+    judged = judge(month / "log", params(month / "labels"), 3, [record(2, judged)])
+    assert (judged.labelled, judged.no_labels) == (1400, None)
 
 
 def test_a_row_counts_once_if_the_delay_becomes_longer(month: Path) -> None:
@@ -199,28 +218,87 @@ def test_a_quiet_month_raises_none(tmp_path: Path) -> None:
     assert max(item.evidence or 0.0 for item in judged) < 20
 
 
-def test_the_previous_version_is_scored_on_the_same_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+Scores = Callable[[dict[str, Any]], Any]
+
+
+@pytest.fixture
+def previous(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Scores, Any], tuple[str, Base]]:
+    """Make a previous version from a function from the inputs to the scores, and its profile."""
+
+    def make(scores: Scores, promised: Profile, signature: Any = SIGNATURE) -> tuple[str, Base]:
+        class Fake:
+            def __init__(self, *_: Any) -> None: ...
+
+            score = staticmethod(scores)
+
+        monkeypatch.setattr(quality, "Scorer", Fake)
+        document = signature.to_json()
+        amount = [item for item in document["inputs"] if item["name"] == "amount"]
+        (tmp_path / "signature.json").write_text(json.dumps(document | {"inputs": amount}))
+        (tmp_path / "profile.json").write_text(promised.model_dump_json())
+        return "fraud@v0.9.0", Base("c", tmp_path, "cache", "m", "m")
+
+    return make
+
+
+def test_the_previous_version_is_scored_on_the_same_rows(tmp_path: Path, previous: Any) -> None:
     write_month(tmp_path / "log", tmp_path / "labels", 1, changed_from=0)
-    (tmp_path / "signature.json").write_text(
-        json.dumps(SIGNATURE.to_json() | {"inputs": [SIGNATURE.inputs[0].to_json()]})
-    )
-    (tmp_path / "profile.json").write_text(profile(0.08).model_dump_json())
-
-    class Constant:
-        def __init__(self, *_: Any) -> None: ...
-
-        def score(self, columns: Any) -> Any:
-            return np.full(len(columns["amount"]), 0.25)
-
-    monkeypatch.setattr(quality, "Scorer", Constant)
-    base = Base("c", tmp_path, "cache", "m", "m")
-    judged = judge(tmp_path / "log", params(tmp_path / "labels"), 2, previous=("fraud@v0.9.0", base))
+    before = previous(lambda columns: np.full(len(columns["amount"]), 0.25), profile(0.08))
+    judged = judge(tmp_path / "log", params(tmp_path / "labels"), 2, previous=before)
     assert judged.previous_version == "fraud@v0.9.0"
     assert judged.previous_limit == pytest.approx((0.08 * 1.1 + 1.96 * 0.001) * 6.907755)
     assert judged.previous_loss is not None and judged.previous_loss < judged.loss
     (tmp_path / "signature.json").write_text(json.dumps(SIGNATURE.to_json()))  # which reads an input that is hashed
-    judged = judge(tmp_path / "log", params(tmp_path / "labels"), 2, previous=("fraud@v0.9.0", base))
-    assert (judged.previous_version, judged.previous_loss) == ("fraud@v0.9.0", None)
+    judged = judge(tmp_path / "log", params(tmp_path / "labels"), 2, previous=before)
+    assert (judged.previous_version, judged.previous_loss, judged.previous_gain) == ("fraud@v0.9.0", None, None)
+
+
+@pytest.mark.parametrize("is_better", [False, True])
+def test_a_smaller_loss_by_chance_is_no_better_model_and_a_steady_gain_is(
+    tmp_path: Path, previous: Any, is_better: bool
+) -> None:
+    """Planted: both previous models have a smaller mean loss; one of them only by the luck of two rows."""
+    write_month(tmp_path / "log", tmp_path / "labels", 1, changed_from=0)
+    log = pa.concat_tables(pq.read_table(path) for path in sorted((tmp_path / "log").rglob("*.parquet")))
+    labels = pa.concat_tables(pq.read_table(path) for path in sorted((tmp_path / "labels").rglob("*.parquet")))
+    rows = log.join(labels, "request_id").sort_by([("time", "ascending"), ("request_id", "ascending")])
+    scores, truth = rows["probability"].to_numpy(), rows["label"].to_numpy()
+    if is_better:
+        scores = scores + 0.2 * (truth - scores)
+    else:
+        worst = np.argsort(-np.abs(truth - scores))[:2]
+        scores = scores + np.random.default_rng(3).normal(0, 0.02, len(scores))
+        scores[worst] = truth[worst]
+    before = previous(lambda _: np.clip(scores, 0.001, 0.999), profile(0.2))
+    judged = judge(tmp_path / "log", params(tmp_path / "labels"), 2, previous=before)
+    assert judged.loss and judged.previous_loss and judged.previous_limit and judged.previous_gain is not None
+    assert judged.previous_loss < judged.loss and judged.previous_loss < judged.previous_limit
+    assert (judged.previous_gain > 0) == is_better
+    assert judged.previous_gain < judged.loss - judged.previous_loss
+
+
+def test_the_difference_clips_both_losses_alike(tmp_path: Path, previous: Any) -> None:
+    """Planted: the previous version's errors are larger, and seem smaller because its own largest loss is small."""
+    signature, settings, promised = write_regression(tmp_path)
+    losses = {"absolute_error": {"mean": 0.98, "standard_error": 0.001, "largest": 2.0}}
+    own = Profile.model_validate({"rows": 1, "inputs": {}, "promise": {"rows": 9, "losses": losses}})
+    before = previous(lambda columns: np.full(len(columns["amount"]), -9.0), own, signature)
+    judged = judge_regression(tmp_path, settings, signature, promised, before)
+    assert judged.loss and judged.previous_loss and judged.previous_limit and judged.previous_gain
+    assert judged.previous_loss < judged.loss and judged.previous_loss < judged.previous_limit
+    assert judged.previous_gain < -5
+
+
+def test_equal_models_seem_different_once_in_200_passes_at_most() -> None:
+    """With eight rows of each fraud, whose losses come together."""
+    generator = np.random.default_rng(11)
+    differences = np.zeros((2_000, 2_000))
+    for row in differences:
+        for first in generator.integers(0, 1_992, generator.poisson(4)):
+            row[first : first + 8] = generator.normal(0, 0.2)
+    bounds = [mean_lower_bound(row, 168, 200) for row in differences]
+    assert sum(bound > 0 for bound in bounds) <= 10
+    assert mean_lower_bound(differences[0] + 0.05, 168, 200) > 0
 
 
 @pytest.mark.parametrize("mean", [0.002, 0.05, 0.4])
@@ -266,33 +344,44 @@ def test_false_alarms_are_at_most_as_many_as_allowed() -> None:
     assert alarms <= 500 * 104 / 200
 
 
-def test_a_regression_is_judged_by_its_clipped_error(tmp_path: Path) -> None:
+def write_regression(folder: Path) -> tuple[Any, Params, Profile]:
+    """Write a week of log and labels of a regression; its errors have a mean of 4."""
     signature = replace(SIGNATURE, task="regression", output="value", classes=(), threshold=None)
-    settings = params(tmp_path / "labels")
     losses = {"absolute_error": {"mean": 0.2, "standard_error": 0.001, "largest": 10.0}}
     promised = Profile.model_validate({"rows": 1, "inputs": {}, "promise": {"rows": 9, "losses": losses}})
-    (tmp_path / "labels").mkdir()
+    (folder / "labels").mkdir()
     for day in range(7):
         date = MONDAY + day * DAY
         table = log_table(100, date, seed=day)
         names = ["value" if name == "probability" else name for name in table.column_names]
-        write_log(tmp_path / "log", table.rename_columns(names), date)
+        write_log(folder / "log", table.rename_columns(names), date)
         errors = np.random.default_rng(day).exponential(4.0, 100)
-        path = tmp_path / f"labels/{day}.parquet"
+        path = folder / f"labels/{day}.parquet"
         write_labels(path, table["request_id"], errors * 0, date + DAY)
         truth = pa.array(table["probability"].to_numpy() + errors)
         pq.write_table(pq.read_table(path).set_column(1, "label", truth), path)
+    return signature, params(folder / "labels"), promised
+
+
+def judge_regression(folder: Path, settings: Params, signature: Any, promised: Profile, before: Any = None) -> Quality:
     judged = judge_quality(
         open_connection(),
-        parse_log(str(tmp_path / "log")),
+        parse_log(str(folder / "log")),
         settings,
         due_pass(2),
         signature,
         promised,
         [],
-        lambda: None,
+        lambda: before,
     )
-    assert judged is not None and judged.labelled == 700
+    assert judged is not None
+    return judged
+
+
+def test_a_regression_is_judged_by_its_clipped_error(tmp_path: Path) -> None:
+    signature, settings, promised = write_regression(tmp_path)
+    judged = judge_regression(tmp_path, settings, signature, promised)
+    assert judged.labelled == 700
     assert judged.limit == pytest.approx(2.2196) and judged.loss == pytest.approx(3.7, abs=0.3)
     assert judged.evidence is not None and judged.evidence > judged.evidence_limit
     assert {"mae", "rmse"} <= {item.name for item in judged.metrics}
