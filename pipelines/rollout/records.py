@@ -96,7 +96,11 @@ class Records:
         Raises:
             Unreachable: if the disk or the store fails.
         """
-        name, text = _name(record.version, record.percent, record.host), record.model_dump_json(indent=1) + "\n"
+        name = _name(record.version, record.percent, record.host)
+        self.write_page(name, record.model_dump_json(indent=1) + "\n")
+
+    def write_page(self, name: str, text: str) -> None:
+        """Write a text, on this disk first; errors as `write`."""
         write_text(self._folder / name, text)
         if self._store:
             with store_errors(self._store):

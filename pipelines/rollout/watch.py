@@ -16,11 +16,14 @@ from pipelines.cli.errors import MainlineError
 from pipelines.config.rollout import Rollout
 from pipelines.deployment import canary
 from pipelines.deployment.canary import Canary
+from pipelines.deployment.containers import PORT
 from pipelines.deployment.front import Front
 from pipelines.deployment.host import Host
-from pipelines.deployment.replicas import Version
-from pipelines.rollout import counters, judge
+from pipelines.deployment.replicas import Version, list_replicas
+from pipelines.deployment.service_client import get_info
+from pipelines.rollout import counters, judge, replay
 from pipelines.rollout.records import Record, Records, State, this_host
+from pipelines.tables.locations import prediction_log
 
 LOOK_SECONDS = 10.0
 _LONGEST_GAP = 60.0  # between two looks; a longer one (a machine that slept) counts as this
@@ -90,3 +93,31 @@ def look(host: Host, rollout: Rollout, state: Canary, seconds: float) -> Record:
     )
     records.write(record)
     return record
+
+
+def _replay(host: Host, rollout: Rollout, state: Canary) -> None:
+    """Send logged requests to the canary; abort it if it fails or is slow.
+
+    Raises:
+        Unreachable: if the log's store does not respond.
+    """
+    log = prediction_log()
+    replica = next(replica for replica in list_replicas(host) if replica.version == state.version)
+    url = f"http://{replica.address}:{PORT}"
+    signature = get_info(url).get("signature")
+    if not rollout.replay:
+        return
+    if log is None or "://" not in log or signature is None:
+        print(f"Nothing is replayed: this host cannot read the log ({log}), or does not reach {url}.", flush=True)
+        return
+    if hashed := [field["name"] for field in signature["inputs"] if field.get("sensitive")]:
+        print(f"Nothing is replayed: the log holds only hashes of {', '.join(hashed)}.", flush=True)
+        return
+    result = replay.ask(url, signature, replay.newest_rows(log, rollout.replay))
+    text = result.to_markdown(state.version.tag)
+    print(text, flush=True)
+    Records(host).write_page(f"replay-{state.version.tag.replace('@', '-')}.md", text)
+    if result.errors:
+        canary.abort(host, f"{result.errors:,} of {result.rows:,} logged requests failed in the replay")
+    elif result.slowest * 1000 > rollout.limits.p99_ms:
+        canary.abort(host, f"the 99th percentile of the replay was {result.slowest * 1000:.0f} ms")
