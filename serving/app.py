@@ -10,52 +10,64 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from serving import body, limits, openapi
-from serving.drain import Drain
 from serving.errors import MAX_SHOWN, RequestError, invalid_rows, overloaded
-from serving.log_columns import Entry
+from serving.log_rows import LogRows
 from serving.metrics import Metrics
 from serving.model import Model
 from serving.prediction_log import PredictionLog
 from serving.responses import Decision, Error, FieldError, Info, Value
-from serving.rows import Columns, RowReader
+from serving.rows import RowReader
 from serving.settings import Settings
 
 Scope = Mapping[str, Any]
 Send = Callable[[Any], Awaitable[None]]
 PATHS = frozenset({"/predict", "/predict_batch", "/info", "/openapi.json", "/metrics"})
+_PROBES = frozenset({"/livez", "/readyz"})
 _Result = TypeVar("_Result")
 _JSON = b"application/json"
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_is_name = re.compile(rb"[A-Za-z0-9._-]{1,64}").fullmatch  # what other headers have does not get into the log
 _INLINE_BYTES = 16_384  # a smaller body costs less than passing it to a thread
 _SHUTDOWN = overloaded("the service is shutting down", close=True)
+_LIVE = b"{}", _JSON
 _encode = msgspec.json.Encoder().encode
+
+
+class _Batch(NamedTuple):
+    """The response to a batch, and what is counted and logged of it."""
+
+    content: bytes
+    rows: int
+    positive: int
+    time: float
+    lines: bytes
 
 
 class App:
     """The service of one model.
 
     Attributes:
-        drain: whether a shutdown has begun.
-        log: the prediction log, or None if it is off.
+        is_ready: False when a shutdown has begun; each response then closes its connection.
     """
 
     def __init__(self, model: Model, settings: Settings, log: PredictionLog | None, metrics: Metrics) -> None:
-        self.drain = Drain(settings.drain_seconds)
+        self.is_ready = True
         self._model = model
-        self.log = log
+        self._log = log
         self._metrics = metrics
         self._release = settings.release.release
         self._threshold = model.signature.threshold
-        self._budget = body.Budget(settings.max_body, limits.BODIES * settings.max_body)
+        self._max_bytes = {"/predict": min(limits.ROW_BYTES, settings.max_body), "/predict_batch": settings.max_body}
+        self._budget = body.Budget(limits.BODIES * settings.max_body)
         self._seconds = settings.release.timeout_seconds
         self._reader = RowReader(model.signature, settings.release.max_batch_rows)
+        self._log_rows = LogRows(model.signature, self._release, settings.model_role, settings.prediction_log_salt)
         # One thread: ONNX Runtime and Python would only share the same core among several.
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="large")
         info = _encode(Info(self._release, settings.model_version, model.md5, model.signature.document))
@@ -64,24 +76,25 @@ class App:
             "/info": lambda: (info, _JSON),
             "/openapi.json": lambda: (document, _JSON),
             "/metrics": lambda: (generate_latest(), CONTENT_TYPE_LATEST.encode()),
+            "/livez": lambda: _LIVE,
+            "/readyz": self._readiness,
         }
 
     async def __call__(self, scope: Scope, receive: body.Receive, send: Send) -> None:
         """Respond to an HTTP request."""
         started = time.perf_counter()
         path, headers = scope["path"], dict(scope["headers"])
-        sent_id = headers.get(b"x-request-id")
-        # The id goes into the log: one of another form is replaced.
-        request_id = sent_id.decode() if sent_id and _REQUEST_ID.fullmatch(sent_id) else secrets.token_hex(16)
+        request_id = _name(headers.get(b"x-request-id")) or secrets.token_hex(16)
+        key_name = _name(headers.get(b"x-key-name"))
         status, content_type, close = 200, _JSON, False
         extra_headers: tuple[tuple[bytes, bytes], ...] = ()
         try:
-            if path == "/predict" or path == "/predict_batch":
+            if limit := self._max_bytes.get(path):
                 _check_method(scope, headers, "POST")
                 body.check_headers(headers)
-                raw = await body.read(receive, headers, self._budget, self._seconds)
+                raw = await body.read(receive, headers, limit, self._budget, self._seconds)
                 predict = self._predict if path == "/predict" else self._predict_batch
-                content = await predict(raw, request_id, started)
+                content = await predict(raw, request_id, key_name, started)
             else:
                 close = body.is_announced(headers)
                 if path not in self._pages:
@@ -103,13 +116,25 @@ class App:
             (b"x-request-id", request_id.encode()),
             *extra_headers,
         ]
-        if close or self.drain.on:
+        if close or not self.is_ready:
             response_headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": status, "headers": response_headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else content})
-        self._metrics.count_request(path if path in PATHS else "other", status, time.perf_counter() - started)
+        if path not in _PROBES:
+            endpoint = path if path in PATHS else "other"
+            self._metrics.count_request(endpoint, status, key_name, time.perf_counter() - started)
 
-    async def _predict(self, raw: bytes, request_id: str, started: float) -> bytes:
+    def close(self) -> None:
+        """Write the rest of the prediction log."""
+        if self._log is not None:
+            self._log.close(limits.LOG_SECONDS)
+
+    def _readiness(self) -> tuple[bytes, bytes]:
+        if not self.is_ready:
+            raise _SHUTDOWN
+        return _LIVE
+
+    async def _predict(self, raw: bytes, request_id: str, key_name: str | None, started: float) -> bytes:
         if len(raw) <= _INLINE_BYTES:
             row = self._reader.read_row(raw)
         else:
@@ -119,24 +144,23 @@ class App:
             raise invalid_rows([FieldError(*self._not_finite())], 1)
         positive = self._threshold is not None and score >= self._threshold
         self._metrics.count_predictions(not positive, positive)
-        if self.log is not None:
-            columns: Columns = [(value,) for value in row]
-            latency_ms = (time.perf_counter() - started) * 1e3
-            self.log.put(Entry(time.time(), (request_id,), columns, (score,), latency_ms, len(raw)))
+        if self._log is not None:
+            now, latency_ms = time.time(), (time.perf_counter() - started) * 1e3
+            lines = self._log_rows.encode(now, (request_id,), (row,), (score,), latency_ms, key_name)
+            self._log.put(now, 1, lines)
         if self._threshold is None:
             return _encode(Value(score, self._release, request_id))
         return _encode(Decision(score, positive, self._threshold, self._release, request_id))
 
-    async def _predict_batch(self, raw: bytes, request_id: str, started: float) -> bytes:
+    async def _predict_batch(self, raw: bytes, request_id: str, key_name: str | None, started: float) -> bytes:
         if len(raw) <= _INLINE_BYTES:
-            content, entry = self._score_batch(raw, request_id, started)
+            batch = self._score_batch(raw, request_id, key_name, started)
         else:
-            content, entry = await self._run_in_thread(self._score_batch, raw, request_id, started)
-        positive = 0 if self._threshold is None else sum(score >= self._threshold for score in entry.scores)
-        self._metrics.count_predictions(len(entry.ids) - positive, positive)
-        if self.log is not None and entry.ids:
-            self.log.put(entry)
-        return content
+            batch = await self._run_in_thread(self._score_batch, raw, request_id, key_name, started)
+        self._metrics.count_predictions(batch.rows - batch.positive, batch.positive)
+        if self._log is not None and batch.rows:
+            self._log.put(batch.time, batch.rows, batch.lines)
+        return batch.content
 
     async def _run_in_thread(self, function: Callable[..., _Result], *arguments: Any) -> _Result:
         """Process a large body outside of the event loop, which responds to small ones meanwhile."""
@@ -146,7 +170,7 @@ class App:
         except TimeoutError:
             raise overloaded(f"the body was not processed within {self._seconds:g} s") from None
 
-    def _score_batch(self, raw: bytes, request_id: str, started: float) -> tuple[bytes, Entry]:
+    def _score_batch(self, raw: bytes, request_id: str, key_name: str | None, started: float) -> _Batch:
         rows, columns = self._reader.read_batch(raw)
         outputs = self._model.score(columns) if rows else np.empty(0)
         if not_finite := np.flatnonzero(~np.isfinite(outputs)).tolist():
@@ -163,13 +187,20 @@ class App:
                 Decision(score, score >= threshold, threshold, release, row_id)
                 for score, row_id in zip(scores, ids, strict=True)
             ]
+        positive = 0 if threshold is None else sum(score >= threshold for score in scores)
         content = _encode(answers)
-        latency_ms = (time.perf_counter() - started) * 1e3
-        return content, Entry(time.time(), ids, columns, scores, latency_ms, len(raw))
+        now, latency_ms, lines = time.time(), (time.perf_counter() - started) * 1e3, b""
+        if self._log is not None:
+            lines = self._log_rows.encode(now, ids, zip(*columns, strict=True), scores, latency_ms, key_name)
+        return _Batch(content, rows, positive, now, lines)
 
     def _not_finite(self) -> tuple[str, str]:
         """Return the field and the reason where the output is infinite or NaN, which valid inputs may give."""
         return "value" if self._threshold is None else "probability", "is not finite for these inputs"
+
+
+def _name(header: bytes | None) -> str | None:
+    return header.decode() if header and _is_name(header) else None
 
 
 def _check_method(scope: Scope, headers: Mapping[bytes, bytes], *methods: str) -> None:

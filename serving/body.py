@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from serving.errors import RequestError, overloaded
+from serving.limits import ROW_BYTES
 
 Receive = Callable[[], Awaitable[Any]]
-_SMALL_BYTES = 16_384  # a body of one part and up to this size is scored before anything else is read
 
 
 class DisconnectError(Exception):
@@ -35,14 +35,13 @@ def is_announced(headers: Mapping[bytes, bytes]) -> bool:
 
 
 class Budget:
-    """The bytes that one body may have, and all bodies together that are being read or scored.
+    """The bytes that all bodies together may have which are being read or scored; small ones are not counted.
 
     Attributes:
-        taken: bytes in use. Small bodies of one part are not counted.
+        taken: bytes in use.
     """
 
-    def __init__(self, per_body: int, total: int) -> None:
-        self.per_body = per_body
+    def __init__(self, total: int) -> None:
         self.taken = 0
         self._total = total
 
@@ -60,18 +59,19 @@ class Budget:
         self.taken -= size
 
 
-async def read(receive: Receive, headers: Mapping[bytes, bytes], budget: Budget, seconds: float) -> bytes:
-    """Read the whole body.
+async def read(receive: Receive, headers: Mapping[bytes, bytes], limit: int, budget: Budget, seconds: float) -> bytes:
+    """Read the whole body, of at most `limit` bytes.
 
     Raises:
         RequestError: 413 if it is too large, 503 if all bodies together are, 408 if it is not complete in `seconds`.
         DisconnectError: if the client disconnected.
     """
-    error = _too_large(budget) if int(headers.get(b"content-length", b"0")) > budget.per_body else None
+    error = _too_large(limit) if int(headers.get(b"content-length", b"0")) > limit else None
     if error is not None and b"expect" in headers:
         raise error  # the client waits for an answer before it sends the body
     parts: list[bytes] = []
-    size, more = 0, True
+    size = counted = 0
+    more = True
     try:
         async with asyncio.timeout(seconds):
             while more:
@@ -80,12 +80,15 @@ async def read(receive: Receive, headers: Mapping[bytes, bytes], budget: Budget,
                     raise DisconnectError
                 part, more = message.get("body", b""), message.get("more_body", False)
                 if error is None:
-                    size += len(part)
                     parts.append(part)
-                    if size > budget.per_body:
-                        error = _too_large(budget)
-                    elif (more or size > _SMALL_BYTES) and not budget.take(len(part)):
-                        error = overloaded("too many request bodies at once; send it again", close=True)
+                    size += len(part)
+                    if size > limit:
+                        error = _too_large(limit)
+                    elif size > ROW_BYTES:
+                        if budget.take(size - counted):
+                            counted = size
+                        else:
+                            error = overloaded("too many request bodies at once; send it again", close=True)
                 if error is not None:  # read on: most clients read no response before they have sent everything
                     parts.clear()
     except TimeoutError:
@@ -96,5 +99,5 @@ async def read(receive: Receive, headers: Mapping[bytes, bytes], budget: Budget,
     return b"".join(parts)
 
 
-def _too_large(budget: Budget) -> RequestError:
-    return RequestError(413, f"the body has more than {budget.per_body / 1e6:g} MB", close=True)
+def _too_large(limit: int) -> RequestError:
+    return RequestError(413, f"the body has more than {limit:,} bytes", close=True)

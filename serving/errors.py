@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
-from http import HTTPStatus
 
-import msgspec
-
-from serving.responses import Error, FieldError
+from serving.responses import FieldError
 
 
 class CannotStartError(Exception):
@@ -40,7 +36,8 @@ class RequestError(Exception):
         self.close = close
 
 
-MAX_SHOWN = 20  # errors listed in one response; a body may have a million
+MAX_SHOWN = 20  # errors listed in one response
+MAX_COUNTED = 1_000  # errors after which the rest of a body is not checked
 
 
 def overloaded(message: str, *, close: bool = False) -> RequestError:
@@ -49,21 +46,7 @@ def overloaded(message: str, *, close: bool = False) -> RequestError:
 
 
 def invalid_rows(errors: Sequence[FieldError], count: int) -> RequestError:
-    """Return the 422 of rows with invalid values; `errors` are the first of `count`."""
-    rest = f" (and {count - 1} more)" if count > 1 else ""
+    """Return the 422 of rows with invalid values; `errors` are the first of `count`, which ends at MAX_COUNTED."""
+    least = "at least " if count == MAX_COUNTED else ""
+    rest = f" (and {least}{count - 1} more)" if count > 1 else ""
     return RequestError(422, f"{errors[0]}{rest}", errors)
-
-
-def raw_response(status: int, message: str) -> bytes:
-    """Return the bytes of an HTTP response that closes the connection, for what is not a whole request."""
-    request_id = secrets.token_hex(16)
-    content = msgspec.json.encode(Error(message, request_id, ()))
-    head = [
-        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
-        "content-type: application/json",
-        f"content-length: {len(content)}",
-        f"x-request-id: {request_id}",
-        *(["retry-after: 1"] if status == HTTPStatus.SERVICE_UNAVAILABLE else []),
-        "connection: close",
-    ]
-    return "\r\n".join([*head, "", ""]).encode() + content

@@ -1,4 +1,7 @@
-"""Prometheus metrics, served at /metrics. Labels are bounded: an unknown path counts as `other`."""
+"""Prometheus metrics, served at /metrics.
+
+Labels are bounded: an unknown path, or a key after the hundredth, counts as `other`.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,13 @@ from prometheus_client import Counter, Gauge, Histogram
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 _REQUESTS = Counter("mainline_requests", "Requests answered.", ["endpoint", "status"])
+_BY_KEY = Counter("mainline_key_requests", "Requests answered, by the name of the access key.", ["key", "status"])
 _LATENCY = Histogram("mainline_request_seconds", "From a request to its response.", ["endpoint"], buckets=_SECONDS)
 _PREDICTIONS = Counter("mainline_predictions", "Predictions by class (a regression has one).", ["class"])
 _WRITTEN = Counter("mainline_log_rows_written", "Rows of the prediction log that were written.")
 _DROPPED = Counter("mainline_log_rows_dropped", "Rows of the prediction log that were lost.")
 _INFO = Gauge("mainline_release_info", "1 for the release that is served.", ["release", "version", "role"])
+MAX_KEYS = 100
 
 
 class Metrics:
@@ -20,10 +25,13 @@ class Metrics:
         """`classes` are the negative and the positive one, or none for a regression."""
         _INFO.labels(release, version or "", role).set(1)
         self._predictions = [_PREDICTIONS.labels(name).inc for name in classes or ("value",)]
+        self._keys: set[str] = set()
         self._requests: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
 
-    def count_request(self, endpoint: str, status: int, seconds: float) -> None:
+    def count_request(self, endpoint: str, status: int, key_name: str | None, seconds: float) -> None:
         """Count a request and its latency."""
+        if key_name is not None:
+            self._count_key(key_name, status)
         pair = self._requests.get((endpoint, status))
         if pair is None:
             pair = _REQUESTS.labels(endpoint, str(status)), _LATENCY.labels(endpoint)
@@ -31,6 +39,11 @@ class Metrics:
         counter, histogram = pair
         counter.inc()
         histogram.observe(seconds)
+
+    def _count_key(self, name: str, status: int) -> None:
+        if len(self._keys) < MAX_KEYS:
+            self._keys.add(name)
+        _BY_KEY.labels(name if name in self._keys else "other", str(status)).inc()
 
     def count_predictions(self, negative: int, positive: int) -> None:
         """Count predictions of each class; those of a regression are negative."""

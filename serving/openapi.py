@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from serving.encoding import number_range
+from serving.limits import ROW_BYTES
 from serving.responses import Decision, Error, Info, Value
 from serving.settings import Settings
 from serving.signature import Field, Signature
@@ -55,8 +56,8 @@ def document(signature: Signature, settings: Settings) -> dict[str, Any]:
         "info": {
             "title": f"{signature.model_name}: predictions of {signature.target}",
             "version": release.release,
-            "description": f"A body has at most {release.max_body_mb:g} MB and must arrive within "
-            f"{release.timeout_seconds:g} s.",
+            "description": f"A row has at most {ROW_BYTES // 1024} KB, a batch {release.max_body_mb:g} MB; each must "
+            f"arrive within {release.timeout_seconds:g} s.",
         },
         "servers": [{"url": "/"}],
         "paths": {

@@ -1,31 +1,38 @@
 """Reads the rows of a request's body, encoded as the inputs of the graph.
 
-The fast path lets msgspec decode into a type compiled from the signature, which accepts a part of the valid bodies and
-no invalid one. The slow path (strict_json.py, encoding.py) reads whatever the fast one does not accept: it accepts the
-rest (`3.0` for a boolean's 1, an empty text for null, escapes), or explains each invalid field.
+msgspec decodes into a type compiled from the signature, which accepts exactly the valid values. Only a small body that
+it refuses is decoded again, to name each invalid field: as Python objects a body takes ten times its size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from serving import strict_json
 from serving.encoding import Encoded, InvalidValueError, encoder, explain, number_range
-from serving.errors import MAX_SHOWN, RequestError, invalid_rows
+from serving.errors import MAX_COUNTED, MAX_SHOWN, RequestError, invalid_rows
+from serving.limits import ROW_BYTES
 from serving.signature import Field, Signature
 from serving.times import to_epoch
 
 Row = list[Encoded]
 Columns = list[Sequence[Encoded]]
-# The number of a row, the row, and its fields with an invalid value and its names that are no field.
-_InvalidRow = tuple[int | UnsetType, dict[str, Any], list[Field | str]]
+_Number = int | UnsetType  # of a row in a batch
 _NAN = float("nan")
-_FAST_PATH_ERRORS = (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError)
+_enum_value = re.compile("^(Invalid enum value) '.*'", re.DOTALL).sub
+
+
+class _AnyRow(msgspec.Struct, gc=False):
+    """An object whose fields are skipped."""
+
+
+class _RepeatedKeyError(ValueError):
+    pass
 
 
 class RowReader:
@@ -38,8 +45,8 @@ class RowReader:
         self._encoders: list[tuple[Field, Callable[[Any], Encoded]]] = [(item, encoder(item)) for item in self.fields]
         row_type = _row_type(self.fields)
         self._decode_row: Callable[[bytes], Any] = msgspec.json.Decoder(row_type).decode
-        batch_type = Annotated[list[row_type], Meta(max_length=max_rows)]  # type: ignore[valid-type]
-        self._decode_batch: Callable[[bytes], Any] = msgspec.json.Decoder(batch_type).decode
+        self._decode_batch: Callable[[bytes], Any] = msgspec.json.Decoder(list[row_type]).decode  # type: ignore[valid-type]
+        self._decode_any_rows: Callable[[bytes], Any] = msgspec.json.Decoder(list[_AnyRow]).decode
         self._times = [i for i, item in enumerate(self.fields) if item.type == "timestamp"]
         self._nullable = [(i, "" if item.is_text else _NAN) for i, item in enumerate(self.fields) if item.nullable]
         self._texts = sum(item.is_text for item in self.fields)
@@ -52,22 +59,9 @@ class RowReader:
             RequestError: 400 or 422.
         """
         try:
-            values = list(msgspec.structs.astuple(self._decode_row(raw)))
-            texts, absent = self._texts, 0
-            for i, missing in self._nullable:
-                value = values[i]
-                if value is None or value is UNSET:
-                    absent += value is UNSET
-                    texts -= i in self._nullable_texts
-                    values[i] = missing
-            for i in self._times:
-                texts += type(values[i]) is str
-                values[i] = to_epoch(values[i])
-            if _has_unique_keys(raw, len(values) - absent + texts):
-                return values
-        except _FAST_PATH_ERRORS:
-            pass
-        return self._read_row_slowly(strict_json.loads(raw))
+            return self._read_row(raw)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            raise self._refusal(raw, error, lambda row: self._invalid_values(row)) from None
 
     def read_batch(self, raw: bytes) -> tuple[int, Columns]:
         """Read a body that is an array of objects; return the number of rows and the columns.
@@ -76,79 +70,125 @@ class RowReader:
             RequestError: 400 or 422.
         """
         try:
-            rows = self._decode_batch(raw)
-            if not rows:
-                return 0, []
-            columns: list[Any] = list(zip(*map(msgspec.structs.astuple, rows), strict=True))
-            strings = (len(columns) + self._texts) * len(rows)
-            for i, missing in self._nullable:
-                column = columns[i]
-                absent: int = column.count(UNSET)
-                if absent or None in column:
-                    columns[i] = [missing if value is None or value is UNSET else value for value in column]
-                    strings -= absent
-                    if i in self._nullable_texts:
-                        strings -= absent + column.count(None)
-            for i in self._times:
-                strings += sum(type(value) is str for value in columns[i])
-                columns[i] = [to_epoch(value) for value in columns[i]]
-            if _has_unique_keys(raw, strings):
-                return len(rows), columns
-        except _FAST_PATH_ERRORS:
-            pass
-        return self._read_batch_slowly(strict_json.loads(raw))
+            return self._read_batch(raw)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            raise self._refusal(raw, error, self._invalid_batch) from None
 
-    def _read_row_slowly(self, row: Any) -> Row:
-        (values,) = self._encode_rows([(UNSET, row)])
+    def _read_row(self, raw: bytes) -> Row:
+        values = list(msgspec.structs.astuple(self._decode_row(raw)))
+        texts, absent = self._texts, 0
+        for i, missing in self._nullable:
+            value = values[i]
+            if value is None or value is UNSET or value == "":
+                absent += value is UNSET
+                texts += (value == "") - (i in self._nullable_texts)
+                values[i] = missing
+        for i in self._times:
+            texts += type(values[i]) is str
+            values[i] = to_epoch(values[i])
+        _check_keys(raw, len(values) - absent + texts)
         return values
 
-    def _read_batch_slowly(self, rows: Any) -> tuple[int, Columns]:
+    def _read_batch(self, raw: bytes) -> tuple[int, Columns]:
+        # Each row has a brace. msgspec would decode all rows, of which each may be empty, before it counts them.
+        if raw.count(b"{") > self._max_rows and (count := len(self._decode_any_rows(raw))) > self._max_rows:
+            raise self._too_many_rows(count)
+        rows = self._decode_batch(raw)
+        if not rows:
+            return 0, []
+        columns: list[Any] = list(zip(*map(msgspec.structs.astuple, rows), strict=True))
+        strings = (len(columns) + self._texts) * len(rows)
+        for i, missing in self._nullable:
+            column = columns[i]
+            absent, null, empty = column.count(UNSET), column.count(None), column.count("")
+            if absent or null or empty:
+                columns[i] = [missing if value is None or value is UNSET or value == "" else value for value in column]
+                strings += empty - absent
+                if i in self._nullable_texts:
+                    strings -= absent + null + empty
+        for i in self._times:
+            strings += sum(type(value) is str for value in columns[i])
+            columns[i] = self._to_epochs(self.fields[i], columns[i])
+        _check_keys(raw, strings)
+        return len(rows), columns
+
+    def _to_epochs(self, field: Field, column: Sequence[Any]) -> list[int]:
+        try:
+            return [to_epoch(value) for value in column]
+        except ValueError:
+            invalid = [(row, value) for row, value in enumerate(column) if not _is_time(value)]
+            errors = [explain(field, {field.name: value}, row) for row, value in invalid[:MAX_SHOWN]]
+            raise invalid_rows(errors, len(invalid)) from None
+
+    def _too_many_rows(self, count: int) -> RequestError:
+        return RequestError(422, f"the body has {count} rows; a batch may have {self._max_rows}")
+
+    def _refusal(
+        self, raw: bytes, error: Exception, invalid: Callable[[Any], Iterator[tuple[Field | str, Any, _Number]]]
+    ) -> RequestError:
+        """Return why a body is refused."""
+        if isinstance(error, _RepeatedKeyError):
+            return RequestError(400, "an object of the body has a key twice")
+        if isinstance(error, RecursionError):
+            return RequestError(400, "the body is nested too deeply")
+        if isinstance(error, UnicodeDecodeError):
+            return RequestError(400, "the body is not UTF-8")
+        if len(raw) <= ROW_BYTES:
+            try:
+                errors = list(islice(invalid(msgspec.json.decode(raw)), MAX_COUNTED))
+            except (msgspec.MsgspecError, ValueError, RecursionError) as other:
+                error = error if isinstance(other, msgspec.ValidationError) else other
+            else:
+                if errors:
+                    return invalid_rows([explain(*item) for item in errors[:MAX_SHOWN]], len(errors))
+        if isinstance(error, msgspec.ValidationError):
+            return RequestError(422, _enum_value(r"\1", str(error))[:300])  # a value may be sensitive
+        return RequestError(400, f"the body is not JSON: {error}"[:300])
+
+    def _invalid_batch(self, rows: Any) -> Iterator[tuple[Field | str, Any, _Number]]:
         if not isinstance(rows, list):
             raise RequestError(422, "the body must be an array of rows")
-        if len(rows) > self._max_rows:
-            raise RequestError(422, f"the body has {len(rows)} rows; a batch may have {self._max_rows}")
-        return len(rows), list(zip(*self._encode_rows(enumerate(rows)), strict=True))
+        for number, row in enumerate(rows):
+            yield from self._invalid_values(row, number)
 
-    def _encode_rows(self, numbered_rows: Iterable[tuple[int | UnsetType, Any]]) -> list[Row]:
-        invalid: list[_InvalidRow] = []
-        encoded = [self._encode_row(row, number, invalid) for number, row in numbered_rows]
-        if invalid:
-            explained = (explain(field, row, number) for number, row, errors in invalid for field in errors)
-            raise invalid_rows(list(islice(explained, MAX_SHOWN)), sum(len(errors) for _, _, errors in invalid))
-        return encoded
-
-    def _encode_row(self, row: Any, number: int | UnsetType, invalid: list[_InvalidRow]) -> Row:
+    def _invalid_values(self, row: Any, number: _Number = UNSET) -> Iterator[tuple[Field | str, Any, _Number]]:
+        """Yield the fields with an invalid value, and the names that are no field."""
         if not isinstance(row, dict):
             place = "the body" if number is UNSET else f"row {number}"
             raise RequestError(422, f"{place} must be an object of fields")
-        values: Row = []
-        errors: list[Field | str] = []
         for field, encode in self._encoders:
             try:
-                values.append(encode(row.get(field.name)))
+                encode(row.get(field.name))
             except InvalidValueError:
-                errors.append(field)
-        if not row.keys() <= self._names:
-            errors += [name for name in row if name not in self._names]
-        if errors:
-            invalid.append((number, row, errors))
-        return values
+                yield field, row, number
+        yield from ((name, row, number) for name in row if name not in self._names)
 
 
-def _has_unique_keys(raw: bytes, strings: int) -> bool:
-    """Return whether the objects of a decoded document have no key twice; decoders keep the last one.
+def _is_time(value: Any) -> bool:
+    try:
+        to_epoch(value)
+    except ValueError:
+        return False
+    return True
 
-    `strings` counts the keys and texts that were decoded. Each has two quotes in the document, so a key that came twice
-    leaves quotes over. With escapes, quotes cannot be counted.
+
+def _check_keys(raw: bytes, strings: int) -> None:
+    """Check that no object of a decoded document has a key twice; decoders keep the last one.
+
+    `strings` counts the keys and texts that were decoded. Each has two quotes in the document besides escaped ones, so
+    a key that came twice leaves quotes over.
     """
-    return raw.count(b'"') == 2 * strings and b"\\" not in raw
+    if b"\\" in raw:
+        raw = raw.replace(rb"\\", b"").replace(rb"\"", b"")
+    if raw.count(b'"') != 2 * strings:
+        raise _RepeatedKeyError
 
 
 def _row_type(fields: Sequence[Field]) -> type[msgspec.Struct]:
     """Return a struct with a member f0, f1, ... for each field, which is read from the field's own name."""
     members: list[Any] = []
     for i, field in enumerate(fields):
-        if field.nullable:
+        if field.nullable:  # an empty text is missing too
             members.append((f"f{i}", _value_type(field) | None | UnsetType, UNSET))
         else:
             members.append((f"f{i}", _value_type(field)))
@@ -157,13 +197,16 @@ def _row_type(fields: Sequence[Field]) -> type[msgspec.Struct]:
 
 
 def _value_type(field: Field) -> Any:
-    if field.type in ("number", "integer"):
-        minimum, maximum = number_range(field)
-        return Annotated[float, Meta(ge=minimum, le=maximum, multiple_of=1 if field.type == "integer" else None)]
-    if field.type == "boolean":
-        return bool
     if field.type == "timestamp":
         return str | int | float
-    if field.allowed is not None:
-        return Literal[field.allowed]
-    return Annotated[str, Meta(pattern=r"\A[^\0]+\Z")]
+    if field.type == "category":
+        if field.allowed is not None:
+            return Literal[(*field.allowed, *[""] * field.nullable)]
+        return Annotated[str, Meta(pattern=rf"\A[^\0]{'*' if field.nullable else '+'}\Z")]
+    value: Any
+    if field.type == "boolean":
+        value = bool | Annotated[float, Meta(ge=0, le=1, multiple_of=1)]
+    else:
+        minimum, maximum = number_range(field)
+        value = Annotated[float, Meta(ge=minimum, le=maximum, multiple_of=1 if field.type == "integer" else None)]
+    return value | Literal[""] if field.nullable else value

@@ -9,7 +9,6 @@ from pathlib import Path
 from serving import settings as service_settings
 from serving.app import App
 from serving.errors import CannotStartError
-from serving.log_columns import LogColumns
 from serving.metrics import Metrics
 from serving.model import Model
 from serving.prediction_log import QUEUE_BYTES, QUEUE_ROWS, PredictionLog
@@ -38,14 +37,13 @@ def app() -> App:
     metrics = Metrics(release.release, options.model_version, options.model_role, signature.classes)
     log = None
     if options.prediction_log != "off":
-        salt = options.prediction_log_salt
-        if salt is None and (hashed := [field.name for field in signature.inputs if field.sensitive]):
+        hashed = [field.name for field in signature.inputs if field.sensitive]
+        if hashed and options.prediction_log_salt is None:
             _print(f"PREDICTION_LOG_SALT is not set: the hashes of {', '.join(hashed)} can be guessed")
-        columns = LogColumns(signature, release.release, options.model_role, salt)
         # The queue holds at least five of the largest requests.
         queue_rows = max(QUEUE_ROWS, 5 * release.max_batch_rows)
         queue_bytes = max(QUEUE_BYTES, 5 * options.max_body)
-        log = PredictionLog(open_sink(options.prediction_log), columns, metrics, queue_rows, queue_bytes)
+        log = PredictionLog(open_sink(options.prediction_log), metrics, queue_rows, queue_bytes)
     return App(model(), options, log, metrics)
 
 

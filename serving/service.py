@@ -1,7 +1,8 @@
-"""BentoML's entry point: `bentoml build` packs it, `python -m serving` and `bentoml serve` run it.
+"""BentoML's entry point: `bentoml build` packs it, and `bentoml serve` runs it.
 
-Importing this module loads no model. BentoML's own metrics are off, because their labels have every path that a client
-requests; /metrics responds with those of metrics.py.
+`python -m serving` runs the same application without BentoML, in less time and memory. Importing this module loads no
+model. BentoML's own metrics are off, because their labels have every path that a client requests; /metrics responds
+with those of metrics.py.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 import bentoml
 
-from serving import limits, runtime
+from serving import runtime
 
 
 async def respond(scope: Any, receive: Any, send: Any) -> None:
@@ -39,17 +40,7 @@ class Predictions:
         """Run before `bentoml serve` starts its worker."""
         runtime.check()
 
-    @bentoml.on_startup  # type: ignore[untyped-decorator]
-    async def install_signal_handlers(self) -> None:
-        """Run when the server has installed its own handlers."""
-        runtime.app().drain.install(asyncio.get_running_loop())
-
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     async def close_log(self) -> None:
         """Run when all requests have a response."""
-        if (log := runtime.app().log) is not None:
-            await asyncio.to_thread(log.close, limits.LOG_SECONDS)
-
-    async def __is_ready__(self) -> bool:
-        """Respond at /readyz."""
-        return not runtime.app().drain.on
+        await asyncio.to_thread(runtime.app().close)

@@ -19,6 +19,7 @@ from pipelines.model.signature import Signature, load_signature
 from pipelines.monitor import actions
 from pipelines.monitor.acknowledge import PROBLEMS, acknowledge, is_acknowledged
 from pipelines.monitor.alarms import counted
+from pipelines.monitor.compaction import compact
 from pipelines.monitor.evidently_page import Predictions, write_pages
 from pipelines.monitor.history import History
 from pipelines.monitor.judge import Before, judge_pass
@@ -145,12 +146,22 @@ def _do_passes(
         if model is None:
             continue
         before = Before([record for record in records if record.end <= item.start], acknowledgements)
+        _compact(log, item, model[0], progress)
         with progress.step(f"Judging {item.start:%Y-%m-%d} to {item.end:%Y-%m-%d} of {assignment.version}"):
             record = _judge(connection, params, log, item, *model, before, partial(previous, item))
             records.append(history.add_pass(record))
         if item == due[-1] and record.judged and params.monitor.evidently:
             with progress.step("Drawing the Evidently pages"):
                 _draw_evidently(connection, params, log, item, model[0], record.quality, progress)
+
+
+def _compact(log: Location, due: DuePass, signature: Signature, progress: Progress) -> None:
+    """Merge the lines of the log. A log that may not be written is read as it is."""
+    with progress.step("Merging the files of the prediction log"):
+        try:
+            compact(log, due.start, due.end, signature, due.assignment.release_id)
+        except Unreachable as error:
+            progress.print(f"The files of the prediction log were not merged: {error}")
 
 
 def _draw_evidently(

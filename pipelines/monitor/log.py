@@ -1,38 +1,39 @@
-"""The prediction log: a folder or URL with Parquet files by date, which serving/prediction_log.py writes."""
+"""The prediction log: a folder or URL with files by date.
+
+serving/prediction_log.py writes gzipped lines of JSON, compaction.py merges them to Parquet.
+"""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from pipelines.model.signature import Input, Signature
+from pipelines.model.signature import Signature
+from pipelines.monitor.log_lines import convert, first_row, read_sources
+from pipelines.monitor.log_schema import fits, line_columns
 from pipelines.tables.locations import PREDICTION_LOG, Location, parse_location, store_errors
 
-# A file whose rows have this many bytes on average, and a row group this many, would not fit in the memory of a scan.
-_MAX_ROW_BYTES = 50_000
-_MAX_GROUP_BYTES = 256_000_000
+_OPTIONAL = frozenset({"role", "key_name", "decision"})
 
 
 @dataclass(frozen=True)
 class LogFiles:
-    """The files of a span of dates, on a local disk.
+    """The files of a span of dates, as Parquet on a local disk.
 
     Attributes:
         usable: files with all columns that a window needs.
         other: files that lack some of them, or have them with other types.
-        unreadable: files that are not readable Parquet files.
+        count: number of usable files that the service wrote; one Parquet file may have the rows of several.
+        unreadable: number of files that cannot be read.
     """
 
     usable: tuple[Path, ...]
     other: tuple[Path, ...]
+    count: int
     unreadable: int
 
 
@@ -43,29 +44,91 @@ def parse_log(url: str) -> Location:
 
 @contextmanager
 def fetch_files(log: Location, start: datetime, end: datetime, signature: Signature) -> Iterator[LogFiles]:
-    """List the files of the dates from `start` to `end` (exclusive); files of a URL are copied for the block.
+    """List the files of the dates from `start` to `end` (exclusive) for the block.
+
+    Files of a URL are copied, and lines of JSON are converted. Lines that were merged into a Parquet file and not yet
+    removed are left out.
 
     Raises:
         Unreachable: if the store does not respond.
     """
-    paths = [path for date in _dates(start, end) for path in _list_date(log, date)]
     with tempfile.TemporaryDirectory(prefix="monitor-") as folder:
-        if not log.is_local:
-            copies = [str(Path(folder, f"{i:06d}.parquet")) for i in range(len(paths))]
-            with store_errors(log):
-                if paths:
-                    log.filesystem.get(paths, copies)
-            paths = copies
-        usable: list[Path] = []
-        other: list[Path] = []
-        unreadable = 0
-        for path in map(Path, paths):
-            fits = _fits(path, signature)
-            if fits is None:
-                unreadable += 1
-            else:
-                (usable if fits else other).append(path)
-        yield LogFiles(tuple(usable), tuple(other), unreadable)
+        try:
+            files = _fetch_dates(log, start, end, signature, Path(folder, "1"))
+        except FileNotFoundError:  # another run merges files
+            files = _fetch_dates(log, start, end, signature, Path(folder, "2"))
+        yield files
+
+
+def _fetch_dates(log: Location, start: datetime, end: datetime, signature: Signature, folder: Path) -> LogFiles:
+    parts = []
+    for date in dates(start, end):
+        files = list_date(log, date)
+        parquet, merged = _check_parquet(copy_files(log, files.parquet, folder / date), signature)
+        lines = [name for name in files.lines if name.rpartition("/")[2] not in merged]
+        converted = folder / date / "converted"
+        converted.mkdir(parents=True)
+        parts += [parquet, _convert_lines(copy_files(log, lines, folder / date), signature, converted)]
+    return LogFiles(
+        tuple(path for part in parts for path in part.usable),
+        tuple(path for part in parts for path in part.other),
+        sum(part.count for part in parts),
+        sum(part.unreadable for part in parts),
+    )
+
+
+def _check_parquet(paths: Sequence[Path], signature: Signature) -> tuple[LogFiles, set[str]]:
+    """Return the files, and the names of those that were merged into them."""
+    usable: list[Path] = []
+    other: list[Path] = []
+    merged: set[str] = set()
+    count = unreadable = 0
+    for path in paths:
+        fitting = fits(path, signature)
+        if fitting is None:
+            unreadable += 1
+            continue
+        sources = read_sources(path)
+        merged |= sources
+        (usable if fitting else other).append(path)
+        count += max(1, len(sources)) if fitting else 0
+    return LogFiles(tuple(usable), tuple(other), count, unreadable), merged
+
+
+def _convert_lines(paths: Sequence[Path], signature: Signature, folder: Path) -> LogFiles:
+    """Convert files to at most one usable Parquet file, and at most two that only tell the release of their rows."""
+    columns = line_columns(signature)
+    needed = columns.keys() - _OPTIONAL
+    misfits = [path for path in paths if not (first_row(path) or {}).keys() >= needed]
+    fitting = [path for path in paths if path not in set(misfits)]
+    unfit = convert(fitting, columns, folder / "usable.parquet")
+    misfits = convert(misfits + unfit, {"time": "time", "release": "text"}, folder / "other.parquet")
+    misfits = convert(misfits, {"release": "text", "role": "text"}, folder / "untimed.parquet")
+    for path in misfits:
+        path.stat()  # raises FileNotFoundError if it was removed meanwhile
+    others = [path for path in (folder / "other.parquet", folder / "untimed.parquet") if path.exists()]
+    return LogFiles(tuple(folder.glob("usable.parquet")), tuple(others), len(fitting) - len(unfit), len(misfits))
+
+
+def copy_files(log: Location, names: Sequence[str], folder: Path) -> list[Path]:
+    """Copy files of a URL to a folder; those of a local disk stay where they are.
+
+    Raises:
+        FileNotFoundError: if one was removed.
+        Unreachable: if the store does not respond.
+    """
+    if log.is_local or not names:
+        return [Path(name) for name in names]
+    folder.mkdir(parents=True, exist_ok=True)
+    copies = [folder / name.rpartition("/")[2] for name in names]
+    try:
+        log.filesystem.get(list(names), [str(path) for path in copies])
+    except FileNotFoundError:
+        raise
+    except Exception:
+        with store_errors(log):
+            raise
+    return copies
 
 
 def find_first_date(log: Location) -> datetime | None:
@@ -81,38 +144,32 @@ def find_first_date(log: Location) -> datetime | None:
     return min(dates, default=None)
 
 
-def log_columns(signature: Signature) -> Mapping[str, str]:
-    """Return field -> column of the log: an input with the name of another column is logged under another name."""
-    reserved = {"time", "request_id", "release", "role", score_column(signature), "latency_ms"}
-    if signature.task == "classification":
-        reserved.add("decision")
-    names = reserved | set(signature.names)
-    columns = {}
-    for name in signature.names:
-        column = name
-        if name in reserved:
-            while column in names:
-                column = f"input_{column}"
-        columns[name] = column
-    return columns
-
-
-def score_column(signature: Signature) -> str:
-    """Return the column of the score."""
-    return "probability" if signature.task == "classification" else "value"
-
-
-def _dates(start: datetime, end: datetime) -> Iterator[str]:
+def dates(start: datetime, end: datetime) -> Iterator[str]:
+    """Yield the dates of a span, whose end is exclusive."""
     date = start.date()
     while datetime(date.year, date.month, date.day, tzinfo=end.tzinfo) < end:
         yield date.isoformat()
         date += timedelta(days=1)
 
 
-def _list_date(log: Location, date: str) -> list[str]:
+@dataclass(frozen=True)
+class DateFiles:
+    """The paths of a date's files, in order."""
+
+    parquet: tuple[str, ...]
+    lines: tuple[str, ...]
+
+
+def list_date(log: Location, date: str) -> DateFiles:
+    """List the files of a date; those that are being written are hidden.
+
+    Raises:
+        Unreachable: if the store does not respond.
+    """
     names = _list_folder(log, f"{log.path}/date={date}")
-    visible = [name for name in names if not name.rpartition("/")[2].startswith((".", "_"))]
-    return sorted(name for name in visible if name.endswith(".parquet"))
+    visible = sorted(name for name in names if not name.rpartition("/")[2].startswith((".", "_")))
+    parquet, lines = (tuple(name for name in visible if name.endswith(end)) for end in (".parquet", ".jsonl.gz"))
+    return DateFiles(parquet, lines)
 
 
 def _list_folder(log: Location, path: str) -> list[str]:
@@ -126,47 +183,3 @@ def _list_folder(log: Location, path: str) -> list[str]:
             if not log.is_local:
                 log.filesystem.ls(log.path.partition("/")[0], detail=False)
             return []
-
-
-def _fits(path: Path, signature: Signature) -> bool | None:
-    """Return whether a file has the columns of a window; None if it cannot be read, or has rows of enormous size."""
-    try:
-        metadata = pq.read_metadata(path)
-        schema = metadata.schema.to_arrow_schema()
-    except (pa.ArrowException, OSError):
-        return None
-    for i in range(metadata.num_row_groups):
-        group = metadata.row_group(i)
-        if group.total_byte_size > max(_MAX_GROUP_BYTES, _MAX_ROW_BYTES * group.num_rows):
-            return None
-    if len(set(schema.names)) < len(schema.names):
-        return False
-    types = {field.name: field.type for field in schema}
-    columns = log_columns(signature)
-    return (
-        "time" in types
-        and pa.types.is_timestamp(types["time"])
-        and all(name in types and _is_text(types[name]) for name in ("request_id", "release"))
-        and all(name in types and _is_number(types[name]) for name in (score_column(signature), "latency_ms"))
-        and all(
-            columns[item.name] in types and _fits_input(item, types[columns[item.name]]) for item in signature.inputs
-        )
-    )
-
-
-def _fits_input(item: Input, column_type: Any) -> bool:
-    if item.sensitive or item.type == "category":
-        return _is_text(column_type)
-    if item.type == "timestamp":
-        return bool(pa.types.is_timestamp(column_type))
-    if item.type == "boolean":
-        return bool(pa.types.is_boolean(column_type))
-    return _is_number(column_type)
-
-
-def _is_text(column_type: Any) -> bool:
-    return bool(pa.types.is_string(column_type) or pa.types.is_large_string(column_type))
-
-
-def _is_number(column_type: Any) -> bool:
-    return bool(pa.types.is_integer(column_type) or pa.types.is_floating(column_type))

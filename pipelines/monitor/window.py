@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 
 from pipelines.model.encoding import MAX_NUMBER
 from pipelines.model.signature import Input, Signature
-from pipelines.monitor.log import fetch_files, log_columns, score_column
+from pipelines.monitor.log import fetch_files
+from pipelines.monitor.log_schema import log_columns, score_column
 from pipelines.tables.data import connect
 from pipelines.tables.locations import Location
 
@@ -87,7 +88,8 @@ def open_window(
             if usable == files.usable:
                 raise
             set_aside = _copy_rows(connection, usable, signature, release_id, start, end, copy)
-        set_aside[UNREADABLE] += files.unreadable + len(files.usable) - len(usable)
+        damaged = len(files.usable) - len(usable)
+        set_aside[UNREADABLE] += files.unreadable + damaged
         for path in files.other:
             _count_other_file(connection, path, release_id, start, end, set_aside)
         table = connection.read_parquet(copy)
@@ -98,7 +100,7 @@ def open_window(
             table = connection.read_parquet(once)
             set_aside[_REPEATED] = repeated
         counted = {reason: count for reason, count in sorted(set_aside.items()) if count}
-        yield Window(start, end, release_id, table, rows - repeated, counted, len(usable))
+        yield Window(start, end, release_id, table, rows - repeated, counted, files.count - damaged)
 
 
 def _copy_rows(

@@ -1,8 +1,10 @@
-"""A prediction log for tests, with the columns that the service writes."""
+"""A prediction log for tests, with the columns that the service writes: lines of JSON, or the Parquet of before."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+import gzip
+import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -63,4 +65,17 @@ def write_log(log: Path, table: pa.Table, day: datetime = MONDAY, name: str = "p
     path = log / f"date={day:%Y-%m-%d}" / f"{name}.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, path)
+    return path
+
+
+def write_lines(log: Path, table: pa.Table, day: datetime = MONDAY, name: str = "part") -> Path:
+    """Write a file of the log as the service does: gzipped lines of JSON, times as seconds since 1970."""
+
+    def plain(value: Any) -> Any:
+        return value.replace(tzinfo=UTC).timestamp() if isinstance(value, datetime) else value
+
+    path = log / f"date={day:%Y-%m-%d}" / f"{name}.jsonl.gz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [{key: plain(value) for key, value in row.items()} for row in table.to_pylist()]
+    path.write_bytes(gzip.compress("".join(f"{json.dumps({'key_name': None, **row})}\n" for row in rows).encode()))
     return path

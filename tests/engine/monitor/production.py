@@ -6,6 +6,7 @@ those that the model was trained on. The model scores them, and the service's ow
 
 from __future__ import annotations
 
+import gzip
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -19,8 +20,7 @@ import pyarrow.parquet as pq
 from pipelines.config.ingest import Simulator
 from pipelines.model.encoding import encode
 from pipelines.model.scorer import Scorer
-from serving import parquet
-from serving.log_columns import Entry, LogColumns
+from serving.log_rows import LogRows
 from serving.signature import load
 
 DAY = timedelta(days=1)
@@ -50,7 +50,7 @@ class Production:
     def write_log(self, log: Path) -> None:
         """Write a file of the log for each day, by the service's code."""
         signature = load(self.model / "signature.json")
-        columns = LogColumns(signature, self.release_id, "champion", None)
+        encoder = LogRows(signature, self.release_id, "champion", None)
         times = self.rows["paid_at"].cast(pa.int64()).to_numpy()
         ids = self.rows["payment_id"].to_pylist()
         inputs = [values.tolist() for values in encoded(self.rows, open_scorer(self.model)).values()]
@@ -58,13 +58,15 @@ class Production:
         days = times // 86_400
         for day in np.unique(days):
             first, last = np.searchsorted(days, [day, day + 1])
-            entries = [
-                Entry(float(times[i]), [ids[i]], [[values[i]] for values in inputs], [scores[i]], 1.0 + i % 7, 300)
+            lines = b"".join(
+                encoder.encode(
+                    float(times[i]), [ids[i]], [[values[i] for values in inputs]], [scores[i]], 1.0 + i % 7, None
+                )
                 for i in range(first, last)
-            ]
-            path = log / f"date={date(1970, 1, 1) + int(day) * DAY}" / "part.parquet"
+            )
+            path = log / f"date={date(1970, 1, 1) + int(day) * DAY}" / "part.jsonl.gz"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(parquet.encode(columns.make(entries)))
+            path.write_bytes(gzip.compress(lines, 1))
 
     def write_labels(self, path: Path, down_until: datetime | None = None) -> None:
         """Write the labels by payment, with the time when each became known; none before `down_until`."""

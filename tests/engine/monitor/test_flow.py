@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 import yaml
 
+from pipelines.cli.errors import Unreachable
 from pipelines.cli.files import write_json
 from pipelines.monitor import flow
 from pipelines.monitor.evidently_page import Predictions
@@ -24,7 +25,7 @@ from pipelines.repository.tags import Annotation, Assignment
 from tests.engine.fixtures_model import SMALL
 from tests.engine.fixtures_repo import CommandResult
 from tests.engine.in_process import must, verb
-from tests.engine.monitor.log_files import MONDAY, RELEASE, SIGNATURE, log_table, write_log
+from tests.engine.monitor.log_files import MONDAY, RELEASE, SIGNATURE, log_table, write_lines
 
 OTHER = "b" * 12
 ROWS = 120  # of a day
@@ -63,7 +64,7 @@ class World:
         """Log the days from the first to before the last."""
         for day in range(first, last):
             table = log_table(ROWS, MONDAY + day * DAY, seed=day, release=release)
-            write_log(self.log, change(table) if change else table, MONDAY + day * DAY, name=release)
+            write_lines(self.log, change(table) if change else table, MONDAY + day * DAY, name=release)
 
     def monitor(self, days: float, *arguments: str, code: int = 0, **environment: str) -> str:
         """The verb, so many days after the first Monday."""
@@ -141,11 +142,22 @@ def test_quiet_weeks_end_with_0_and_are_judged_once(world: World) -> None:
     world.traffic(0, 14)
     assert "No alarm." in world.monitor(7.1)
     assert world.passes() == [("fraud@v1.0.0", 0, 7, 7 * ROWS)]
+    assert len(list(world.log.glob("date=*/merged-*.parquet"))) == len(list(world.log.glob("date=*/*.jsonl.gz"))) == 7
     assert "No alarm." in world.monitor(15)
     assert "No alarm." in world.monitor(15)
     assert world.passes() == [("fraud@v1.0.0", 0, 7, 7 * ROWS), ("fraud@v1.0.0", 7, 14, 7 * ROWS)]
     verdict = json.loads((world.root / "reports/monitor/verdict.json").read_text())
     assert [item["rows"] for item in verdict["passes"]] == [7 * ROWS] and verdict["alarms"] == []
+
+
+def test_a_log_that_may_not_be_written_is_judged_as_it_is(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise Unreachable("the log may not be written", "Allow it.")
+
+    monkeypatch.setattr(flow, "compact", refuse)
+    world.traffic(0, 7)
+    assert "No alarm." in world.monitor(7.1)
+    assert world.passes() == [("fraud@v1.0.0", 0, 7, 7 * ROWS)]
 
 
 def test_a_run_writes_page_and_metrics_and_shows_evidently_the_rows_of_its_newest_pass(

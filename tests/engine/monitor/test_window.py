@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,11 +19,9 @@ from pipelines.cli.errors import InputError, Unreachable
 from pipelines.model.signature import Input, Signature
 from pipelines.monitor.log import find_first_date, parse_log
 from pipelines.monitor.window import LATENCY, REQUEST_ID, SCORE, TIME, Window, open_connection, open_window
-from serving import parquet
-from serving.log_columns import LogColumns
 from serving.signature import load
-from tests.engine.monitor.log_files import MONDAY, RELEASE, SIGNATURE, log_table, write_log
-from tests.engine.serving.logs import entry
+from tests.engine.monitor.log_files import MONDAY, RELEASE, SIGNATURE, log_table, write_lines, write_log
+from tests.engine.serving.logs import encoded
 from tests.engine.serving.samples import GOOD
 
 START, END = MONDAY.replace(tzinfo=UTC), MONDAY.replace(tzinfo=UTC) + timedelta(days=7)
@@ -163,14 +162,83 @@ def test_an_input_can_have_the_name_of_a_column_of_the_log(tmp_path: Path) -> No
 
 def test_a_file_of_the_service_is_read(tmp_path: Path, boosting: Any) -> None:
     served = load(boosting.signature)
-    document = json.loads((boosting.signature).read_text())
-    made = LogColumns(served, RELEASE, "champion", "salt").make([entry(served, GOOD, GOOD, time=START.timestamp())])
-    path = tmp_path / f"date={MONDAY:%Y-%m-%d}" / "a.parquet"
+    row = {**GOOD, "shop": 'two\nlines, "quoted"', "gift": None}
+    path = tmp_path / f"date={MONDAY:%Y-%m-%d}" / "a.jsonl.gz"
     path.parent.mkdir()
-    path.write_bytes(parquet.encode(made))
-    with window(tmp_path, Signature.from_json(document)) as opened:
+    path.write_bytes(gzip.compress(encoded(served, GOOD, row, time=START.timestamp() + 0.25)))
+    with window(tmp_path, Signature.from_json(json.loads(boosting.signature.read_text()))) as opened:
         assert (opened.rows, opened.set_aside) == (2, {})
-        assert opened.table.price.max().execute() == 12.5
+        rows = opened.table.order_by(REQUEST_ID).to_pyarrow().to_pylist()
+        assert [row["shop"] for row in rows] == ["web", 'two\nlines, "quoted"']
+        assert [row["gift"] for row in rows] == [True, None]
+        assert (rows[0]["price"], rows[0]["items"], rows[0]["usual_price"]) == (12.5, 3, None)
+        assert rows[0][TIME] == MONDAY + timedelta(seconds=0.25)
+        assert rows[0]["ordered_at"] == datetime(2026, 2, 3, 4, 5, 6)
+
+
+def test_lines_and_parquet_files_have_the_same_rows(tmp_path: Path) -> None:
+    write_log(tmp_path / "a", log_table(300))
+    write_lines(tmp_path / "b", log_table(300))
+    with window(tmp_path / "a") as one, window(tmp_path / "b") as other:
+        of_one, of_other = (opened.table.order_by(REQUEST_ID).to_pyarrow() for opened in (one, other))
+        assert of_one.equals(of_other.select(of_one.column_names))
+    write_lines(tmp_path / "a", log_table(20, seed=1))
+    with window(tmp_path / "a") as opened:
+        assert (opened.rows, opened.files, opened.set_aside) == (320, 2, {})
+
+
+def test_types_do_not_depend_on_the_values_of_a_file(tmp_path: Path) -> None:
+    table = log_table(3, items=pa.nulls(3), new=pa.nulls(3), channel=["1", "true", "2026-01-01"])
+    write_lines(tmp_path, table)
+    write_lines(tmp_path, log_table(4, seed=1), name="other")
+    with window(tmp_path) as opened:
+        assert (opened.rows, opened.set_aside) == (7, {})
+        assert set(table["channel"].to_pylist()) < set(opened.table.channel.to_pyarrow().to_pylist())
+
+
+def test_lines_that_do_not_fit_are_set_aside(tmp_path: Path) -> None:
+    whole = write_lines(tmp_path, log_table(500))
+    write_lines(tmp_path, log_table(4, seed=1, release="b" * 12), name="other-release")
+    write_lines(tmp_path, log_table(3, seed=2, release="b" * 12).drop(["amount"]), name="other-columns")
+    write_lines(tmp_path, log_table(5, seed=3).drop(["items"]), name="lacks-a-column")
+    write_lines(tmp_path, log_table(2, seed=4, amount=["1", "much"]), name="other-type")
+    write_lines(tmp_path, log_table(1, seed=5, time=["today"]), name="no-time")
+    content = whole.read_bytes()
+    (whole.parent / "half.jsonl.gz").write_bytes(content[: len(content) // 2])
+    (whole.parent / "short.jsonl.gz").write_bytes(content[:30])
+    (whole.parent / "empty.jsonl.gz").write_bytes(b"")
+    (whole.parent / "plain.jsonl.gz").write_bytes(gzip.decompress(content))
+    (whole.parent / "no-object.jsonl.gz").write_bytes(gzip.compress(b"[1]\n"))
+    (whole.parent / "deep.jsonl.gz").write_bytes(gzip.compress(b"[" * 100_000))
+    (whole.parent / "bytes.jsonl.gz").write_bytes(gzip.compress(b"\xff\xfe\n"))
+    (whole.parent / "broken.jsonl.gz").write_bytes(gzip.compress(gzip.decompress(content) + b'{"time":\n'))
+    (whole.parent / ".part.jsonl.gz.tmp").write_bytes(content)
+    with window(tmp_path) as opened:
+        assert (opened.rows, opened.files) == (500, 2)
+        assert opened.set_aside == {
+            "files that cannot be read": 8,
+            "rows of another release": 7,
+            "rows of another schema": 8,
+        }
+
+
+def test_poisoned_lines_are_set_aside(tmp_path: Path) -> None:
+    path = write_lines(tmp_path, log_table(8))
+    rows = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+    rows[1]["time"] = rows[2]["request_id"] = rows[3]["probability"] = None
+    rows[4]["at"] = 1e300
+    texts = [json.dumps(row) for row in rows]
+    texts[5] = texts[5].replace(f'"time": {rows[5]["time"]}', '"time": 1e999')
+    texts[6] = texts[6].replace(f'"amount": {rows[6]["amount"]}', '"amount": 1e999')
+    path.write_bytes(gzip.compress("\n".join(texts).encode()))
+    with window(tmp_path) as opened:
+        assert opened.rows == 3
+        assert opened.set_aside == {
+            "rows without time or request id": 3,
+            "rows without a finite score": 1,
+            "rows with an infinite or too large number": 1,
+        }
+        assert opened.table["at"].isnull().sum().execute() == 1
 
 
 @pytest.mark.server
@@ -185,7 +253,8 @@ def test_a_log_in_a_bucket_is_read_like_one_in_a_folder(
     with window("s3://log/fraud") as opened:
         assert opened.rows == 0
     for day in range(3):
-        path = write_log(tmp_path, log_table(20, MONDAY + timedelta(days=day)), MONDAY + timedelta(days=day))
+        write = write_lines if day else write_log
+        path = write(tmp_path, log_table(20, MONDAY + timedelta(days=day)), MONDAY + timedelta(days=day))
         client.upload_file(str(path), "log", f"fraud/{path.relative_to(tmp_path)}")
     client.put_object(Bucket="log", Key=f"fraud/date={MONDAY:%Y-%m-%d}/half.parquet", Body=path.read_bytes()[:300])
     with window("s3://log/fraud") as opened:

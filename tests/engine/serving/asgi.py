@@ -9,7 +9,6 @@ from typing import Any
 import onnx
 
 from serving.app import App
-from serving.log_columns import Entry
 from serving.metrics import Metrics
 from serving.model import Model
 from tests.engine.serving.live import Answer
@@ -17,13 +16,14 @@ from tests.engine.serving.samples import settings_of
 
 
 class Entries:
-    """A log that keeps the entries it gets."""
+    """A log that keeps the rows it gets, for each request."""
 
     def __init__(self) -> None:
-        self.all: list[Entry] = []
+        self.all: list[list[dict[str, Any]]] = []
 
-    def put(self, entry: Entry) -> None:
-        self.all.append(entry)
+    def put(self, time: float, rows: int, lines: bytes) -> None:
+        self.all.append([json.loads(line) for line in lines.splitlines()])
+        assert len(self.all[-1]) == rows
 
 
 class CountedPredictions(Metrics):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
 import os
@@ -16,8 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from prometheus_client.parser import text_string_to_metric_families
 
 ROOT = Path(__file__).parents[3]
@@ -84,9 +83,13 @@ class Service:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(_PATIENCE)
 
-    def log(self) -> pa.Table:
-        """Return the prediction log; it is complete when the service has ended."""
-        return pq.read_table(self.folder / "predictions", partitioning="hive")
+    def log(self) -> list[dict[str, Any]]:
+        """Return the rows of the prediction log; it is complete when the service has ended."""
+        paths = sorted((self.folder / "predictions").rglob("*.jsonl.gz"))
+        return [json.loads(line) for path in paths for line in gzip.open(path)]
+
+    def logged_ids(self) -> list[str]:
+        return [row["request_id"] for row in self.log()]
 
     def stderr(self) -> str:
         return (self.folder / "stderr").read_text()

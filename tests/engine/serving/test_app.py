@@ -6,8 +6,8 @@ import threading
 import pytest
 
 from serving import app as serving_app
-from serving import strict_json
 from serving.model import Model
+from serving.rows import RowReader
 from tests.engine.serving.asgi import Service, tiny
 
 PATIENCE = 30.0  # seconds after which a test gives up
@@ -106,41 +106,43 @@ def test_a_batch_that_takes_too_long_gets_503_and_is_neither_logged_nor_counted(
 
 
 def test_a_large_row_is_read_in_a_thread_and_a_small_one_in_the_event_loop(tmp_path, monkeypatch):
-    """Refusing an object with a million unknown names takes a second."""
     service = Service(Model(tiny(tmp_path)))
     threads = []
 
-    def loads(raw, strictly=strict_json.loads):
+    def read_row(reader, raw, read=RowReader.read_row):
         threads.append(threading.current_thread())
-        return strictly(raw)
+        return read(reader, raw)
 
-    monkeypatch.setattr(strict_json, "loads", loads)
+    monkeypatch.setattr(RowReader, "read_row", read_row)
 
     async def send():
-        return [await service.ask("/predict", {"b" * size: 1}) for size in (100, 100_000)]
+        return [await service.ask("/predict", b'{"a": 1}'.ljust(size)) for size in (100, 50_000)]
 
-    assert [answer.status for answer in asyncio.run(send())] == [422, 422]
+    assert [answer.status for answer in asyncio.run(send())] == [200, 200]
     assert [thread is threading.main_thread() for thread in threads] == [True, False]
+    assert (len(service.log.all), service.metrics.rows) == (2, 2)
 
 
-def test_a_large_row_is_scored_logged_and_counted(tmp_path):
+@pytest.mark.parametrize(("size", "status"), [(65_536, 200), (65_537, 413)])
+def test_a_row_has_at_most_64_kb_and_a_batch_more(tmp_path, size, status):
     service = Service(Model(tiny(tmp_path)))
-    answer = asyncio.run(service.ask("/predict", b'{"a": 1' + b" " * 100_000 + b"}"))
-    assert (answer.status, answer.body["value"]) == (200, 0.0)
-    assert [entry.size for entry in service.log.all] == [100_008] and service.metrics.rows == 1
+    assert asyncio.run(service.ask("/predict", b'{"a": 1}'.ljust(size))).status == status
+    assert asyncio.run(service.ask("/predict_batch", b'[{"a": 1}]'.ljust(size))).status == 200
 
 
 @pytest.mark.parametrize("inline", [0, 10**9])
-def test_log_entries_have_the_size_of_their_request(tmp_path, monkeypatch, inline):
+@pytest.mark.parametrize(("sent", "logged"), [("team-a", "team-a"), ("a b", None), ("x" * 65, None), (None, None)])
+def test_the_name_of_the_key_is_logged(tmp_path, monkeypatch, inline, sent, logged):
     monkeypatch.setattr(serving_app, "_INLINE_BYTES", inline)
     service = Service(Model(tiny(tmp_path)))
+    headers = {} if sent is None else {"x_key_name": sent}
 
     async def send():
-        await service.ask("/predict", b'{"a": 1}')
-        await service.ask("/predict_batch", b'[{"a": 1}, {"a": 2}]')
+        await service.ask("/predict", {"a": 1}, **headers)
+        await service.ask("/predict_batch", [{"a": 1}], **headers)
 
     asyncio.run(send())
-    assert [(len(entry.ids), entry.size) for entry in service.log.all] == [(1, 8), (2, 20)]
+    assert [row["key_name"] for rows in service.log.all for row in rows] == [logged, logged]
 
 
 @pytest.mark.parametrize("inline", [0, 10**9])
@@ -154,6 +156,6 @@ def test_a_clients_request_id_cannot_equal_that_of_a_batch_row(tmp_path, monkeyp
             await service.ask("/predict", {"a": 1}, x_request_id=row["request_id"])
 
     asyncio.run(send())
-    (first, second), *others = (entry.ids for entry in service.log.all)
+    (first, second), *others = ([row["request_id"] for row in rows] for rows in service.log.all)
     assert (first, second) == ("a/0", "a/1")
     assert len({first, second, *(name for (name,) in others)}) == 4

@@ -30,7 +30,7 @@ async def read(parts, headers=(), limit=LIMIT, budget=None, more=False):
         assert more, "nothing comes after the end of the body"
         return await asyncio.Event().wait()
 
-    return await body.read(receive, dict(headers), budget or body.Budget(limit, 10 * limit), 60.0)
+    return await body.read(receive, dict(headers), limit, budget or body.Budget(10 * limit), 60.0)
 
 
 def error_status(reading):
@@ -51,7 +51,7 @@ def test_a_body_without_a_length_that_is_too_large_is_refused(parts):
 
 def test_a_body_beyond_the_budget_is_refused_until_another_request_ends():
     async def clients():
-        budget = body.Budget(LIMIT, 200_000)
+        budget = body.Budget(200_000)
         unfinished = [asyncio.create_task(read(FULL, budget=budget, more=True)) for _ in range(2)]
         await asyncio.sleep(0)
         with pytest.raises(RequestError) as caught:
@@ -74,12 +74,14 @@ def test_a_body_beyond_the_budget_is_refused_until_another_request_ends():
 @pytest.mark.server
 @pytest.mark.xdist_group("serving-body")
 def test_the_service_refuses_bodies_beyond_its_budget_until_their_clients_disconnect(logistic, tmp_path):
-    head = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 1000000\r\n\r\n"
-    large = json.dumps(GOOD).encode().ljust(900_000)
+    head = (
+        b"POST /predict_batch HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 1000000\r\n\r\n"
+    )
+    large = json.dumps([GOOD]).encode().ljust(900_000)
 
     def until(status):
         deadline = time.monotonic() + 60
-        while (answer := service.ask("POST", "/predict", large)).status != status:
+        while (answer := service.ask("POST", "/predict_batch", large)).status != status:
             assert time.monotonic() < deadline, answer
         return answer
 

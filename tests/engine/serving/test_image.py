@@ -1,6 +1,8 @@
 """The image's recipe; tests/engine/release builds and runs it where there is a Docker engine."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 from serving import settings
@@ -17,3 +19,9 @@ def test_the_default_folder_of_the_log_belongs_to_the_images_user(tmp_path):
     path.write_text('{"release": "0123456789ab", "max_batch_rows": 1, "max_body_mb": 1, "timeout_seconds": 1}')
     assert owner == user
     assert settings.load({**variables, "SERVING_JSON": str(path)}).prediction_log == folder
+
+
+def test_the_service_imports_no_bentoml():
+    code = "import serving.imports, sys; print({'bentoml', 'serving.app', 'uvicorn'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert sorted(re.findall(r"'(\S+)'", done.stdout)) == ["serving.app", "uvicorn"]

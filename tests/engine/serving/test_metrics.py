@@ -3,7 +3,7 @@
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from serving.metrics import Metrics
+from serving.metrics import MAX_KEYS, Metrics
 
 
 def samples():
@@ -14,7 +14,7 @@ def samples():
 def test_requests_predictions_and_log_rows_are_counted():
     metrics = Metrics("0123456789ab", None, "champion", ("no", "yes"))
     before = samples()
-    metrics.count_request("/predict", 200, 0.003)
+    metrics.count_request("/predict", 200, None, 0.003)
     metrics.count_predictions(2, 1)
     metrics.count_written_rows(3)
     metrics.count_dropped_rows(4)
@@ -31,3 +31,19 @@ def test_requests_predictions_and_log_rows_are_counted():
     for name, change in changes.items():
         assert abs(after[name] - before.get(name, 0) - change) < 1e-9
     assert after["mainline_release_info", "0123456789ab", "champion", ""] == 1
+
+
+def test_requests_are_counted_for_each_key_up_to_a_hundred():
+    metrics = Metrics("0123456789ab", None, "champion", ())
+    before = samples()
+    names = [f"key-{i}" for i in range(MAX_KEYS + 5)]
+    for name in [*names, "key-0"]:
+        metrics.count_request("/predict", 200, name, 0.001)
+    after = samples()
+
+    def rise(name):
+        key = "mainline_key_requests_total", name, "200"
+        return after.get(key, 0) - before.get(key, 0)
+
+    assert (rise("key-0"), rise("key-99"), rise("other")) == (2, 1, 5)
+    assert rise("key-100") == 0

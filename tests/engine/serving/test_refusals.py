@@ -79,9 +79,8 @@ def test_all_invalid_fields_are_named(service):
         (b"\xff", 400),
         (b"\xef\xbb\xbf{}", 400),
         (b'[{"price": NaN}]', 400),
-        (b'[{"price": 1, "price": 2}]', 400),
-        (b"[" * 100_000, 400),
-        (b"1" * 5_000, 400),
+        (b"[" * 60_000, 400),
+        (b"1" * 5_000, 422),
         (b"null", 422),
         (b'"text"', 422),
         (b"[[]]", 422),
@@ -101,7 +100,9 @@ def test_a_batch_of_more_rows_than_allowed_is_refused(service):
 
 def test_a_body_that_is_too_large_is_refused(service):
     answer = service.ask("POST", "/predict", b" " * LARGE)
-    assert (answer.status, answer.body["error"]) == (413, "the body has more than 1 MB")
+    assert (answer.status, answer.body["error"]) == (413, "the body has more than 65,536 bytes")
+    answer = service.ask("POST", "/predict_batch", b" " * LARGE)
+    assert (answer.status, answer.body["error"]) == (413, "the body has more than 1,000,000 bytes")
 
 
 def test_a_chunked_body_that_is_too_large_is_refused(service):
