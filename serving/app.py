@@ -144,6 +144,7 @@ class App:
             raise invalid_rows([FieldError(*self._not_finite())], 1)
         positive = self._threshold is not None and score >= self._threshold
         self._metrics.count_predictions(not positive, positive)
+        self._metrics.count_scores((score,))
         if self._log is not None:
             now, latency_ms = time.time(), (time.perf_counter() - started) * 1e3
             lines = self._log_rows.encode(now, (request_id,), (row,), (score,), latency_ms, key_name)
@@ -188,6 +189,7 @@ class App:
                 for score, row_id in zip(scores, ids, strict=True)
             ]
         positive = 0 if threshold is None else sum(score >= threshold for score in scores)
+        self._metrics.count_scores(scores)
         content = _encode(answers)
         now, latency_ms, lines = time.time(), (time.perf_counter() - started) * 1e3, b""
         if self._log is not None:

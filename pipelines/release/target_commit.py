@@ -20,8 +20,8 @@ from pipelines.repository.release_id import PARTS, release_id
 class TargetCommit:
     """The commit being released: its hash, release id and params.yaml.
 
-    `model_files` maps the path of each file of the model to its md5 in the commit's dvc.lock. `retries_canary` says whether
-    a release whose canary was aborted may begin one again.
+    `model_files` maps the path of each file of the model to its md5 in the commit's dvc.lock. `retries_canary` says
+    whether a release whose canary was aborted may begin one again.
     """
 
     commit: str

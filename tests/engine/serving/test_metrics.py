@@ -16,6 +16,7 @@ def test_requests_predictions_and_log_rows_are_counted():
     before = samples()
     metrics.count_request("/predict", 200, None, 0.003)
     metrics.count_predictions(2, 1)
+    metrics.count_scores([0.0, 0.0009, 0.001, 0.95])
     metrics.count_written_rows(3)
     metrics.count_dropped_rows(4)
     after = samples()
@@ -25,6 +26,9 @@ def test_requests_predictions_and_log_rows_are_counted():
         ("mainline_request_seconds_sum", "/predict"): 0.003,
         ("mainline_predictions_total", "no"): 2,
         ("mainline_predictions_total", "yes"): 1,
+        ("mainline_scores_total", "0"): 2,
+        ("mainline_scores_total", "1"): 1,
+        ("mainline_scores_total", "9"): 1,
         ("mainline_log_rows_written_total",): 3,
         ("mainline_log_rows_dropped_total",): 4,
     }
