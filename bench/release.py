@@ -19,8 +19,8 @@ from bench import tutorial
 from bench.problem import Problem, must, threads
 from bench.results import Result
 from bench.timing import RUNS, Show
-from pipelines.release.container import running
-from testing.docker import docker, free_port, missing_tools, registry, stand_in
+from pipelines.deployment.service_client import running
+from testing.docker import docker, free_port, missing_tools, registry, remove_containers, stand_in
 from testing.repository import Repo, merge
 
 NAMES = ("image on disk, without its base", "container start to ready", "revert on main until the old model answers")
@@ -42,10 +42,11 @@ def measure(problem: Problem, show: Show) -> list[Result]:
         environment = {
             "IMAGE_REPOSITORY": f"{hub.host}/bench",
             "SERVICE_URL": f"http://127.0.0.1:{port}",
+            "OPERATIONS_URL": f"http://127.0.0.1:{free_port()}",
+            "XDG_STATE_HOME": str(folder / "state"),
             "PREDICTION_LOG": "off",
             "GITHUB_TOKEN": "",
         }
-        name = f"bench-{os.getpid()}-production"
         try:
             show("Releasing the default problem")
             must(repo.verb("release", "run", **environment))
@@ -54,7 +55,7 @@ def measure(problem: Problem, show: Show) -> list[Result]:
             trained, reverted = _cycles(repo, environment, show)
             starts = _starts(image, _quickstart(problem, base, folder, show), show)
         finally:
-            subprocess.run(["docker", "rm", "--force", "--volumes", name], capture_output=True)
+            remove_containers(f"bench-{os.getpid()}")
     return [
         Result(
             NAMES[0], size, "MB", "value <= 225", note="with the base of params.yaml, of about 125 MB, under 350 MB"
@@ -71,7 +72,8 @@ def _repository(problem: Problem, base: str, folder: Path) -> Repo:
     repo.git("clone", "--quiet", "--bare", str(problem.default.path), str(origin))
     repo.git("remote", "set-url", "origin", str(origin))
     repo.git("checkout", "--quiet", "-B", "main")
-    changes = {"model_name": f"bench-{os.getpid()}", "serving": {"base_image": base}}
+    serving = {"base_image": base, "front_image": base, "replicas": 1, "deploy": None}
+    changes = {"model_name": f"bench-{os.getpid()}", "serving": serving}
     repo.params(lambda document: merge(document, changes))
     must(repo.verb("repro", **threads()))
     _push(repo, "Use another model name")

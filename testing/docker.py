@@ -93,8 +93,16 @@ def _wait(url: str, log: Path) -> None:
     raise AssertionError(log.read_text())
 
 
+def remove_containers(model_name: str) -> None:
+    """Remove what a host of a model has: containers, network and volume."""
+    names = docker("ps", "--all", "--format={{.Names}}", f"--filter=name=^{model_name}-").split()
+    subprocess.run(["docker", "rm", "--force", "--volumes", *names], capture_output=True)
+    subprocess.run(["docker", "network", "rm", f"{model_name}-front"], capture_output=True)
+    subprocess.run(["docker", "volume", "rm", "--force", f"{model_name}-predictions"], capture_output=True)
+
+
 def stand_in(hub: ImageRegistry) -> str:
-    """A base image by digest, pushed: Debian's Python, made once a machine and kept in MAINLINE_CACHE."""
+    """A base image by digest, pushed: Debian's Python and HAProxy, made once a machine and kept in MAINLINE_CACHE."""
     cache = Path(os.environ.get("MAINLINE_CACHE") or ".mainline/cache")
     cache = cache if cache.is_absolute() else ROOT / cache
     recipe = ROOT / ".ci/base-image"

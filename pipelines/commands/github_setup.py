@@ -38,7 +38,8 @@ ENVIRONMENTS: dict[str, tuple[str, ...] | None] = {"production": ("main",), "rev
 DONE = "MAINLINE_SETUP"
 VARIABLES = (
     *("DVC_REMOTE_URL", "AWS_ROLE_ARN", "AWS_MONITOR_ROLE_ARN", "AWS_RELEASE_ROLE_ARN", "MLFLOW_TRACKING_URI"),
-    *("IMAGE_REPOSITORY", "SERVICE_URL", "PREDICTION_LOG", "SIGN_IMAGES", "RELEASE_RUNNER", "BOT_CLIENT_ID"),
+    *("IMAGE_REPOSITORY", "SERVICE_URL", "OPERATIONS_URL", "PREDICTION_LOG"),
+    *("SIGN_IMAGES", "RELEASE_RUNNER", "BOT_CLIENT_ID"),
 )
 # Role -> the end of the OIDC subject of each job that may assume it.
 ROLES = {

@@ -11,16 +11,34 @@ from pipelines.config.base import Count, Positive, Strict
 # image runs.
 LIMITS = ("max_batch_rows", "max_body_mb", "timeout_seconds")
 IN_RELEASE_ID = ("base_image", *LIMITS)
+ImageByDigest = Annotated[str, Field(pattern=r"^\S+@sha256:[0-9a-f]{64}$")]
 
 
 class Serving(Strict):
-    """The image's base and limits, and how a release is deployed."""
+    """The image's base and limits, and how a release is deployed.
 
-    base_image: Annotated[str, Field(pattern=r"^\S+@sha256:[0-9a-f]{64}$")]
+    Attributes:
+        deploy: a command, `pull` for hosts that reconcile by themselves, or None for this host.
+        front_image: HAProxy, which stands before the replicas.
+        replicas: containers of each version; None for one a core.
+        keep_previous: whether the version before stays started, for the case that all of production fails.
+        tls: path of a PEM file with certificate and key.
+        keys: path of a file with the SHA-256 of each access key and its name.
+        fallback: what `/predict` answers while no replica can; None for an error.
+    """
+
+    base_image: ImageByDigest
     max_batch_rows: Count
     max_body_mb: Positive
     timeout_seconds: Positive
     deploy: Annotated[tuple[str, ...], Field(min_length=1)] | Literal["pull"] | None = None
+    # Of the front and its replicas on a host with Docker: `deploy` is null or `pull`.
+    front_image: ImageByDigest | None = None
+    replicas: Count | None = None
+    keep_previous: bool = False
+    tls: str | None = None
+    keys: str | None = None
+    fallback: dict[str, bool | float | str] | None = None
 
     @property
     def is_pulled(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -14,9 +15,13 @@ from pipelines.monitor.schedule import LATE
 from pipelines.repository.tags import Assignment
 
 VARIABLE = "SERVICE_URL"
+OPERATIONS = "OPERATIONS_URL"  # of a front, whose public port has no metrics
 MAX_DROPPED = 0.001  # of the rows of the prediction log
+MAX_UNANSWERED = 0.001  # of the requests to a front: those that no replica answered
 _SECONDS = 10
-_COUNTER = r"(?m)^mainline_log_rows_{}_total (\S+)$"
+_ROWS = "mainline_log_rows_{}_total"
+_BACKEND = 'haproxy_backend_http_requests_total{{proxy="{}"}}'
+_REQUESTS = 'haproxy_frontend_http_requests_total{proxy="public"}'
 
 
 def service_alarms(
@@ -37,7 +42,7 @@ def service_alarms(
     problems = [
         *_passes_missed(before, timedelta(days=every_days), now),
         *_no_rows(after, assignments[0], is_empty),
-        *_of_service(os.environ.get(VARIABLE, "").rstrip("/"), assignments[-1]),
+        *_of_service((os.environ.get(OPERATIONS) or os.environ.get(VARIABLE, "")).rstrip("/"), assignments[-1]),
     ]
     return [Alarm(problem="service", name=name, message=message) for name, message in problems]
 
@@ -61,12 +66,12 @@ def _no_rows(passes: Sequence[PassRecord], first: Assignment, is_empty: bool) ->
 
 
 def _of_service(url: str, assignment: Assignment) -> Iterator[tuple[str, str]]:
-    """Yield the problems of the service at SERVICE_URL; without a URL none is known."""
+    """Yield the problems of the service at a URL; without a URL none is known."""
     if not url:
         return
     try:
         release = _get(f"{url}/info").json()["release"]
-        metrics = _get(f"{url}/metrics").text
+        metrics = _read_metrics(url)
     except requests.RequestException as error:
         yield "service", f"the service does not respond as expected: {type(error).__name__}"
         return
@@ -79,12 +84,31 @@ def _of_service(url: str, assignment: Assignment) -> Iterator[tuple[str, str]]:
             "release",
             f"the service has release id {shown}; {assignment.version} ({assignment.release_id}) is in production",
         )
-    dropped, written = (_counter(metrics, name) for name in ("dropped", "written"))
+    unanswered, fallbacks = (_counter(metrics, _BACKEND.format(name)) for name in ("unavailable", "fallback"))
+    received, missed = _counter(metrics, _REQUESTS), unanswered + fallbacks
+    if missed > MAX_UNANSWERED * received:
+        yield (
+            "front",
+            f"no replica answered {missed:,.0f} of {received:,.0f} requests since the front's start; "
+            f"{fallbacks:,.0f} of them got serving.fallback",
+        )
+    dropped, written = (_counter(metrics, _ROWS.format(name)) for name in ("dropped", "written"))
     if dropped > MAX_DROPPED * (dropped + written):
         yield (
             "rows",
             f"the service lost {dropped:,.0f} of {dropped + written:,.0f} rows of the prediction log since its start",
         )
+
+
+def _read_metrics(url: str) -> str:
+    """Return the metrics of a service, or of a front and of all its replicas of production."""
+    text = _get(f"{url}/metrics").text
+    if "haproxy_" in text:
+        numbers = itertools.count(1)
+        pages = (requests.get(f"{url}/metrics/production/{number}", timeout=_SECONDS) for number in numbers)
+        # A replica that is down has no metrics (503), and after the last one there are no more (404).
+        text += "".join(page.text for page in itertools.takewhile(lambda page: page.status_code != 404, pages))
+    return text
 
 
 def _get(url: str) -> requests.Response:
@@ -94,5 +118,4 @@ def _get(url: str) -> requests.Response:
 
 
 def _counter(metrics: str, name: str) -> float:
-    match = re.search(_COUNTER.format(name), metrics)
-    return float(match[1]) if match else 0.0
+    return sum(float(value) for value in re.findall(rf"(?m)^{re.escape(name)} (\S+)$", metrics))

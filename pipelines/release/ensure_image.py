@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from pathlib import Path
 
 from pipelines.cli.errors import AlreadyPrinted, Unreachable
 from pipelines.cli.progress import Progress
+from pipelines.cli.scratch import scratch_folder
 from pipelines.cli.verbs import run_verb
 from pipelines.model.signature import Signature
-from pipelines.release import approvals, fetch_model, signatures, smoke_test
+from pipelines.release import approvals, fetch_model, preflight, signatures, smoke_test
 from pipelines.release.image import build_image, push_image
 from pipelines.release.image_registry import ImageRegistry
 from pipelines.release.target_commit import TargetCommit
@@ -37,9 +36,11 @@ def ensure_image(target: TargetCommit, image_registry: ImageRegistry, progress: 
     with the release id. Where images are signed, an unsigned image (of a run that was killed before it signed, or from
     before images were signed) is built again, because the workflow signs only images that it built itself.
 
-    Raises Refused if the reviewed model cannot be fetched, or the image cannot be built, and AlreadyPrinted if the
+    Raises Unreachable, before anything is trained or built, if something that this needs does not respond;
+    Refused if the reviewed model cannot be fetched, or the image cannot be built, and AlreadyPrinted if the
     model had to be trained again and that gave another one.
     """
+    preflight.require_engine_registry_and_disk(image_registry)
     _verify_model(target)
     version = tags.find_version(target.model_name, target.release_id)
     if version and image_registry.has_image(version.annotation.digest):
@@ -50,12 +51,12 @@ def ensure_image(target: TargetCommit, image_registry: ImageRegistry, progress: 
         reference = image_registry.reference(tagged)
         if signatures.is_trusted(reference):
             return reference, False
-    with tempfile.TemporaryDirectory(prefix="release-") as scratch:
-        models = Path(scratch) / "models"
+    with scratch_folder("release") as scratch:
+        models = scratch / "models"
         source = fetch_model.fetch_model(target, models, approvals.connect_to_github(), progress)
         progress.print(f"  the model comes from {source}")
         with progress.step("Building the image"):
-            local_name = build_image(target, models, Path(scratch) / "build")
+            local_name = build_image(target, models, scratch / "build")
     with progress.step("Pushing the image"):
         push_image(local_name, f"{image_registry.repository}:{target.release_id}")
     if pushed := image_registry.find_digest(target.release_id):

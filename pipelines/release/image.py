@@ -14,7 +14,7 @@ import yaml
 
 from pipelines.cli.errors import Refused, Unreachable
 from pipelines.cli.files import write_text
-from pipelines.release.container import docker
+from pipelines.deployment.containers import docker
 from pipelines.release.target_commit import TargetCommit
 from pipelines.repository.release_id import PARTS
 

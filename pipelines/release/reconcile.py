@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 from pipelines.cli.errors import MainlineError, Refused
 from pipelines.cli.progress import Progress
+from pipelines.cli.scratch import scratch_folder
 from pipelines.config.params import Params
 from pipelines.release import approvals, canary, deploy, ensure_image, fetch_model, model_registry, release_notes
 from pipelines.release.image_registry import PRODUCTION, ImageRegistry
@@ -107,14 +107,14 @@ def _update_mlflow(model_name: str, versions: list[Version], assignment: Assignm
     for version in versions:
         if version.release_id in registered:
             continue
-        with tempfile.TemporaryDirectory(prefix="models-") as models:
+        with scratch_folder("models") as models:
             try:
                 target = read_target_commit(version.commit)
-                fetch_model.fetch_model(target, Path(models), approvals.connect_to_github(), progress)
+                fetch_model.fetch_model(target, models, approvals.connect_to_github(), progress)
             except MainlineError as error:
                 if version.release_id == assignment.release_id:
                     raise
                 progress.print(f"MLflow: {version.tag} is not registered: {error}")
                 continue
-            progress.print(model_registry.register_model(model_name, version, Path(models)))
+            progress.print(model_registry.register_model(model_name, version, models))
     progress.print(model_registry.set_champion(model_name, assignment))

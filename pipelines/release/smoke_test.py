@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 import os
-import tempfile
 from pathlib import Path
 from threading import Thread
 
 from pipelines.cli.errors import Refused
+from pipelines.cli.scratch import scratch_folder
+from pipelines.deployment.containers import PORT, Container, docker
+from pipelines.deployment.service_client import get_info, post_json, wait_for_release
 from pipelines.model import critical_cases
 from pipelines.model.critical_cases import Case
 from pipelines.model.scorer import Scorer
 from pipelines.model.signature import Signature
-from pipelines.release.container import PORT, Container, docker, get_info, post_json, wait_for_release
 from pipelines.release.image import export_files
 from pipelines.release.target_commit import TargetCommit
 from pipelines.repository.dvc import file_md5
@@ -38,8 +39,7 @@ def run_smoke_test(reference: str, target: TargetCommit) -> Signature:
     options = (f"--publish=127.0.0.1::{PORT}", f"--label={_LABEL}={os.getpid()}")
     container = Container.run(reference, *options, environment={"PREDICTION_LOG": "off"})
     try:
-        with tempfile.TemporaryDirectory(prefix="smoke-") as scratch:
-            folder = Path(scratch)
+        with scratch_folder("smoke") as folder:
             for name, reviewed_md5 in target.model_files.items():  # while the service starts
                 copy = folder / Path(name).name
                 container.copy_out(f"/app/{name}", copy)  # the folder of serving/Dockerfile.j2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -24,8 +25,8 @@ class Service(BaseHTTPRequestHandler):
     pages: ClassVar[dict[str, str | None]] = {}
 
     def do_GET(self) -> None:
-        text = self.pages[self.path]
-        self.send_response(500 if text is None else 200)
+        text = self.pages.get(self.path, "")
+        self.send_response(500 if text is None else 200 if self.path in self.pages else 404)
         self.end_headers()
         self.wfile.write((text or "").encode())
 
@@ -84,6 +85,33 @@ def test_dropped_rows_of_the_log_are_counted(service: dict[str, str | None], dro
     service["/metrics"] = metrics(10_000, dropped)
     assert ("rows" in alarms()) == is_alarm
     assert not is_alarm or "50 of 10,050 rows" in alarms()["rows"]
+
+
+def front(unavailable: int, fallback: int) -> str:
+    backends = {"unavailable": unavailable, "fallback": fallback}
+    lines = [f'haproxy_backend_http_requests_total{{proxy="{name}"}} {count}' for name, count in backends.items()]
+    return "\n".join(['haproxy_frontend_http_requests_total{proxy="public"} 10000', *lines]) + "\n"
+
+
+def test_requests_that_no_replica_answered_are_counted_at_the_front(service: dict[str, str | None]) -> None:
+    service["/metrics"] = front(5, 5)
+    assert alarms() == {}
+    service["/metrics"] = front(20, 30)
+    assert "50 of 10,000 requests" in alarms()["front"] and "30 of them" in alarms()["front"]
+
+
+def test_dropped_rows_of_all_replicas_are_counted(service: dict[str, str | None]) -> None:
+    service["/metrics"] = front(0, 0)
+    service |= {"/metrics/production/1": metrics(4_000, 30), "/metrics/production/2": metrics(6_000, 20)}
+    assert "50 of 10,050 rows" in alarms()["rows"]
+
+
+def test_operations_url_is_asked_in_place_of_the_service(
+    service: dict[str, str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPERATIONS_URL", os.environ["SERVICE_URL"])
+    monkeypatch.setenv("SERVICE_URL", "http://127.0.0.1:9")
+    assert alarms() == {}
 
 
 @pytest.mark.parametrize("info", [None, "no JSON", "[]", "{}"])

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from testing.docker import ImageRegistry, docker, free_port, missing_tools, registry, stand_in
+from testing.docker import ImageRegistry, docker, free_port, missing_tools, registry, remove_containers, stand_in
 from testing.repository import Repo, merge, point_at_cache
 from tests.engine.in_process import must, verb
 
-__all__ = ["ImageRegistry", "TeamRepository", "docker", "free_port"]
+REPLICAS = 2
+__all__ = ["ImageRegistry", "TeamRepository", "docker", "free_port", "remove_containers"]
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +52,7 @@ class TeamRepository:
     image_name: str
     model_name: str
     url: str
+    operations_url: str
 
     @property
     def environment(self) -> dict[str, str]:
@@ -58,6 +60,8 @@ class TeamRepository:
         return {
             "IMAGE_REPOSITORY": f"{self.hub.host}/{self.image_name}",
             "SERVICE_URL": self.url,
+            "OPERATIONS_URL": self.operations_url,
+            "XDG_STATE_HOME": str(self.origin.parent / "state"),
             "GITHUB_REPOSITORY": "",
             "GITHUB_TOKEN": "",
             "PREDICTION_LOG": "off",
@@ -89,7 +93,8 @@ def base_shop(small_problem: Path, base_image: str, tmp_path_factory: pytest.Tem
     point_at_cache(clone)
     # A model name of its own, so that no container of a real service has its name.
     model_name = f"shop-{os.getpid()}"
-    clone.params(lambda document: merge(document, {"model_name": model_name, "serving": {"base_image": base_image}}))
+    serving = {"base_image": base_image, "front_image": base_image, "replicas": REPLICAS}
+    clone.params(lambda document: merge(document, {"model_name": model_name, "serving": serving}))
     for step in (("data",), ("repro",)):
         done = clone.verb(*step)
         assert done.code == 0, done.out
@@ -113,7 +118,6 @@ def shop(base_shop: Path, small_problem: Path, hub: ImageRegistry, tmp_path: Pat
         f"{tmp_path.parent.name}-{tmp_path.name}".lower().replace("_", "-"),
         model_name,
         f"http://127.0.0.1:{free_port()}",
+        f"http://127.0.0.1:{free_port()}",
     )
-    for name in (f"{model_name}-production", f"{model_name}-before"):
-        subprocess.run(["docker", "rm", "--force", "--volumes", name], capture_output=True)
-    subprocess.run(["docker", "volume", "rm", "--force", f"{model_name}-predictions"], capture_output=True)
+    remove_containers(model_name)

@@ -13,6 +13,8 @@ import pytest
 import yaml
 
 from pipelines.cli.errors import Refused
+from pipelines.deployment import replicas
+from pipelines.deployment.host import Host
 from pipelines.model.signature import Signature
 from pipelines.release import deploy, ensure_image, smoke_test
 from pipelines.release.image_registry import ImageRegistry
@@ -115,13 +117,18 @@ def world(tag_repository: Path, monkeypatch: pytest.MonkeyPatch) -> World:
         if made.broken == release:
             raise Refused("the deployment fails late", "Fix it.")
 
+    def ensure_fake(host: Host, version: replicas.Version) -> None:
+        if made.service != version.release_id:
+            deploy_fake(None, version.release_id, version.image, version.tag)
+
     def move_tag(image_registry: ImageRegistry, tag: str, to: str) -> None:
         made.production = to
 
     monkeypatch.setattr(ensure_image, "ensure_image", lambda target, *_: (reference(target.release_id), True))
     monkeypatch.setattr(smoke_test, "run_smoke_test", lambda reference, target: SIGNATURE)
     monkeypatch.setattr(deploy, "deploy", deploy_fake)
-    monkeypatch.setattr(deploy, "is_running", lambda params, release, reference: made.service == release)
+    monkeypatch.setattr(deploy, "ensure_in_production", ensure_fake)
+    monkeypatch.setattr(deploy, "running", lambda _: made.service)
     monkeypatch.setattr(ImageRegistry, "has_image", lambda _, image_digest: image_digest not in made.lost)
     monkeypatch.setattr(ImageRegistry, "find_digest", lambda _, tag: made.production)
     monkeypatch.setattr(ImageRegistry, "move_tag", move_tag)

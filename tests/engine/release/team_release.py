@@ -17,6 +17,12 @@ from tests.engine.release.engine import TeamRepository, docker
 LIMIT = 9_999  # another max_batch_rows gives the same model another release id
 
 
+def replicas_of(shop: TeamRepository) -> list[str]:
+    """Return the names of the service's containers."""
+    label = f"--filter=label=mainline.model={shop.model_name}"
+    return docker("ps", "--all", "--format={{.Names}}", label).split()
+
+
 def info(shop: TeamRepository) -> dict[str, Any]:
     """Return the response of the service's /info."""
     with urllib.request.urlopen(f"{shop.url}/info", timeout=10) as answer:
@@ -66,9 +72,8 @@ def check(shop: TeamRepository, version: str, counter: int) -> None:
     assert (now["version"], now["assignment"]) == (version, f"{shop.model_name}#production#{counter}")
     assert (info(shop)["release"], info(shop)["version"]) == (now["release"], version)
     assert digest_of(shop, "production") == now["image"].partition("@")[2]
-    running = docker("inspect", "--format", "{{.Config.Image}}", f"{shop.model_name}-production")
-    assert running == now["image"]
-    assert f"{shop.model_name}-before" not in docker("ps", "--all", "--format", "{{.Names}}").split()
+    running = docker("inspect", "--format", "{{.Config.Image}}", *replicas_of(shop)).split()
+    assert set(running) == {now["image"]}
     assert gto(shop, "show", f"{shop.model_name}#production", "--ref") == version
     events = json.loads(gto(shop, "history", shop.model_name, "--json"))
     assigned = [event["ref"] for event in events if event["event"] == "assignment"]

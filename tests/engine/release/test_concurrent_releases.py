@@ -61,7 +61,7 @@ def clone(shop: TeamRepository, path: Path) -> TeamRepository:
     subprocess.run(["git", "clone", "--quiet", str(shop.origin), str(path)], check=True)
     repo = Repo(path, shop.repo.cache)
     point_at_cache(repo)
-    return TeamRepository(repo, shop.origin, shop.hub, shop.image_name, shop.model_name, shop.url)
+    return TeamRepository(repo, shop.origin, shop.hub, shop.image_name, shop.model_name, shop.url, shop.operations_url)
 
 
 def release_concurrently(*shops: TeamRepository) -> list[tuple[int, str]]:

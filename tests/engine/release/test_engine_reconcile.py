@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.engine.release.engine import TeamRepository, docker
-from tests.engine.release.team_release import another, check, read_status
+from tests.engine.release.team_release import another, check, read_status, replicas_of
 from tests.engine.release.test_model_registry import empty_store as empty_store
 
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("docker")]
@@ -23,7 +23,7 @@ def test_reconcile_rebuilds_a_deleted_image(shop: TeamRepository) -> None:
     lost = old.replace(f"{shop.hub.host}/", "").partition("@")
     request = urllib.request.Request(f"http://{shop.hub.host}/v2/{lost[0]}/manifests/{lost[2]}", method="DELETE")
     urllib.request.urlopen(request).close()
-    docker("rm", "--force", f"{shop.model_name}-production")
+    docker("rm", "--force", *replicas_of(shop))
     out = shop.release("reconcile")
     assert f"The image of {shop.model_name}@v1.0.0 is gone." in out and "Building the image" in out
     # Docker's cache may give the same digest again; another digest is recorded.
@@ -44,7 +44,7 @@ def test_reconcile_restores_the_production_tag_and_the_service(
          f"docker://{shop.hub.host}/{shop.image_name}:production"],
         check=True, capture_output=True,
     )  # fmt: skip
-    docker("rm", "--force", f"{shop.model_name}-production")
+    docker("rm", "--force", *replicas_of(shop))
     for _ in range(2):
         shop.release("reconcile")
         check(shop, f"{shop.model_name}@v1.0.1", 2)

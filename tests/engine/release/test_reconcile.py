@@ -28,6 +28,7 @@ def test_deploy_command_of_the_checkout_is_used(world: World, monkeypatch: pytes
     world.release()
     world.service, seen = "something else", []
     monkeypatch.setattr(deploy, "deploy", lambda params, *rest: seen.append((params.serving.deploy, rest[0])))
+    monkeypatch.setattr(deploy, "ensure_in_production", lambda _, version: seen.append((None, version.release_id)))
     newest = release_id("HEAD")
     git("checkout", "--quiet", old)
     world.release()

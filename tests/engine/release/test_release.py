@@ -17,7 +17,7 @@ import yaml
 from pipelines.repository import dvc_lock
 from tests.engine.fixtures_repo import ROOT
 from tests.engine.release.engine import TeamRepository, docker
-from tests.engine.release.team_release import another, check, info, read_status, revert
+from tests.engine.release.team_release import another, check, info, read_status, replicas_of, revert
 
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("docker")]
 
@@ -59,7 +59,7 @@ def test_image_holds_only_serving_packages_and_runs_unprivileged(
     shop: TeamRepository,
 ) -> None:
     shop.release()
-    name = f"{shop.model_name}-production"
+    name = replicas_of(shop)[0]
     assert docker("exec", name, "id", "-u") == "1034"
     assert docker("inspect", "--format", "{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.CapDrop}}", name) == "true [ALL]"
     labels = json.loads(docker("inspect", "--format", "{{json .Config.Labels}}", name))
@@ -89,10 +89,10 @@ def test_prediction_log_outlives_the_container(shop: TeamRepository) -> None:
         name = json.load(answer)["request_id"]
     another(shop)
     shop.release(PREDICTION_LOG="")  # the old container drains, and writes its log
-    listed = docker("exec", f"{shop.model_name}-production", "find", "/predictions", "-name", "*.parquet").split()
+    listed = docker("exec", replicas_of(shop)[0], "find", "/predictions", "-name", "*.parquet").split()
     assert len(listed) == 1
     content = subprocess.run(
-        ["docker", "exec", f"{shop.model_name}-production", "cat", listed[0]], capture_output=True, check=True
+        ["docker", "exec", replicas_of(shop)[0], "cat", listed[0]], capture_output=True, check=True
     ).stdout
     table = pq.read_table(io.BytesIO(content)).to_pylist()
     assert [(logged["request_id"], logged["role"]) for logged in table] == [(name, "champion")]
@@ -150,8 +150,9 @@ def test_deploy_command_gets_the_release_and_is_verified(shop: TeamRepository, t
     script = tmp_path / "deploy"
     script.write_text(
         f'#!/bin/sh\nset -eu\necho "$RELEASE_ID $IMAGE $MODEL_VERSION $1" >> {tmp_path}/seen\n'
-        f"docker rm -f {shop.model_name}-production >/dev/null 2>&1 || true\n"
-        f'exec docker run -d --name {shop.model_name}-production -e MODEL_VERSION="$MODEL_VERSION" '
+        f"docker rm -f {shop.model_name}-ours >/dev/null 2>&1 || true\n"
+        f"exec docker run -d --name {shop.model_name}-ours --label mainline.model={shop.model_name} "
+        '-e MODEL_VERSION="$MODEL_VERSION" '
         f'-e PREDICTION_LOG=off -p {shop.url.removeprefix("http://")}:3000 "$IMAGE" >/dev/null\n'
     )
     script.chmod(0o755)

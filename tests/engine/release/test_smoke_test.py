@@ -11,8 +11,8 @@ import yaml
 
 from pipelines.cli.errors import Refused
 from pipelines.config.params import parse
+from pipelines.deployment.containers import Container
 from pipelines.release import smoke_test
-from pipelines.release.container import Container
 from pipelines.release.target_commit import TargetCommit
 from pipelines.repository.dvc import file_md5
 from pipelines.repository.git import git

@@ -94,7 +94,8 @@ def test_the_release_id_does_not_depend_on_other_files(first: str) -> None:
     assert re.fullmatch("[0-9a-f]{12}", first)
     swapped = (
         "serving: {timeout_seconds: 8, max_body_mb: 9, max_batch_rows: 100, base_image: python@sha256:00,"
-        " deploy: [./deploy.sh]}\ngates: {headline: mae}\nmodel_name: other\n"
+        " deploy: [./deploy.sh], front_image: haproxy@sha256:11, replicas: 3, keep_previous: true, tls: t, keys: k,"
+        " fallback: {decision: false}}\ngates: {headline: mae}\nmodel_name: other\n"
     )
     assert first == commit(
         {

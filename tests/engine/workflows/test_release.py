@@ -6,7 +6,6 @@ Needs a Docker engine and a registry besides what other workflow tests need: the
 from __future__ import annotations
 
 import json
-import subprocess
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.engine.fixtures_repo import Repo
-from tests.engine.release.engine import ImageRegistry, free_port
+from tests.engine.release.engine import ImageRegistry, free_port, remove_containers
 from tests.engine.workflows.acting import Run
 from tests.engine.workflows.github_accounts import BOB
 from tests.engine.workflows.github_fake import GitHubFake, permissions
@@ -33,11 +32,11 @@ def shop_world(base_shop: Path, hub: ImageRegistry, github: GitHubFake, tmp_path
     made.runner.variables |= {
         "IMAGE_REPOSITORY": f"{hub.host}/{name}",
         "SERVICE_URL": f"http://127.0.0.1:{free_port()}",
+        "OPERATIONS_URL": f"http://127.0.0.1:{free_port()}",
     }
     yield made
     assert github.invalid == []
-    line = line_of(made)
-    subprocess.run(["docker", "rm", "--force", f"{line}-production", f"{line}-before"], capture_output=True)
+    remove_containers(line_of(made))
 
 
 def line_of(world: World) -> str:
