@@ -105,6 +105,7 @@ class App:
             error = exception if isinstance(exception, RequestError) else _SHUTDOWN
             status, extra_headers, close = error.status, error.headers, close or error.close
             content = _encode(Error(str(error), request_id, error.errors))
+            del error  # its traceback has this frame: a circle, which would keep the body until the next collection
         except body.DisconnectError:
             return
         except Exception:

@@ -1,4 +1,9 @@
-"""Limits besides those of params.yaml. docs/releases.md derives the container's memory from them."""
+"""Limits besides those of params.yaml.
+
+The process has 80 MB; to them come the model, the large bodies, the one that is being scored (about ten times its size
+with its rows, response and lines of the log), and the queue of the log. docs/releases.md ("The service") says what a
+container needs.
+"""
 
 CONNECTIONS = 1_000
 IDLE_SECONDS = 75  # of a connection between two requests; longer than a proxy in front keeps one

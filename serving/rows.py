@@ -47,6 +47,7 @@ class RowReader:
         self._decode_row: Callable[[bytes], Any] = msgspec.json.Decoder(row_type).decode
         self._decode_batch: Callable[[bytes], Any] = msgspec.json.Decoder(list[row_type]).decode  # type: ignore[valid-type]
         self._decode_any_rows: Callable[[bytes], Any] = msgspec.json.Decoder(list[_AnyRow]).decode
+        self._may_be_empty = all(field.nullable for field in self.fields)
         self._times = [i for i, item in enumerate(self.fields) if item.type == "timestamp"]
         self._nullable = [(i, "" if item.is_text else _NAN) for i, item in enumerate(self.fields) if item.nullable]
         self._texts = sum(item.is_text for item in self.fields)
@@ -90,10 +91,13 @@ class RowReader:
         return values
 
     def _read_batch(self, raw: bytes) -> tuple[int, Columns]:
-        # Each row has a brace. msgspec would decode all rows, of which each may be empty, before it counts them.
-        if raw.count(b"{") > self._max_rows and (count := len(self._decode_any_rows(raw))) > self._max_rows:
+        # Each row has a brace. Where rows may be empty, millions of them would be decoded before they are counted.
+        is_large = self._may_be_empty and raw.count(b"{") > self._max_rows
+        if is_large and (count := len(self._decode_any_rows(raw))) > self._max_rows:
             raise self._too_many_rows(count)
         rows = self._decode_batch(raw)
+        if len(rows) > self._max_rows:
+            raise self._too_many_rows(len(rows))
         if not rows:
             return 0, []
         columns: list[Any] = list(zip(*map(msgspec.structs.astuple, rows), strict=True))
@@ -148,6 +152,8 @@ class RowReader:
     def _invalid_batch(self, rows: Any) -> Iterator[tuple[Field | str, Any, _Number]]:
         if not isinstance(rows, list):
             raise RequestError(422, "the body must be an array of rows")
+        if len(rows) > self._max_rows:
+            raise self._too_many_rows(len(rows))
         for number, row in enumerate(rows):
             yield from self._invalid_values(row, number)
 
