@@ -23,6 +23,7 @@ from pipelines.tables.split import Side, is_on_side, split_boundaries
 MAX_ROWS = 100_000
 ROUNDS = 120
 RESAMPLES = 300
+WIDEST = 0.3  # a wider tolerance would let a model lose a third of its skill
 
 
 @dataclass(frozen=True)
@@ -123,9 +124,10 @@ def _limits(
         low, high = interval(values[0][name] - values[1][name])
         size = skill(name, float(np.median(values[0][name])), rate)
         # Half the width at most half the tolerance: then an equal model fails about 2.5 times in 100.
-        share = (high - low) / size if size > 0 else math.inf
-        tolerances[name] = f"{min(30, max(5, math.ceil(100 * share)))}%"
-        enough = enough and share <= 0.3
+        share = (high - low) / size if size > 0 else math.nan
+        if math.isnan(share) or share > WIDEST:
+            share, enough = WIDEST, False
+        tolerances[name] = f"{max(5, math.ceil(100 * share))}%"
     metric = " and ".join(METRICS[name].label for name in with_tolerance)
     return Limits(
         headline,

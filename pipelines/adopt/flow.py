@@ -167,12 +167,12 @@ def _write(adoption: Adoption, root: Path, table: str) -> None:
     _commit(f"{TITLE}{table.rpartition('/')[2] if '://' not in table else 'a table'} as {draft.model_name}")
 
 
-def _commit(title: str) -> None:
+def _commit(title: str, *options: str) -> None:
     git.git("add", "--all")
     if git.git("diff", "--cached", "--name-only"):
         try:
             # The hook lints the engine, which is not changed.
-            git.git("-c", "core.hooksPath=/dev/null", "commit", "--quiet", "--no-verify", "-m", title)
+            git.git("-c", "core.hooksPath=/dev/null", "commit", *options, "--quiet", "--no-verify", "-m", title)
         except subprocess.CalledProcessError as error:
             raise InputError(f"git commit failed: {error.stderr.strip()}", "Fix it, and run again.") from error
 
@@ -181,6 +181,7 @@ def _review(progress: Progress, adoption: Adoption | None, base: str = "main") -
     """Ingest, review, commit, and print what was decided."""
     if code := run_verb("data").returncode:
         raise AlreadyPrinted(code)
+    _commit(git.git("log", "-1", "--format=%s"), "--amend")
     code = run_verb("review", "--base", base).returncode
     report = REVIEW / "review.json"
     if code not in (0, 1) or not report.is_file():
