@@ -38,6 +38,11 @@ def date_format(
     name = '"' + column.replace('"', '""') + '"'
     words = ", ".join("'" + word + "'" for word in missing)
     cells = f"(SELECT trim({name}) AS cell FROM {table} WHERE trim({name}) NOT IN ({words}))"
+    like_times = connection.execute(
+        f"SELECT bool_and(regexp_matches(cell, '\\d.*\\d') AND length(cell) BETWEEN 6 AND 32) FROM {cells}"
+    ).fetchone()
+    if not like_times or not like_times[0]:
+        return None
     for pattern in (_ISO, _ZONED):
         query = (
             f"SELECT bool_and(regexp_full_match(cell, '{pattern}')), min(TRY_CAST(cell AS TIMESTAMPTZ))::VARCHAR, "

@@ -26,7 +26,10 @@ SCALER = "{estimator: sklearn.preprocessing.StandardScaler}"
 def quote(text: str) -> str:
     """Return a text as YAML: plain where it can be read in no other way."""
     plain = re.fullmatch(r"[^\W\d][\w ]*", text) and text == text.strip()
-    return text if plain and isinstance(yaml.safe_load(text), str) else json.dumps(text, ensure_ascii=False)
+    if plain and isinstance(yaml.safe_load(text), str):
+        return text
+    quoted = json.dumps(text, ensure_ascii=False)
+    return "".join(sign if sign.isprintable() else f"\\U{ord(sign):08x}" for sign in quoted)
 
 
 def number(value: float) -> str:
@@ -84,7 +87,7 @@ def _schema(draft: Draft) -> str:
     lines = ["schema:", _line(2, f"key: {quote(draft.key)}", draft.key_why)]
     lines.append(_line(2, f"target: {quote(draft.target.name)}", "" if draft.positive else draft.target_why))
     if draft.positive is not None:
-        lines.append(_line(2, f"positive: {json.dumps(draft.positive, ensure_ascii=False)}", draft.target_why))
+        lines.append(_line(2, f"positive: {quote(draft.positive)}", draft.target_why))
     if draft.rest:
         lines.append(_line(2, "negative: rest", "all other classes are one"))
     if draft.event_time:
@@ -107,7 +110,7 @@ def _column(draft: Draft, column: Found) -> str:
         settings += [f"min: {number(low)}", f"max: {number(high)}"]
         seen = f"; {number(column.low)} to {number(column.high)} seen"
     if column.values and column.name != draft.target.name:
-        settings.append(f"allowed: [{', '.join(_value(value) for value in sorted(column.values))}]")
+        settings.append(f"allowed: [{', '.join(map(quote, sorted(column.values)))}]")
     if column.nullable:
         settings.append("nullable: true")
         seen += f"; {1 - column.present / column.rows:.1%} missing"
@@ -120,10 +123,6 @@ def _column(draft: Draft, column: Found) -> str:
         why += f"; CONFIRM known: after: {draft.after[column.name]}"
     text = f"{quote(column.name)}: {{{', '.join(settings)}}}"
     return _line(4, text, why)
-
-
-def _value(text: str) -> str:
-    return quote(text)
 
 
 def _room(low: float, high: float) -> tuple[float, float]:
@@ -147,7 +146,7 @@ def _ingest(draft: Draft, ingest: dict[str, Any]) -> str:
     if draft.decimal != ".":
         lines.append(_line(2, 'decimal: ","', "more cells like 1,5 than like 1.5"))
     if words := sorted({word for column in columns for word in column.missing}):
-        lines.append(_line(2, f"missing: [{', '.join(json.dumps(w, ensure_ascii=False) for w in words)}]",
+        lines.append(_line(2, f"missing: [{', '.join(map(quote, words))}]",
                            "cells that mean a missing value, besides the empty cell and NA"))  # fmt: skip
     if dates := {column.name: column.dates for column in columns if column.dates}:
         lines.append(_line(2, f"dates: {_mapping(dates)}", "each reads every cell of its column"))

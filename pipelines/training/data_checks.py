@@ -15,7 +15,7 @@ from pipelines.config.table_schema import Column
 from pipelines.config.validation import Validation
 from pipelines.tables.column_types import has_type
 from pipelines.tables.data import target_value
-from pipelines.training.leakage import leak_scores
+from pipelines.tables.leakage import leak_scores
 
 EXAMPLES = 5
 MASK = "•••"
