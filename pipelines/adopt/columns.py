@@ -13,10 +13,10 @@ from pipelines.adopt import names
 from pipelines.adopt.dates import date_format
 from pipelines.adopt.source import RAW
 from pipelines.config.table_schema import ColumnType
+from pipelines.tables.column_types import MISSING_WORDS
 
-# Cells that mean a missing value in a column of numbers, times or booleans; `make data` knows the first by itself.
-KNOWN_WORDS = ("", "NA", "N/A", "NaN", "nan", "None", "NULL", "null")
-WORDS = (*KNOWN_WORDS, "n/a", "#N/A", "none", "-", "--", ".", "?", "missing")
+# Cells that mean a missing value in a column of numbers, times or booleans; `make data` knows MISSING_WORDS by itself.
+WORDS = (*MISSING_WORDS, "n/a", "#N/A", "none", "-", "--", ".", "?", "missing")
 WORDS_IN_TEXTS = ("", "?")
 READABLE = 0.98  # a column is of a type if so many of its cells are, and the others are few words
 MAX_WORDS = 20
@@ -169,7 +169,7 @@ def _cells(connection: duckdb.DuckDBPyConnection, source_name: str, condition: s
     """Return the different cells that meet a condition and that `make data` does not take for missing by itself."""
     query = f"SELECT DISTINCT {quoted(source_name)} FROM {RAW} WHERE {condition} ORDER BY 1 LIMIT {MAX_WORDS}"
     cells = [str(row[0]) for row in connection.execute(query).fetchall() if row[0] is not None]
-    return tuple(cell for cell in cells if cell.strip() not in KNOWN_WORDS)
+    return tuple(cell for cell in cells if cell.strip() not in MISSING_WORDS)
 
 
 def _bad_cells(

@@ -8,8 +8,9 @@ import duckdb
 import ibis
 import ibis.expr.types as ir
 
-from pipelines.adopt.columns import KNOWN_WORDS, WORDS, Found, literal, quoted
+from pipelines.adopt.columns import WORDS, Found, literal, quoted
 from pipelines.adopt.source import RAW
+from pipelines.tables.column_types import MISSING_WORDS
 
 VIEW = "typed"
 
@@ -50,5 +51,5 @@ def _expression(column: Found, types: dict[str, str], decimal: str, missing: tup
             return f"try_strptime({present}, {literal(column.dates)})"
         case "timestamp":
             return f"TRY_CAST({present} AS TIMESTAMP)"
-    kept = [cell for cell in column.missing if cell.strip() not in KNOWN_WORDS] + ["", "?"]
+    kept = [cell for cell in column.missing if cell.strip() not in MISSING_WORDS] + ["", "?"]
     return f"CASE WHEN trim({cell}) IN ({', '.join(map(literal, kept))}) THEN NULL ELSE {cell} END"

@@ -9,10 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.config.table_schema import ColumnType
-from pipelines.tables.column_types import ARROW
+from pipelines.tables.column_types import ARROW, MISSING_WORDS
 
-# Texts that mean a missing value, except in categories and identifiers.
-MISSING = pa.array(["", "NA", "N/A", "NaN", "nan", "None", "NULL", "null"])
+MISSING = pa.array(MISSING_WORDS)
 UNITS = ("s", "ms", "us")
 
 

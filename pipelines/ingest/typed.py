@@ -93,12 +93,14 @@ def _named_parts(source: str, read: Callable[[], Iterator[pa.Table]], spec: File
     remedy = "Correct ingest.rename and ingest.drop in params.yaml, or the header."
     missing = pa.array(spec.missing, pa.string())
     for part in read():
-        if absent := [name for name in (*spec.rename, *spec.drop) if name not in part.column_names]:
-            hint = ""
-            if isinstance(spec, Files) and part.num_columns == 1 and any(c in part.column_names[0] for c in ";\t|"):
-                hint = "; its one column looks like several: set ingest.separator"
+        if part.num_columns == 1 and any(sign in part.column_names[0] for sign in ";\t|"):
             raise InputError(
-                f"{source} has no column {', '.join(absent)}, which ingest.rename or ingest.drop names{hint}", remedy
+                f"{source} has one column, {part.column_names[0][:60]!r}, which looks like several",
+                "Set ingest.separator in params.yaml.",
+            )
+        if absent := [name for name in (*spec.rename, *spec.drop) if name not in part.column_names]:
+            raise InputError(
+                f"{source} has no column {', '.join(absent)}, which ingest.rename or ingest.drop names", remedy
             )
         part = part.drop_columns(list(spec.drop))
         names = [spec.rename.get(name, name) for name in part.column_names]

@@ -91,7 +91,7 @@ def _csv_header(file: Location, binary: Any, form: CsvFormat) -> list[str]:
         raise InputError(f"{file.name} is a Parquet file with the name of a CSV file", "Rename it to .parquet.")
     binary.seek(0)
     encoding = "utf-8-sig" if codecs.lookup(form.encoding).name == "utf-8" else form.encoding
-    with io.TextIOWrapper(binary, encoding=encoding, newline="") as text, _encoding_errors(file, form):
+    with io.TextIOWrapper(binary, encoding=encoding, newline="") as text, _format_errors(file, form):
         names = next(csv.reader(text, delimiter=form.separator), [])
     if not names:
         raise InputError(f"{file.name} is empty: it has no header", f"Replace the file, or change {file.setting}.")
@@ -99,17 +99,22 @@ def _csv_header(file: Location, binary: Any, form: CsvFormat) -> list[str]:
 
 
 @contextmanager
-def _encoding_errors(file: Location, form: CsvFormat) -> Iterator[None]:
-    """Replace the error of a file in another encoding by one that names the setting."""
+def _format_errors(file: Location, form: CsvFormat) -> Iterator[None]:
+    """Replace the error of a file in another encoding, or with another separator, by one that names the setting."""
     try:
         yield
     except (UnicodeError, pa.ArrowInvalid) as error:
-        if not isinstance(error, UnicodeError) and "invalid UTF8" not in str(error):
+        set_in_ingest = file.setting.startswith("ingest.")
+        if isinstance(error, UnicodeError) or "invalid UTF8" in str(error):
+            problem = f"is not written in {form.encoding}"
+            remedy = "Set ingest.encoding (cp1252 and utf-16 are frequent), or write" if set_in_ingest else "Write"
+            remedy += " the file in UTF-8."
+        elif "columns, got" in str(error):
+            problem = f"has rows of different lengths if {form.separator!r} separates their cells"
+            remedy = "Set ingest.separator, or correct the row." if set_in_ingest else "Separate the cells by commas."
+        else:
             raise
-        raise InputError(
-            f"{file.name} is not written in {form.encoding}: {first_line(error)}",
-            "Set ingest.encoding in params.yaml (cp1252 and utf-16 are frequent), or write the file in UTF-8.",
-        ) from error
+        raise InputError(f"{file.name} {problem}: {first_line(error)}", remedy) from error
 
 
 def read_batches(file: Location, form: CsvFormat = STANDARD) -> Iterator[Any]:
@@ -117,7 +122,7 @@ def read_batches(file: Location, form: CsvFormat = STANDARD) -> Iterator[Any]:
     schema, _ = read_header(file, form)
     with (
         store_errors(file),
-        _encoding_errors(file, form),
+        _format_errors(file, form),
         file.filesystem.open(file.path, "rb", compression="infer") as binary,
     ):
         if is_parquet(file):

@@ -83,8 +83,10 @@ def test_another_encoding_and_separator_are_named(tmp_path):
     with pytest.raises(InputError) as error:
         read(tmp_path, LINES, **{**SETTINGS, "encoding": "utf-8"})
     assert "ingest.encoding" in error.value.remedy
-    with pytest.raises(InputError, match=r"ingest\.separator"):
-        read(tmp_path, LINES, **{**SETTINGS, "separator": ",", "decimal": "."}, drop=("town",))
+    for lines in (LINES, ["id;town", "a;x"]):
+        with pytest.raises(InputError) as error:
+            read(tmp_path, lines, **{**SETTINGS, "separator": ",", "decimal": "."})
+        assert "ingest.separator" in error.value.remedy
 
 
 MADE = TABLE.model_copy(update={"key": "made", "columns": {"made": Column(type="identifier"), **TABLE.columns}})
