@@ -22,7 +22,7 @@ bin := $(if $(filter /%,$(VENV)),$(VENV),$(CURDIR)/$(VENV))/bin
 run := PATH="$(bin):$$PATH" "$(bin)/python" -m
 # A verb searches the root of the repository last (-P and safe_path/): a yaml.py there would otherwise replace the library.
 verb := PATH="$(bin):$$PATH" PYTHONPATH="$(CURDIR)/pipelines/cli/safe_path" "$(bin)/python" -P -m pipelines
-checked := pipelines serving tests testing bench requirements $(wildcard examples)
+checked := pipelines serving tests testing requirements $(wildcard bench examples)
 pythons := $(if $(PYTHON),"$(PYTHON)",python3.11 python3.12 python3.13 python3.14 python3 python)
 no_python := $(if $(PYTHON),PYTHON=$(PYTHON) is not,there is no) Python 3.11 or newer$(if $(PYTHON),, on PATH). \
 	Install one (Debian: apt-get install python3 python3-venv)$(if $(PYTHON),,, or pass it: make PYTHON=/path/to/python3)
@@ -77,6 +77,12 @@ template: setup  ## in a copy: record the engine as taken from the template, so 
 .PHONY: workflow-tools
 workflow-tools: setup  ## install the tools that run and lint the workflow files in tests
 	@$(run) tests.engine.workflows.install
+
+.PHONY: adopt
+adopt: setup  ## make this copy the repository of your own table: TABLE=path or URL TARGET=column (QUERY=, POSITIVE=, TASK=, DRY_RUN=1)
+	@$(if $(and $(TABLE),$(TARGET)),,echo "make: adopt takes TABLE=path or URL and TARGET=column." >&2; exit 2;) \
+	$(verb) adopt "$$TABLE" "$$TARGET" $(if $(QUERY),--query "$$QUERY") $(if $(POSITIVE),--positive "$$POSITIVE") \
+		$(if $(TASK),--task "$$TASK") $(if $(DRY_RUN),--dry-run)
 
 .PHONY: data
 data: setup  ## fetch or simulate the rows that params.yaml names, into data/

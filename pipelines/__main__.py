@@ -9,6 +9,7 @@ import sys
 from pipelines.cli.exit_codes import end_with_code
 
 VERBS = {
+    "adopt": ("pipelines.adopt", "make this copy the repository of a table of your own, on the branch adopt"),
     "data": ("pipelines.ingest", "fetch or simulate the rows of data/"),
     "repro": ("pipelines.reproduce", "reproduce the pipeline and check its outputs"),
     "verify": ("pipelines.commands.verify", "train a commit's model again and compare it with dvc.lock"),

@@ -3,13 +3,31 @@
 Each kind names in `source` the module whose `read_rows` returns the rows.
 """
 
+import codecs
 from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, ClassVar, Literal
+from urllib.parse import parse_qs, urlsplit
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from pipelines.config.base import Seed, Share, Strict
+
+
+def _check_encoding(name: str) -> str:
+    try:
+        codecs.lookup(name)
+    except LookupError as error:
+        raise ValueError("expected an encoding that Python knows, such as utf-8, cp1252 or utf-16") from error
+    return name
+
+
+def check_no_password(url: str) -> str:
+    """Return the URL of a database; raise ValueError, without the URL, if it holds a password."""
+    parts = urlsplit(url)
+    if parts.password is not None or "password" in parse_qs(parts.query):
+        raise ValueError("holds a password, which git would keep: remove it, and set PGPASSWORD")
+    return url
 
 
 class _Ingest(Strict):
@@ -40,14 +58,55 @@ class Simulator(_Ingest):
     fraud_change_from: date | None = None
 
 
-class Files(_Ingest):
-    """CSV or Parquet files: paths or fsspec URLs of files, folders, or patterns with wildcards."""
+class _Table(_Ingest):
+    """Of every kind whose rows come from outside.
+
+    Attributes:
+        rename: name in the source -> name in the schema.
+        drop: columns of the source that are left out.
+        missing: cells that mean a missing value, in every column of texts; an empty cell always does.
+        decimal: the sign between a number and its decimals.
+        dates: column of the schema -> format of its times (`%d.%m.%Y %H:%M`); without one they are ISO 8601.
+        make_key: make `schema.key`, which the source lacks, from a hash of each row without its label.
+    """
+
+    rename: Mapping[str, str] = {}
+    drop: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    decimal: Literal[".", ","] = "."
+    dates: Mapping[str, Annotated[str, Field(pattern="%")]] = {}
+    make_key: bool = False
+
+
+class Files(_Table):
+    """CSV or Parquet files: paths or fsspec URLs of files, folders, or patterns with wildcards.
+
+    Attributes:
+        separator: between the cells of a CSV file.
+        encoding: of a CSV file, by the name that Python has for it.
+    """
 
     source: ClassVar = "pipelines.ingest.files"
 
     kind: Literal["files"]
     paths: tuple[str, ...] = Field(min_length=1)
-    rename: Mapping[str, str] = {}
+    separator: Annotated[str, Field(pattern=r"^[^\"\r\n]$")] = ","
+    encoding: Annotated[str, AfterValidator(_check_encoding)] = "utf-8"
 
 
-Ingest = Annotated[Simulator | Files, Field(discriminator="kind")]
+class Sql(_Table):
+    """The rows of a query. A password is never here: PostgreSQL's driver reads PGPASSWORD, or ~/.pgpass.
+
+    Attributes:
+        url: `sqlite:///file.db`, or `postgresql://user@host/database`.
+        query: a SELECT; with an ORDER BY, equal tables give equal bytes.
+    """
+
+    source: ClassVar = "pipelines.ingest.sql"
+
+    kind: Literal["sql"]
+    url: Annotated[str, Field(pattern="^(sqlite:///|postgresql://)"), AfterValidator(check_no_password)]
+    query: str
+
+
+Ingest = Annotated[Simulator | Files | Sql, Field(discriminator="kind")]

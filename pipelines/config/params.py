@@ -60,6 +60,13 @@ class Params(SelectionParams, SplitParams):
         return self
 
     @model_validator(mode="after")
+    def _dates_are_times(self) -> Self:
+        for name in getattr(self.ingest, "dates", {}):
+            if name not in self.table.columns or self.table.columns[name].type != "timestamp":
+                raise ValueError(f"ingest.dates: {name} is not a column of type timestamp in schema.columns")
+        return self
+
+    @model_validator(mode="after")
     def _until_has_a_time(self) -> Self:
         if self.ingest.until is not None and self.table.event_time is None:
             raise ValueError("ingest.until: needs schema.event_time")
@@ -76,7 +83,8 @@ class Params(SelectionParams, SplitParams):
     @property
     def ingest_id(self) -> str:
         """16 hexadecimal digits that change with every setting that ingest reads."""
-        document = self.table.model_dump(include={"event_time", "key"}) | {
+        roles = {"event_time", "key"} | ({"target", "label_time"} if getattr(self.ingest, "make_key", False) else set())
+        document = self.table.model_dump(include=roles) | {
             "ingest": self.ingest.model_dump(mode="json", exclude={"until"} if self.ingest.until is None else None),
             "types": {name: column.type for name, column in self.table.columns.items()},
         }

@@ -105,6 +105,6 @@ def _describe(details: Any, document: dict[str, Any]) -> str:
             message = f"expected {context['expected']}"
         case "string_type" if not isinstance(value, dict | list):
             message += ", so put it in quotes"
-    if isinstance(value, str | int | float | bool):
+    if isinstance(value, str | int | float | bool) and "password" not in message:
         message += f" (got {value!r})"
     return ": ".join(filter(None, [".".join(path), message]))

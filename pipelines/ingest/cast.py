@@ -9,15 +9,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.config.table_schema import ColumnType
-from pipelines.tables.column_types import ARROW
+from pipelines.tables.column_types import ARROW, MISSING_WORDS
 
-# Texts that mean a missing value, except in categories and identifiers.
-MISSING = pa.array(["", "NA", "N/A", "NaN", "nan", "None", "NULL", "null"])
+MISSING = pa.array(MISSING_WORDS)
 UNITS = ("s", "ms", "us")
 
 
-def cast_lossless(column: pa.ChunkedArray, kind: ColumnType) -> pa.ChunkedArray | None:
+def cast_lossless(
+    column: pa.ChunkedArray, kind: ColumnType, decimal: str = ".", date_format: str | None = None
+) -> pa.ChunkedArray | None:
     """Return the column in a type of the schema, or None if a value would change.
+
+    Args:
+        decimal: the sign between a number and its decimals, in texts.
+        date_format: of times in texts; ISO 8601 if it is None.
 
     Times with a zone become UTC. Fractions of a second are kept: the result is then timestamp[ms] or timestamp[us].
     """
@@ -29,11 +34,16 @@ def cast_lossless(column: pa.ChunkedArray, kind: ColumnType) -> pa.ChunkedArray 
         if kind in ("category", "identifier"):
             return _to_text(column)
         if pa.types.is_string(column.type):
+            column = pc.utf8_trim_whitespace(column)
             column = pc.if_else(pc.is_in(column, MISSING), pa.scalar(None, pa.string()), column)
         if kind == "timestamp":
-            return _to_time(column)
+            return _to_time(column, date_format)
         if kind == "boolean":
             return _to_boolean(column)
+        if pa.types.is_string(column.type) and decimal == ",":
+            if pc.any(pc.match_substring(column, ".")).as_py():
+                return None
+            column = pc.replace_substring(column, ",", ".")
         return _to_number(column, kind)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return None
@@ -67,7 +77,23 @@ def _to_boolean(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
     return column.cast(pa.bool_())
 
 
-def _to_time(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
+def _parse_times(column: pa.ChunkedArray, date_format: str) -> pa.ChunkedArray:
+    """Parse times by DuckDB: Arrow's strptime takes the 31st of February for the 3rd of March."""
+    import duckdb
+
+    with duckdb.connect() as connection:
+        connection.register("texts", pa.table({"text": column}))
+        query = "SELECT try_strptime(text, $format) AS time FROM texts"
+        return connection.sql(query, params={"format": date_format}).to_arrow_table()["time"]
+
+
+def _to_time(column: pa.ChunkedArray, date_format: str | None) -> pa.ChunkedArray | None:
+    if date_format and pa.types.is_string(column.type):
+        parsed = _parse_times(column, date_format)
+        # %Y takes 25 for the year 25.
+        if parsed.null_count > column.null_count or (pc.min(pc.year(parsed)).as_py() or 1000) < 1000:
+            return None
+        column = parsed
     if pa.types.is_date(column.type) or pa.types.is_null(column.type):
         return column.cast(pa.timestamp("s"))
     zones = (column.type.tz,) if pa.types.is_timestamp(column.type) else (None, "UTC")

@@ -296,6 +296,8 @@ class Findings:
         passes = "would pass only by weaker rules" if blocks else "passes by weaker rules"
         weaker = [change.path for change in self.weaker_rules]
         judged = [change.path for change in self.params if change.base and change.path.startswith(WHAT_IS_JUDGED)]
+        if self.kind == "new model":  # everything is another, which the first line says
+            judged = []
         texts = (
             (passes, needed),
             ("weakens rules", [] if needed else weaker),

@@ -88,15 +88,17 @@ def _findings(
     """The findings of a head whose pipeline ran to its end."""
     from pipelines.repository import base_model
     from pipelines.review import base_rows
-    from pipelines.review.model_findings import model_findings, review_kind
+    from pipelines.review.model_findings import declared_new_model, model_findings, review_kind
     from pipelines.review.own_code import changed_code
 
-    base = base_model.fetch(base_sha, progress)
+    new_model = declared_new_model(params, git.text_at(base_sha, str(PATH)))
+    # A new model is compared with nothing, so the base's is not trained where no cache holds it.
+    base = None if new_model else base_model.fetch(base_sha, progress)
     release_id = worktree_release_id()
     model = file_md5(MODEL)
     version = registered_version(params.model_name, release_id, dvc_lock.data_md5(dvc_lock.read()))
     kind, explanation = review_kind(params, base, model, version)
-    notes = [explanation] * bool(explanation) + notes
+    notes = [new_model or explanation] * bool(new_model or explanation) + notes
     if base and base.md5 != base.locked_md5:
         notes.append(f"The base's model was reproduced as {base.md5}; its dvc.lock names {base.locked_md5}.")
     if not_reproducible := _reproducibility_note():

@@ -6,6 +6,7 @@ A run that cannot be logged does not change the verdict.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,9 @@ def _log(findings: Findings, folder: Path, tracking_uri: str) -> None:
     }
     with mlflow.start_run(run_name=f"{findings.head.ref} {(findings.head.sha or '')[:7]}", tags=tags):
         text = PATH.read_text(encoding="utf-8")
-        mlflow.log_params({path: value[:PARAM_LENGTH] for path, value in leaves(text)})
+        # Names of columns are in the paths, and MLflow takes few signs in a name.
+        named = {re.sub(r"[^/\w.\- :]", "_", path): value[:PARAM_LENGTH] for path, value in leaves(text)}
+        mlflow.log_params(named)
         mlflow.log_metrics({row.name: row.head for row in findings.metrics if row.head is not None})
         mlflow.log_metric("gates_failed", len(findings.failures))
         _log_dataset(mlflow)

@@ -10,16 +10,17 @@ from typing import Any
 
 import ibis.expr.types as ir
 
+from pipelines.cli.errors import InputError
 from pipelines.config.params import Params
 from pipelines.config.paths import IMPORTANCE, METRICS, MODEL, SELECTION, SIGNATURE
-from pipelines.config.read import PATH
+from pipelines.config.read import PATH, read_yaml
 from pipelines.model import critical_cases
 from pipelines.model.inputs import inputs_of
 from pipelines.model.scorer import Scorer
 from pipelines.model.signature import load_signature
 from pipelines.repository import git
 from pipelines.repository.base_model import Base
-from pipelines.review import changes, compare, history, leak_scores, plots, row_changes
+from pipelines.review import changes, compare, history, plots, row_changes
 from pipelines.review.base_rows import BaseRows
 from pipelines.review.candidates import candidate_rows
 from pipelines.review.findings import DataChange, Kind
@@ -27,13 +28,36 @@ from pipelines.review.gates import evaluate
 from pipelines.review.gates.evidence import Evidence, ModelFiles
 from pipelines.review.gates.fairness import group_rows
 from pipelines.review.gates.slices import slice_rows
-from pipelines.review.leak_scores import LeakScores
 from pipelines.review.reasons import is_new_reason
 from pipelines.review.row_changes import RowChanges
 from pipelines.review.weaker_rules import weaker_results
+from pipelines.tables import leak_scores
 from pipelines.tables.costs import costs_of
 from pipelines.tables.data import connect, read_data
+from pipelines.tables.leak_scores import LeakScores
 from pipelines.tables.split import load_split, rows_on_side, split_boundaries
+
+
+def declared_new_model(params: Params, base_params: str | None) -> str:
+    """Say what makes the head a new model by the base's params.yaml alone; empty if it may be the base's.
+
+    The base's model is then not needed, and not trained where no cache holds it.
+    """
+    try:
+        base = read_yaml(base_params or "", "params.yaml of the base")
+    except InputError:
+        return ""
+    schema = base.get("schema")
+    before = {"model_name": base.get("model_name"), "task": base.get("task")}
+    before["target"] = schema.get("target") if isinstance(schema, dict) else None
+    return "" if None in before.values() else _new_model(params, before)
+
+
+def _new_model(params: Params, before: dict[str, Any]) -> str:
+    """Say in which of model name, task and target the head differs; empty if it does not."""
+    now = {"model_name": params.model_name, "task": params.task, "target": params.table.target}
+    changed = [f"{key} {before[key]!r} → {value!r}" for key, value in now.items() if before[key] != value]
+    return f"A new model ({', '.join(changed)}): only absolute gates count." if changed else ""
 
 
 def review_kind(params: Params, base: Base | None, model: str, version: str | None) -> tuple[Kind, str]:
@@ -47,10 +71,8 @@ def review_kind(params: Params, base: Base | None, model: str, version: str | No
         return "new model", "The base has no model: there is nothing to compare with, and only absolute gates count."
     signature = load_signature(base.signature)
     before = {"model_name": signature.model_name, "task": signature.task, "target": signature.target}
-    now = {"model_name": params.model_name, "task": params.task, "target": params.table.target}
-    changed = [f"{key} {before[key]!r} → {value!r}" for key, value in now.items() if before[key] != value]
-    if changed:
-        return "new model", f"A new model ({', '.join(changed)}): only absolute gates count."
+    if changed := _new_model(params, before):
+        return "new model", changed
     if version and base.md5 != model:
         return "restore", (
             f"A restore of {version}, which was released before: validation, critical cases and file checks block; "

@@ -15,6 +15,8 @@ ARROW: dict[ColumnType, pa.DataType] = {
     "boolean": pa.bool_(),
     "timestamp": pa.timestamp("s"),
 }
+# Texts that mean a missing value, except in categories and identifiers.
+MISSING_WORDS = ("", "NA", "N/A", "NaN", "nan", "None", "NULL", "null")
 
 
 def has_type(column: dt.DataType, expected: str, widened: bool = False) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -60,42 +62,77 @@ def is_parquet(file: Location) -> bool:
     return file.path.lower().endswith(".parquet")
 
 
-def read_header(file: Location) -> tuple[Any, Any]:
+@dataclass(frozen=True)
+class CsvFormat:
+    """How a CSV file is written; not used for Parquet."""
+
+    separator: str = ","
+    encoding: str = "utf-8"
+
+
+STANDARD = CsvFormat()
+
+
+def read_header(file: Location, form: CsvFormat = STANDARD) -> tuple[Any, Any]:
     """Return the Arrow schema of a file (all columns of a CSV are text), and its number of rows if it states one."""
     with store_errors(file), file.filesystem.open(file.path, "rb", compression="infer") as binary:
         if is_parquet(file):
             parquet = pq.ParquetFile(binary)
             schema, rows = parquet.schema_arrow.remove_metadata(), parquet.metadata.num_rows
         else:
-            schema, rows = pa.schema([(name, pa.string()) for name in _csv_header(file, binary)]), None
+            schema, rows = pa.schema([(name, pa.string()) for name in _csv_header(file, binary, form)]), None
     if repeated := sorted({name for name in schema.names if schema.names.count(name) > 1}):
         raise InputError(f"{file.name} has the column {', '.join(repeated)} twice", "Correct the header of the file.")
     return schema, rows
 
 
-def _csv_header(file: Location, binary: Any) -> list[str]:
+def _csv_header(file: Location, binary: Any, form: CsvFormat) -> list[str]:
     if binary.read(4) == b"PAR1":
         raise InputError(f"{file.name} is a Parquet file with the name of a CSV file", "Rename it to .parquet.")
     binary.seek(0)
-    with io.TextIOWrapper(binary, encoding="utf-8-sig", newline="") as text:
-        names = next(csv.reader(text), [])
+    encoding = "utf-8-sig" if codecs.lookup(form.encoding).name == "utf-8" else form.encoding
+    with io.TextIOWrapper(binary, encoding=encoding, newline="") as text, _format_errors(file, form):
+        names = next(csv.reader(text, delimiter=form.separator), [])
     if not names:
         raise InputError(f"{file.name} is empty: it has no header", f"Replace the file, or change {file.setting}.")
     return names
 
 
-def read_batches(file: Location) -> Iterator[Any]:
+@contextmanager
+def _format_errors(file: Location, form: CsvFormat) -> Iterator[None]:
+    """Replace the error of a file in another encoding, or with another separator, by one that names the setting."""
+    try:
+        yield
+    except (UnicodeError, pa.ArrowInvalid) as error:
+        set_in_ingest = file.setting.startswith("ingest.")
+        if isinstance(error, UnicodeError) or "invalid UTF8" in str(error):
+            problem = f"is not written in {form.encoding}"
+            remedy = "Set ingest.encoding (cp1252 and utf-16 are frequent), or write" if set_in_ingest else "Write"
+            remedy += " the file in UTF-8."
+        elif "columns, got" in str(error):
+            problem = f"has rows of different lengths if {form.separator!r} separates their cells"
+            remedy = "Set ingest.separator, or correct the row." if set_in_ingest else "Separate the cells by commas."
+        else:
+            raise
+        raise InputError(f"{file.name} {problem}: {first_line(error)}", remedy) from error
+
+
+def read_batches(file: Location, form: CsvFormat = STANDARD) -> Iterator[Any]:
     """Yield the rows of a file as record batches; an empty cell of a CSV is null."""
-    schema, _ = read_header(file)
-    with store_errors(file), file.filesystem.open(file.path, "rb", compression="infer") as binary:
+    schema, _ = read_header(file, form)
+    with (
+        store_errors(file),
+        _format_errors(file, form),
+        file.filesystem.open(file.path, "rb", compression="infer") as binary,
+    ):
         if is_parquet(file):
             batches = pq.ParquetFile(binary).iter_batches(BATCH_ROWS)
         else:
             types = dict.fromkeys(schema.names, pa.string())
             batches = arrow_csv.open_csv(
                 binary,
-                arrow_csv.ReadOptions(block_size=BLOCK_BYTES),
-                arrow_csv.ParseOptions(newlines_in_values=True),
+                arrow_csv.ReadOptions(block_size=BLOCK_BYTES, encoding=form.encoding),
+                arrow_csv.ParseOptions(newlines_in_values=True, delimiter=form.separator),
                 arrow_csv.ConvertOptions(column_types=types, null_values=[""], strings_can_be_null=True),
             )
         for batch in batches:

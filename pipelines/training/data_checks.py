@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,9 +15,9 @@ import ibis.expr.types as ir
 from pipelines.config.features import FeatureParams
 from pipelines.config.table_schema import Column
 from pipelines.config.validation import Validation
-from pipelines.tables.column_types import has_type
+from pipelines.tables.column_types import MISSING_WORDS, has_type
 from pipelines.tables.data import target_value
-from pipelines.training.leakage import leak_scores
+from pipelines.tables.leakage import leak_scores
 
 EXAMPLES = 5
 MASK = "•••"
@@ -90,7 +92,7 @@ def find_data_errors(
     if params.table.target in valid:
         errors += _class_errors(table, params)
     if not any(error.column == params.table.target for error in errors):
-        errors += _leak_errors(table, params, {error.column for error in errors if error.rows is None})
+        errors += _leak_errors(table, params, invalid | {error.column for error in errors if error.rows is None})
     return errors
 
 
@@ -103,10 +105,40 @@ def _column_errors(table: ir.Table, params: ValidateParams) -> Iterator[DataErro
             hint = f"; the table has {', '.join(near)}, which the schema does not have" if near else ""
             yield DataError(name, "column missing", f"column {name} is missing{hint}")
         elif not has_type(types[name], column.type):
-            yield DataError(name, "type", f"is {types[name]}; schema.columns expects {column.type}")
+            yield _type_error(table, params, name, column)
     for name in types:
         if name not in params.table.columns:
             yield DataError(name, "column unknown", f"column {name} is not in schema.columns")
+
+
+def _type_error(table: ir.Table, params: ValidateParams, name: str, column: Column) -> DataError:
+    """Return the error of a column of another type; of texts, with the rows that kept them from being converted."""
+    kind = table[name].type()
+    casts = {"number": "float64", "integer": "float64", "timestamp": "timestamp", "boolean": "boolean"}
+    if kind.is_string() and column.type in casts:
+        text = table[name].strip()
+        value = text.try_cast(casts[column.type])
+        unreadable = value.isnull()
+        if column.type == "integer":
+            unreadable |= value != value.floor()
+        check = _Check(name, "type", text.notnull() & ~text.isin(MISSING_WORDS) & unreadable, "")
+        if count := int(table.filter(check.condition).count().execute()):
+            examples = _examples(table, params, check)
+            where = "".join(f" in {key} {value}" for key, value in examples[0].items() if key != name)
+            shown = str(examples[0][name])
+            hint = "" if shown == MASK else f"; {_setting(name, column, shown)}"
+            why = f"{count:,} rows hold texts that are no {column.type}, such as {shown!r}{where}{hint}"
+            return DataError(name, "type", why, count, examples)
+    return DataError(name, "type", f"is {kind}; schema.columns expects {column.type}")
+
+
+def _setting(name: str, column: Column, text: str) -> str:
+    """Return the setting that may read a text."""
+    if column.type == "timestamp":
+        return f'ingest.dates: {{{name}: "%d.%m.%Y"}} reads times as 31.12.2025'
+    if re.fullmatch(r"[-+]?[\d.]*,\d+", text):
+        return 'ingest.decimal: "," reads decimal commas'
+    return f"ingest.missing: [{json.dumps(text, ensure_ascii=False)}] reads it as a missing value"
 
 
 def _row_checks(table: ir.Table, name: str, column: Column) -> Iterator[_Check]:

@@ -9,8 +9,8 @@ from pathlib import Path
 from pipelines.config.params import Params
 from pipelines.model.critical_cases import CriticalResult
 from pipelines.review.findings import DataError, GroupRow, HistoryRow, Kind, MetricRow, SliceRow
-from pipelines.review.leak_scores import LeakScores
 from pipelines.review.row_changes import RowChanges
+from pipelines.tables.leak_scores import LeakScores
 
 
 @dataclass(frozen=True)

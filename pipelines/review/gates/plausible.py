@@ -10,7 +10,7 @@ from pipelines.metrics.table import METRICS, gain
 from pipelines.pages.numbers import plain_number
 from pipelines.review.findings import GateResult
 from pipelines.review.gates.evidence import Evidence
-from pipelines.review.leak_scores import Score
+from pipelines.tables.leak_scores import Score
 
 MOST = 0.5  # of the importance of all inputs
 

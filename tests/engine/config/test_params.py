@@ -113,7 +113,7 @@ def test_yaml_anchors_and_merges_work():
         ("task", None, "task: expected 'classification' or 'regression'"),
         ("task", 1, "task: expected 'classification' or 'regression' (got 1)"),
         ("ingest.kind", MISSING, "ingest.kind: is missing"),
-        ("ingest.kind", "sql", "ingest.kind: expected 'simulator' or 'files' (got 'sql')"),
+        ("ingest.kind", "spark", "ingest.kind: expected 'simulator' or 'files' or 'sql' (got 'spark')"),
         ("split.by", "random", "split.by: expected 'time' or 'hash' (got 'random')"),
         ("gates", None, "gates: Input should be an object"),
         ("gates.seed", "7", "gates.seed: Input should be a valid integer (got '7')"),

@@ -38,6 +38,28 @@ def some(table: pa.Table, name: str, value: Any, rows: int = 7) -> pa.Table:
     return replace(table, name, [value] * rows + table[name].to_pylist()[rows:])
 
 
+def texts(table: pa.Table, name: str, first: list[str]) -> pa.Table:
+    """The table with a column of texts, as it remains where a text cannot be converted."""
+    rest = table[name].cast(pa.string()).to_pylist()[len(first) :]
+    return replace(table, name, [*first, *rest], pa.string())
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "setting"),
+    [
+        ("amount", "12,5", "ingest.decimal"),
+        ("amount", "12 kg", 'ingest.missing: ["12 kg"]'),
+        ("paid_at", "31.12.2025", "ingest.dates: {paid_at:"),
+    ],
+)
+def test_a_text_that_cannot_be_converted_is_named_with_its_row_and_the_setting_that_reads_it(
+    clean: pa.Table, name: str, text: str, setting: str
+) -> None:
+    (error,) = data_errors(texts(clean, name, [text, text]))
+    assert error.why.startswith("2 rows") and repr(text) in error.why and setting in error.why
+    assert f"in payment_id {clean['payment_id'][0]}" in error.why
+
+
 def test_clean_rows_have_no_data_error(clean: pa.Table) -> None:
     assert data_errors(clean) == []
 
@@ -51,6 +73,9 @@ CASES: list[tuple[str, str, Callable[[pa.Table], pa.Table], int | None]] = [
     ("paid_at", "future", lambda t: some(t, "paid_at", datetime(2031, 1, 1)), 7),
     ("labelled_at", "future", lambda t: some(t, "labelled_at", datetime(2020, 1, 1)), 7),
     ("amount", "type", lambda t: replace(t, "amount", t["amount"].cast(pa.string()).to_pylist(), pa.string()), None),
+    ("amount", "type", lambda t: texts(t, "amount", ["12,5", "NA", " 7 "]), 1),
+    ("payments_1h", "type", lambda t: texts(t, "payments_1h", ["2.5", "x", "3.0"]), 2),
+    ("paid_at", "type", lambda t: texts(t, "paid_at", ["31.12.2025", "2025-12-31"]), 1),
     ("channel", "column missing", lambda t: t.drop(["channel"]), None),
     ("surprise", "column unknown", lambda t: t.append_column("surprise", pa.array([1] * len(t))), None),
     ("usual_amount", "too much missing", lambda t: some(t, "usual_amount", None, 3_000), None),

@@ -4,7 +4,7 @@ import pytest
 
 from pipelines.review.findings import MetricRow
 from pipelines.review.gates.plausible import plausible_gate
-from pipelines.review.leak_scores import LeakScores, Score
+from pipelines.tables.leak_scores import LeakScores, Score
 from tests.engine.review.made_up import evidence
 
 

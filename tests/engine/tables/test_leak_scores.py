@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.model.inputs import inputs_of
-from pipelines.review.leak_scores import Sample, leak_scores
 from pipelines.tables.data import connect
+from pipelines.tables.leak_scores import Sample, leak_scores
 from tests.engine.review.made_up import params
 
 ROWS = 3000

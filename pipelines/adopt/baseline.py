@@ -1,0 +1,140 @@
+"""Minimums and tolerances from one baseline fit: what is reachable, and how far chance moves it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import ibis.expr.types as ir
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.adopt.draft import Task
+from pipelines.config.params import Params
+from pipelines.metrics.bootstrap import interval, paired_bootstrap, too_few
+from pipelines.metrics.compute import Weighted
+from pipelines.metrics.table import METRICS, skill
+from pipelines.model import features
+from pipelines.model.inputs import inputs_of
+from pipelines.tables.rows import Rows, load_rows
+from pipelines.tables.split import Side, is_on_side, split_boundaries
+
+MAX_ROWS = 100_000
+ROUNDS = 120
+RESAMPLES = 300
+WIDEST = 0.3  # a wider tolerance would let a model lose a third of its skill
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Headline metric, minimums and tolerances, each with the reason for its comment.
+
+    Attributes:
+        is_enough: whether the test rows are enough to judge a change within the tolerances.
+    """
+
+    headline: str
+    headline_why: str = ""
+    floors: dict[str, float] = field(default_factory=dict)
+    floors_why: str = ""
+    tolerances: dict[str, str] = field(default_factory=dict)
+    tolerances_why: str = ""
+    is_enough: bool = True
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The limits, and the test rows with the baseline's scores of shape (n,)."""
+
+    limits: Limits
+    rows: Rows
+    scores: npt.NDArray[np.float64]
+
+
+def unknown_limits(task: Task) -> Limits:
+    """Return limits that only make params.yaml valid, before the baseline is fitted."""
+    return Limits("roc_auc" if task == "classification" else "mae")
+
+
+def fit_baseline(table: ir.Table, params: Params) -> Baseline:
+    """Fit gradient boosting twice, with all rounds and with three quarters of them.
+
+    The second stands for an equally good model: the interval of its difference to the first tells which tolerance the
+    test rows can resolve.
+    """
+    split = split_boundaries(table, params)
+    train, test = (_load(table, params, split, side) for side in ("train", "test"))
+    graph = features.graph(params, features.vocabulary_of(params, train.inputs))
+    matrices = [graph.transform(rows.inputs) for rows in (train, test)]
+    scores = [_fit(params.task, rounds, matrices, train.target) for rounds in (ROUNDS, ROUNDS * 3 // 4)]
+    threshold = 0.5 if params.task == "classification" else None
+    models = [Weighted(params.task, test.target, each, threshold) for each in scores]
+    values = paired_bootstrap(models, len(test), RESAMPLES, seed=7)
+    why_few = too_few(params.task, test.target)
+    if params.task == "regression":
+        limits = _limits(values, 0.0, "mae", "in the unit of the target", ("r2",), ("mae", "rmse"))
+    else:
+        rate = float(test.target.mean())
+        rare = rate < 0.2
+        headline = "average_precision" if rare else "roc_auc"
+        why = f"{rate:.1%} of the test rows are positive" + ("" if rare else ": both classes are frequent")
+        limits = _limits(values, rate, headline, why, ("average_precision", "roc_auc"), (headline, "log_loss"))
+    if why_few:
+        limits = Limits(
+            limits.headline, limits.headline_why, {}, f"none: {why_few}",
+            dict.fromkeys(limits.tolerances, "20%"), f"a guess: {why_few}", is_enough=False,
+        )  # fmt: skip
+    return Baseline(limits, test, scores[0])
+
+
+def _load(table: ir.Table, params: Params, split: dict[str, Any], side: Side) -> Rows:
+    rows = table.filter(table[params.table.target].notnull() & is_on_side(table, split, side))
+    # A hash of the key chooses rows of all times and entities.
+    order = [rows[params.table.key].cast("string").hash(), rows[params.table.key]]
+    return load_rows(rows.order_by(order).limit(MAX_ROWS), params, inputs_of(params))
+
+
+def _fit(task: Task, rounds: int, matrices: list[Any], target: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+    settings = {"max_iter": rounds, "early_stopping": False, "random_state": 7, "min_samples_leaf": 20}
+    if task == "regression":
+        return np.asarray(HistGradientBoostingRegressor(**settings).fit(matrices[0], target).predict(matrices[1]))
+    fitted = HistGradientBoostingClassifier(**settings).fit(matrices[0], target)
+    return np.asarray(fitted.predict_proba(matrices[1])[:, 1])
+
+
+def _limits(
+    values: list[dict[str, Any]],
+    rate: float,
+    headline: str,
+    headline_why: str,
+    with_floor: tuple[str, ...],
+    with_tolerance: tuple[str, ...],
+) -> Limits:
+    floors, shown, tolerances, enough = {}, [], {}, True
+    for name in with_floor:
+        low, high = interval(values[0][name])
+        floor = math.floor(100 * (low - (high - low) / 2)) / 100
+        if math.isfinite(low) and skill(name, floor, rate) > 0:
+            floors[name] = floor
+        shown.append(f"{name} {low:.3f} to {high:.3f}")
+    for name in with_tolerance:
+        low, high = interval(values[0][name] - values[1][name])
+        size = skill(name, float(np.median(values[0][name])), rate)
+        # Half the width at most half the tolerance: then an equal model fails about 2.5 times in 100.
+        share = (high - low) / size if size > 0 else math.nan
+        if math.isnan(share) or share > WIDEST:
+            share, enough = WIDEST, False
+        tolerances[name] = f"{max(5, math.ceil(100 * share))}%"
+    metric = " and ".join(METRICS[name].label for name in with_tolerance)
+    return Limits(
+        headline,
+        headline_why,
+        floors,
+        f"a baseline has {', '.join(shown)} (95 % CI)",
+        tolerances,
+        f"what the test rows can resolve in {metric}, at least 5%",
+        enough,
+    )

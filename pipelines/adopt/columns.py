@@ -1,0 +1,297 @@
+"""Infer the type of each column from its cells: one aggregate counts how many of them can be read as what."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import duckdb
+
+from pipelines.adopt import names
+from pipelines.adopt.dates import date_format
+from pipelines.adopt.source import RAW
+from pipelines.config.table_schema import ColumnType
+from pipelines.tables.column_types import MISSING_WORDS
+
+# Cells that mean a missing value in a column of numbers, times or booleans; `make data` knows MISSING_WORDS by itself.
+WORDS = (*MISSING_WORDS, "n/a", "#N/A", "none", "-", "--", ".", "?", "missing")
+WORDS_IN_TEXTS = ("", "?")
+READABLE = 0.98  # a column is of a type if so many of its cells are, and the others are few words
+MAX_WORDS = 20
+MAX_ALLOWED = 60  # values that are declared one by one
+MAX_CATEGORY = 1_000
+RESERVED = re.compile(r"probability|decision|value|reason|features|(raw|const)_\d+|estimator_.*")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a column holds.
+
+    Attributes:
+        name: in the schema; `source_name` is the one in the table.
+        rows, present, distinct: counts; `present` without cells that mean a missing value.
+        low, high: of numbers, and of times as ISO texts.
+        values: of a category -> rows, most frequent first.
+        dates: format of times that are not ISO 8601.
+        missing: cells, as they stand, that `ingest.missing` must name.
+        why: how sure the type is and why, for the comment in params.yaml.
+        unsure: questions to a person.
+    """
+
+    name: str
+    source_name: str
+    type: ColumnType
+    rows: int
+    present: int
+    distinct: int
+    low: Any = None
+    high: Any = None
+    values: dict[str, int] = field(default_factory=dict)
+    dates: str | None = None
+    missing: tuple[str, ...] = ()
+    why: str = ""
+    unsure: tuple[str, ...] = ()
+    is_text: bool = False  # free text, of which a model can make nothing
+
+    @property
+    def nullable(self) -> bool:
+        """Whether a cell is missing."""
+        return self.present < self.rows
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether it tells nothing: no value, or one value in every row."""
+        return self.distinct == 0 or (self.distinct == 1 and not self.nullable)
+
+
+def quoted(name: str) -> str:
+    """Return a name as SQL quotes it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Return a text as SQL quotes it."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def schema_name(name: str, taken: set[str]) -> str:
+    """Return the name in the schema: the table's own, unless a request or the model's graph could not carry it."""
+    clean = "".join(sign for sign in name if sign.isprintable() and sign not in '"\\').strip() or "column"
+    while clean in taken or RESERVED.fullmatch(clean):
+        clean += "_"
+    return clean
+
+
+def find_columns(connection: duckdb.DuckDBPyConnection) -> tuple[list[Found], str]:
+    """Return what each column of the table holds, and the decimal sign of its numbers."""
+    described = connection.execute(f"DESCRIBE {RAW}").fetchall()
+    types = {str(row[0]): str(row[1]) for row in described}
+    rows = _one(connection, f"SELECT count(*) FROM {RAW}")[0]
+    counts = {name: _count(connection, name) for name, kind in types.items() if kind == "VARCHAR"}
+    commas = sum(count["comma"] for count in counts.values())
+    decimal = "," if commas > sum(count["point"] for count in counts.values()) else "."
+    columns, taken = [], set[str]()
+    for source_name, kind in types.items():
+        name = schema_name(source_name, taken)
+        taken.add(name)
+        if kind == "VARCHAR":
+            columns.append(_text_column(connection, source_name, name, rows, counts[source_name], decimal))
+        else:
+            columns.append(_typed_column(connection, source_name, name, rows, kind))
+    return columns, decimal
+
+
+def _one(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...]:
+    row = connection.execute(query).fetchone()
+    assert row is not None
+    return row
+
+
+def _in(words: tuple[str, ...]) -> str:
+    return f"({', '.join(literal(word) for word in words)})"
+
+
+def _count(connection: duckdb.DuckDBPyConnection, name: str) -> dict[str, int]:
+    """Count the cells of a column of texts that have each form."""
+    cell = f"trim({quoted(name)})"
+    forms = {
+        "present": f"{cell} NOT IN {_in(WORDS)}",
+        "texts": f"{cell} NOT IN {_in(WORDS_IN_TEXTS)}",
+        "point": rf"regexp_full_match({cell}, '[-+]?\d*\.\d+([eE][-+]?\d+)?')",
+        "comma": rf"regexp_full_match({cell}, '[-+]?\d+,\d+')",
+        "integer": rf"regexp_full_match({cell}, '[-+]?\d{{1,18}}')",
+        "number": rf"regexp_full_match({cell}, '[-+]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?')",
+        "zeros": rf"regexp_full_match({cell}, '0\d+')",
+        "boolean": f"lower({cell}) IN ('true', 'false')",
+    }
+    selected = ", ".join(f"count(*) FILTER ({condition}) AS {form}" for form, condition in forms.items())
+    row = _one(connection, f"SELECT {selected}, count(DISTINCT {quoted(name)}) FROM {RAW}")
+    return dict(zip([*forms, "distinct"], row, strict=True))
+
+
+def _text_column(
+    connection: duckdb.DuckDBPyConnection, source_name: str, name: str, rows: int, count: dict[str, int], decimal: str
+) -> Found:
+    cell, present = f"trim({quoted(source_name)})", count["present"]
+    base: dict[str, Any] = {"name": name, "source_name": source_name, "rows": rows}
+    if not present:
+        return Found(**base, type="category", present=count["texts"], distinct=0, why="empty")
+    if count["boolean"] == present:
+        missing = _cells(connection, source_name, f"{cell} IN {_in(WORDS)}")
+        return Found(**base, type="boolean", present=present, distinct=2, missing=missing, why="sure: true and false")
+    other = "." if decimal == "," else ","
+    number = f"TRY_CAST(replace({cell}, {literal(decimal)}, '.') AS DOUBLE)"
+    is_number = rf"({number} IS NOT NULL AND NOT contains({cell}, {literal(other)}) AND regexp_matches({cell}, '\d'))"
+    numbers = _one(connection, f"SELECT count(*) FILTER ({is_number}) FROM {RAW} WHERE {cell} NOT IN {_in(WORDS)}")[0]
+    bad = _bad_cells(connection, cell, is_number, present - numbers, present)
+    codes = count["zeros"] > 0 and count["integer"] == present
+    if numbers >= READABLE * present and bad is not None and not codes:
+        return _number_column(connection, base, count, (cell, number, is_number), numbers, bad)
+    if time_format := date_format(connection, RAW, source_name, WORDS):
+        iso = time_format.format is None
+        missing = _cells(connection, source_name, f"{cell} IN {_in(WORDS)}")
+        why = "sure: ISO 8601" if iso else f"{'unsure' if time_format.doubt else 'sure'}: every cell is {time_format}"
+        return Found(
+            **base, type="timestamp", present=present, distinct=count["distinct"], low=time_format.low,
+            high=time_format.high, dates=time_format.format, missing=missing, why=why,
+            unsure=(f"{name}: {time_format.doubt}",) if time_format.doubt else (),
+        )  # fmt: skip
+    unsure: tuple[str, ...] = ()
+    if numbers >= 0.5 * present and not codes:
+        examples = _bad_examples(connection, cell, is_number)
+        unsure = (f"{name} has {numbers:,} numbers among {present:,} cells, and is read as text: {examples}",)
+    return _words_column(connection, base, count, unsure, "codes with leading zeros" if codes else "")
+
+
+def _cells(connection: duckdb.DuckDBPyConnection, source_name: str, condition: str) -> tuple[str, ...]:
+    """Return the different cells that meet a condition and that `make data` does not take for missing by itself."""
+    query = f"SELECT DISTINCT {quoted(source_name)} FROM {RAW} WHERE {condition} ORDER BY 1 LIMIT {MAX_WORDS}"
+    cells = [str(row[0]) for row in connection.execute(query).fetchall() if row[0] is not None]
+    return tuple(cell for cell in cells if cell.strip() not in MISSING_WORDS)
+
+
+def _bad_cells(
+    connection: duckdb.DuckDBPyConnection, cell: str, good: str, count: int, present: int
+) -> dict[str, tuple[int, int]] | None:
+    """Return the words among numbers -> (rows, the first row's line number); None if they are too many."""
+    if not count:
+        return {}
+    query = (
+        f"SELECT {cell}, count(*), min(rowid) + 1 FROM {RAW} WHERE {cell} NOT IN {_in(WORDS)} AND NOT {good} "
+        f"GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {MAX_WORDS + 1}"
+    )
+    words = {str(word): (int(rows), int(row)) for word, rows, row in connection.execute(query).fetchall()}
+    return words if len(words) <= MAX_WORDS and count <= (1 - READABLE) * present + 1 else None
+
+
+def _bad_examples(connection: duckdb.DuckDBPyConnection, cell: str, good: str) -> str:
+    query = (
+        f"SELECT {cell}, min(rowid) + 1 FROM {RAW} WHERE {cell} NOT IN {_in(WORDS)} AND NOT {good} "
+        "GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 3"
+    )
+    return ", ".join(f"{str(word)[:40]!r} in row {row:,}" for word, row in connection.execute(query).fetchall())
+
+
+def _number_column(
+    connection: duckdb.DuckDBPyConnection,
+    base: dict[str, Any],
+    count: dict[str, int],
+    sql: tuple[str, str, str],
+    numbers: int,
+    bad: dict[str, tuple[int, int]],
+) -> Found:
+    cell, number, is_number = sql
+    low, high, whole, distinct = _one(
+        connection,
+        f"SELECT min(v), max(v), bool_and(v = floor(v) AND abs(v) < 1e15), count(DISTINCT v) "
+        f"FROM (SELECT {number} AS v FROM {RAW} WHERE {is_number})",
+    )
+    bad_condition = f"({cell} IN {_in(WORDS)} OR NOT {is_number})"
+    missing = _cells(connection, base["source_name"], bad_condition)
+    kind: ColumnType = "integer" if whole else "number"
+    why, unsure = f"sure: every cell is {'a whole number' if whole else 'a number'}", []
+    if bad:
+        listed = ", ".join(f"{word!r} ({rows:,} rows, the first is {row:,})" for word, (rows, row) in bad.items())
+        why = f"{numbers / (numbers + sum(r for r, _ in bad.values())):.1%} of the cells are numbers"
+        unsure.append(f"{base['name']}: cells that are no numbers became missing values: {listed}")
+    found = Found(
+        **base, type=kind, present=numbers, distinct=distinct, low=low, high=high, missing=missing, why=why,
+        unsure=tuple(unsure),
+    )  # fmt: skip
+    return _as_identifier(found)
+
+
+def _as_identifier(found: Found) -> Found:
+    """Return whole numbers as an identifier if their name is that of a key."""
+    many = found.distinct > 20
+    if found.type == "integer" and many and names.is_key_like(found.name):
+        return replace(found, type="identifier", low=None, high=None, why="whole numbers, but named like a key")
+    return found
+
+
+def _words_column(
+    connection: duckdb.DuckDBPyConnection,
+    base: dict[str, Any],
+    count: dict[str, int],
+    unsure: tuple[str, ...],
+    why: str,
+) -> Found:
+    source_name, present = base["source_name"], count["texts"]
+    cell = quoted(source_name)
+    missing = _cells(connection, source_name, f"trim({cell}) IN {_in(WORDS_IN_TEXTS)}")
+    if blanks := _one(connection, f"SELECT count(*) FROM {RAW} WHERE {cell} <> '' AND trim({cell}) = ''")[0]:
+        cells = connection.execute(f"SELECT DISTINCT {cell} FROM {RAW} WHERE {cell} <> '' AND trim({cell}) = ''")
+        missing += tuple(str(row[0]) for row in cells.fetchall())
+        unsure += (f"{base['name']}: {blanks:,} blank cells became missing values",)
+    query = (
+        f"SELECT {cell}, count(*) FROM {RAW} WHERE trim({cell}) NOT IN {_in(WORDS_IN_TEXTS)} "
+        f"GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {MAX_ALLOWED}"
+    )
+    values = {str(value): int(rows) for value, rows in connection.execute(query).fetchall()}
+    distinct, length = _one(
+        connection,
+        f"SELECT count(DISTINCT {cell}), avg(length({cell})) FROM {RAW} "
+        f"WHERE trim({cell}) NOT IN {_in(WORDS_IN_TEXTS)}",
+    )
+    if words := [word for word in values if word.strip() in WORDS]:
+        listed = ", ".join(f"{word!r} ({values[word]:,} rows)" for word in words)
+        unsure += (f"{base['name']}: is {listed} a value or a missing one? If missing: add it to ingest.missing",)
+    found = {**base, "present": present, "distinct": distinct, "missing": missing, "unsure": unsure}
+    if distinct <= MAX_ALLOWED and (distinct <= 20 or distinct <= present / 5):
+        return Found(**found, type="category", values=values, why=why or f"sure: {distinct} different texts")
+    if distinct <= min(MAX_CATEGORY, present / 10):
+        return Found(**found, type="category", why=why or f"{distinct:,} different texts, too many to list")
+    key_like = names.is_key_like(base["name"]) or names.names_an_entity(base["name"])
+    is_text = not key_like and (length or 0) > 20
+    return Found(**found, type="identifier", is_text=is_text, why=why or f"{distinct:,} different texts")
+
+
+def _typed_column(connection: duckdb.DuckDBPyConnection, source_name: str, name: str, rows: int, kind: str) -> Found:
+    """Return a column that a Parquet file or Arrow gives a type."""
+    cell = quoted(source_name)
+    base: dict[str, Any] = {"name": name, "source_name": source_name, "rows": rows}
+    if kind.startswith("ENUM"):
+        cast = f"ALTER TABLE {RAW} ALTER {cell} TYPE VARCHAR"
+        connection.execute(cast)
+        return _text_column(connection, source_name, name, rows, _count(connection, source_name), ".")
+    present, distinct = _one(connection, f"SELECT count({cell}), count(DISTINCT {cell}) FROM {RAW}")
+    base |= {"present": present, "distinct": distinct}
+    if kind == "BOOLEAN":
+        return Found(**base, type="boolean", why="sure: declared by the file")
+    if kind.startswith(("TIMESTAMP", "DATE")):
+        low, high = _one(connection, f"SELECT min({cell})::VARCHAR, max({cell})::VARCHAR FROM {RAW}")
+        return Found(**base, type="timestamp", low=low, high=high, why="sure: declared by the file")
+    if re.match(r"U?(TINY|SMALL|BIG|HUGE)?INT|DOUBLE|FLOAT|DECIMAL", kind):
+        low, high = _one(connection, f"SELECT min({cell})::DOUBLE, max({cell})::DOUBLE FROM {RAW}")
+        whole = "INT" in kind
+        if not whole and distinct == 2:  # 0.0 and 1.0: a class
+            whole = bool(_one(connection, f"SELECT bool_and({cell} = floor({cell})) FROM {RAW}")[0])
+        low, high = (None if v is None or not math.isfinite(v) else v for v in (low, high))
+        found = Found(
+            **base, type="integer" if whole else "number", low=low, high=high, why="sure: declared by the file"
+        )
+        return _as_identifier(found)
+    why = f"of type {kind}, which a model cannot read"
+    return Found(**base, type="identifier", is_text=True, why=why, unsure=(f"{name} is left out: it is {why}",))

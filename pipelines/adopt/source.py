@@ -1,0 +1,161 @@
+"""Read a table that nobody has described: encoding and separator are found, and every row goes into DuckDB."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import duckdb
+import pyarrow as pa
+
+from pipelines.cli.errors import InputError
+from pipelines.tables.locations import Location, first_line, store_errors
+from pipelines.tables.query import read_query
+from pipelines.tables.reader import CsvFormat, find_files, is_parquet, read_batches, read_header
+
+SNIFFED = 4 << 20  # bytes of the first file that decide the separator
+BLOCK = 1 << 20
+SETTING = "TABLE"
+RAW = "raw"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A table in DuckDB, with its rows in their order.
+
+    Attributes:
+        ingest: settings of the section `ingest` that read it again.
+        decided: what was found out, in sentences.
+    """
+
+    connection: duckdb.DuckDBPyConnection
+    ingest: dict[str, Any]
+    decided: list[str] = field(default_factory=list)
+
+
+def read_source(name: str, query: str | None, root: Path) -> Source:
+    """Read a file, folder, pattern, URL, or the rows of a query.
+
+    Raises:
+        InputError: if there is no such table, or it cannot be read.
+        Unreachable: if a store or database does not respond.
+    """
+    connection = duckdb.connect(config={"memory_limit": "2GB"})
+    if name.startswith(("sqlite:///", "postgres://", "postgresql://")):
+        if not query:
+            raise InputError(f"TABLE={_public(name)} needs a query", 'Add QUERY="SELECT ... FROM ...".')
+        url = _take_password(name)
+        parts = iter(list(read_query(url, query, root)))
+        first = next(parts)
+        _create(connection, first.schema, _chain(first, parts))
+        return Source(connection, {"kind": "sql", "url": url, "query": query}, ["read the rows of the query, as texts"])
+    files = find_files(name if "://" in name else str(Path(name).absolute()), SETTING)
+    ingest: dict[str, Any] = {"kind": "files", "paths": [_relative(name, root)]}
+    form, decided = CsvFormat(), []
+    if csv_files := [file for file in files if not is_parquet(file)]:
+        form = _csv_format(csv_files[0])
+        decided.append(f"the cells are separated by {form.separator!r}, the text is {form.encoding}")
+        standard = CsvFormat()
+        ingest |= {
+            key: getattr(form, key) for key in ("separator", "encoding") if getattr(form, key) != getattr(standard, key)
+        }
+    schemas = [read_header(file, form)[0] for file in files]
+    try:
+        schema = pa.unify_schemas(schemas, promote_options="permissive")
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise InputError(
+            f"the files of {name} have different columns: {first_line(error)}",
+            "Give each column one type in all files.",
+        ) from error
+    _create(connection, schema, (batch for file in files for batch in _batches(file, form, schema)))
+    return Source(connection, ingest, decided)
+
+
+def _public(url: str) -> str:
+    """Return the URL of a database without user and password."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.hostname or "", query=""))
+
+
+def _take_password(url: str) -> str:
+    """Return the URL without its password, which goes to PGPASSWORD of this process and those that it starts."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    os.environ["PGPASSWORD"] = parts.password
+    host = (parts.hostname or "") + (f":{parts.port}" if parts.port else "")
+    return urlunsplit(parts._replace(netloc=f"{parts.username}@{host}"))
+
+
+def _relative(name: str, root: Path) -> str:
+    """Return the path as params.yaml holds it: relative to the repository where it lies in it."""
+    if "://" in name:
+        return name
+    path = Path(name).absolute()
+    return str(path.relative_to(root.resolve())) if path.is_relative_to(root.resolve()) else str(path)
+
+
+def _chain(first: pa.Table, rest: Iterator[pa.Table]) -> Iterator[pa.RecordBatch]:
+    yield from first.to_batches()
+    for part in rest:
+        yield from part.to_batches()
+
+
+def _batches(file: Location, form: CsvFormat, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    for batch in read_batches(file, form):
+        parts = [schema.empty_table(), pa.Table.from_batches([batch])]
+        yield from pa.concat_tables(parts, promote_options="permissive").to_batches()
+
+
+def _create(connection: duckdb.DuckDBPyConnection, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
+    reader = pa.RecordBatchReader.from_batches(schema, batches)
+    connection.register("arriving", reader)
+    connection.execute(f"CREATE TABLE {RAW} AS SELECT * FROM arriving")
+    connection.unregister("arriving")
+    count = connection.execute(f"SELECT count(*) FROM {RAW}").fetchone()
+    if not count or not count[0]:
+        raise InputError("the table holds no rows", "Name another one: TABLE=path.")
+
+
+def _csv_format(file: Location) -> CsvFormat:
+    encoding = _encoding(file)
+    with store_errors(file), file.filesystem.open(file.path, "rb", compression="infer") as binary:
+        sample = codecs.getincrementaldecoder(encoding)(errors="ignore").decode(binary.read(SNIFFED))
+    header = sample.lstrip("\ufeff").splitlines()[:1] or [""]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "sample.csv"
+        # The last line may be cut.
+        path.write_text(sample[: sample.rfind("\n") + 1] or sample, encoding="utf-8")
+        try:
+            found = duckdb.execute("SELECT Delimiter FROM sniff_csv(?)", [str(path)]).fetchone()
+        except duckdb.Error:
+            found = None
+    separator = str(found[0]) if found else ","
+    # A table of one column has no separator: DuckDB then names one that the header does not have.
+    return CsvFormat(separator if separator in header[0] else ",", encoding)
+
+
+def _encoding(file: Location) -> str:
+    """Return utf-8 if all bytes are that; else utf-16, which has a mark; else cp1252 or latin-1."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with store_errors(file), file.filesystem.open(file.path, "rb", compression="infer") as binary:
+        first = binary.read(BLOCK)
+        if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return "utf-16"
+        block = first
+        while block:
+            try:
+                decoder.decode(block)
+            except UnicodeDecodeError:
+                break
+            block = binary.read(BLOCK)
+        else:
+            return "utf-8"
+        # Five bytes have no meaning in cp1252.
+        return "latin-1" if any(byte in first for byte in b"\x81\x8d\x8f\x90\x9d") else "cp1252"

@@ -1,0 +1,141 @@
+"""The type of a column follows from its cells; a cell that does not fit is named, not lost."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.adopt import names
+from pipelines.adopt.columns import schema_name
+from pipelines.adopt.params_file import quote
+from tests.engine.adopt.tables import rents, wide
+
+MANY = 60
+
+
+def cells(*values, fill):
+    return [*values, *(fill(n) for n in range(MANY - len(values)))]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (cells(fill=lambda n: n), "integer"),
+        (cells("12.0", fill=lambda n: n), "integer"),
+        (cells(" 3", "-4", fill=lambda n: n), "integer"),
+        (cells("1e3", ".5", fill=lambda n: n + 0.5), "number"),
+        (cells(fill=lambda n: "TRUE" if n % 2 else "false"), "boolean"),
+        (cells(fill=lambda n: "Yes" if n % 2 else "No"), "category"),
+        (cells(fill=lambda n: f"0{n % 10}"), "category"),
+        (cells(fill=lambda n: f"text {n}"), "identifier"),
+        (cells(fill=lambda n: f"2025-01-{n % 28 + 1:02d}"), "timestamp"),
+        (cells(fill=lambda n: f"2025-01-{n % 28 + 1:02d}T08:00:00Z"), "timestamp"),
+        (cells(fill=lambda n: f"12 kg {n % 3}"), "category"),
+    ],
+)
+def test_a_type(found, values, expected):
+    assert found({"column": values, "other": [1] * MANY})["column"].type == expected
+
+
+def test_words_for_missing_values_are_named_for_ingest(found):
+    column = found({"a": cells("?", "NA", " ", "-", fill=lambda n: n), "b": [1] * MANY})["a"]
+    assert (column.type, column.present) == ("integer", MANY - 4)
+    assert set(column.missing) == {"?", "-"}  # ingest knows NA and the blank by itself
+
+
+def test_cells_that_are_no_numbers_are_listed_with_row_and_count(found):
+    column = found({"a": ["12 kg", *range(200), "12 kg"], "b": [1] * 202})["a"]
+    assert (column.type, column.missing) == ("integer", ("12 kg",))
+    assert "'12 kg' (2 rows, the first is 1)" in column.unsure[0]
+
+
+def test_a_column_of_many_words_among_numbers_stays_text(found):
+    column = found({"a": [f"{n} kg" if n % 3 else n for n in range(90)], "b": [1] * 90})["a"]
+    assert column.type == "identifier"
+
+
+def test_numbers_named_like_a_key_are_an_identifier(found):
+    columns = found({"order_id": list(range(MANY)), "orders": list(range(MANY))})
+    assert columns["order_id"].type == "identifier" and columns["orders"].type == "integer"
+
+
+def test_a_german_table_is_read(found):
+    columns = found(rents(300), separator=";", encoding="cp1252", decimal=",")
+    assert columns["Größe (m²)"].type == "number" and columns["Größe (m²)"].high > 100
+    assert columns["Eingestellt am"].dates == "%d.%m.%Y"
+    assert columns["Baujahr"].missing == ("?",)
+
+
+@pytest.mark.parametrize(
+    ("days", "expected"),
+    [
+        (["03/04/2025", "03/31/2025"], "%m/%d/%Y"),
+        (["04/03/2025", "31/03/2025"], "%d/%m/%Y"),
+        (["3.4.25", "30.4.25"], "%d.%m.%y"),
+        (["03-Apr-2025", "14-Dec-2024"], "%d-%b-%Y"),
+        (["04/03/2025 1:05 PM", "04/15/2025 11:00 AM"], "%m/%d/%Y %I:%M %p"),
+    ],
+)
+def test_a_format_of_dates_that_reads_every_cell_is_found(found, days, expected):
+    assert found({"day": days * 20, "b": [1] * 40})["day"].dates == expected
+
+
+def test_day_and_month_that_can_be_exchanged_are_asked_about(found):
+    column = found({"day": [f"{d:02d}/06/2025" for d in range(1, 13)] * 2, "b": [1] * 24})["day"]
+    assert column.dates == "%d/%m/%Y"  # the other reading spans a year
+    assert "%m/%d/%Y" in column.unsure[0]
+
+
+def test_no_day_is_made_of_one_that_does_not_exist(found):
+    assert found({"day": ["30.02.2025", "01.03.2025"] * 20, "b": [1] * 40})["day"].type == "category"
+
+
+def test_utf16_and_a_byte_order_mark(found):
+    for encoding in ("utf-16", "utf-8-sig"):
+        assert set(found({"Größe": list(range(9)), "b": [1] * 9}, encoding=encoding)) == {"Größe", "b"}
+
+
+def test_a_wide_table(found):
+    columns = found(wide(300, 120))
+    assert columns["plant"].type == "category" and columns["plant"].values.keys() == {"007", "012", "120"}
+    assert columns["empty"].is_constant and columns["firmware"].is_constant and columns["remark"].is_text
+    assert columns['odd "name"'].name == "odd name"
+    assert sum(column.type == "number" for column in columns.values()) == 120
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(-(10**12), 10**12), min_size=2, max_size=40))
+def test_any_whole_numbers_keep_their_range(tmp_path_factory, numbers):
+    from pipelines.adopt.columns import find_columns
+    from pipelines.adopt.source import read_source
+    from tests.engine.adopt.tables import write_csv
+
+    folder = tmp_path_factory.mktemp("numbers")
+    write_csv(folder / "t.csv", {"a": numbers, "b": ["x"] * len(numbers)})
+    (column, _), _ = find_columns(read_source(str(folder / "t.csv"), None, folder).connection)
+    assert (column.type, column.low, column.high) == ("integer", min(numbers), max(numbers))
+
+
+@given(st.text(max_size=30))
+def test_any_text_survives_as_yaml(text):
+    import yaml
+
+    assert yaml.safe_load(f"[{quote(text)}]") == [text]
+    assert yaml.safe_load(f"{{{quote(text)}: 1}}") == {text: 1}
+
+
+@given(st.text(max_size=30))
+def test_any_name_becomes_one_that_the_schema_takes(text):
+    from pipelines.config.table_schema import Column, Table
+
+    name = schema_name(text, {"taken"})
+    Table(key=name, target=name, columns={name: Column(type="identifier")})
+    assert names.slug(f"a{text}")[0].isalpha()
+
+
+def test_a_number_keeps_its_digits(found):
+    values = np.random.default_rng(0).normal(size=50).round(3).tolist()
+    column = found({"a": values, "b": [1] * 50})["a"]
+    assert (column.low, column.high) == (min(values), max(values))
