@@ -27,14 +27,14 @@ def ensure_in_production(host: Host, version: Version) -> None:
         roles, old = front.read_roles(), _list_containers_without_front(host)
         if roles.production and not old:
             front.ensure()  # first of all, so that production responds during the next steps
-        slot = _choose_slot(roles, replicas.list_replicas(host), version)
+        slot = choose_slot(roles, replicas.list_replicas(host), version)
         try:
             replicas.ensure_started(host, slot, version)
             _replace_containers_without_front(front, old)
-            front.wait_until_up(slot, _list_slot(host, slot))
+            front.wait_until_up(slot, list_slot(host, slot))
         except MainlineError:
             if slot not in roles.slots:
-                replicas.remove(_list_slot(host, slot))
+                replicas.remove(list_slot(host, slot))
             raise
         roles = roles.promote(slot, host.serving.keep_previous)
         front.apply(roles)
@@ -48,15 +48,15 @@ def retire(host: Host, front: Front, roles: Roles) -> None:
         for replica in replicas.list_replicas(host)
         if replica.slot not in roles.slots or replica.number > host.replicas
     ]
-    for slot in {replica.slot for replica in unneeded} - roles.slots:
+    for slot in {replica.slot for replica in unneeded}.difference(roles.slots):
         front.drain(slot)
     replicas.remove(unneeded)
 
 
-def _choose_slot(roles: Roles, existing: list[Replica], version: Version) -> str:
-    """Return the slot that runs a version already, else a free one. The canary's is not production's, nor free."""
+def choose_slot(roles: Roles, existing: list[Replica], version: Version) -> str:
+    """Return the slot that runs a version already (in the same role of the log), else a free one."""
     versions = {slot: {replica.version for replica in existing if replica.slot == slot} for slot in SLOTS}
-    candidates = [roles.production, roles.previous, *(slot for slot in SLOTS if slot not in roles.slots)]
+    candidates = [*roles.slots, *(slot for slot in SLOTS if slot not in roles.slots)]
     for slot in candidates:
         if slot and versions[slot] == {version}:
             return slot
@@ -64,7 +64,8 @@ def _choose_slot(roles: Roles, existing: list[Replica], version: Version) -> str
     return min((slot for slot in SLOTS if slot not in roles.slots), key=lambda slot: len(versions[slot]))
 
 
-def _list_slot(host: Host, slot: str) -> list[Replica]:
+def list_slot(host: Host, slot: str) -> list[Replica]:
+    """Return the replicas of a slot, running or not."""
     return [replica for replica in replicas.list_replicas(host) if replica.slot == slot]
 
 

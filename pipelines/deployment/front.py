@@ -29,8 +29,8 @@ RELOAD_SECONDS = 10.0
 class Front:
     """The front of a model on this host.
 
-    `roles.map` and `keys.map` in its folder are what it reads when it starts; `apply` writes them before it changes a
-    running front, so that a front that is killed and started again routes as before.
+    `roles.map`, `share.map` and `keys.map` in its folder are what it reads when it starts. They are written before a
+    running front is changed, so that a front that is killed and started again routes as before.
     """
 
     def __init__(self, host: Host) -> None:
@@ -61,6 +61,19 @@ class Front:
         """Route by these roles, from the next request on, and after every restart."""
         self._apply_map("roles.map", roles.to_map())
 
+    def read_share(self) -> float:
+        """Return the canary's share of the requests in percent that was set last."""
+        path = self._folder / "share.map"
+        _, _, share = path.read_text(encoding="utf-8").partition(" ") if path.exists() else ("", "", "")
+        return int(share) / 100 if share.strip().isdecimal() else 0.0
+
+    def set_share(self, percent: float) -> None:
+        """Give the canary a share of the requests, in percent with two decimals.
+
+        It is apart from the roles, so that a canary can lose its requests while another process exchanges versions.
+        """
+        self._apply_map("share.map", _format_share(percent))
+
     def ensure(self) -> None:
         """Make the front run with the newest settings and keys; Refused if it cannot.
 
@@ -75,11 +88,17 @@ class Front:
             if self._host.serving.keys is not None:
                 self._apply_map("keys.map", keys)
             self.apply(self.read_roles())
+            self.set_share(self.read_share())
             return
         ensure_network(self._host)
         pull_missing(self._image)
         self._check(files, keys)
-        for file, text in {**files, "keys.map": keys, "roles.map": self.read_roles().to_map()}.items():
+        maps = {
+            "keys.map": keys,
+            "roles.map": self.read_roles().to_map(),
+            "share.map": _format_share(self.read_share()),
+        }
+        for file, text in {**files, **maps}.items():
             write_text(self._folder / file, text)
         addresses = self._folder / "servers.state"
         try:
@@ -171,7 +190,7 @@ class Front:
         """Let HAProxy read the files in a folder of their own; Refused if it cannot."""
         folder = self._folder / "check"
         try:
-            for name, text in {**files, "keys.map": keys, "roles.map": Roles().to_map()}.items():
+            for name, text in {**files, "keys.map": keys, "roles.map": "", "share.map": ""}.items():
                 write_text(folder / name, text)
             user = next(option for option in self._options() if option.startswith("--user="))
             options = ("--rm", "--network=none", user, f"--volume={folder}:/front", "--entrypoint=haproxy")
@@ -229,6 +248,10 @@ def ensure_network(host: Host) -> None:
     """Create the network of front and replicas unless it exists."""
     if not docker("network", "ls", "--quiet", f"--filter=name=^{host.network}$").strip():
         docker("network", "create", host.network)
+
+
+def _format_share(percent: float) -> str:
+    return f"share {round(percent * 100)}\n"
 
 
 def _bind(url: str) -> str:

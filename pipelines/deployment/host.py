@@ -45,6 +45,7 @@ class Host:
             service_client.service_url(),
             service_client.operations_url(),
             state / "mainline" / params.model_name,
+            params.rollout.sticky if params.rollout else None,
         )
 
     @property

@@ -9,24 +9,22 @@ SLOTS = ("a", "b", "c", "d")  # places for the replicas of a version: one for ea
 
 @dataclass(frozen=True)
 class Roles:
-    """The slot of each role, and the share of requests that the canary gets.
+    """The slot of each role.
 
     Attributes:
         production: gets the requests.
         previous: gets them while no replica of production works.
-        canary: gets its share.
-        share: in percent, with two decimals.
+        canary: gets its share (`Front.set_share`).
     """
 
     production: str | None = None
     previous: str | None = None
     canary: str | None = None
-    share: float = 0.0
 
     @property
-    def slots(self) -> frozenset[str]:
-        """The slots that have a role."""
-        return frozenset(slot for slot in (self.production, self.previous, self.canary) if slot)
+    def slots(self) -> tuple[str, ...]:
+        """The slots that have a role, production's first."""
+        return tuple(slot for slot in (self.production, self.previous, self.canary) if slot)
 
     def promote(self, slot: str, keep_previous: bool) -> Roles:
         """Return the roles after a slot took over production.
@@ -43,13 +41,12 @@ class Roles:
         production, previous, canary = (
             None if held == slot else held for held in (self.production, self.previous, self.canary)
         )
-        return Roles(production, previous, canary, self.share if canary else 0.0)
+        return Roles(production, previous, canary)
 
     def to_map(self) -> str:
         """Return the text of the front's map."""
         slots = {"production": self.production, "previous": self.previous, "canary": self.canary}
-        lines = [f"{role} slot_{slot}" for role, slot in slots.items() if slot]
-        return "\n".join([*lines, f"share {round(self.share * 100)}"]) + "\n"
+        return "".join(f"{role} slot_{slot}\n" for role, slot in slots.items() if slot)
 
     @staticmethod
     def from_map(text: str) -> Roles:
@@ -57,5 +54,4 @@ class Roles:
         values = dict(line.split(maxsplit=1) for line in text.splitlines() if len(line.split()) == 2)
         named = (values.get(role, "").removeprefix("slot_") for role in ("production", "previous", "canary"))
         production, previous, canary = (slot if slot in SLOTS else None for slot in named)
-        share = values.get("share", "0")
-        return Roles(production, previous, canary, int(share) / 100 if share.isdecimal() else 0.0)
+        return Roles(production, previous, canary)

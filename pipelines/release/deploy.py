@@ -6,7 +6,9 @@ import os
 import subprocess
 
 from pipelines.cli.errors import InputError, Refused
+from pipelines.cli.verbs import start_verb
 from pipelines.config.params import Params
+from pipelines.deployment import canary
 from pipelines.deployment.exchange import ensure_in_production
 from pipelines.deployment.host import Host
 from pipelines.deployment.replicas import READY_SECONDS, Version
@@ -58,6 +60,28 @@ def ensure_deployed(params: Params, assignment: Assignment) -> None:
         ensure_in_production(Host.from_params(params), Version(release_id, image, assignment.version))
     elif running(service_url()) != release_id:
         deploy(params, release_id, image, assignment.version)
+
+
+def start_canary(params: Params, release_id: str, reference: str, version: str, percent: int) -> None:
+    """Run a version beside production on this host, without requests; do nothing if the hosts pull it.
+
+    Raises Refused if it does not come up; production is as it was.
+    """
+    if not params.serving.is_pulled:
+        canary.ensure(Host.from_params(params), Version(release_id, reference, version, canary.ROLE), percent)
+
+
+def ensure_canary(params: Params, assignment: Assignment | None) -> None:
+    """Let this host run the canary that git has, with a watch that gives it its share; without one, end it."""
+    if params.serving.deploy is not None:
+        return
+    host = Host.from_params(params)
+    if assignment is None or assignment.annotation.weight is None:
+        canary.end(host)
+        return
+    version = Version(assignment.release_id, assignment.annotation.image, assignment.version, canary.ROLE)
+    canary.ensure(host, version, assignment.annotation.weight)
+    start_verb("rollout", "--watch", log=host.folder / "watch.log")  # ends at once if one runs already
 
 
 def _deployment_error(message: str) -> Refused:

@@ -254,7 +254,8 @@ def test_canary_gets_its_share_and_a_customer_stays_on_one_side(stub_host: StubH
     front.wait_until_up("d", [replica for replica in replicas.list_replicas(host) if replica.slot == "d"])
     production = str(front.read_roles().production)
 
-    front.apply(Roles(production, canary="d", share=25.0))
+    front.apply(Roles(production, canary="d"))
+    front.set_share(25)
     session = requests.Session()
     url = f"{host.service_url}/predict"
     releases = [session.post(url, json={}, timeout=10).json()["release"] for _ in range(400)]
@@ -269,9 +270,9 @@ def test_canary_gets_its_share_and_a_customer_stays_on_one_side(stub_host: StubH
 
     customers = customers_of_the_canary()
     assert 20 <= len(customers) <= 85 and customers_of_the_canary() == customers
-    front.apply(Roles(production, canary="d", share=50.0))
+    front.set_share(50)
     assert customers < customers_of_the_canary()
-    front.apply(Roles(production, canary="d", share=0.0))
+    front.set_share(0)
     assert {session.post(url, json={}, timeout=10).json()["release"] for _ in range(50)} == {"one"}
     stub_host.deploy("one")
     assert front.read_roles().canary == "d"  # another release of production does not end it

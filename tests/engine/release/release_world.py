@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from pipelines.cli.errors import Refused
-from pipelines.deployment import replicas
+from pipelines.deployment import canary, replicas
 from pipelines.deployment.host import Host
 from pipelines.model.signature import Signature
 from pipelines.release import deploy, ensure_image, smoke_test
@@ -37,6 +37,7 @@ class World:
         lost: digests of images that the image registry has lost.
         broken: the release id whose deployment fails after the service was replaced.
         production: the digest of the image registry's tag `production`.
+        canary: release id and share of the canary that the host runs.
     """
 
     clone: Path
@@ -45,6 +46,7 @@ class World:
     lost: set[str] = field(default_factory=set)
     broken: str | None = None
     production: str | None = None
+    canary: tuple[str, int] | None = None
 
     def commit_model(self, model: str, push: bool = True, **params: Any) -> str:
         """Commit a model (its md5) to main; return the commit."""
@@ -121,6 +123,14 @@ def world(tag_repository: Path, monkeypatch: pytest.MonkeyPatch) -> World:
         if made.service != version.release_id:
             deploy_fake(None, version.release_id, version.image, version.tag)
 
+    def ensure_canary(host: Host, version: replicas.Version, percent: int) -> None:
+        if made.broken == version.release_id:
+            raise Refused("the canary does not come up", "Fix it.")
+        made.canary = version.release_id, percent
+
+    def end_canary(host: Host) -> None:
+        made.canary = None
+
     def move_tag(image_registry: ImageRegistry, tag: str, to: str) -> None:
         made.production = to
 
@@ -128,6 +138,9 @@ def world(tag_repository: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(smoke_test, "run_smoke_test", lambda reference, target: SIGNATURE)
     monkeypatch.setattr(deploy, "deploy", deploy_fake)
     monkeypatch.setattr(deploy, "ensure_in_production", ensure_fake)
+    monkeypatch.setattr(canary, "ensure", ensure_canary)
+    monkeypatch.setattr(canary, "end", end_canary)
+    monkeypatch.setattr(deploy, "start_verb", lambda *_, log: None)
     monkeypatch.setattr(deploy, "running", lambda _: made.service)
     monkeypatch.setattr(ImageRegistry, "has_image", lambda _, image_digest: image_digest not in made.lost)
     monkeypatch.setattr(ImageRegistry, "find_digest", lambda _, tag: made.production)

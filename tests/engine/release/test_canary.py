@@ -1,0 +1,138 @@
+"""Releases under a rollout: which begin as a canary, and what ends one. Docker and the image registry are fakes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pipelines.repository import tags
+from pipelines.repository.git import git
+from tests.engine.release.release_world import World, kill_before_push
+from tests.engine.release.release_world import live as live
+from tests.engine.release.release_world import world as world
+
+ROLLOUT: dict[str, Any] = {"steps": [5, 25]}
+
+
+@pytest.fixture
+def rolling(live: World) -> World:
+    """A clone whose model `m1` is in production, and whose model `m2` is a canary."""
+    live.commit_model("m2", rollout=ROLLOUT)
+    live.release()
+    return live
+
+
+def canary_tag() -> str | None:
+    """The tag of the canary that runs, as git has it."""
+    running = tags.find_canary("fraud")
+    return running.tag if running else None
+
+
+def test_release_begins_as_a_canary_and_leaves_production_alone(rolling: World) -> None:
+    running = tags.find_canary("fraud")
+    assert running and running.annotation.weight == 5
+    assert rolling.canary == (running.release_id, 5)
+    assert rolling.at_origin() == ["fraud#canary#2", "fraud#production#1", "fraud@v1.0.0", "fraud@v1.1.0"]
+    rolling.check("m1", "fraud@v1.0.0", 1)
+
+
+def test_first_release_goes_to_everybody(world: World) -> None:
+    world.commit_model("m1", rollout=ROLLOUT)
+    world.release()
+    world.check("m1", "fraud@v1.0.0", 1)
+    assert canary_tag() is None
+
+
+def test_release_of_a_canary_again_changes_nothing(rolling: World) -> None:
+    before = rolling.at_origin()
+    assert "is a canary" in rolling.release()
+    rolling.commit("documents only")
+    assert "is a canary" in rolling.release()
+    assert rolling.at_origin() == before
+
+
+def test_revert_ends_the_canary_and_is_none(rolling: World) -> None:
+    git("revert", "--no-edit", "HEAD", cwd=rolling.clone)
+    rolling.commit("revert")
+    rolling.release()
+    assert rolling.at_origin()[0] == "fraud#canary!#3"
+    assert (canary_tag(), rolling.canary) == (None, None)
+    rolling.check("m1", "fraud@v1.0.0", 1)
+
+
+def test_earlier_release_of_production_goes_to_everybody_and_ends_the_canary(rolling: World) -> None:
+    rolling.commit_model("m3", rollout=None)
+    rolling.release()
+    rolling.check("m3", "fraud@v1.2.0", 3)
+    rolling.commit_model("m4", rollout=ROLLOUT)
+    rolling.release()
+    assert canary_tag() == "fraud#canary#5"
+    rolling.commit_model("m1", rollout=ROLLOUT)
+    rolling.release()
+    rolling.check("m1", "fraud@v1.0.0", 6)
+    assert (canary_tag(), rolling.canary) == (None, None)
+
+
+def test_newer_release_replaces_the_canary(rolling: World) -> None:
+    rolling.commit_model("m3")
+    rolling.release()
+    running = tags.find_canary("fraud")
+    assert running and (running.tag, running.version) == ("fraud#canary#3", "fraud@v1.2.0")
+    assert rolling.canary == (running.release_id, 5)
+
+
+def test_older_commit_is_superseded_by_the_canary(rolling: World) -> None:
+    older = rolling.commit_model("m3")
+    rolling.commit_model("m4")
+    rolling.release()
+    assert "Superseded" in rolling.release("run", "--rev", older)
+    running = tags.find_canary("fraud")
+    assert running and running.version == "fraud@v1.2.0"
+
+
+def test_aborted_canary_begins_again_only_when_asked(rolling: World) -> None:
+    from pipelines.repository import push_tags
+
+    running = tags.find_canary("fraud")
+    assert running
+    push_tags.assign_again(running, tags.CANARY_END, why="errors")
+    assert "canary was aborted" in rolling.release()
+    rolling.commit("documents only")
+    assert "canary was aborted" in rolling.release()
+    assert (canary_tag(), rolling.canary) == (None, None)
+    rolling.release("run", "--retry")
+    assert canary_tag() == "fraud#canary#4"
+
+
+def test_canary_that_does_not_come_up_assigns_nothing(live: World) -> None:
+    live.commit_model("m2", rollout=ROLLOUT)
+    live.broken = live.release("id").strip()
+    live.release(code=1)
+    assert canary_tag() is None
+    live.check("m1", "fraud@v1.0.0", 1)
+
+
+def test_release_killed_before_the_canary_s_tag_is_completed(live: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    live.commit_model("m2", rollout=ROLLOUT)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        kill_before_push(patch, "canary")
+        live.release()
+    live.release("reconcile")
+    assert (canary_tag(), live.canary) == (None, None)
+    live.release()
+    assert canary_tag() == "fraud#canary#2"
+
+
+def test_promotion_that_was_killed_after_its_tag_is_completed_by_reconcile(rolling: World) -> None:
+    from pipelines.repository import push_tags
+
+    running = tags.find_canary("fraud")
+    assert running
+    push_tags.assign_again(running, tags.PRODUCTION)
+    rolling.release("reconcile")
+    rolling.check("m2", "fraud@v1.1.0", 3)
+    assert rolling.canary is None
+    assert rolling.at_origin()[0] == "fraud#canary!#4"
+    rolling.release("reconcile")
+    assert rolling.at_origin()[0] == "fraud#canary!#4"
