@@ -15,6 +15,7 @@ from pipelines.cli.progress import Progress
 from pipelines.cli.verbs import run_verb
 from pipelines.config.params import Params, load
 from pipelines.config.paths import MODEL, NOT_REPRODUCIBLE, REVIEW, SELECTION, VALIDATION
+from pipelines.config.read import PATH
 from pipelines.repository import dvc_lock, git
 from pipelines.repository.dvc import file_md5
 from pipelines.repository.registered import registered_version

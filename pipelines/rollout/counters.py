@@ -39,7 +39,7 @@ def read_counters(host: Host, roles: Roles, p99_ms: float) -> dict[str, Counters
                 lost["lost"] += value
     for role in ROLES:
         for number in range(1, host.replicas + 1):
-            if text := _get(f"{host.operations_url}/metrics/{role}/{number}"):
+            if (text := _get(f"{host.operations_url}/metrics/{role}/{number}")) is not None:
                 counters[f"{role}/{number}"] = count_replica(text, p99_ms)
     return counters
 

@@ -25,7 +25,7 @@ from pipelines.deployment.replicas import Version
 from testing.docker import docker, free_port, remove_containers
 
 STUB = Path(__file__).parent / "stub_service.py"
-RELEASES = ("one", "two", "crashes")
+RELEASES = ("one", "two", "crashes", "fails", "slow", "shifted")
 
 
 @dataclass

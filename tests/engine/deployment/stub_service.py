@@ -1,6 +1,7 @@
 """A service in a container of the tests: like serving/, with errors, delays and sizes that a request asks for.
 
-It needs nothing but Python. `/predict` answers with the request's headers; the release id is the variable RELEASE.
+It needs nothing but Python. `/predict` answers with the request's headers; the release id is the variable RELEASE. Some
+of them fail, are slow, or have other scores. `/metrics` counts as serving/metrics.py does.
 """
 
 from __future__ import annotations
@@ -10,11 +11,18 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 BROKEN = Path("/tmp/broken")
+COUNTS: Counter[str] = Counter()
+FAILS_AFTER = 300  # requests of the version `fails`
+
+
+_TIMED = 'mainline_request_seconds_count{endpoint="/predict"}'
+_FAST = 'mainline_request_seconds_bucket{endpoint="/predict",le="0.1"}'
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -36,6 +44,13 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer /info, /readyz and /metrics."""
+        if self.path == "/metrics":
+            body = "".join(f"{name} {value}\n" for name, value in sorted(COUNTS.items())).encode()
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+            return
         self._answer(200, {"path": self.path, "host": os.environ["HOSTNAME"]})
 
     def do_POST(self) -> None:
@@ -46,7 +61,15 @@ class Handler(BaseHTTPRequestHandler):
             BROKEN.touch()
         time.sleep(document.get("seconds", 0))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        self._answer(500 if BROKEN.exists() else 200, {"bytes": len(body), "headers": headers})
+        release, answered = os.environ["RELEASE"], COUNTS[_TIMED]
+        status = (
+            500 if BROKEN.exists() or (release == "fails" and answered > FAILS_AFTER and answered % 5 == 0) else 200
+        )
+        COUNTS[f'mainline_requests_total{{endpoint="/predict",status="{status}"}}'] += 1
+        COUNTS[_TIMED] += 1
+        COUNTS[_FAST] += 0 if release == "slow" and answered % 10 == 0 else 1
+        COUNTS[f'mainline_scores_total{{bin="{9 if release == "shifted" else answered % 3}"}}'] += 1
+        self._answer(status, {"bytes": len(body), "headers": headers})
 
 
 class Server(ThreadingHTTPServer):
