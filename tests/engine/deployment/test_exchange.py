@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from pipelines.cli.errors import Refused
-from pipelines.deployment import exchange, replicas
+from pipelines.deployment import replicas
 from pipelines.deployment.front import Front
 from pipelines.deployment.roles import Roles
 from testing.docker import docker
@@ -46,13 +46,11 @@ def test_no_request_is_lost_in_exchanges_and_by_the_kill_of_a_replica(stub_host:
 STEPS: tuple[tuple[Any, str], ...] = (
     (replicas, "_start"),
     (replicas, "ensure_started"),
-    (Front, "ensure"),
     (Front, "wait_until_up"),
     (Front, "_apply_map"),
     (Front, "apply"),
     (Front, "drain"),
     (replicas, "remove"),
-    (exchange, "retire"),
 )
 
 

@@ -19,10 +19,10 @@ DIGEST = "ab" * 32
 
 
 def make_host(**settings: Any) -> Host:
-    serving: dict[str, Any] = {
+    values: dict[str, Any] = {
         "base_image": IMAGE, "front_image": IMAGE, "max_batch_rows": 1, "max_body_mb": 1.0, "timeout_seconds": 1.0,
     }  # fmt: skip
-    serving = Serving.model_validate({**serving, **settings})
+    serving = Serving.model_validate({**values, **settings})
     return Host("fraud", serving, "http://127.0.0.1:3000", "http://127.0.0.1:3001", Path("/nowhere"))
 
 

@@ -12,6 +12,7 @@ from pipelines.config.serving import Serving
 from pipelines.deployment import replicas, service_client
 from pipelines.deployment.containers import Container
 from pipelines.deployment.host import Host
+from serving import limits
 
 BUCKET = {"PREDICTION_LOG": "s3://acme/log"}
 PLACE = {"AWS_REGION": "eu-central-1", "AWS_DEFAULT_REGION": "eu-central-1", "AWS_ENDPOINT_URL": "http://store:9000"}
@@ -64,6 +65,10 @@ def test_service_url_without_scheme_or_with_password_is_an_error_that_hides_the_
 def test_trailing_slash_of_the_service_url_is_removed(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     monkeypatch.setenv("SERVICE_URL", address)
     assert service_client.service_url() == address.rstrip("/")
+
+
+def test_docker_waits_longer_than_the_service_takes_to_end() -> None:
+    assert limits.END_SECONDS < replicas.STOP_SECONDS
 
 
 @pytest.fixture

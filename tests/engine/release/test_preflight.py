@@ -40,5 +40,5 @@ def test_what_is_missing_is_told_before_the_model_is_verified_or_built(
         usage = shutil.disk_usage("/")._replace(free=10**9)
         monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     with pytest.raises(Unreachable, match="1.0 GB free" if what == "disk" else f"no {what}") as error:
-        ensure_image.ensure_image(None, image_registry, None)  # type: ignore[arg-type]
+        ensure_image.ensure_image(None, image_registry, None)
     assert error.value.code == 3

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from pipelines.release import deploy
 from serving import limits
 from tests.engine.serving import live
 from tests.engine.serving.samples import GOOD
@@ -201,8 +200,4 @@ def test_an_impatient_interrupt_loses_only_what_was_not_answered(logistic, tmp_p
         assert service.process.wait(60) == 0
     assert service.logged_ids() == ["first"]
     assert "Traceback" not in service.stderr()
-
-
-def test_the_deployment_waits_longer_than_the_end_takes():
-    assert deploy.DRAIN_SECONDS + limits.END_SECONDS < deploy.STOP_SECONDS
     assert limits.ANSWER_SECONDS + limits.LOG_SECONDS < limits.END_SECONDS

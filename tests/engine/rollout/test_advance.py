@@ -1,0 +1,148 @@
+"""A rollout's steps in git: tags as GTO shows them, one issue, one revert. Other verbs are recorded, not run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipelines.cli.errors import InputError
+from pipelines.config.params import Params, load
+from pipelines.deployment.host import Host
+from pipelines.repository import tags
+from pipelines.repository.git import git
+from pipelines.repository.release_id import release_id
+from pipelines.rollout import advance as module
+from pipelines.rollout import follow_up
+from pipelines.rollout.advance import abort, advance
+from pipelines.rollout.records import Record, Records
+from tests.engine.fixtures_repo import PARAMS
+from tests.engine.release.tag_repository import assign_version, register_version
+from tests.engine.release.tag_repository import tag_repository as tag_repository
+from tests.engine.rollout.test_decide import record as some_record
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    """The verbs that a rollout starts."""
+    calls: list[tuple[str, ...]] = []
+
+    def run_verb(*arguments: str) -> subprocess.CompletedProcess[str]:
+        calls.append(arguments)
+        return subprocess.CompletedProcess(arguments, 0)
+
+    monkeypatch.setattr(module, "run_verb", run_verb)
+    monkeypatch.setattr(follow_up, "run_verb", run_verb)
+    return calls
+
+
+@pytest.fixture
+def params(
+    tag_repository: Path, started: list[tuple[str, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Params:
+    """Settings with a rollout, in a repository with version 1.0.0 in production and 1.1.0 as its canary."""
+    document = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
+    document["serving"] |= {"deploy": None, "front_image": document["serving"]["base_image"]}
+    (tag_repository / "params.yaml").write_text(yaml.safe_dump({**document, "rollout": {"steps": [5, 25]}}))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.delenv("PREDICTION_LOG", raising=False)
+    monkeypatch.delenv("GITHUB_TOKEN", raising=False)
+    assign_version(register_version("a", (1, 0, 0)))
+    commit_release(tag_repository, "b")
+    assign_version(register_version("b", (1, 1, 0)), tags.CANARY, weight=5)
+    return load()
+
+
+def commit_release(repository: Path, model: str) -> None:
+    """Commit a model to main, so that main has a release id."""
+    outputs = [{"path": f"models/{name}", "md5": model * 32} for name in ("model.onnx", "signature.json")]
+    (repository / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": {"export": {"outs": outputs}}}))
+    for name in ("serving/app.py", "requirements/serving.txt"):
+        (repository / name).parent.mkdir(exist_ok=True)
+        (repository / name).write_text("1")
+    git("add", "--all")
+    git("commit", "--quiet", "-m", f"model {model}")
+    git("push", "--quiet", "origin", "main")
+
+
+def write_record(params: Params, **changed: Any) -> Record:
+    """Let this host report the canary."""
+    written = some_record(**{"updated": datetime.now(UTC), **changed})
+    Records(Host.from_params(params)).write(written)
+    return written
+
+
+def listed() -> list[str]:
+    """The tags of stages at origin."""
+    lines = git("ls-remote", "--tags", "--refs", "origin", "refs/tags/fraud#*").splitlines()
+    return sorted((line.partition("refs/tags/")[2] for line in lines), key=lambda tag: int(tag.rpartition("#")[2]))
+
+
+def test_canary_steps_up_and_is_promoted(params: Params, started: list[tuple[str, ...]]) -> None:
+    assert advance(params) == 0  # no host has reported yet
+    assert listed() == ["fraud#production#1", "fraud#canary#2"]
+    write_record(params)
+    assert advance(params) == 0
+    running = tags.find_canary("fraud")
+    assert running and (running.tag, running.annotation.weight) == ("fraud#canary#3", 25)
+    assert advance(params) == 0  # nothing is known of the new step
+    write_record(params, percent=25)
+    assert advance(params) == 0
+    newest = tags.find_newest_assignment("fraud")
+    assert newest and (newest.tag, newest.version) == ("fraud#production#4", "fraud@v1.1.0")
+    assert (newest.annotation.weight, newest.main_commit) == (None, running.main_commit)
+    assert tags.find_canary("fraud") is None
+    assert started == [("release", "reconcile")] * 2
+
+
+def test_worse_canary_is_ended_and_reverted_once(params: Params, started: list[tuple[str, ...]]) -> None:
+    commit_release(Path(), "c")
+    canary = tags.find_canary("fraud")
+    assert canary
+    git("tag", "--delete", canary.tag)
+    git("push", "--quiet", "--delete", "origin", canary.tag)
+    version = register_version("c", (1, 2, 0))
+    fields = {"release": release_id("HEAD"), "weight": 5}
+    assign_version(version, tags.CANARY, **fields)
+    write_record(params, version="fraud@v1.2.0", state="worse", reasons=["its requests fail"])
+    assert advance(params) == 1
+    assert listed()[-1].startswith("fraud#canary!#")
+    (end,) = tags.list_assignments("fraud", tags.CANARY_END)
+    assert "its requests fail" in str(end.annotation.why)
+    assert started[0] == ("release", "reconcile")
+    assert started[1][:3] == ("rollback", "--to", "fraud@v1.0.0")
+    main = git("rev-parse", "origin/main")
+    git("push", "--quiet", "origin", f"HEAD:refs/heads/rollback/fraud-v1.0.0-{main[:8]}")
+    assert advance(params) == 1  # while main holds it
+    assert len(started) == 2
+    commit_release(Path(), "d")
+    assert advance(params) == 0
+
+
+def test_person_ends_a_canary(params: Params, started: list[tuple[str, ...]]) -> None:
+    abort("fraud", "customers complain")
+    (end,) = tags.list_assignments("fraud", tags.CANARY_END)
+    assert (end.tag, end.annotation.why, tags.find_canary("fraud")) == ("fraud#canary!#3", "customers complain", None)
+    with pytest.raises(InputError):
+        abort("fraud", "again")
+
+
+def test_canary_without_settings_is_not_decided(params: Params) -> None:
+    with pytest.raises(InputError, match="rollout"):
+        advance(params.model_copy(update={"rollout": None}))
+
+
+def test_records_of_another_version_or_damaged_ones_do_not_count(params: Params) -> None:
+    records = Records(Host.from_params(params))
+    write_record(params, version="fraud@v1.1.0-rc", host="two")
+    folder = Host.from_params(params).folder / "rollout"
+    (folder / "fraud-v1.1.0-5-three.json").write_text("{")
+    (folder / "fraud-v1.1.0-5-four.json").write_text(json.dumps({"version": "fraud@v9.0.0"}))
+    assert records.read_all("fraud@v1.1.0", 5) == []
+    write_record(params)
+    assert [item.host for item in records.read_all("fraud@v1.1.0", 5)] == ["one"]
