@@ -84,6 +84,10 @@ adopt: setup  ## make this copy the repository of your own table: TABLE=path or 
 	$(verb) adopt "$$TABLE" "$$TARGET" $(if $(QUERY),--query "$$QUERY") $(if $(POSITIVE),--positive "$$POSITIVE") \
 		$(if $(TASK),--task "$$TASK") $(if $(DRY_RUN),--dry-run)
 
+.PHONY: demo
+demo: setup  ## show a review that fails and one that passes, on the default problem; branch and files stay as they are
+	@$(verb) demo
+
 .PHONY: data
 data: setup  ## fetch or simulate the rows that params.yaml names, into data/
 	@$(verb) data

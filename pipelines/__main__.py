@@ -11,6 +11,7 @@ from pipelines.cli.exit_codes import end_with_code
 VERBS = {
     "adopt": ("pipelines.adopt", "make this copy the repository of a table of your own, on the branch adopt"),
     "data": ("pipelines.ingest", "fetch or simulate the rows of data/"),
+    "demo": ("pipelines.commands.demo", "review a worse and a better model of the default problem"),
     "repro": ("pipelines.reproduce", "reproduce the pipeline and check its outputs"),
     "verify": ("pipelines.commands.verify", "train a commit's model again and compare it with dvc.lock"),
     "review": ("pipelines.review", "reproduce, compare with the base, evaluate the gates, report"),
