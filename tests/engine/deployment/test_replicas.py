@@ -68,7 +68,7 @@ def test_trailing_slash_of_the_service_url_is_removed(monkeypatch: pytest.Monkey
 
 
 def test_docker_waits_longer_than_the_service_takes_to_end() -> None:
-    assert limits.END_SECONDS < replicas.STOP_SECONDS
+    assert limits.ANSWER_SECONDS + limits.LOG_SECONDS < limits.END_SECONDS < replicas.STOP_SECONDS
 
 
 @pytest.fixture
