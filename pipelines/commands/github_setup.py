@@ -31,6 +31,7 @@ REPOSITORY = {
 LABELS = {
     "audit": {"color": "b60205", "description": "Found by the weekly audit"},
     "monitor": {"color": "b60205", "description": "Found by the monitor of the deployed model"},
+    "rollout": {"color": "d93f0b", "description": "A release whose canary was aborted"},
 }
 # Environment -> the branches that may use it; None for any. No role trusts `untrusted`.
 ENVIRONMENTS: dict[str, tuple[str, ...] | None] = {"production": ("main",), "review": None, "untrusted": None}

@@ -87,9 +87,10 @@ class GitHub(Transport):
         """List the newest check run of each name on a commit."""
         return self.pages(f"commits/{sha}/check-runs", key="check_runs")
 
-    def dispatch(self, workflow: str, ref: str) -> None:
+    def dispatch(self, workflow: str, ref: str, inputs: dict[str, str] | None = None) -> None:
         """Start a workflow (its file name) on a branch."""
-        self.call("POST", f"actions/workflows/{workflow}/dispatches", {"ref": ref})
+        body = {"ref": ref, **({"inputs": inputs} if inputs else {})}
+        self.call("POST", f"actions/workflows/{workflow}/dispatches", body)
 
     def workflow_runs(self, workflow: str, sha: str) -> Iterator[Json]:
         """List the runs of a workflow (its file name) for a commit."""

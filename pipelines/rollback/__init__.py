@@ -13,7 +13,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=os.environ.get("TO") or None,
         help="a version (fraud@v1.2.0) or an assignment (fraud#production#4); default: the version before this one",
     )
-    parser.add_argument("--why", metavar="TEXT", help="the reason, for the text of the pull request")
+    parser.add_argument(
+        "--why",
+        metavar="TEXT",
+        default=os.environ.get("WHY") or None,
+        help="the reason, for the text of the pull request",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -36,7 +36,10 @@ def follow_up(model_name: str) -> int:
         print("The branch of the revert exists.")
         return 1
     why = f"The canary {aborted.version} was aborted: {aborted.annotation.why}"
-    if run_verb("rollback", "--to", champion.version, "--why", why).returncode > 1:
+    if os.environ.get("GITHUB_ACTIONS") == "true":  # its review needs none of this job's permissions
+        GitHub.from_environment().dispatch("rollback.yml", "main", {"to": champion.version, "why": why})
+        print("Started rollback.yml.")
+    elif run_verb("rollback", "--to", champion.version, "--why", why).returncode > 1:
         print(f"The revert was not opened: run `make rollback TO={champion.version}`.")
     return 1
 

@@ -70,6 +70,7 @@ def test_a_new_repository_gets_all_settings_and_each_is_printed_once(
         "changed repository",
         "changed label audit",
         "changed label monitor",
+        "changed label rollout",
         "changed ruleset main",
         "changed ruleset tags",
         "changed environment production",

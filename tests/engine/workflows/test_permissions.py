@@ -67,19 +67,30 @@ PERMISSIONS: dict[tuple[str, str], dict[str, str]] = {
         "actions": "write",
         "id-token": "write",
     },
+    ("rollout.yml", "not-set-up"): {},
+    ("rollout.yml", "setting"): {"contents": "read"},
+    ("rollout.yml", "rollout"): {
+        "contents": "write",
+        "actions": "write",
+        "issues": "write",
+        "packages": "write",
+        "id-token": "write",
+    },
     ("test.yml", "test"): {"contents": "read"},
     ("test.yml", "test-release"): {"contents": "read"},
 }
 
 
 # Workflow, job and step -> the secrets besides GitHub's token that it gets, and no other step.
+OF_THE_RELEASE = {
+    "PREDICTION_LOG_SALT",
+    "MLFLOW_TRACKING_USERNAME",
+    "MLFLOW_TRACKING_PASSWORD",
+    "MLFLOW_TRACKING_TOKEN",
+}
 SECRETS = {
-    ("release.yml", "release", "release"): {
-        "PREDICTION_LOG_SALT",
-        "MLFLOW_TRACKING_USERNAME",
-        "MLFLOW_TRACKING_PASSWORD",
-        "MLFLOW_TRACKING_TOKEN",
-    },
+    ("release.yml", "release", "release"): OF_THE_RELEASE,
+    ("rollout.yml", "rollout", "rollout"): OF_THE_RELEASE,
     ("review.yml", "publish", "bot"): {"BOT_PRIVATE_KEY"},
     ("rollback.yml", "rollback", "bot"): {"BOT_PRIVATE_KEY"},
     ("monitor.yml", "monitor", "monitor"): {"MONITOR_WEBHOOK", "PUSHGATEWAY_URL"},
@@ -151,6 +162,7 @@ def test_jobs_that_are_started_by_hand_and_write_contents_run_only_on_main():
         ("release.yml", "release"),
         ("retrain.yml", "retrain"),
         ("rollback.yml", "rollback"),
+        ("rollout.yml", "rollout"),
     ]
     assert all("github.ref == 'refs/heads/main' &&" in job_of(*each)["if"] for each in writing)
 
@@ -195,7 +207,8 @@ def test_a_workflow_run_job_reads_data_of_a_fork_only_from_the_api(workflow):
 def test_only_a_trusted_review_and_the_release_have_an_environment_that_a_role_trusts():
     """An environment decides the subject of the OIDC token: docs/github.md, The DVC remote."""
     environments = {each: job_of(*each)["environment"] for each in JOBS if "environment" in job_of(*each)}
-    assert environments.pop(("release.yml", "release")) == "production"
+    for name in ("release", "rollout"):
+        assert environments.pop((f"{name}.yml", name)) == "production"
     assert environments.pop(("review.yml", "review")) == {
         "name": f"${{{{ (github.event_name != 'pull_request' || {TRUSTED}) && 'review' || 'untrusted' }}}}",
         "deployment": False,
@@ -210,7 +223,8 @@ def test_the_release_and_what_reads_the_prediction_log_assume_roles_of_their_own
         for step in job_of(*each)["steps"]
         if step.get("uses") == "./.github/actions/storage"
     }
-    assert roles.pop(("release.yml", "release")) == "${{ vars.AWS_RELEASE_ROLE_ARN }}"
+    for name in ("release", "rollout"):
+        assert roles.pop((f"{name}.yml", name)) == "${{ vars.AWS_RELEASE_ROLE_ARN }}"
     # The prediction log is not for the code of pull requests, which runs with the role of reviews.
     assert {roles.pop((f"{name}.yml", name)) for name in ("monitor", "retrain")} == {"${{ vars.AWS_MONITOR_ROLE_ARN }}"}
     assert set(roles.values()) == {"${{ vars.AWS_ROLE_ARN }}"}
@@ -230,7 +244,7 @@ def test_the_release_reads_variables_where_those_of_its_environment_go_before_th
     }
 
 
-@pytest.mark.parametrize("workflow", ["release.yml", "rollback.yml", "monitor.yml", "retrain.yml"])
+@pytest.mark.parametrize("workflow", ["release.yml", "rollback.yml", "rollout.yml", "monitor.yml", "retrain.yml"])
 def test_nothing_is_written_before_github_setup_ran(workflow):
     """The first push of a copy would release, with tags that can never be deleted."""
     jobs = WORKFLOWS[workflow]["jobs"]
@@ -238,7 +252,8 @@ def test_nothing_is_written_before_github_setup_ran(workflow):
     assert (jobs["not-set-up"]["if"], jobs["not-set-up"]["permissions"]) == (f"vars.{DONE} != 'true'", {})
     assert "make github-setup" in step["run"]
     for name in jobs.keys() - {"not-set-up"}:
-        assert jobs[name]["if"] == f"github.ref == 'refs/heads/main' && vars.{DONE} == 'true'", name
+        assert jobs[name]["if"].startswith(f"github.ref == 'refs/heads/main' && vars.{DONE} == 'true'"), name
+        assert "||" not in jobs[name]["if"]
 
 
 def test_jobs_that_write_restore_no_cache_that_tests_can_fill():

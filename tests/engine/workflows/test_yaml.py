@@ -80,9 +80,26 @@ TRIGGERS: dict[str, dict[str, Any]] = {
                     "description": "A version such as fraud@v1.2.0; empty for the previous version",
                     "type": "string",
                     "default": "",
-                }
+                },
+                "why": {
+                    "description": "The reason, for the text of the pull request",
+                    "type": "string",
+                    "default": "",
+                },
             }
         }
+    },
+    "rollout.yml": {
+        "schedule": [{"cron": "23 * * * *"}],
+        "workflow_dispatch": {
+            "inputs": {
+                "abort": {
+                    "description": "Why the canary must end; empty to do what the hosts' reports call for",
+                    "type": "string",
+                    "default": "",
+                }
+            }
+        },
     },
     "test.yml": {
         "pull_request": {"branches": ["main"]},
@@ -106,6 +123,7 @@ ENVIRONMENT = {
     },
     "release.yml": {"DVC_REMOTE_URL": "${{ vars.DVC_REMOTE_URL }}"},
     "rollback.yml": {"DVC_REMOTE_URL": "${{ vars.DVC_REMOTE_URL }}"},
+    "rollout.yml": {"DVC_REMOTE_URL": "${{ vars.DVC_REMOTE_URL }}"},
 } | {
     name: {"DVC_REMOTE_URL": "${{ vars.DVC_REMOTE_URL }}", "PREDICTION_LOG": "${{ vars.PREDICTION_LOG || 'off' }}"}
     for name in ("monitor.yml", "retrain.yml")
@@ -126,6 +144,8 @@ CONCURRENCY = {
         "${{ github.event_name == 'pull_request' }}",
     ),
     "rollback.yml": ("rollback", False),
+    # Not the group of release.yml: a waiting run of this one would replace a waiting release.
+    "rollout.yml": ("rollout", False),
     # A group of its own for each commit of main: a newer run in the same group would cancel one that waits.
     "test.yml": (
         "test-${{ github.event_name }}-${{ github.event_name == 'push' && github.sha || github.ref }}",
