@@ -1,16 +1,12 @@
-"""A host of the tests: the real front before a stub of the service, and clients that keep asking it."""
+"""A host of the tests: the real front before a stub of the service."""
 
 from __future__ import annotations
 
 import base64
-import http.client
-import json
 import os
 import subprocess
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +19,7 @@ from pipelines.deployment.exchange import ensure_in_production
 from pipelines.deployment.host import Host
 from pipelines.deployment.replicas import Version
 from testing.docker import docker, free_port, remove_containers
+from tests.engine.deployment.clients import load
 
 STUB = Path(__file__).parent / "stub_service.py"
 RELEASES = ("one", "two", "crashes", "fails", "slow", "shifted")
@@ -86,43 +83,9 @@ class StubHost:
         running = docker("inspect", "--format", "{{.State.Running}}", *replicas).split()
         assert running == ["true", "true"]
 
-    @contextmanager
-    def load(self, clients: int = 6, at_least: int = 0) -> Iterator[list[str]]:
-        """Let clients ask during a block, and after it until `at_least` responses; yield what failed.
-
-        Half of the clients keep their connection, the others open one for each request.
-        """
-        failures: list[str] = []
-        counts = [0] * clients
-        end = threading.Event()
-
-        def ask(client: int) -> None:
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-            while not end.is_set():
-                try:
-                    connection.request("POST", "/predict", b"{}", {"content-type": "application/json"})
-                    response = connection.getresponse()
-                    body = response.read()
-                    if response.status != 200 or "release" not in json.loads(body):
-                        failures.append(f"{response.status} {body[:200]!r}")
-                except (OSError, http.client.HTTPException, ValueError) as error:
-                    failures.append(f"{type(error).__name__} {error}")
-                    connection.close()
-                counts[client] += 1
-                if client % 2:
-                    connection.close()
-
-        threads = [threading.Thread(target=ask, args=(client,)) for client in range(clients)]
-        for thread in threads:
-            thread.start()
-        try:
-            yield failures
-            while sum(counts) < at_least and not failures:
-                time.sleep(0.05)
-        finally:
-            end.set()
-            for thread in threads:
-                thread.join()
+    def load(self, clients: int = 6, at_least: int = 0) -> AbstractContextManager[list[str]]:
+        """Let clients ask the front during a block."""
+        return load(self.port, b"{}", clients, at_least)
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from pipelines.repository import dvc_lock
+from tests.engine.deployment.clients import load
 from tests.engine.fixtures_repo import ROOT
 from tests.engine.release.engine import TeamRepository, docker
 from tests.engine.release.team_release import another, check, info, read_status, replicas_of, revert
@@ -53,6 +54,20 @@ def test_merge_is_deployed_and_its_revert_deploys_the_old_image(shop: TeamReposi
     assert "Superseded" in shop.release()
     shop.repo.git("checkout", "--quiet", "main")
     check(shop, f"{shop.model_name}@v1.0.1", 4)
+
+
+def test_release_and_revert_lose_no_request(shop: TeamRepository) -> None:
+    shop.release()
+    row = json.dumps(info(shop)["signature"]["example"]).encode()
+    with load(int(shop.url.rpartition(":")[2]), row, clients=2, at_least=2_000) as failures:
+        another(shop)
+        shop.release()
+        revert(shop)
+        shop.release()
+        docker("kill", replicas_of(shop)[0])
+        shop.release("reconcile")
+    assert failures == []
+    check(shop, f"{shop.model_name}@v1.0.0", 3)
 
 
 def test_image_holds_only_serving_packages_and_runs_unprivileged(
