@@ -68,7 +68,7 @@ class Params(SelectionParams, SplitParams):
         """16 hexadecimal digits that change with every setting that ingest reads."""
         document = self.table.model_dump(include={"event_time", "key"}) | {
             "ingest": self.ingest.model_dump(mode="json", exclude={"until"} if self.ingest.until is None else None),
-            "types": {name: column.type for name, column in self.table.columns.items()},
+            "types": {name: column.type for name, column in self.table.columns.items() if not column.prepared},
         }
         canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]

@@ -11,8 +11,8 @@ import pyarrow as pa
 from pipelines.cli.errors import InputError
 from pipelines.config.ingest import Files
 from pipelines.config.table_schema import Table
-from pipelines.ingest.cast import UNITS, cast_lossless
 from pipelines.ingest.month_files import Rows
+from pipelines.tables.cast import UNITS, cast_lossless
 from pipelines.tables.locations import Location
 from pipelines.tables.reader import find_files, read_batches
 

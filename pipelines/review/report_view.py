@@ -59,10 +59,23 @@ def view(findings: Findings) -> dict[str, Any]:
         "plots": plots,
         "columns": list(dict.fromkeys(name for values in findings.candidates.values() for name in values)),
         "candidates": sorted(findings.candidates.items(), key=lambda item: item[0] != findings.winner),
+        "changed": _changed(findings),
         "evidently": re.match(r"(\w[\w.-]*\.html)\b(.*)", evidently, re.ASCII | re.DOTALL),
         "lower": findings.slice_metric in METRICS and METRICS[findings.slice_metric].lower_is_better,
         "answer": "probability" if findings.task == "classification" else "answer",
     }
+
+
+def _changed(findings: Findings) -> str:
+    """What the head changes besides the model, in words; empty if nothing."""
+    features = findings.features
+    count = 0 if features is None else len(features.new) + len(features.gone) + len(features.changed)
+    parts = (
+        f"{of(len(findings.params), 'value')} of params.yaml" * bool(findings.params),
+        of(count, "feature") * bool(count),
+        "the data" * bool(findings.data),
+    )
+    return ", ".join(filter(None, parts))
 
 
 def _explanation(findings: Findings) -> tuple[str, list[str]]:
