@@ -22,7 +22,7 @@ bin := $(if $(filter /%,$(VENV)),$(VENV),$(CURDIR)/$(VENV))/bin
 run := PATH="$(bin):$$PATH" "$(bin)/python" -m
 # A verb searches the root of the repository last (-P and safe_path/): a yaml.py there would otherwise replace the library.
 verb := PATH="$(bin):$$PATH" PYTHONPATH="$(CURDIR)/pipelines/cli/safe_path" "$(bin)/python" -P -m pipelines
-checked := pipelines serving tests testing requirements $(wildcard bench examples)
+checked := pipelines serving tests testing requirements $(wildcard bench examples features)
 pythons := $(if $(PYTHON),"$(PYTHON)",python3.11 python3.12 python3.13 python3.14 python3 python)
 no_python := $(if $(PYTHON),PYTHON=$(PYTHON) is not,there is no) Python 3.11 or newer$(if $(PYTHON),, on PATH). \
 	Install one (Debian: apt-get install python3 python3-venv)$(if $(PYTHON),,, or pass it: make PYTHON=/path/to/python3)
@@ -165,9 +165,9 @@ github-setup: setup  ## apply rulesets, labels, environments and settings to Git
 	@$(verb) github-setup $(if $(DRY_RUN),--dry-run)
 
 .PHONY: predict
-predict: setup  ## score a table (IN=table OUT=table)
+predict: setup  ## score a table (IN=table OUT=table HISTORY=table of earlier rows for features/prepare.py)
 	@$(if $(and $(IN),$(OUT)),,echo "make: predict takes IN=table OUT=table (CSV or Parquet, a path or a URL)." >&2; exit 2;) \
-	$(verb) predict "$(IN)" "$(OUT)"
+	$(verb) predict "$(IN)" "$(OUT)" $(if $(HISTORY),--history "$(HISTORY)")
 
 .PHONY: mlflow
 mlflow: setup  ## show the runs logged to MLflow, on http://127.0.0.1:5000 (PORT=number)

@@ -6,14 +6,14 @@ from bench.problem import Problem
 from bench.results import Result
 from bench.timing import THREADS, Show, in_turns, threadpool_limits
 from pipelines.config.params import load
-from pipelines.config.paths import SPLIT
+from pipelines.config.paths import PREPARED, SPLIT
 from pipelines.metrics.bootstrap import paired_bootstrap
 from pipelines.metrics.compute import Weighted
 from pipelines.model import features
 from pipelines.model.inputs import inputs_of
 from pipelines.model.scorer import Scorer
 from pipelines.model.signature import load_signature
-from pipelines.tables.data import DATA, connect, read_data
+from pipelines.tables.data import connect, read_rows
 from pipelines.tables.rows import load_rows
 from pipelines.tables.split import load_split, rows_on_side
 from pipelines.training import estimators
@@ -28,7 +28,7 @@ def measure(problem: Problem, show: Show) -> Result:
     root = problem.default.path
     params = load(root / "params.yaml")
     inputs = inputs_of(params)
-    table = read_data(connect(), root / DATA)
+    table = read_rows(connect(), root / PREPARED)
     side = rows_on_side(table, params, load_split(root / SPLIT), "train")
     rows = load_rows(side, params, inputs)
     matrix = features.graph(params, features.vocabulary_of(params, rows.inputs)).transform(rows.inputs)

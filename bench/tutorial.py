@@ -10,8 +10,8 @@ import numpy as np
 
 from bench.timing import THREADS, Show, threadpool_limits
 from pipelines.config.params import Params, load
-from pipelines.config.paths import SPLIT
-from pipelines.tables.data import DATA, connect, read_data
+from pipelines.config.paths import PREPARED, SPLIT
+from pipelines.tables.data import connect, read_rows
 from pipelines.tables.split import Side, load_split, rows_on_side
 
 ALIKE = 1e-3  # the graph's thresholds are float32, so a few rows differ by more
@@ -34,13 +34,13 @@ def test_rows(root: Path, rows: int) -> Any:
 
 def any_rows(root: Path, rows: int) -> Any:
     """As many rows of the problem at `root`, of whatever side, as an Arrow table."""
-    table = read_data(connect(), root / DATA).limit(rows).to_pyarrow()
+    table = read_rows(connect(), root / PREPARED).limit(rows).to_pyarrow()
     assert table.num_rows == rows
     return table
 
 
 def _side(root: Path, params: Params, name: Side) -> Any:
-    table = read_data(connect(), root / DATA)
+    table = read_rows(connect(), root / PREPARED)
     return rows_on_side(table, params, load_split(root / SPLIT), name)
 
 

@@ -51,7 +51,8 @@ def explain(field: Field | str, row: Mapping[str, Any], number: int | UnsetType 
         return FieldError(abbreviated(field)[1:-1], "is not a field of this model", number)
     value = row.get(field.name)
     if value is None or value == "":
-        return FieldError(field.name, f"is missing; expected {field.expects()}", number)
+        source = ", computed as features/prepare.py does" if field.prepared else ""
+        return FieldError(field.name, f"is missing; expected {field.expects()}{source}", number)
     shown = "" if field.sensitive else f" (got {abbreviated(value)})"
     return FieldError(field.name, f"expected {field.expects()}{shown}", number)
 

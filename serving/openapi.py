@@ -36,6 +36,7 @@ _EPOCH = {
     "exclusiveMaximum": MAX_EPOCH,
     "description": "seconds since 1970",
 }
+_PREPARED = {"x-prepared": True, "description": "computed by the client, as features/prepare.py does"}
 _MISSING = {"enum": [None, ""], "description": "missing"}
 
 
@@ -120,7 +121,8 @@ def _schemas(signature: Signature) -> dict[str, Any]:
 def field_schema(field: Field) -> dict[str, Any]:
     """Return the JSON schema of a field's values."""
     alternatives = _present_schemas(field) + ([_MISSING] if field.nullable else [])
-    return alternatives[0] if len(alternatives) == 1 else {"anyOf": alternatives}
+    schema = alternatives[0] if len(alternatives) == 1 else {"anyOf": alternatives}
+    return {**schema, **_PREPARED} if field.prepared else schema
 
 
 def _present_schemas(field: Field) -> list[dict[str, Any]]:

@@ -20,7 +20,12 @@ _EXPECTED = {
 
 
 class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A raw field of a request; `min` and `max` are included in the range."""
+    """A raw field of a request; `min` and `max` are included in the range.
+
+    Attributes:
+        prepared: whether features/prepare.py made the values that the model was trained on; clients make theirs alike.
+        missing: for other readers of the file: what the graph gets for a missing value.
+    """
 
     name: str
     type: Literal["number", "integer", "boolean", "category", "timestamp"]
@@ -29,7 +34,8 @@ class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max: float | None = None
     allowed: Annotated[tuple[str, ...], Meta(min_length=1)] | None = None
     sensitive: bool = False
-    missing: str | None = None  # for other readers of the file: what the graph gets for a missing value
+    prepared: bool = False
+    missing: str | None = None
 
     def __post_init__(self) -> None:
         if self.type == "timestamp" and self.nullable:

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 PROBLEM = ROOT / "tests/engine/fixtures/payments"
 PARAMS = PROBLEM / "params.yaml"
 _TEAM_FILES = {"params.yaml", "dvc.lock", "data.dvc", "mlflow.db"}
-_TEAM_FOLDERS = ("data/", "models/", "reports/", "tests/critical/")
+_TEAM_FOLDERS = ("data/", "features/", "models/", "prepared/", "reports/", "tests/critical/")
 SMALL: dict[str, Any] = {
     "ingest": {"payments": 12_000, "customers": 400, "merchants": 200, "days": 60, "fraud_rate": 0.06},
     "split": {"test_days": 14, "validation_days": 7},
@@ -38,6 +38,9 @@ SMALL: dict[str, Any] = {
         "forest": None,
     },
 }
+
+# The features/prepare.py of a problem without prepared columns.
+NOT_PREPARED = "ROW_WISE = True\n\n\ndef prepare(frame):\n    return frame\n"
 
 
 @dataclass(frozen=True)
@@ -152,6 +155,7 @@ def copy_sources(target: Path) -> None:
             shutil.copy2(ROOT / name, target / name)
     shutil.copy2(PARAMS, target)
     shutil.copytree(PROBLEM / "critical", target / "tests/critical")
+    shutil.copytree(PROBLEM / "features", target / "features", ignore=shutil.ignore_patterns("__pycache__"))
     (target / ".dvc/config").write_text("[core]\n    analytics = false\n")
     pipeline = yaml.safe_load((target / "dvc.yaml").read_text())
     ours = {name: stage for name, stage in pipeline["stages"].items() if "pipelines.training." in stage["cmd"]}

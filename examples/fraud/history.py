@@ -8,7 +8,6 @@ import numpy as np
 
 from examples.fraud.population import Flags, Ints
 
-HOUR, DAY = 3_600, 86_400
 REMEMBERED = 30  # payments that make up the habit
 
 
@@ -19,8 +18,6 @@ class History:
     first: Flags  # no earlier payment is known
     minutes_since_last: Ints  # whole minutes, 0 at a first payment
     usual_cents: Ints  # mean of the last REMEMBERED payments, 0 at a first payment
-    payments_1h: Ints  # earlier payments at most an hour ago
-    payments_24h: Ints
 
     def since(self, row: int) -> History:
         """Return the rows from one on."""
@@ -41,8 +38,6 @@ def history(customer: Ints, second: Ints, cents: Ints) -> History:
     place = np.arange(n)
     first = np.concatenate([[True], who[1:] != who[:-1]])[:n]
     begin = np.maximum.accumulate(np.where(first, place, 0))
-    # All customers on one axis, farther apart than any window: one search finds the start of every window.
-    axis = who * (int(second.max(initial=0)) + 2 * DAY) + when
     last = np.where(first, 0, when - np.concatenate([[0], when[:-1]])[:n])
     total = np.concatenate([[0], np.cumsum(cents[order])])
     since = np.maximum(begin, place - REMEMBERED)
@@ -54,6 +49,4 @@ def history(customer: Ints, second: Ints, cents: Ints) -> History:
         first[back],
         (last // 60)[back],
         usual[back],
-        (place - np.searchsorted(axis, axis - HOUR))[back],
-        (place - np.searchsorted(axis, axis - DAY))[back],
     )

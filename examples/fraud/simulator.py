@@ -147,8 +147,6 @@ def _table(
             "minutes_since_last": pa.array(
                 np.minimum(past.minutes_since_last, MAX_MINUTES_SINCE_LAST), mask=past.first
             ),
-            "payments_1h": pa.array(past.payments_1h),
-            "payments_24h": pa.array(past.payments_24h),
             "is_fraud": pa.array(is_fraud.astype(np.int64), mask=unknown),
             "labelled_at": pa.array(labelled + start, mask=unknown).cast(time),
         }

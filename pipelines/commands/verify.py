@@ -19,7 +19,7 @@ from pipelines.cli.errors import AlreadyPrinted, InputError, MainlineError, Refu
 from pipelines.cli.progress import Progress
 from pipelines.cli.verbs import run_verb
 from pipelines.config.params import Params, parse
-from pipelines.config.paths import SIGNATURE, SPLIT
+from pipelines.config.paths import PREPARED, SIGNATURE, SPLIT
 from pipelines.model.encoding import Columns
 from pipelines.model.scorer import Scorer
 from pipelines.model.signature import load_signature
@@ -28,7 +28,7 @@ from pipelines.repository.dvc_remote import set_remote_from_environment
 from pipelines.repository.git import commit_of, dirty, git, text_at
 from pipelines.repository.registered import registered_version
 from pipelines.repository.release_id import release_id
-from pipelines.tables.data import DATA, connect, read_data
+from pipelines.tables.data import connect, read_rows
 from pipelines.tables.rows import load_rows
 from pipelines.tables.split import load_split, rows_on_side
 
@@ -166,7 +166,7 @@ class Comparison:
     def _rows(self) -> Columns:
         """The encoded inputs of all validation and test rows."""
         inputs = load_signature(self.tree / SIGNATURE).inputs
-        table, split = read_data(connect(), self.tree / DATA), load_split(self.tree / SPLIT)
+        table, split = read_rows(connect(), self.tree / PREPARED), load_split(self.tree / SPLIT)
         sides = [rows_on_side(table, self.params, split, side) for side in ("validation", "test")]
         loaded = [load_rows(side, self.params, inputs).inputs for side in sides]
         return {item.name: np.concatenate([columns[item.name] for columns in loaded]) for item in inputs}

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from pipelines.config.base import Name, Strict
 from pipelines.config.table_schema import TableParams
@@ -14,25 +14,68 @@ from pipelines.config.table_schema import TableParams
 _RESERVED = re.compile(
     r"probability|decision|value|reason|features|(raw|const)_\d+|estimator_.*|positive_class|one_column"
 )
+_NUMBERS, _TIMES, _TEXTS = ("number", "integer"), ("timestamp",), ("category",)
 _OPERAND_TYPES: dict[str | None, tuple[str, ...]] = {
-    None: ("number", "integer", "category", "boolean"),
-    "log1p": ("number", "integer"),
-    "ratio": ("number", "integer"),
-    "differs": ("category",),
+    None: (*_NUMBERS, "category", "boolean"),
+    "log1p": _NUMBERS,
+    "ratio": _NUMBERS,
+    "difference": _NUMBERS,
+    "product": _NUMBERS,
+    "clip": _NUMBERS,
+    "bucket": _NUMBERS,
+    "differs": _TEXTS,
+    "is_missing": (*_NUMBERS, "category", "boolean"),
+    "hour": _TIMES,
+    "weekday": _TIMES,
+    "is_weekend": _TIMES,
+    "age_in_days": _TIMES,
+}
+# What an operation needs besides `of`.
+_ARGUMENTS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("ratio", "difference", "product", "differs", "age_in_days"), ("to",)),
+    "clip": ("min", "max"),
+    "bucket": ("edges",),
 }
 
 
 class Derived(Strict):
-    """A feature computed inside the model's graph from raw fields."""
+    """A feature computed inside the model's graph from raw fields.
 
-    op: Literal["log1p", "hour", "weekday", "is_weekend", "ratio", "differs"]
+    Attributes:
+        min, max: the bounds of `clip`.
+        edges: ascending; `bucket` counts how many of them a number reaches.
+    """
+
+    op: Literal[
+        "log1p",
+        "hour",
+        "weekday",
+        "is_weekend",
+        "ratio",
+        "difference",
+        "product",
+        "clip",
+        "bucket",
+        "differs",
+        "age_in_days",
+        "is_missing",
+    ]
     of: str
     to: str | None = None
+    min: float | None = None
+    max: float | None = None
+    edges: Annotated[tuple[float, ...], Field(min_length=1, max_length=100)] | None = None
 
     @model_validator(mode="after")
-    def _has_its_operands(self) -> Self:
-        if (self.to is not None) != (self.op in ("ratio", "differs")):
-            raise ValueError("`to` belongs to ratio and differs; both need it")
+    def _has_its_arguments(self) -> Self:
+        needed = _ARGUMENTS.get(self.op, ())
+        for name in ("to", "min", "max", "edges"):
+            if (getattr(self, name) is not None) != (name in needed):
+                raise ValueError(f"{self.op} {'needs' if name in needed else 'takes no'} `{name}`")
+        if self.min is not None and self.max is not None and self.min >= self.max:
+            raise ValueError("min must be below max")
+        if self.edges is not None and list(self.edges) != sorted(set(self.edges)):
+            raise ValueError("edges must ascend")
         return self
 
 
@@ -80,7 +123,7 @@ class FeatureParams(TableParams):
                 raise ValueError(f"features: {feature} names {name}, which the model must not see")
             if self.table.columns[name].known == "after":
                 raise ValueError(f"features: {feature} names {name}, which is known only after the prediction")
-            column, accepted = self.table.columns[name], _OPERAND_TYPES.get(op, ("timestamp",))
+            column, accepted = self.table.columns[name], _OPERAND_TYPES[op]
             if column.type not in accepted:
                 raise ValueError(
                     f"features: {feature} takes {' or '.join(accepted)}, and {name} is of type {column.type}"

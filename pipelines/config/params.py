@@ -86,7 +86,7 @@ class Params(SelectionParams, SplitParams):
         roles = {"event_time", "key"} | ({"target", "label_time"} if getattr(self.ingest, "make_key", False) else set())
         document = self.table.model_dump(include=roles) | {
             "ingest": self.ingest.model_dump(mode="json", exclude={"until"} if self.ingest.until is None else None),
-            "types": {name: column.type for name, column in self.table.columns.items()},
+            "types": {name: column.type for name, column in self.table.columns.items() if not column.prepared},
         }
         canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]

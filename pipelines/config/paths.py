@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+PREPARED = Path("prepared")
 CANDIDATES = Path("models/candidates")
 SPLIT = Path("models/split.json")
 MODEL = Path("models/model.onnx")

@@ -15,6 +15,7 @@ class Column(Strict):
 
     Attributes:
         known: `after` if the value is known only after the prediction, so that no feature may use it.
+        prepared: whether features/prepare.py makes the column; data/ does not have it, and a request must.
     """
 
     type: ColumnType
@@ -24,6 +25,7 @@ class Column(Strict):
     nullable: bool = False
     sensitive: bool = False
     known: Literal["after"] | None = None
+    prepared: bool = False
 
     @model_validator(mode="after")
     def _fits_type(self) -> Self:
@@ -64,11 +66,18 @@ class Table(Strict):
             name = getattr(self, role)
             if name is not None and name not in self.columns:
                 raise ValueError(f"{role} names {name}, which is not among columns")
+            if name is not None and self.columns[name].prepared:
+                raise ValueError(f"{role} names {name}, which is prepared; it must be a column of data/")
             if role.endswith("_time") and name is not None and self.columns[name].type != "timestamp":
                 raise ValueError(f"{role} names {name}, which must be of type timestamp")
         if self.label_delay_days and self.event_time is None:
             raise ValueError("label_delay_days needs event_time")
         return self
+
+    @property
+    def prepared(self) -> tuple[str, ...]:
+        """Columns that features/prepare.py makes."""
+        return tuple(name for name, column in self.columns.items() if column.prepared)
 
     @property
     def sensitive(self) -> frozenset[str]:

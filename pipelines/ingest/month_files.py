@@ -10,13 +10,12 @@ from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipelines.cli.errors import Unreachable
 from pipelines.config.table_schema import Table
+from pipelines.tables.data import GROUP_ROWS, parquet_writer
 
 WITHOUT_TIME = "rows"
-GROUP_ROWS = 262_144
 SPOOL_OPTIONS = pa.ipc.IpcWriteOptions(compression="zstd")
 
 
@@ -78,13 +77,7 @@ def write_months(rows: Rows, table: Table, folder: Path) -> int:
             keys = [(name, "ascending") for name in (time, table.key) if name in schema.names]
             # Not Table.sort_by: only sort_indices is documented to keep the order of equal keys.
             piece = piece.take(pc.sort_indices(piece, keys))
-        with pq.ParquetWriter(
-            path.with_suffix(".parquet"),
-            schema.remove_metadata(),
-            compression="zstd",
-            compression_level=3,
-            version="2.6",
-        ) as writer:
+        with parquet_writer(path.with_suffix(".parquet"), schema) as writer:
             writer.write_table(piece.combine_chunks(), row_group_size=GROUP_ROWS)
         path.unlink()
     return count

@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 from pipelines.cli.errors import InputError
 from pipelines.config.ingest import Files, Sql
 from pipelines.config.table_schema import Table
-from pipelines.ingest.cast import UNITS, cast_lossless
 from pipelines.ingest.made_key import add_key
 from pipelines.ingest.month_files import Rows
+from pipelines.tables.cast import UNITS, cast_lossless
 
 Sources = Mapping[str, Callable[[], Iterator[pa.Table]]]
 """Name of a file or query -> its rows, which are read twice."""

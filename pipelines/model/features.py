@@ -15,8 +15,8 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper
 
-from pipelines.config.features import FeatureParams
-from pipelines.model.encoding import Columns
+from pipelines.config.features import Derived, FeatureParams
+from pipelines.model.encoding import MAX_NUMBER, Columns
 from pipelines.model.inputs import inputs_of
 
 OPSETS = {"": 19, "ai.onnx.ml": 3}
@@ -60,17 +60,24 @@ class _Builder:
 
     def constant(self, *values: Any) -> str:
         name = f"const_{len(self.constants)}"
-        kind = TensorProto.FLOAT if isinstance(values[0], float) else TensorProto.INT64
-        self.constants.append(helper.make_tensor(name, kind, [len(values)], values))
+        kind = {float: TensorProto.FLOAT, int: TensorProto.INT64, str: TensorProto.STRING}[type(values[0])]
+        encoded: Any = [value.encode() if isinstance(value, str) else value for value in values]
+        self.constants.append(helper.make_tensor(name, kind, [len(values)], encoded))
         return name
 
     def to_float(self, tensor: str) -> str:
         return self.node("Cast", tensor, to=TensorProto.FLOAT)
 
+    def clip(self, tensor: str, low: float, high: float) -> str:
+        # Not by Clip, which does not say what it makes of NaN.
+        bottom, top = self.constant(low), self.constant(high)
+        not_below = self.node("Where", self.node("Less", tensor, bottom), bottom, tensor)
+        return self.node("Where", self.node("Greater", not_below, top), top, not_below)
 
-def _log1p(build: _Builder, of: str, _: str) -> str:
-    negative = build.node("Less", of, build.constant(0.0))
-    not_negative = build.node("Where", negative, build.constant(0.0), of)
+
+def _log1p(build: _Builder, derived: Derived) -> str:
+    negative = build.node("Less", derived.of, build.constant(0.0))
+    not_negative = build.node("Where", negative, build.constant(0.0), derived.of)
     return build.node("Log", build.node("Add", not_negative, build.constant(1.0)))
 
 
@@ -79,8 +86,8 @@ def _second_of_day(build: _Builder, of: str) -> str:
     return build.node("Mod", of, build.constant(DAY))
 
 
-def _hour(build: _Builder, of: str, _: str) -> str:
-    return build.to_float(build.node("Div", _second_of_day(build, of), build.constant(3600)))
+def _hour(build: _Builder, derived: Derived) -> str:
+    return build.to_float(build.node("Div", _second_of_day(build, derived.of), build.constant(3600)))
 
 
 def _weekday_number(build: _Builder, of: str) -> str:
@@ -90,30 +97,74 @@ def _weekday_number(build: _Builder, of: str) -> str:
     return build.node("Mod", build.node("Add", days, thursday), build.constant(7))
 
 
-def _weekday(build: _Builder, of: str, _: str) -> str:
-    return build.to_float(_weekday_number(build, of))
+def _weekday(build: _Builder, derived: Derived) -> str:
+    return build.to_float(_weekday_number(build, derived.of))
 
 
-def _is_weekend(build: _Builder, of: str, _: str) -> str:
-    return build.to_float(build.node("GreaterOrEqual", _weekday_number(build, of), build.constant(5)))
+def _is_weekend(build: _Builder, derived: Derived) -> str:
+    return build.to_float(build.node("GreaterOrEqual", _weekday_number(build, derived.of), build.constant(5)))
 
 
-def _ratio(build: _Builder, of: str, to: str) -> str:
-    usable = build.node("Greater", to, build.constant(1e-6))
-    return build.node("Where", usable, build.node("Div", of, to), build.constant(float("nan")))
+def _ratio(build: _Builder, derived: Derived) -> str:
+    assert derived.to
+    usable = build.node("Greater", derived.to, build.constant(1e-6))
+    return build.node("Where", usable, build.node("Div", derived.of, derived.to), build.constant(float("nan")))
 
 
-def _differs(build: _Builder, of: str, to: str) -> str:
-    return build.to_float(build.node("Not", build.node("Equal", of, to)))
+def _difference(build: _Builder, derived: Derived) -> str:
+    assert derived.to
+    return build.clip(build.node("Sub", derived.of, derived.to), -MAX_NUMBER, MAX_NUMBER)
 
 
-_OPS: dict[str, Callable[[_Builder, str, str], str]] = {
+def _product(build: _Builder, derived: Derived) -> str:
+    assert derived.to
+    return build.clip(build.node("Mul", derived.of, derived.to), -MAX_NUMBER, MAX_NUMBER)
+
+
+def _clip(build: _Builder, derived: Derived) -> str:
+    assert derived.min is not None and derived.max is not None
+    return build.clip(derived.of, derived.min, derived.max)
+
+
+def _bucket(build: _Builder, derived: Derived) -> str:
+    assert derived.edges
+    reached = build.to_float(build.node("GreaterOrEqual", derived.of, build.constant(*derived.edges)))
+    count = build.node("ReduceSum", reached, build.constant(1), keepdims=1)
+    return build.node("Where", build.node("IsNaN", derived.of), build.constant(float("nan")), count)
+
+
+def _differs(build: _Builder, derived: Derived) -> str:
+    assert derived.to
+    return build.to_float(build.node("Not", build.node("Equal", derived.of, derived.to)))
+
+
+def _age_in_days(build: _Builder, derived: Derived) -> str:
+    assert derived.to
+    seconds = build.to_float(build.node("Sub", derived.to, derived.of))
+    return build.node("Div", seconds, build.constant(float(DAY)))
+
+
+def _is_missing_number(build: _Builder, derived: Derived) -> str:
+    return build.to_float(build.node("IsNaN", derived.of))
+
+
+def _is_missing_text(build: _Builder, derived: Derived) -> str:
+    return build.to_float(build.node("Equal", derived.of, build.constant("")))
+
+
+_OPS: dict[str, Callable[[_Builder, Derived], str]] = {
     "log1p": _log1p,
     "hour": _hour,
     "weekday": _weekday,
     "is_weekend": _is_weekend,
     "ratio": _ratio,
+    "difference": _difference,
+    "product": _product,
+    "clip": _clip,
+    "bucket": _bucket,
     "differs": _differs,
+    "age_in_days": _age_in_days,
+    "is_missing": _is_missing_number,
 }
 
 
@@ -137,7 +188,9 @@ def graph(params: FeatureParams, vocabulary: Vocabulary) -> FeatureGraph:
             tensors.append(name)
             names.append(name)
     for name, derived in params.features.derive.items():
-        tensors.append(_OPS[derived.op](build, derived.of, derived.to or ""))
+        is_text = params.table.columns[derived.of].type == "category"
+        operation = _is_missing_text if derived.op == "is_missing" and is_text else _OPS[derived.op]
+        tensors.append(operation(build, derived))
         names.append(name)
     build.nodes.append(helper.make_node("Concat", tensors, ["features"], name="features", axis=1))
     kinds = {"category": TensorProto.STRING, "timestamp": TensorProto.INT64}

@@ -32,7 +32,8 @@ def check_value(item: Input, value: Any) -> Rejection | None:
 def describe_rejection(item: Input, missing: bool, value: Any) -> Rejection:
     """Describe a value that was rejected; it is shown unless the input is sensitive."""
     if missing:
-        return Rejection(item.name, f"is missing; expected {item.expects()}")
+        source = ", computed as features/prepare.py does" if item.prepared else ""
+        return Rejection(item.name, f"is missing; expected {item.expects()}{source}")
     shown = "" if item.sensitive else f" (got {_show(value)})"
     return Rejection(item.name, f"expected {item.expects()}{shown}")
 

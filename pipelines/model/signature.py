@@ -24,7 +24,11 @@ GRAPH_TYPES = {
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Input:
-    """A raw request field. A missing number is NaN, a missing category the empty string."""
+    """A raw request field. A missing number is NaN, a missing category the empty string.
+
+    Attributes:
+        prepared: whether features/prepare.py made its values in the training rows; who sends a request makes them, too.
+    """
 
     name: str
     type: Literal["number", "integer", "boolean", "category", "timestamp"]
@@ -33,6 +37,7 @@ class Input:
     max: float | None = None
     allowed: tuple[str, ...] | None = None
     sensitive: bool = False
+    prepared: bool = False
 
     @model_validator(mode="after")
     def _a_time_is_never_missing(self) -> Input:
@@ -63,8 +68,9 @@ class Input:
         document = {key: value for key, value in asdict(self).items() if value is not None}
         if self.allowed is not None:
             document["allowed"] = list(self.allowed)
-        if not self.sensitive:
-            del document["sensitive"]
+        for flag in ("sensitive", "prepared"):
+            if not document[flag]:
+                del document[flag]
         if self.nullable:
             document["missing"] = "" if self.type == "category" else "NaN"
         return document

@@ -21,7 +21,6 @@ from pipelines.model.scorer import Scorer
 from pipelines.model.signature import Signature
 from pipelines.pages.evidently_sample import column_kinds, drift_preset, sample, sampled
 from pipelines.repository import base_model, dvc_lock
-from pipelines.repository.data_pointer import POINTER
 from pipelines.repository.dvc import cached_files
 from pipelines.repository.dvc_remote import default_remote
 from pipelines.repository.git import text_at
@@ -103,11 +102,11 @@ def load_reference(commit: str, progress: Progress) -> tuple[Signature, Any]:
     Raises:
         MainlineError: if the rows or the model are in no cache and no remote, or do not fit the settings.
     """
-    md5 = dvc_lock.data_md5(text_at(commit, str(dvc_lock.PATH)))
+    folder, md5 = dvc_lock.prepared_rows(text_at(commit, str(dvc_lock.PATH))) or ("", "")
     files = cached_files(md5) if md5 else ()
     if md5 and not files and default_remote():
         with progress.step(f"Fetching the training rows of {commit[:12]} from the remote"):
-            base_model.fetch_from_remote(commit, [str(POINTER)])
+            base_model.fetch_from_remote(commit, [folder])
         files = cached_files(md5)
     base = base_model.fetch_stored(commit, progress)
     if not files or base is None or base.split is None:

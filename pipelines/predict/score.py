@@ -17,8 +17,9 @@ from pipelines.cli.errors import InputError
 from pipelines.model.row_checks import describe_rejection
 from pipelines.model.scorer import Scorer
 from pipelines.model.value_rules import CheckedBatch, check_batch
+from pipelines.predict.prepared_source import PreparedSource, open_table
 from pipelines.tables.locations import Location
-from pipelines.tables.reader import Source, open_source
+from pipelines.tables.reader import Source
 from pipelines.tables.writer import TableWriter, parse_output, rejects_location, remove_file
 
 REASON = "reason"
@@ -34,7 +35,7 @@ class ScoredTable:
     rejections: Counter[str] = field(default_factory=Counter)  # rejected values of each field
 
 
-def score_table(scorer: Scorer, input_name: str, output_name: str) -> ScoredTable:
+def score_table(scorer: Scorer, input_name: str, output_name: str, history: str | None = None) -> ScoredTable:
     """Score every row of a table, and write the scored and the rejected rows (see the package).
 
     Raises:
@@ -45,7 +46,7 @@ def score_table(scorer: Scorer, input_name: str, output_name: str) -> ScoredTabl
         raise InputError("the signature has no threshold to decide by", "Restore it: `dvc checkout`, or `make review`.")
     out = parse_output(output_name, "OUT")
     rejects = rejects_location(out)
-    source = open_source(input_name, "IN", scorer.signature.names)
+    source = open_table(input_name, scorer.signature, history)
     outputs = [pa.field("probability", pa.float64()), pa.field("decision", pa.bool_())]
     if scorer.signature.task == "regression":
         outputs = [pa.field("value", pa.float64())]
@@ -76,7 +77,7 @@ def score_table(scorer: Scorer, input_name: str, output_name: str) -> ScoredTabl
     return result
 
 
-def _refuse_name_clashes(source: Source, outputs: list[str], out: Location, rejects: Location) -> None:
+def _refuse_name_clashes(source: Source | PreparedSource, outputs: list[str], out: Location, rejects: Location) -> None:
     for name in (*outputs, REASON):
         if name in source.schema.names:
             raise InputError(

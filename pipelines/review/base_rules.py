@@ -16,13 +16,12 @@ from typing import Any
 from pipelines.cli.errors import InputError
 from pipelines.cli.verbs import python_first
 from pipelines.config.params import Params
-from pipelines.config.paths import VALIDATION
+from pipelines.config.paths import PREPARED, VALIDATION
 from pipelines.config.read import read_yaml, validate
 from pipelines.config.table_schema import Column
 from pipelines.metrics.table import METRICS
 from pipelines.review.changes import param_changes
 from pipelines.review.findings import DataError, ParamChange, data_errors
-from pipelines.tables.data import DATA
 
 SECTIONS = ("validation", "value", "gates", "slices", "fairness")
 CONFIRMATION = "allow_"  # settings that begin so give a reason for this one change: the head's count, never the base's
@@ -217,7 +216,7 @@ def data_errors_by_base(rules: BaseRules) -> tuple[DataError, ...]:
     with tempfile.TemporaryDirectory(prefix="review-") as scratch:
         folder = Path(scratch)
         (folder / "params.yaml").write_text(rules.params.model_dump_json(by_alias=True), encoding="utf-8")
-        (folder / DATA).symlink_to(DATA.absolute())
+        (folder / PREPARED).symlink_to(PREPARED.absolute())
         done = subprocess.run(
             [sys.executable, "-m", "pipelines.training.validate"],
             cwd=folder,

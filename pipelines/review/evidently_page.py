@@ -13,14 +13,14 @@ from pipelines.config.params import Params
 from pipelines.model.inputs import inputs_of
 from pipelines.pages.evidently_sample import column_kinds, drift_preset, sample
 from pipelines.repository.dvc import cached_files
-from pipelines.tables.data import connect, read_data
+from pipelines.tables.data import connect, read_rows
 
 
 def write(path: Path, params: Params, base_sha: str, base_data: str) -> str:
     """Write the page.
 
     Args:
-        base_data: md5 of the base's data/, which ends in .dir.
+        base_data: md5 of the base's prepared/, which ends in .dir.
 
     Returns:
         Where the page is, or why there is none.
@@ -32,7 +32,7 @@ def write(path: Path, params: Params, base_sha: str, base_data: str) -> str:
         )
     connection = connect()
     columns = [item.name for item in inputs_of(params) if not item.sensitive]
-    head = read_data(connection)
+    head = read_rows(connection)
     base = connection.read_parquet([str(file) for file in files], union_by_name=True)
     missing = sorted(set(columns) - set(base.columns))
     shown = [name for name in columns if name not in missing]

@@ -229,6 +229,15 @@ class DataError:
     examples: tuple[dict[str, Any], ...] = ()
 
 
+@dataclass(frozen=True)
+class FeatureChanges:
+    """Features that only the head has, that only the base has, and of both the changed ones with what changed."""
+
+    new: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
+    changed: tuple[tuple[str, str], ...] = ()
+
+
 def data_errors(document: dict[str, Any]) -> tuple[DataError, ...]:
     """The data errors of a reports/validation.json."""
     return tuple(
@@ -273,6 +282,7 @@ class Findings:
     stages: tuple[StageRow, ...] = ()
     params: tuple[ParamChange, ...] = ()
     data: DataChange | None = None
+    features: FeatureChanges | None = None
     data_errors: tuple[DataError, ...] = ()
     candidates: tuple[CandidateRow, ...] = ()
     criterion: str = ""
@@ -342,6 +352,7 @@ class Findings:
             "base_winner": self.base_winner,
             "stages": [asdict(stage) for stage in self.stages],
             "params": [asdict(change) for change in self.params],
+            "features": asdict(self.features or FeatureChanges()),
             "data_errors": [asdict(error) for error in self.data_errors],
             "notes": list(self.notes),
             "release": self.release,

@@ -140,14 +140,13 @@ def _reported_data_change(
 
     If the rows changed and the base's are in DVC's cache, an Evidently page is written beside the report.
     """
-    before = dvc_lock.data_md5(git.text_at(base_sha, "dvc.lock"))
-    now = dvc_lock.data_md5(dvc_lock.read())
-    if change is None or before is None or before == now:
+    before, now = (dvc_lock.prepared_rows(text) for text in (git.text_at(base_sha, "dvc.lock"), dvc_lock.read()))
+    if change is None or before is None or now is None or before[1] == now[1]:
         return change if change and change.sides_changed else None
     from pipelines.review import evidently_page
 
     with progress.step("Drawing what changed in the data (Evidently)"):
-        outcome = evidently_page.write(REVIEW / "data.html", params, base_sha, before)
+        outcome = evidently_page.write(REVIEW / "data.html", params, base_sha, before[1])
     return replace(change, evidently=outcome)
 
 

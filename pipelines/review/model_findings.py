@@ -23,7 +23,8 @@ from pipelines.repository.base_model import Base
 from pipelines.review import changes, compare, history, plots, row_changes
 from pipelines.review.base_rows import BaseRows
 from pipelines.review.candidates import candidate_rows
-from pipelines.review.findings import DataChange, Kind
+from pipelines.review.feature_changes import feature_changes
+from pipelines.review.findings import DataChange, FeatureChanges, Kind
 from pipelines.review.gates import evaluate
 from pipelines.review.gates.evidence import Evidence, ModelFiles
 from pipelines.review.gates.fairness import group_rows
@@ -33,7 +34,7 @@ from pipelines.review.row_changes import RowChanges
 from pipelines.review.weaker_rules import weaker_results
 from pipelines.tables import leak_scores
 from pipelines.tables.costs import costs_of
-from pipelines.tables.data import connect, read_data
+from pipelines.tables.data import connect, read_rows
 from pipelines.tables.leak_scores import LeakScores
 from pipelines.tables.split import load_split, rows_on_side, split_boundaries
 
@@ -93,7 +94,7 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str,
         Fields of `Findings`.
     """
     connection = connect()
-    table = read_data(connection)
+    table = read_rows(connection)
     split = load_split()
     head = Scorer(MODEL, SIGNATURE)
     base_scorer = Scorer(base.model, base.signature) if base and kind != "new model" else None
@@ -110,7 +111,7 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str,
     compared_rows = _compare_rows(table, before, params, split, (base_scorer, head), base_rows.unchanged)
     inputs_of_base = base_scorer.signature.names if base_scorer else ()
     scored_inputs = None
-    if not base_rows.unchanged or set(inputs_of_base) != set(params.inputs):
+    if not base_rows.prepared_alike or set(inputs_of_base) != set(params.inputs):
         known = before if base_rows.files and not compared_rows.why_not else None
         scored_inputs = _score_inputs(table, known, params, split, base if base_scorer else None)
     reason = params.gates.allow_gain or ""
@@ -160,8 +161,15 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str,
         "plots": plots.plots(compared) if evidence.rows else (),
         "value": params.value,
         "threshold": (compared.base_threshold, compared.head_threshold),
+        "features": _feature_changes(params, base, table, before) if base and kind != "new model" else None,
         "data": _data_change(table, params, split, base, evidence) if base and kind != "new model" else None,
     }
+
+
+def _feature_changes(params: Params, base: Base, table: ir.Table, before: ir.Table | str) -> FeatureChanges | None:
+    text, head = git.text_at(base.commit, str(PATH)), PATH.read_text(encoding="utf-8")
+    rows_of_base = None if before is table or isinstance(before, str) else before
+    return feature_changes(text, head, params.table.key, table, rows_of_base)
 
 
 def _chooses_like_head(params: Params, split: dict[str, Any], base: Base) -> bool:

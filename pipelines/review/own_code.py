@@ -8,11 +8,11 @@ from pathlib import Path
 from pipelines.repository import git
 
 OWN = Path("pipelines/review")
-# Not imported by the review: what starts it, what runs the stages, and the stages that judge the rows, choose the test
-# rows and measure the importance of the inputs.
+# Not imported by the review: what starts it, what runs the stages, and the stages that judge features/prepare.py and
+# the rows, choose the test rows and measure the importance of the inputs.
 STARTED = (
     Path("pipelines/__main__.py"),
-    *(Path("pipelines/training", f"{name}.py") for name in ("validate", "split", "evaluate")),
+    *(Path("pipelines/training", f"{name}.py") for name in ("prepare", "validate", "split", "evaluate")),
 )
 REPRODUCE = Path("pipelines/reproduce")
 COMMANDS = ("Makefile", "dvc.yaml", ".github/workflows/review.yml")

@@ -61,10 +61,23 @@ def view(findings: Findings) -> dict[str, Any]:
         "candidates": findings.candidates,
         "columns": list(dict.fromkeys(name for row in findings.candidates for name in row.values)),
         "training_seconds": training_seconds(findings),
+        "changed": _changed(findings),
         "evidently": re.match(r"(\w[\w.-]*\.html)\b(.*)", evidently, re.ASCII | re.DOTALL),
         "lower": findings.slice_metric in METRICS and METRICS[findings.slice_metric].lower_is_better,
         "answer": "probability" if findings.task == "classification" else "answer",
     }
+
+
+def _changed(findings: Findings) -> str:
+    """What the head changes besides the model, in words; empty if nothing."""
+    features = findings.features
+    count = 0 if features is None else len(features.new) + len(features.gone) + len(features.changed)
+    parts = (
+        f"{of(len(findings.params), 'value')} of params.yaml" * bool(findings.params),
+        of(count, "feature") * bool(count),
+        "the data" * bool(findings.data),
+    )
+    return ", ".join(filter(None, parts))
 
 
 def _explanation(findings: Findings) -> tuple[str, list[str]]:

@@ -151,7 +151,8 @@ def _labelled(
 ) -> ir.Table:
     """Key, target, side and content (a hash of inputs and target) of the rows with a known label; whether it is final.
 
-    Times are no content: a row copied to the other side of a split by time must have another one.
+    Times are no content: a row copied to the other side of a split by time must have another one. Neither are prepared
+    columns: those of a copy can differ, because they count the rows beside it.
 
     Args:
         common: columns of which inputs are content; by default all.
@@ -161,9 +162,8 @@ def _labelled(
     with_positive = params.model_copy(update={"table": table_params})
     rows = table.filter(table[params.table.target].notnull())
     value = target_value(rows, with_positive).cast("float64")
-    inputs = [
-        item.name for item in inputs_of(params) if item.type != "timestamp" and (not common or item.name in common)
-    ]
+    raw = [item.name for item in inputs_of(params) if item.type != "timestamp" and not item.prepared]
+    inputs = [name for name in raw if not common or name in common]
     content = {f"input_{name}": rows[name].cast("string") for name in inputs} | {"target": value.cast("string")}
     return rows.select(
         key=rows[params.table.key].cast("string"),

@@ -1,4 +1,4 @@
-"""The rows of data/ as an Ibis table, and columns of it as NumPy arrays."""
+"""The rows of data/ and prepared/ as an Ibis table, and columns of it as NumPy arrays."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.cli.errors import InputError
+from pipelines.config.paths import PREPARED
 from pipelines.config.table_schema import TableParams
 
 DATA = Path("data")
 MEMORY = "2GB"
+GROUP_ROWS = 262_144  # rows of a row group
 
 
 def connect() -> ibis.BaseBackend:
@@ -24,15 +26,16 @@ def connect() -> ibis.BaseBackend:
     return ibis.duckdb.connect(memory_limit=MEMORY, preserve_insertion_order=False)
 
 
-def read_data(connection: ibis.BaseBackend, folder: Path = DATA) -> ir.Table:
-    """Return all rows of data/.
+def parquet_files(folder: Path) -> list[Path]:
+    """Return the Parquet files of data/ or prepared/, by name.
 
     Raises:
         InputError: if there is no file, or one is not a readable Parquet file.
     """
     files = sorted(folder.glob("*.parquet"))
+    command, pointer = ("make data", "data.dvc") if folder.name == DATA.name else ("make repro", folder.name)
     if not files:
-        raise InputError(f"{folder}/ holds no Parquet file", "Fetch the data: `make data`, or `dvc pull`.")
+        raise InputError(f"{folder}/ holds no Parquet file", f"Run `{command}`, or `dvc pull`.")
     for path in files:
         try:
             pq.read_metadata(path)
@@ -40,9 +43,23 @@ def read_data(connection: ibis.BaseBackend, folder: Path = DATA) -> ir.Table:
             reason = str(error).splitlines()[0][:160]
             raise InputError(
                 f"{path} is not a readable Parquet file: {reason}",
-                f"Restore it (`dvc checkout --force data.dvc`) or remove {folder}/ and run `make data`.",
+                f"Restore it (`dvc checkout --force {pointer}`), or remove {folder}/ and run `{command}`.",
             ) from error
-    return connection.read_parquet([str(path) for path in files], union_by_name=True)
+    return files
+
+
+def read_rows(connection: ibis.BaseBackend, folder: Path = PREPARED) -> ir.Table:
+    """Return all rows of prepared/.
+
+    Raises:
+        InputError: if there is no file, or one is not a readable Parquet file.
+    """
+    return connection.read_parquet([str(path) for path in parquet_files(folder)], union_by_name=True)
+
+
+def parquet_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """Open a file of data/ or prepared/, whose bytes depend on nothing but its rows."""
+    return pq.ParquetWriter(path, schema.remove_metadata(), compression="zstd", compression_level=3, version="2.6")
 
 
 def target_value(table: ir.Table, params: TableParams) -> ir.Value:

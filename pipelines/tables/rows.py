@@ -29,7 +29,7 @@ class Rows:
 
 
 def load_rows(table: ir.Table, params: TableParams, inputs: tuple[Input, ...]) -> Rows:
-    """Execute an expression over data/ and encode the inputs of the model.
+    """Execute an expression over prepared/ and encode the inputs of the model.
 
     Raises:
         InputError: if a column that the model reads is not in the table.

@@ -68,6 +68,13 @@ def find_data_errors(
     Args:
         now: event times after this moment are errors; by default the current time.
     """
+    errors = _find_errors(table, params, rows, now)
+    # The stage `prepare` makes no column of rows that have an error themselves.
+    missing = set(params.table.prepared) - set(table.columns)
+    return [error for error in errors if error.column not in missing] or errors
+
+
+def _find_errors(table: ir.Table, params: ValidateParams, rows: int, now: datetime | None) -> list[DataError]:
     errors = list(_column_errors(table, params))
     if rows < params.validation.min_rows:
         why = f"{rows:,} rows; validation.min_rows is {params.validation.min_rows:,}"

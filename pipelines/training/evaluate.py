@@ -17,7 +17,7 @@ from pipelines.metrics.table import gain
 from pipelines.model.encoding import Columns
 from pipelines.model.scorer import Scorer
 from pipelines.tables.costs import costs_of
-from pipelines.tables.data import connect, read_data
+from pipelines.tables.data import connect, read_rows
 from pipelines.tables.rows import Rows, load_rows
 from pipelines.tables.split import load_split, rows_on_side
 from pipelines.training import model_card
@@ -56,7 +56,7 @@ def main() -> None:
     params = read_sections(model_card.EvaluateParams)
     scorer = Scorer(MODEL, SIGNATURE)
     split = load_split()
-    rows = load_rows(rows_on_side(read_data(connect()), params, split, "test"), params, scorer.signature.inputs)
+    rows = load_rows(rows_on_side(read_rows(connect()), params, split, "test"), params, scorer.signature.inputs)
     scores = scorer.score(rows.inputs)
     costs = costs_of(rows.arrow, rows.target, params.value)
     metrics = compute(params.task, rows.target, scores, scorer.signature.threshold, costs)

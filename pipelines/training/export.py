@@ -21,7 +21,7 @@ from pipelines.model.inputs import inputs_of
 from pipelines.model.signature import Input
 from pipelines.model.threshold import choose_threshold
 from pipelines.tables.costs import costs_of
-from pipelines.tables.data import connect, read_data
+from pipelines.tables.data import connect, read_rows
 from pipelines.tables.rows import Rows, load_rows
 from pipelines.tables.split import load_split, rows_on_side
 from pipelines.training.select import candidate_scores, draft_signature
@@ -75,7 +75,7 @@ def main() -> None:
         raise InputError(f"{path} is missing", "Reproduce the pipeline: `make repro`.")
     inputs = inputs_of(params)
     split = load_split()
-    rows = load_rows(rows_on_side(read_data(connect()), params, split, "validation"), params, inputs)
+    rows = load_rows(rows_on_side(read_rows(connect()), params, split, "validation"), params, inputs)
     signature = draft_signature(params, winner, inputs)
     if params.task == "classification":
         scores = candidate_scores(params, path, rows.inputs)

@@ -25,7 +25,7 @@ from pipelines.model.inputs import inputs_of
 from pipelines.model.scorer import Scorer
 from pipelines.model.signature import Input
 from pipelines.tables.binning import BINS, bin_edges, count_bins
-from pipelines.tables.data import connect, read_data, target_value, to_numpy
+from pipelines.tables.data import connect, read_rows, target_value, to_numpy
 from pipelines.tables.split import load_split, rows_on_side
 from pipelines.training.variation import count_days, day_of, natural_variation
 
@@ -113,7 +113,7 @@ def main() -> None:
     """Profile the training rows, the scores of the validation rows, and the losses of the test rows."""
     params = read_sections(FeatureParams)
     scorer, split, event_time = Scorer(MODEL, SIGNATURE), load_split(), params.table.event_time
-    table = read_data(connect())
+    table = read_rows(connect())
     train, validation, test = (rows_on_side(table, params, split, side) for side in ("train", "validation", "test"))
     document = profile(train, inputs_of(params), event_time)
     document["score"] = profile_scores(scorer, validation, train, event_time)

@@ -24,7 +24,7 @@ from pipelines.model.scorer import Scorer
 from pipelines.model.signature import Input, Signature
 from pipelines.model.threshold import choose_threshold
 from pipelines.tables.costs import costs_of
-from pipelines.tables.data import connect, read_data
+from pipelines.tables.data import connect, read_rows
 from pipelines.tables.rows import Rows, load_rows
 from pipelines.tables.split import load_split, rows_on_side
 
@@ -83,7 +83,7 @@ def score_interval(params: SelectionParams, rows: Rows, weighted: Weighted) -> t
 def main() -> None:
     """Compare the candidates and write the winner."""
     params = read_sections(SelectParams)
-    validation = rows_on_side(read_data(connect()), params, load_split(), "validation")
+    validation = rows_on_side(read_rows(connect()), params, load_split(), "validation")
     rows = load_rows(validation, params, inputs_of(params))
     metric = params.selection.metric
     files = {name: CANDIDATES / f"{name}.onnx" for name in sorted(params.candidates)}

@@ -14,7 +14,7 @@ from pipelines.config.paths import SPLIT
 from pipelines.config.read import read_sections
 from pipelines.config.split import SplitParams
 from pipelines.config.table_schema import TableParams
-from pipelines.tables.data import connect, read_data, target_value
+from pipelines.tables.data import connect, read_rows, target_value
 from pipelines.tables.split import SIDES, is_on_side, split_boundaries
 
 
@@ -50,7 +50,7 @@ def check(sides: dict[str, dict[str, int]]) -> None:
 def main() -> None:
     """Split data/ as params.yaml says."""
     params = read_sections(SplitParams)
-    table = read_data(connect())
+    table = read_rows(connect())
     split = split_boundaries(table, params)
     sides = counts(table, params, split)
     check(sides)

@@ -17,7 +17,7 @@ from pipelines.config.paths import CANDIDATES, NOT_REPRODUCIBLE
 from pipelines.config.read import read_sections
 from pipelines.model import features
 from pipelines.model.inputs import inputs_of
-from pipelines.tables.data import connect, read_data
+from pipelines.tables.data import connect, read_rows
 from pipelines.tables.rows import load_rows
 from pipelines.tables.split import load_split, rows_on_side
 from pipelines.training import estimators, parity
@@ -30,7 +30,7 @@ def main() -> None:
     if name not in params.candidates:
         raise InputError(f"there is no candidate {name!r}", f"Name one of {', '.join(params.candidates)}.")
     candidate = params.candidates[name]
-    rows = load_rows(rows_on_side(read_data(connect()), params, load_split(), "train"), params, inputs_of(params))
+    rows = load_rows(rows_on_side(read_rows(connect()), params, load_split(), "train"), params, inputs_of(params))
     graph = features.graph(params, features.vocabulary_of(params, rows.inputs))
     matrix = graph.transform(rows.inputs)
     fitted = estimators.fit(name, candidate, matrix, rows.target)

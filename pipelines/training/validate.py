@@ -9,7 +9,7 @@ from pipelines.cli.exit_codes import end_with_code
 from pipelines.cli.files import write_json
 from pipelines.config.paths import VALIDATION
 from pipelines.config.read import read_sections
-from pipelines.tables.data import connect, read_data
+from pipelines.tables.data import connect, read_rows
 from pipelines.training.data_checks import ValidateParams, find_data_errors
 
 
@@ -20,7 +20,7 @@ def main() -> None:
         Refused: if there is a data error; the report is written before.
     """
     params = read_sections(ValidateParams)
-    table = read_data(connect())
+    table = read_rows(connect())
     rows = int(table.count().execute())
     errors = find_data_errors(table, params, rows)
     document = {"rows": rows, "passed": not errors, "errors": [error.to_json() for error in errors]}

@@ -42,12 +42,17 @@ def payments_table(rows, seed=7):
         "new_device": pa.array(rng.random(rows) < 0.1, mask=missing[0]),
         "usual_amount": pa.array(np.round(rng.gamma(2.0, 30.0, rows), 2), mask=missing[1]),
         "minutes_since_last": pa.array(rng.integers(0, 10_000, rows), mask=missing[2]),
-        "payments_1h": rng.integers(0, 4, rows),
-        "payments_24h": rng.integers(0, 12, rows),
         "is_fraud": pa.array((rng.random(rows) < 0.05).astype(np.int64), mask=unknown),
         "labelled_at": pa.array(labelled + start, mask=unknown).cast(time),
     }
-    return pa.table(columns).select(list(COLUMNS))
+    return pa.table(columns).select([name for name, column in COLUMNS.items() if not column.get("prepared")])
+
+
+def prepared_table(rows):
+    """The rows of `payments_table` with prepared columns, as prepared/ would hold them."""
+    rng, table = np.random.default_rng(1), payments_table(rows)
+    counts = {"payments_1h": rng.integers(0, 4, rows), "payments_24h": rng.integers(0, 12, rows)}
+    return pa.table({**dict(zip(table.column_names, table.columns, strict=True)), **counts})
 
 
 @pytest.fixture(scope="session")

@@ -80,7 +80,7 @@ def repo(small_problem: Path, tmp_path: Path) -> Repo:
     clone = Repo(path, small_problem / "cache")
     point_at_cache(clone)
     # As `dvc checkout` would, without the seconds that it takes to start.
-    for folder in ("data", "models"):
+    for folder in ("data", "prepared", "models"):
         shutil.copytree(small_problem / "origin" / folder, path / folder, dirs_exist_ok=True)
     clone.git("checkout", "--quiet", "-b", "change")
     return clone

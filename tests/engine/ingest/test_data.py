@@ -164,11 +164,12 @@ def test_changed_ingest_parameters_are_refused_until_make(repository, params, ot
     check_ingest(other_params, repository)
 
 
-def test_a_changed_column_type_requires_a_new_ingest_and_a_changed_gate_does_not(repository, params):
+def test_a_changed_column_type_requires_a_new_ingest_and_a_changed_gate_or_prepared_column_does_not(repository, params):
     raw = params.model_dump(mode="json", by_alias=True)
     raw["gates"]["resamples"] += 100
-    check_ingest(parse(yaml.safe_dump(raw, sort_keys=False)), repository)
     raw["schema"]["columns"]["payments_1h"]["type"] = "number"
+    check_ingest(parse(yaml.safe_dump(raw, sort_keys=False)), repository)
+    raw["schema"]["columns"]["minutes_since_last"]["type"] = "number"
     with pytest.raises(InputError, match="ingest parameters changed"):
         check_ingest(parse(yaml.safe_dump(raw, sort_keys=False)), repository)
 

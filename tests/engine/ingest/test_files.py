@@ -63,7 +63,7 @@ def test_a_column_that_cannot_be_cast_keeps_its_type(tmp_path, payments, params)
     pq.write_table(changed, tmp_path / "a.parquet")
     read_back = read(tmp_path, params.table, "a.parquet")
     assert read_back["amount"].to_pylist() == ["12,50"] * 400
-    assert read_back["payments_1h"].type == pa.int64()
+    assert read_back["minutes_since_last"].type == pa.int64()
 
 
 def test_one_file_that_cannot_be_cast_decides_the_type_of_all(tmp_path, payments, params):

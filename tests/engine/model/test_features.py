@@ -1,9 +1,11 @@
 import datetime as dt
 import math
+from functools import cache
 
 import numpy as np
 import onnx
 import onnxruntime
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,12 +16,11 @@ from pipelines.model.encoding import MAX_EPOCH
 from pipelines.model.inputs import inputs_of
 from tests.engine.fixtures_model import SMALL
 
-BLOCK_FROM, BLOCK_TO = SMALL.index("features:"), SMALL.index("candidates:")
 
-
-def graph_of(section, vocabulary=None):
+def graph_of(section, vocabulary=None, text=SMALL):
     """A session of the feature graph of a `features:` section, and the names of its columns."""
-    params = parse(SMALL[:BLOCK_FROM] + f"features: {section}\n" + SMALL[BLOCK_TO:])
+    block_from, block_to = text.index("features:"), text.index("candidates:")
+    params = parse(text[:block_from] + f"features: {section}\n" + text[block_to:])
     made = features.graph(params, vocabulary or {})
     return onnxruntime.InferenceSession(made.model.SerializeToString(), providers=["CPUExecutionProvider"]), made.names
 
@@ -112,6 +113,66 @@ def test_ratio_is_missing_if_the_divisor_is_missing_or_not_positive():
 def test_differs_is_one_where_two_categories_are_not_equal(pairs):
     of, to = np.array(pairs, dtype=object).T
     assert DIFFERS(size=of, usual_size=to).tolist() == [a != b for a, b in pairs]
+
+
+# The other operations, beside what pandas makes of the same float32 columns.
+LARGEST = np.finfo(np.float32).max
+
+
+BUCKETS = np.array([-np.inf, -1, 0, np.float32(0.1), 7, np.inf])
+
+
+def finite(values):
+    return values.clip(-LARGEST, LARGEST)
+
+
+DERIVED = {
+    "difference": ("of: price, to: usual_price", lambda f: finite(f.price - f.usual_price)),
+    "product": ("of: price, to: usual_price", lambda f: finite(f.price * f.usual_price)),
+    "clip": ("of: price, min: -2.5, max: 1000000.0", lambda f: f.price.clip(-2.5, 1e6)),
+    "bucket": (
+        "of: price, edges: [-1, 0, 0.1, 7]",
+        lambda f: pd.cut(finite(f.price), BUCKETS, right=False, labels=False),
+    ),
+    "age_in_days": ("of: ordered_at, to: sent_at", lambda f: (f.sent_at - f.ordered_at).astype("float32") / 86_400),
+    "is_missing": ("of: price", lambda f: f.price.isna().astype("float32")),
+}
+EXTREMES = [math.nan, math.inf, -math.inf, 0.0, -0.0, float(LARGEST), -float(LARGEST), 1e-45, -1.0, 0.1, 7.0, 1e6]
+NUMBERS = st.floats(width=32) | st.sampled_from(EXTREMES).map(lambda value: float(np.float32(value)))
+ROWS = st.lists(st.tuples(NUMBERS, NUMBERS, SECONDS, SECONDS), min_size=1, max_size=30)
+
+
+@pytest.mark.parametrize("op", DERIVED)
+@settings(deadline=None)
+@given(rows=ROWS)
+def test_an_operation_agrees_with_pandas_for_missing_infinite_and_extreme_values(op, rows):
+    operands, in_pandas = DERIVED[op]
+    run = derived_by(op, operands)
+    price, usual, ordered, sent = zip(*rows, strict=True)
+    columns = {
+        "price": np.array(price, dtype=np.float32),
+        "usual_price": np.array(usual, dtype=np.float32),
+        "ordered_at": np.array(ordered, dtype=np.int64),
+        "sent_at": np.array(sent, dtype=np.int64),
+    }
+    with np.errstate(all="ignore"):
+        expected = in_pandas(pd.DataFrame(columns)).to_numpy(dtype=np.float32)
+    values = run({name: column for name, column in columns.items() if name in operands})
+    np.testing.assert_array_equal(values, expected)
+
+
+@cache
+def derived_by(op, operands):
+    wide = SMALL.replace("{type: number, min: 0, max: 1000}", "{type: number}\n    sent_at: {type: timestamp}")
+    session, _ = graph_of(f"{{use: [], derive: {{it: {{op: {op}, {operands}}}}}}}", text=wide)
+    return lambda columns: session.run(["features"], {k: v[:, None] for k, v in columns.items()})[0][:, 0]
+
+
+@given(st.lists(st.sampled_from(["", " ", "web", "\n"]), min_size=1))
+def test_a_category_is_missing_if_it_is_empty(shops):
+    column = np.array([shop or None for shop in shops], dtype=object)
+    values = derive("is_missing", of="shop")(shop=np.array(shops, dtype=object))
+    assert values.tolist() == pd.Series(column).isna().astype(float).tolist()
 
 
 ONE_HOT, HOT_NAMES = graph_of("{use: [shop, size]}", {"shop": ["", "city", "web"], "size": ["S", "M", "L"]})

@@ -16,6 +16,8 @@ def test_a_signature_survives_a_round_trip_through_json(logistic, regression, tm
     for model in (logistic, regression):
         signature = load_signature(model.signature)
         assert Signature.from_json(json.loads(json.dumps(signature.to_json()))) == signature
+    prepared = dataclasses.replace(signature, inputs=(Input("count_1h", "integer", prepared=True), *signature.inputs))
+    assert Signature.from_json(prepared.to_json()) == prepared
     by_hash = dataclasses.replace(signature, trained_until=None, split={"by": "hash", "salt": "a"})
     assert Signature.from_json(by_hash.to_json()) == by_hash
 

@@ -18,8 +18,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.config.ingest import Simulator
+from pipelines.config.params import load as load_params
 from pipelines.model.encoding import encode
 from pipelines.model.scorer import Scorer
+from pipelines.tables.preparation import load_preparation
 from serving.log_rows import LogRows
 from serving.signature import load
 
@@ -101,7 +103,7 @@ def produce(
 
     Args:
         spec: what the training rows were simulated with.
-        model: the folder of model.onnx and signature.json.
+        model: the folder of model.onnx and signature.json, in a repository that prepares the rows.
         first: the first day of production since the start of the simulation.
         days: of production.
         shift: days by which all times are moved; whole weeks.
@@ -113,6 +115,9 @@ def produce(
     moments = {name: spec.start + (first + day) * DAY for name, day in changes.items()}
     longer = spec.model_copy(update={"days": total, "payments": round(spec.payments * total / spec.days), **moments})
     rows = simulate(longer)
+    prepared = load_preparation(load_params(model.parent / "params.yaml").table, model.parent).run(rows)
+    for name in prepared.column_names:
+        rows = rows.append_column(name, prepared[name])
     begin = datetime(spec.start.year, spec.start.month, spec.start.day) + first * DAY
     paid_at = rows["paid_at"]
     rows = rows.filter(pc.and_(pc.greater_equal(paid_at, begin), pc.less(paid_at, begin + days * DAY)))

@@ -13,7 +13,7 @@ from pipelines.config.params import load
 from pipelines.monitor import evidently_page
 from pipelines.monitor.evidently_page import LABEL, SCORE, Predictions, load_reference, write_pages
 from pipelines.repository import git
-from pipelines.tables.data import connect, read_data, target_value
+from pipelines.tables.data import connect, read_rows, target_value
 from tests.engine.fixtures_repo import Repo
 
 ALL = ("DataDriftPreset", "DataSummaryPreset", "ClassificationPreset")
@@ -24,7 +24,7 @@ def predictions(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> Predictions:
     """The newest rows as a window of the log, with labels; the working directory is the repository."""
     monkeypatch.chdir(repo.path)
     params = load()
-    table = read_data(connect())
+    table = read_rows(connect())
     table = table.filter(table[params.table.target].notnull())
     table = table.mutate(__score=ibis.random() / 2, __label=target_value(table, params))
     return Predictions(table.order_by(ibis.desc(params.table.key)).limit(2_000), params.table.key, "__score", "__label")

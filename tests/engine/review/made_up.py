@@ -30,7 +30,7 @@ def params(task: str = "classification", **sections: dict[str, Any]) -> Any:
 
 
 def table(model: SmallModel) -> pa.Table:
-    """The rows of a small model with keys and labels, as data/ would hold them."""
+    """The rows of a small model with keys and labels, as prepared/ would hold them."""
     columns = {name: pa.array(values, from_pandas=True) for name, values in model.raw.items()}
     rows = np.arange(len(model.raw["price"]))
     return pa.table({**columns, "order_id": rows.astype(str), "returned": rows % 3 == 0})

@@ -16,6 +16,7 @@ from pipelines.review.findings import (
     CandidateRow,
     DataChange,
     DataError,
+    FeatureChanges,
     Findings,
     GateResult,
     GroupRow,
@@ -246,6 +247,10 @@ def failing() -> Findings:
             171_402, 189_377, ("old_flag",),
             (("merchant_category", 0.412), ("amount", 0.131), ("channel", 0.024), ("payments_1h", 0.0008)),
             "data.html beside this report, from 10,000 and 10,000 rows",
+        ),
+        features=FeatureChanges(
+            ("payments_7d", "price_per_item"), ("payments_30d",),
+            (("payments_24h", "other values in 3,145 of 250,000 rows of both"),),
         ),
     )  # fmt: skip
     return evaluated(findings)

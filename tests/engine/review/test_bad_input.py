@@ -88,6 +88,12 @@ def run_stage(repo: Repo, name: str) -> CommandResult:
     return CommandResult(code, out.getvalue())
 
 
+def validate_anew(repo: Repo) -> CommandResult:
+    """Prepare the rows of data/ and validate them."""
+    assert run_stage(repo, "prepare").code == 0
+    return run_stage(repo, "validate")
+
+
 def a_month(repo: Repo) -> Path:
     return sorted((repo.path / "data").glob("*.parquet"))[1]
 
@@ -103,7 +109,7 @@ def damage(path: Path, kind: str) -> None:
 def test_a_data_file_that_cannot_be_read_is_named_and_left_as_it_is(repo: Repo, kind: str) -> None:
     damage(a_month(repo), kind)
     before = contents(repo.path)
-    done = check_message(run_stage(repo, "validate"), 2)
+    done = check_message(run_stage(repo, "prepare"), 2)
     assert f"data/{a_month(repo).name} is not a readable Parquet file" in done.out
     assert "dvc checkout --force data.dvc" in done.last
     assert contents(repo.path) == before
@@ -113,7 +119,7 @@ def test_a_review_of_a_damaged_data_file_ends_with_the_message_of_the_stage_and_
     damage(a_month(repo), "truncated")
     before = contents(repo.path)
     done = check_message(review(repo), 2)
-    assert "stage validate failed" in done.out and "is not a readable Parquet file" in done.out
+    assert "stage prepare failed" in done.out and "is not a readable Parquet file" in done.out
     assert contents(repo.path) == before
     assert not (repo.path / "reports/review/.inputs").exists()
 
@@ -126,7 +132,8 @@ def test_rows_that_differ_from_data_dvc_are_reviewed_with_a_note_every_time(repo
         must(review(repo), 1)
         assert list(repo.failed) == ["validation colour: column unknown"]
         assert any("data/ is not what data.dvc names" in note for note in repo.report["notes"])
-        assert contents(repo.path) == before
+        # The stage `prepare` ended well, and is recorded.
+        assert {**contents(repo.path), "dvc.lock": None} == {**before, "dvc.lock": None}
 
 
 def test_deleted_data_is_fetched_from_the_cache(repo: Repo) -> None:
@@ -149,29 +156,29 @@ def test_a_column_of_a_wrong_type_is_named_as_a_data_error_in_one_file_or_in_all
         rewrite(path, table.set_column(table.schema.get_field_index("amount"), "amount", pa.array(words)))
 
     as_text(a_month(repo), " EUR")
-    done = run_stage(repo, "validate")
+    done = validate_anew(repo)
     assert done.code in (1, 2) and "Traceback" not in done.out
     assert "amount" in done.out
     for path in sorted((repo.path / "data").glob("*.parquet")):
         as_text(path, "")
-    done = check_message(run_stage(repo, "validate"), 1)
+    done = check_message(validate_anew(repo), 1)
     assert "amount: is string; schema.columns expects number" in done.out
 
 
 def test_an_unknown_column_is_named_as_a_data_error(repo: Repo) -> None:
     table = pq.read_table(a_month(repo))
     rewrite(a_month(repo), table.append_column("colour", pa.array(["red"] * len(table))))
-    done = check_message(run_stage(repo, "validate"), 1)
+    done = check_message(validate_anew(repo), 1)
     assert "colour: column colour is not in schema.columns" in done.out
 
 
 def test_too_few_rows_are_a_data_error(repo: Repo) -> None:
     for path in sorted((repo.path / "data").glob("*.parquet")):
         rewrite(path, pq.read_table(path).slice(0, 5))
-    assert "validation.min_rows is 1,000" in check_message(run_stage(repo, "validate"), 1).out
+    assert "validation.min_rows is 1,000" in check_message(validate_anew(repo), 1).out
     for path in sorted((repo.path / "data").glob("*.parquet")):
         rewrite(path, pq.read_table(path).slice(0, 0))
-    assert "0 rows" in check_message(run_stage(repo, "validate"), 1).out
+    assert "0 rows" in check_message(validate_anew(repo), 1).out
 
 
 # params.yaml

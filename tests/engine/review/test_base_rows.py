@@ -49,7 +49,20 @@ def fetch():
 
 def test_rows_of_the_head_are_not_fetched_again(cache):
     dvc_lock.PATH.write_text(LOCK.format(md5=LISTING))
-    assert fetch() == base_rows.BaseRows(unchanged=True)
+    assert fetch() == base_rows.BaseRows(unchanged=True, prepared_alike=True)
+
+
+def test_prepared_rows_are_fetched_where_the_base_has_some(cache, monkeypatch):
+    prepared = "stages: {{prepare: {{deps: [{{path: data, md5: {}}}], outs: [{{path: prepared, md5: {}}}]}}}}\n"
+    raw, other = "4" * 32 + ".dir", "5" * 32 + ".dir"
+    monkeypatch.setattr(git, "text_at", lambda *_: prepared.format(raw, LISTING))
+    dvc_lock.PATH.write_text(prepared.format(raw, LISTING))
+    assert fetch() == base_rows.BaseRows(unchanged=True, prepared_alike=True)
+    dvc_lock.PATH.write_text(prepared.format(raw, other))
+    rows = cache()
+    assert fetch() == base_rows.BaseRows(unchanged=True, files=(rows,))
+    dvc_lock.PATH.write_text(prepared.format(other, other))
+    assert fetch() == base_rows.BaseRows(files=(rows,))
 
 
 def test_rows_are_read_from_the_cache_if_they_are_undamaged(cache):

@@ -20,7 +20,7 @@ from tests.engine.review.made_up import params, table
 def base(logistic, tmp_path, monkeypatch):
     """A base with the model of the work tree, which is the current folder and has rows of January to March."""
     monkeypatch.chdir(tmp_path)
-    for folder in ("models", "base", "reports", "data"):
+    for folder in ("models", "base", "reports", "prepared"):
         (tmp_path / folder).mkdir()
     for folder in ("models", "base"):
         shutil.copy(logistic.model, tmp_path / folder)
@@ -34,7 +34,7 @@ def base(logistic, tmp_path, monkeypatch):
     write_json(tmp_path / "reports/candidates.json", selection)
     (tmp_path / "params.yaml").write_text(SMALL)
     write_json(tmp_path / "reports/importance.json", {})
-    pq.write_table(table(logistic), tmp_path / "data/orders.parquet")
+    pq.write_table(table(logistic), tmp_path / "prepared/orders.parquet")
     return Base("b" * 40, tmp_path / "base", "cache", "1" * 32, "1" * 32)
 
 

@@ -16,6 +16,7 @@ import pyarrow.csv as pc
 import pytest
 import yaml
 
+from testing.repository import NOT_PREPARED
 from tests.engine.fixtures_repo import Repo, copy_sources
 from tests.engine.in_process import must, reproduce, review, verb
 
@@ -125,6 +126,7 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("houses")
     copy_sources(path)
     (path / "params.yaml").write_text(PARAMS)
+    (path / "features/prepare.py").write_text(NOT_PREPARED)
     for case in (path / "tests/critical").glob("*.yaml"):
         case.unlink()
     (path / "tests/critical/houses.yaml").write_text(CRITICAL)

@@ -166,3 +166,9 @@ def test_an_array_or_an_object_is_only_named():
 def test_a_long_value_is_cut():
     assert abbreviated(10**5000) == "a value that cannot be shown"
     assert abbreviated("x" * 1000) == repr("x" * 60)
+
+
+def test_a_missing_prepared_value_is_told_where_it_comes_from():
+    taken = explain(Field("count_1h", "integer", prepared=True), {})
+    assert taken.field == "count_1h" and "features/prepare.py" in taken.reason
+    assert "features/prepare.py" not in explain(Field("items", "integer"), {}).reason

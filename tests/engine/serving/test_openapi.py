@@ -160,3 +160,16 @@ def test_each_component_is_used(document):
 def test_a_sensitive_field_is_described(read):
     (region,) = (field for field in read.inputs if field.sensitive)
     assert openapi.field_schema(region) == {"type": "string", "enum": ["north", "south"]}
+
+
+def test_a_prepared_field_is_marked(regression, tmp_path):
+    content, made = samples.document(regression.signature), ("items", "ordered_at")
+    inputs = [item | {"prepared": item["name"] in made} for item in content["inputs"]]
+    samples.of(content | {"inputs": inputs}, tmp_path)
+    document = document_of(tmp_path / "signature.json")
+    properties = document["components"]["schemas"]["Row"]["properties"]
+    assert [name for name, schema in properties.items() if schema.get("x-prepared")] == ["ordered_at", "items"]
+    assert "features/prepare.py" in properties["items"]["description"]
+    openapi_spec_validator.validate(document, cls=openapi_spec_validator.OpenAPIV31SpecValidator)
+    before = document_of(regression.signature)["components"]["schemas"]["Row"]["properties"]
+    assert all(properties[name] == before[name] for name in before if name not in made)

@@ -17,7 +17,7 @@ from pipelines.model import critical_cases
 from pipelines.model.inputs import inputs_of
 from pipelines.model.row_checks import check_value
 from pipelines.reproduce.data import check_ingest
-from pipelines.tables.data import DATA, connect, read_data
+from pipelines.tables.data import connect, read_rows
 from pipelines.training.data_checks import ValidateParams, find_data_errors
 
 
@@ -68,8 +68,8 @@ def test_data_dvc_names_rows_of_this_ingest(params: Params) -> None:
 
 
 def test_the_rows_fit_the_schema(params: Params) -> None:
-    if any(DATA.glob("*.parquet")):
-        table = read_data(connect())
+    if any(paths.PREPARED.glob("*.parquet")):
+        table = read_rows(connect())
         assert find_data_errors(table, read_sections(ValidateParams), int(table.count().execute())) == []
     else:  # in CI, where the job `test` fetches no data
         assert json.loads(paths.VALIDATION.read_text(encoding="utf-8"))["passed"]

@@ -15,7 +15,7 @@ import yaml
 
 from pipelines.cli.files import write_bytes, write_text
 from pipelines.config.params import Params, parse
-from pipelines.config.paths import CANDIDATES
+from pipelines.config.paths import CANDIDATES, PREPARED
 from pipelines.config.read import PATH
 from pipelines.model import features
 from pipelines.training import split
@@ -87,8 +87,8 @@ def prepare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prepare:
     def written(table: pa.Table, candidates: dict[str, tuple[float, float]], /, **changes: Any) -> Params:
         params = small_params(**changes)
         write_text(PATH, yaml.safe_dump(params.model_dump(mode="json", by_alias=True), sort_keys=False))
-        Path("data").mkdir()
-        pq.write_table(table, "data/rows.parquet")
+        PREPARED.mkdir()
+        pq.write_table(table, PREPARED / "rows.parquet")
         for name, (scale, shift) in candidates.items():
             write_bytes(CANDIDATES / f"{name}.onnx", price_model(params, scale, shift))
         split.main()

@@ -15,7 +15,7 @@ import yaml
 
 from pipelines.config.read import read_sections, read_yaml, validate
 from pipelines.training.data_checks import MASK, DataError, ValidateParams, find_data_errors
-from tests.engine.fixtures_dvc import payments_table
+from tests.engine.fixtures_dvc import prepared_table
 from tests.engine.fixtures_repo import PARAMS
 
 NOW = datetime(2027, 1, 1, tzinfo=UTC)
@@ -23,7 +23,7 @@ NOW = datetime(2027, 1, 1, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def clean() -> pa.Table:
-    return payments_table(6_000)
+    return prepared_table(6_000)
 
 
 def data_errors(table: pa.Table, now: datetime = NOW) -> list[DataError]:

@@ -131,8 +131,8 @@ def test_an_estimator_without_a_seed_is_named_by_the_selection(tmp_path, monkeyp
     raw, target = table(600)
     columns = {name: pa.array(values.tolist(), from_pandas=True) for name, values in raw.items()}
     columns |= {"order_id": [f"o{i}" for i in range(600)], "returned": target}
-    Path("data").mkdir()
-    pq.write_table(pa.table(columns), "data/orders.parquet")
+    Path("prepared").mkdir()
+    pq.write_table(pa.table(columns), "prepared/orders.parquet")
     split.main()
     for name in document["candidates"]:
         monkeypatch.setattr(sys, "argv", ["train", name])

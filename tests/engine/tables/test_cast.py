@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.ingest.cast import cast_lossless
+from pipelines.tables.cast import cast_lossless
 
 NOON = datetime(2026, 1, 1, 12)
 ZONE = timezone(timedelta(hours=2))

@@ -1,0 +1,86 @@
+"""Refuse a features/prepare.py whose columns a request could not have: made of later rows, or different each time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.cli.errors import InputError
+from pipelines.tables.preparation import FUNCTION, Preparation, count_differences
+
+SHARES = (1 / 3, 2 / 3)  # of the rows, in order of time, on which the function is run once more
+SAMPLE = 1_000  # rows of a part on which a row-wise function is run once more
+# A sum over other rows in another order, or a logarithm in another position of a vector, may differ by a rounding.
+ROUNDING = 1e-9
+
+
+def check_is_repeatable(preparation: Preparation, rows: pa.Table, columns: pa.Table) -> None:
+    """Run the function once more on the same rows.
+
+    Args:
+        columns: what it made of the rows before.
+
+    Raises:
+        InputError: if a column differs.
+    """
+    for name, count in _differences(columns, preparation.run(rows)):
+        raise InputError(
+            f"{FUNCTION} is not deterministic: the column {name} differs in {count:,} of {len(rows):,} rows between "
+            "two runs on the same rows",
+            "Give every random draw a fixed seed, and read no clock, file or network.",
+        )
+
+
+def check_knows_only_the_past(preparation: Preparation, rows: pa.Table, columns: pa.Table) -> None:
+    """Run the function on the rows up to some moments; nothing can be told without `schema.event_time`.
+
+    Args:
+        columns: what it made of all rows.
+
+    Raises:
+        InputError: if a column depends on later rows.
+    """
+    time = preparation.table.event_time
+    if time is None:
+        return
+    moments = rows[time].take(pc.sort_indices(rows[time]))
+    for moment in {moments[int(share * (len(rows) - 1))] for share in SHARES}:
+        known = pc.less_equal(rows[time], moment)
+        early = rows.filter(known)
+        for name, count in _differences(columns.filter(known), preparation.run(early), ROUNDING):
+            raise InputError(
+                f"{FUNCTION} reads the future: the column {name} differs in {count:,} of the {len(early):,} rows up to "
+                f"{moment.as_py():%Y-%m-%d %H:%M:%S} when later rows are left out",
+                f"Make {name} of a row from rows up to its own {time} only.",
+            )
+
+
+def check_is_row_wise(preparation: Preparation, rows: pa.Table, columns: pa.Table) -> None:
+    """Run a function that is declared row-wise on some of the rows, twice.
+
+    Raises:
+        InputError: if a column depends on other rows, or differs between the two runs.
+    """
+    # Without the first and the last rows, which a minimum or a count would need.
+    middle = np.arange(len(rows) // 4, max(1, 3 * len(rows) // 4))
+    draw = np.random.Generator(np.random.PCG64(0))
+    picked = np.sort(draw.choice(middle, min(SAMPLE, (len(middle) + 1) // 2), replace=False))
+    some = rows.take(picked)
+    made = preparation.run(some)
+    check_is_repeatable(preparation, some, made)
+    for name, count in _differences(columns.take(picked), made, ROUNDING):
+        raise InputError(
+            f"{FUNCTION} is not row-wise: the column {name} differs in {count:,} of {len(some):,} rows when other rows "
+            "are left out",
+            f"Remove ROW_WISE = True from {FUNCTION}, or make {name} of a row from that row alone.",
+        )
+
+
+def _differences(before: pa.Table, after: pa.Table, tolerance: float = 0.0) -> Iterator[tuple[str, int]]:
+    """Yield each column that differs, with the number of rows."""
+    for name in before.column_names:
+        if count := count_differences(before[name], after[name], tolerance):
+            yield name, count
