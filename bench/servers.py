@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench import vectors
 from testing.docker import free_port
 from testing.repository import quiet_environment
 
@@ -23,7 +24,8 @@ ROOT = Path(__file__).parents[1]
 EXACT, ALIKE = 1e-6, 2e-2  # tolerance of the same graph, and of scikit-learn, whose thresholds are not float32
 READY_SECONDS = 90.0
 OURS, BARE = "serving", "bare ASGI handler"
-BY_HAND, TUTORIAL, MLFLOW, BENTO = "FastAPI + ONNX Runtime", "FastAPI + scikit-learn", "mlflow models serve", "BentoML"
+BY_HAND, VECTOR = "FastAPI + ONNX Runtime, raw fields", "FastAPI + ONNX Runtime, vector of features"
+TUTORIAL, MLFLOW, BENTO = "FastAPI + scikit-learn", "mlflow models serve", "BentoML"
 Row = Mapping[str, Any]
 
 
@@ -99,7 +101,7 @@ def subjects_of(models: Path, serving_json: Path, pipeline: Path, mlflow_model: 
     Args:
         pipeline: pickled.
         mlflow_model: the same one, as `save_for_mlflow` writes it.
-        folder: for the prediction log and what BentoML keeps.
+        folder: for the prediction log, the model of vectors and what BentoML keeps.
     """
     signature = json.loads((models / "signature.json").read_text(encoding="utf-8"))
     types = {item["name"]: item["type"] for item in signature["inputs"]}
@@ -130,6 +132,13 @@ def subjects_of(models: Path, serving_json: Path, pipeline: Path, mlflow_model: 
     return [
         Subject(OURS, [*python, "serving"], EXACT, ours),
         Subject(BY_HAND, [*python, "uvicorn", "bench.subjects.fastapi_onnx:app", *uvicorn], EXACT, files),
+        Subject(
+            VECTOR,
+            [*python, "uvicorn", "bench.subjects.fastapi_vector:app", *uvicorn],
+            EXACT,
+            {**files, "BENCH_VECTOR": str(folder / "vector.onnx")},
+            body=vectors.cut(models, folder / "vector.onnx"),
+        ),
         Subject(TUTORIAL, [*python, "uvicorn", "bench.subjects.fastapi_sklearn:app", *uvicorn], ALIKE, files),
         Subject(
             MLFLOW,

@@ -6,13 +6,13 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from serving import signature
-from serving.encoding import InvalidValueError, encoder
-from serving.errors import CannotStartError
-from serving.rows import Columns, Row
+from serving.errors import CannotStartError, RequestError
+from serving.rows import Columns, Row, RowReader
 
 _DTYPES: dict[str, Any] = {
     "number": np.float32,
@@ -75,8 +75,8 @@ class Model:
         """Score the signature's example, to find a graph with other inputs or another output than the signature's."""
         example = self.signature.example
         try:
-            row = [encoder(field)(example.get(field.name)) for field in self.signature.inputs]
-        except InvalidValueError:  # no example, or a number that the file rounded beyond its range
+            row = RowReader(self.signature, 1).read_row(msgspec.json.encode(example))
+        except RequestError:  # no example, or a number that the file rounded beyond its range
             example, row = {}, ["" if field.is_text else 0 for field in self.signature.inputs]
         for rows in (1, 2):
             try:

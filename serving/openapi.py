@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from serving.encoding import number_range
+from serving.fields import number_range
 from serving.limits import ROW_BYTES
 from serving.responses import Decision, Error, Info, Value
 from serving.settings import Settings

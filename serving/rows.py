@@ -9,17 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, UnsetType
 
-from serving.encoding import Encoded, InvalidValueError, encoder, explain, number_range
 from serving.errors import MAX_COUNTED, MAX_SHOWN, RequestError, invalid_rows
+from serving.fields import explain, is_valid, value_type
 from serving.limits import ROW_BYTES
 from serving.signature import Field, Signature
 from serving.times import to_epoch
 
+Encoded = float | int | str
 Row = list[Encoded]
 Columns = list[Sequence[Encoded]]
 _Number = int | UnsetType  # of a row in a batch
@@ -42,7 +43,6 @@ class RowReader:
         self.fields = signature.inputs
         self._max_rows = max_rows
         self._names = frozenset(field.name for field in self.fields)
-        self._encoders: list[tuple[Field, Callable[[Any], Encoded]]] = [(item, encoder(item)) for item in self.fields]
         row_type = _row_type(self.fields)
         self._decode_row: Callable[[bytes], Any] = msgspec.json.Decoder(row_type).decode
         self._decode_batch: Callable[[bytes], Any] = msgspec.json.Decoder(list[row_type]).decode  # type: ignore[valid-type]
@@ -120,7 +120,7 @@ class RowReader:
         try:
             return [to_epoch(value) for value in column]
         except ValueError:
-            invalid = [(row, value) for row, value in enumerate(column) if not _is_time(value)]
+            invalid = [(row, value) for row, value in enumerate(column) if not is_valid(field, value)]
             errors = [explain(field, {field.name: value}, row) for row, value in invalid[:MAX_SHOWN]]
             raise invalid_rows(errors, len(invalid)) from None
 
@@ -162,20 +162,8 @@ class RowReader:
         if not isinstance(row, dict):
             place = "the body" if number is UNSET else f"row {number}"
             raise RequestError(422, f"{place} must be an object of fields")
-        for field, encode in self._encoders:
-            try:
-                encode(row.get(field.name))
-            except InvalidValueError:
-                yield field, row, number
+        yield from ((field, row, number) for field in self.fields if not is_valid(field, row.get(field.name)))
         yield from ((name, row, number) for name in row if name not in self._names)
-
-
-def _is_time(value: Any) -> bool:
-    try:
-        to_epoch(value)
-    except ValueError:
-        return False
-    return True
 
 
 def _check_keys(raw: bytes, strings: int) -> None:
@@ -194,25 +182,8 @@ def _row_type(fields: Sequence[Field]) -> type[msgspec.Struct]:
     """Return a struct with a member f0, f1, ... for each field, which is read from the field's own name."""
     members: list[Any] = []
     for i, field in enumerate(fields):
-        if field.nullable:  # an empty text is missing too
-            members.append((f"f{i}", _value_type(field) | None | UnsetType, UNSET))
-        else:
-            members.append((f"f{i}", _value_type(field)))
+        members.append(
+            (f"f{i}", value_type(field) | UnsetType, UNSET) if field.nullable else (f"f{i}", value_type(field))
+        )
     rename = {f"f{i}": field.name for i, field in enumerate(fields)}
     return msgspec.defstruct("Row", members, rename=rename, forbid_unknown_fields=True, kw_only=True, gc=False)
-
-
-def _value_type(field: Field) -> Any:
-    if field.type == "timestamp":
-        return str | int | float
-    if field.type == "category":
-        if field.allowed is not None:
-            return Literal[(*field.allowed, *[""] * field.nullable)]
-        return Annotated[str, Meta(pattern=rf"\A[^\0]{'*' if field.nullable else '+'}\Z")]
-    value: Any
-    if field.type == "boolean":
-        value = bool | Annotated[float, Meta(ge=0, le=1, multiple_of=1)]
-    else:
-        minimum, maximum = number_range(field)
-        value = Annotated[float, Meta(ge=minimum, le=maximum, multiple_of=1 if field.type == "integer" else None)]
-    return value | Literal[""] if field.nullable else value

@@ -161,7 +161,7 @@ def _compact(log: Location, due: DuePass, signature: Signature, progress: Progre
         try:
             compact(log, due.start, due.end, signature, due.assignment.release_id)
         except Unreachable as error:
-            progress.print(f"The files of the prediction log were not merged: {error}")
+            progress.print(f"The files of the prediction log are read as they are: {error}")
 
 
 def _draw_evidently(
