@@ -27,7 +27,7 @@ def ensure_in_production(host: Host, version: Version) -> None:
         roles, old = front.read_roles(), _list_containers_without_front(host)
         if roles.production and not old:
             front.ensure()  # first of all, so that production responds during the next steps
-        slot = _choose_slot(roles, replicas.list_replicas(host), version)
+        slot = choose_slot(roles, replicas.list_replicas(host), version)
         try:
             replicas.ensure_started(host, slot, version)
             _replace_containers_without_front(front, old)
@@ -53,7 +53,7 @@ def retire(host: Host, front: Front, roles: Roles) -> None:
     replicas.remove(unneeded)
 
 
-def _choose_slot(roles: Roles, existing: list[Replica], version: Version) -> str:
+def choose_slot(roles: Roles, existing: list[Replica], version: Version) -> str:
     """Return the slot that runs a version already, else a free one. The canary's is not production's, nor free."""
     versions = {slot: {replica.version for replica in existing if replica.slot == slot} for slot in SLOTS}
     candidates = [roles.production, roles.previous, *(slot for slot in SLOTS if slot not in roles.slots)]
@@ -76,6 +76,8 @@ def _list_containers_without_front(host: Host) -> list[Container]:
 
 def _replace_containers_without_front(front: Front, old: list[Container]) -> None:
     """Start the front; containers that hold its port end first, and are started again if it cannot run."""
+    if old:
+        front.pull()  # while they still respond
     for container in old:
         docker("stop", "--time", str(replicas.STOP_SECONDS), container.name)
     try:

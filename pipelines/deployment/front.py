@@ -61,6 +61,10 @@ class Front:
         """Route by these roles, from the next request on, and after every restart."""
         self._apply_map("roles.map", roles.to_map())
 
+    def pull(self) -> None:
+        """Pull the front's image unless this host has it."""
+        pull_missing(self._image)
+
     def ensure(self) -> None:
         """Make the front run with the newest settings and keys; Refused if it cannot.
 
@@ -77,7 +81,7 @@ class Front:
             self.apply(self.read_roles())
             return
         ensure_network(self._host)
-        pull_missing(self._image)
+        self.pull()
         self._check(files, keys)
         for file, text in {**files, "keys.map": keys, "roles.map": self.read_roles().to_map()}.items():
             write_text(self._folder / file, text)
