@@ -71,6 +71,8 @@ class Front:
         A change of its image or of its ports starts another container, any other change reloads HAProxy.
         """
         files, keys = front_config.render(self._host), front_config.read_keys(self._host)
+        addresses = self._folder / "servers.state"
+        addresses.unlink(missing_ok=True)  # of a reload that was killed: a restart would read old addresses
         options = self._options()
         name = hashlib.sha256(" ".join(options).encode()).hexdigest()[:12]
         state = self._container.inspect('{{.State.Running}} {{index .Config.Labels "mainline.options"}}')
@@ -85,7 +87,6 @@ class Front:
         self._check(files, keys)
         for file, text in {**files, "keys.map": keys, "roles.map": self.read_roles().to_map()}.items():
             write_text(self._folder / file, text)
-        addresses = self._folder / "servers.state"
         try:
             if running_config is not None:
                 write_text(addresses, self.command("show servers state"))
