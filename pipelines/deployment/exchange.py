@@ -77,6 +77,8 @@ def _list_containers_without_front(host: Host) -> list[Container]:
 
 def _replace_containers_without_front(front: Front, old: list[Container]) -> None:
     """Start the front; containers that hold its port end first, and are started again if it cannot run."""
+    if old:
+        front.pull()  # while they still respond
     for container in old:
         docker("stop", "--time", str(replicas.STOP_SECONDS), container.name)
     try:

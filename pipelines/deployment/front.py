@@ -74,12 +74,18 @@ class Front:
         """
         self._apply_map("share.map", _format_share(percent))
 
+    def pull(self) -> None:
+        """Pull the front's image unless this host has it."""
+        pull_missing(self._image)
+
     def ensure(self) -> None:
         """Make the front run with the newest settings and keys; Refused if it cannot.
 
         A change of its image or of its ports starts another container, any other change reloads HAProxy.
         """
         files, keys = front_config.render(self._host), front_config.read_keys(self._host)
+        addresses = self._folder / "servers.state"
+        addresses.unlink(missing_ok=True)  # of a reload that was killed: a restart would read old addresses
         options = self._options()
         name = hashlib.sha256(" ".join(options).encode()).hexdigest()[:12]
         state = self._container.inspect('{{.State.Running}} {{index .Config.Labels "mainline.options"}}')
@@ -91,7 +97,7 @@ class Front:
             self.set_share(self.read_share())
             return
         ensure_network(self._host)
-        pull_missing(self._image)
+        self.pull()
         self._check(files, keys)
         maps = {
             "keys.map": keys,
@@ -100,7 +106,6 @@ class Front:
         }
         for file, text in {**files, **maps}.items():
             write_text(self._folder / file, text)
-        addresses = self._folder / "servers.state"
         try:
             if running_config is not None:
                 write_text(addresses, self.command("show servers state"))

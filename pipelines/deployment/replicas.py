@@ -52,7 +52,7 @@ class Version:
 
 @dataclass(frozen=True)
 class Replica:
-    """A container of a version; `version` is None where its labels or its image are not what this host would start."""
+    """A container of the service, by its labels and its image; `address` is empty unless it runs."""
 
     container: Container
     slot: str

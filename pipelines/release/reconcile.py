@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pipelines.cli.errors import MainlineError, Refused
+from pipelines.cli.errors import MainlineError, Refused, Unreachable
 from pipelines.cli.progress import Progress
 from pipelines.cli.scratch import scratch_folder
 from pipelines.config.params import Params
@@ -48,8 +48,12 @@ def apply_assignment(
     newest = tags.find_newest_assignment(params.model_name)
     if newest is None:
         return
-    if not image_registry.has_image(newest.annotation.digest):
-        newest = _rebuild_image(params.model_name, newest, image_registry, progress)
+    try:
+        if not image_registry.has_image(newest.annotation.digest):
+            newest = _rebuild_image(params.model_name, newest, image_registry, progress)
+    except Unreachable:
+        deploy.ensure_deployed(params, newest)  # this host may have the image
+        raise
     canary.end_if_passed(params.model_name)
     version, digest = _require_version(params.model_name, newest), newest.annotation.digest
     with progress.step("Reconciling the service and the image registry"):

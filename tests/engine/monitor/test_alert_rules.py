@@ -22,6 +22,7 @@ MODEL = 'model_name="fraud"'
 REQUESTS = 'mainline_requests_total{job="fraud",endpoint="/predict",status="%s"}'
 BUCKET = 'mainline_request_seconds_bucket{job="fraud",endpoint="/predict",le="%s"}'
 SERVED = 'mainline_release_info{job="fraud",role="%s",release="%s"}'
+UNANSWERED = 'haproxy_backend_http_requests_total{job="fraud-front",proxy="%s"}'
 UP = (SERVED % ("champion", "aaa"), "1x2000")
 
 # name, minutes, series, alerts that fire
@@ -51,6 +52,8 @@ CASES: list[tuple[str, int, list[tuple[str, str]], list[str]]] = [
     ("lost rows", 20, [('mainline_log_rows_dropped_total{job="fraud",instance="a"}', "0x10 5x60"), UP],
      ["PredictionLogDropped"]),
     ("no lost rows", 20, [('mainline_log_rows_dropped_total{job="fraud",instance="a"}', "7x60"), UP], []),
+    ("an answer of the front", 20, [(UNANSWERED % "fallback", "0x10 5x60"), (UNANSWERED % "slot_a", "0+9x70"), UP],
+     ["ServiceUnanswered"]),
     ("two releases", 60, [UP, (SERVED % ("champion", "bbb"), "1x2000")], ["ServiceMixedReleases"]),
     ("a canary", 60, [UP, (SERVED % ("canary", "bbb"), "1x2000")], []),
     ("no service", 30, [(f"model_monitor_judged{{{MODEL}}}", "1x60")], ["ServiceAbsent"]),

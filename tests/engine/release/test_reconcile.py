@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
+from pipelines.cli.errors import Unreachable
 from pipelines.release import deploy, ensure_image, signatures, smoke_test
+from pipelines.release.image_registry import ImageRegistry
 from pipelines.repository import tags
 from pipelines.repository.dvc_remote import default_remote
 from pipelines.repository.git import git
@@ -46,6 +48,16 @@ def test_next_release_rebuilds_a_lost_image_and_records_it(live: World, monkeypa
     out = live.release()
     assert "Nothing to release" in out and "recorded by fraud#production#2" in out
     live.check("m1", "fraud@v1.0.0", 2)
+
+
+def test_service_is_restored_while_the_image_registry_is_away(live: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse_connection(*_: object) -> bool:
+        raise Unreachable("the image registry is away", "Wait.")
+
+    monkeypatch.setattr(ImageRegistry, "has_image", refuse_connection)
+    live.service = "something else"
+    assert "the image registry is away" in live.release("reconcile", code=3)
+    assert live.service == live.deployed[0]
 
 
 def test_rebuilt_image_with_the_same_digest_is_not_recorded(live: World) -> None:
