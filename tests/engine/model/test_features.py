@@ -119,7 +119,7 @@ def test_differs_is_one_where_two_categories_are_not_equal(pairs):
 LARGEST = np.finfo(np.float32).max
 
 
-BUCKETS = np.array([-np.inf, -1, 0, np.float32(0.1), 7, np.inf])
+BUCKETS = [-np.inf, -1.0, 0.0, float(np.float32(0.1)), 7.0, np.inf]
 
 
 def finite(values):
