@@ -169,6 +169,11 @@ predict: setup  ## score a table (IN=table OUT=table HISTORY=table of earlier ro
 	@$(if $(and $(IN),$(OUT)),,echo "make: predict takes IN=table OUT=table (CSV or Parquet, a path or a URL)." >&2; exit 2;) \
 	$(verb) predict "$(IN)" "$(OUT)" $(if $(HISTORY),--history "$(HISTORY)")
 
+.PHONY: tune
+tune: setup  ## search for parameters on the validation rows, commit the best ones on a branch (CANDIDATE=name TRIALS=50 or SECONDS=600)
+	@$(if $(CANDIDATE),,echo "make: tune takes CANDIDATE=name." >&2; exit 2;) \
+	$(verb) tune "$(CANDIDATE)" $(if $(TRIALS),--trials "$(TRIALS)") $(if $(SECONDS),--seconds "$(SECONDS)")
+
 .PHONY: mlflow
 mlflow: setup  ## show the runs logged to MLflow, on http://127.0.0.1:5000 (PORT=number)
 	@[ -f mlflow.db ] || { echo "make: there is no mlflow.db yet; make review logs to it." >&2; exit 2; }
@@ -214,4 +219,4 @@ hooks: setup  ## let git run `make lint` before each commit, and `dvc checkout` 
 
 .PHONY: clean
 clean:  ## remove the environment, caches and generated reports; never data, models or mlflow.db
-	rm -rf .venv .mainline .mypy_cache .pytest_cache .ruff_cache .hypothesis reports/review reports/monitor
+	rm -rf .venv .mainline .mypy_cache .pytest_cache .ruff_cache .hypothesis reports/review reports/monitor reports/tune

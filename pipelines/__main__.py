@@ -31,6 +31,10 @@ VERBS = {
     "rollback": ("pipelines.rollback", "revert to an earlier version on a branch, review it, open its pull request"),
     "monitor": ("pipelines.monitor", "judge the predictions and labels of production since the last pass"),
     "retrain": ("pipelines.retrain", "retrain on newer rows on a branch, review it, open or update its pull request"),
+    "tune": (
+        "pipelines.tune",
+        "search for parameters of a candidate, write the best ones into params.yaml on a branch",
+    ),
     "schema": ("pipelines.commands.schema", "print or check the JSON schema of params.yaml"),
     "template": ("pipelines.commands.template", "print which tests this copy of the template needs, and why"),
 }

@@ -34,13 +34,18 @@ def python_first() -> dict[str, str]:
     """Return this process's environment with this interpreter first on PATH, where DVC's stages find it as `python`.
 
     The folder in which the process runs is searched for modules after the libraries.
-
-    Half the cores fit a model unless OMP_NUM_THREADS is set: OpenMP's threads spin while they wait for each
-    other, so on a busy machine a fit on all cores took up to ten times as long.
     """
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     # See safe_path/sitecustomize.py.
     safe_path = {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(Path(__file__).resolve().parent / "safe_path")}
-    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 2) // 2))
-    quiet = {"PYTHONUNBUFFERED": "1", "COLUMNS": "200", "OMP_NUM_THREADS": threads}
+    quiet = {"PYTHONUNBUFFERED": "1", "COLUMNS": "200", "OMP_NUM_THREADS": fit_threads()}
     return {**os.environ, **safe_path, **quiet, "PATH": path}
+
+
+def fit_threads() -> str:
+    """Return the number of threads that fit a model: half the cores unless OMP_NUM_THREADS is set.
+
+    OpenMP's threads spin while they wait for each other, so on a busy machine a fit on all cores took up to ten times
+    as long.
+    """
+    return os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 2) // 2))

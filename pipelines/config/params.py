@@ -13,6 +13,7 @@ from pipelines.config.ingest import Ingest
 from pipelines.config.monitor import Monitor
 from pipelines.config.read import PATH, read_text, read_yaml, validate
 from pipelines.config.rollout import Rollout
+from pipelines.config.search import Search
 from pipelines.config.selection import SelectionParams, check_metrics_fit
 from pipelines.config.serving import Release, Retention, Serving
 from pipelines.config.split import SplitParams
@@ -25,6 +26,7 @@ class Params(SelectionParams, SplitParams):
     ingest: Ingest
     validation: Validation
     candidates: Candidates
+    search: Search = Search()
     gates: Gates
     slices: Slices
     fairness: Fairness | None = None
@@ -44,6 +46,13 @@ class Params(SelectionParams, SplitParams):
         check_metrics_fit(self.task, used, self.value is not None)
         if self.task == "regression" and self.fairness is not None:
             raise ValueError("fairness: belongs to task classification")
+        return self
+
+    @model_validator(mode="after")
+    def _searched_candidates_exist(self) -> Self:
+        for name in self.search.spaces:
+            if name not in self.candidates:
+                raise ValueError(f"search.spaces.{name}: is not in candidates")
         return self
 
     @model_validator(mode="after")

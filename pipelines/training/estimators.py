@@ -114,10 +114,7 @@ def is_reproducible(
     """
     from threadpoolctl import threadpool_limits
 
-    # Evenly spaced in the order of the target, so that both classes keep their shares.
-    size = min(REFIT_ROWS, len(target) // 5)
-    ranked = np.argsort(target, kind="stable")
-    sample = np.sort(ranked[np.linspace(0, len(target) - 1, size).astype(np.int64)])
+    sample = sample_rows(target, min(REFIT_ROWS, len(target) // 5))
     files = set()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the full fit has shown its warnings
@@ -129,6 +126,12 @@ def is_reproducible(
             except InputError:
                 return True
     return len(files) == 1
+
+
+def sample_rows(target: Floats, size: int) -> npt.NDArray[np.int64]:
+    """Return indices of rows, evenly spaced in the order of the target, so that both classes keep their shares."""
+    ranked = np.argsort(target, kind="stable")
+    return np.sort(ranked[np.linspace(0, len(target) - 1, size).astype(np.int64)])
 
 
 def to_graph(name: str, candidate: Candidate, fitted: Any, features: FeatureGraph, task: str) -> onnx.ModelProto:

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import yaml
 
+from pipelines.config.read import validate
+from pipelines.config.search import Search
 from pipelines.training import estimators
 from testing.repository import ROOT
 from tests.engine.training.test_parity import check
@@ -36,3 +38,8 @@ def test_a_candidate_of_the_page_converts_exactly(name, tmp_path, monkeypatch):
 def test_the_page_names_the_module_that_its_candidate_imports():
     assert len(CANDIDATES) == 5
     assert CANDIDATES["log_trees"]["estimator"].replace(".", "/").removesuffix("/LogTarget") + ".py" in PAGE
+
+
+def test_the_search_that_the_page_shows_is_valid():
+    (shown,) = [block["search"] for block in BLOCKS if "search" in block]
+    assert set(validate(Search, shown, "the page").spaces["boosting"]) == {"max_iter", "learning_rate", "max_features"}

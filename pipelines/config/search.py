@@ -1,0 +1,43 @@
+"""Section `search`: the parameters that `make tune` tries. No stage reads it, so a change retrains nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from pipelines.config.base import Name, Seed, Strict
+
+ParamPath = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.\w+)*$")]
+
+
+class Space(Strict):
+    """The values of a parameter: some, or a range with both ends, of whole numbers if both ends are whole."""
+
+    values: Annotated[tuple[bool | int | float | str | None, ...], Field(min_length=2)] | None = None
+    low: int | float | None = Field(default=None, alias="from")
+    high: int | float | None = Field(default=None, alias="to")
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Space:
+        ends = (self.low, self.high)
+        if self.values is not None:
+            if ends != (None, None) or self.log:
+                raise ValueError("give values, or a range by from and to, not both")
+            return self
+        if self.low is None or self.high is None:
+            raise ValueError("give values, or a range by from and to")
+        if self.low >= self.high:
+            raise ValueError("from must be less than to")
+        if self.log and self.low <= 0:
+            raise ValueError("log needs a range above 0")
+        return self
+
+
+class Search(Strict):
+    """For each candidate the parameters to search, by name, or by path below the candidate."""
+
+    seed: Seed = 7
+    spaces: Mapping[Name, Annotated[Mapping[ParamPath, Space], Field(min_length=1)]] = {}

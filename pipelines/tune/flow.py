@@ -1,0 +1,141 @@
+"""A search: read the rows once, try parameters, report, and commit the best ones on a branch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import optuna
+from optuna.trial import FrozenTrial
+from threadpoolctl import threadpool_limits
+
+from pipelines.cli.errors import InputError
+from pipelines.cli.progress import Progress
+from pipelines.cli.verbs import fit_threads
+from pipelines.config.params import Params, load
+from pipelines.config.read import PATH
+from pipelines.metrics.table import METRICS, label
+from pipelines.pages.numbers import number
+from pipelines.tune import branch, mlflow_runs, page, study
+from pipelines.tune.problem import Problem
+from pipelines.tune.space import check, suggest, with_values
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How many trials a search has in all, or how many seconds they take together."""
+
+    trials: int | None
+    seconds: float | None
+
+    def is_spent(self, search: optuna.Study) -> bool:
+        """Return whether no further trial begins; trials that another process is at count as well."""
+        done = study.finished(search)
+        if self.trials is not None:
+            return len(done) + study.running(search) >= self.trials
+        return study.seconds_of(done) >= (self.seconds or 0.0)
+
+
+def tune(name: str, trials: int | None, seconds: float | None) -> int:
+    """Search for parameters of a candidate, and commit the best ones on the branch `tune-CANDIDATE`.
+
+    Run again after a kill it goes on, and with more trials it goes further.
+
+    Raises:
+        InputError: if params.yaml has no such candidate or no space for it, the space does not fit the estimator, the
+            rows are missing, or no trial has a score.
+        Refused: if another process searches here, or the branch holds other commits.
+        Unreachable: if the database of SEARCH_STORAGE does not respond.
+    """
+    progress, params = Progress(), load()
+    _require_space(params, name)
+    branch.require_own_branch(name)
+    with progress.step("Reading the rows"):
+        problem = Problem(params)
+    candidate, spaces, metric = params.candidates[name], params.search.spaces[name], params.selection.metric
+    check(name, candidate, spaces, lambda chosen: problem.try_fit(name, chosen))
+    direction: study.Direction = "minimize" if METRICS[metric].lower_is_better else "maximize"
+    with (
+        study.open_study(name, problem.identity(name), direction) as search,
+        threadpool_limits(int(fit_threads()), user_api="openmp"),
+    ):
+        if done := len(study.finished(search)):
+            progress.print(f"Going on after {done} trials")
+        if study.BASELINE not in search.user_attrs:
+            with progress.step("Fitting the parameters of params.yaml"):
+                search.set_user_attr(study.BASELINE, problem.score(name, candidate))
+        progress.print(f"{label(metric)} of the parameters in {PATH}: {number(search.user_attrs[study.BASELINE])}")
+        _search(search, problem, name, Budget(trials, seconds), progress)
+        return _end(search, problem, name, progress)
+
+
+def _require_space(params: Params, name: str) -> None:
+    if name not in params.candidates:
+        raise InputError(f"there is no candidate {name!r}", f"Name one of {', '.join(params.candidates)}.")
+    if name not in params.search.spaces:
+        raise InputError(f"{PATH}: search.spaces.{name} is missing", "Name the parameters to try: docs/models.md.")
+
+
+def _search(search: optuna.Study, problem: Problem, name: str, budget: Budget, progress: Progress) -> None:
+    """Run trials until the budget is spent; a trial that fails is recorded, and the search goes on."""
+    params = problem.params
+    candidate, spaces = params.candidates[name], params.search.spaces[name]
+
+    def objective(trial: optuna.Trial) -> float:
+        values = suggest(trial, spaces)
+        trial.set_user_attr(study.VALUES, values)
+        try:
+            score = problem.score(name, with_values(name, candidate, values))
+            if math.isfinite(score):
+                return score
+            raise InputError("its score is not defined", "")
+        except Exception as error:  # of the estimator, or of memory
+            trial.set_user_attr(study.ERROR, (str(error) or type(error).__name__).splitlines()[0][:300])
+            raise
+
+    def report(_: optuna.Study, trial: FrozenTrial) -> None:
+        best = study.best(search)
+        _print_trial(trial, best is not None and best.number == trial.number, progress)
+
+    while not budget.is_spent(search):
+        done = len(study.finished(search))
+        search.sampler = study.sampler(params.search.seed, done, several=study.shared_url() is not None)
+        with progress.console.status(f"Trial {done + 1}"):
+            search.optimize(objective, n_trials=1, catch=(Exception,), callbacks=[report])
+
+
+def _print_trial(trial: FrozenTrial, is_best: bool, progress: Progress) -> None:
+    """Print every failure, every new best, and every tenth trial."""
+    name = f"trial {trial.number + 1}"
+    if trial.value is None:
+        progress.print(f"  {name} failed: {trial.user_attrs.get(study.ERROR, '')}")
+    elif is_best or (trial.number + 1) % 10 == 0:
+        progress.done(f"{name}: {number(trial.value)}{', the best so far' * is_best}", study.seconds_of([trial]))
+
+
+def _end(search: optuna.Study, problem: Problem, name: str, progress: Progress) -> int:
+    best, metric = study.best(search), problem.params.selection.metric
+    if best is None or best.value is None:
+        errors = [trial.user_attrs[study.ERROR] for trial in study.finished(search)]
+        raise InputError(
+            f"no trial has a score; the last one: {errors[-1] if errors else 'there is none'}",
+            f"Fix search.spaces.{name} in {PATH}.",
+        )
+    baseline, trials = search.user_attrs[study.BASELINE], study.finished(search)
+    with progress.step("Drawing the page"):
+        page.write(search, problem.params, name)
+    if why_not_logged := mlflow_runs.log(search, problem.params, name, progress):
+        progress.print(why_not_logged)
+    found = (
+        f"Best of {len(trials)} trials: {label(metric)} {number(best.value)} on the validation rows; "
+        f"the parameters in {PATH} have {number(baseline)}."
+    )
+    progress.print(f"{found} See {page.path_of(name)}.")
+    better = best.value < baseline if METRICS[metric].lower_is_better else best.value > baseline
+    if not better:
+        print(f"No trial is better than the parameters in {PATH}; there is no branch to review.")
+        return 0
+    body = f"{found}\n\nThe best of many trials is biased upwards: the review compares on the test rows."
+    made = branch.commit_values(name, best.user_attrs[study.VALUES], body)
+    print(f"Branch {made} holds the best parameters. Review it: `git switch {made} && make review`.")
+    return 0

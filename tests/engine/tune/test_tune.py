@@ -1,0 +1,254 @@
+"""A search from the first trial to the branch."""
+
+from __future__ import annotations
+
+import fcntl
+import re
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import optuna
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from pipelines.cli.errors import InputError, Refused, Unreachable
+from pipelines.config.params import load
+from pipelines.tune import mlflow_runs, study
+from pipelines.tune.flow import tune
+from pipelines.tune.problem import Problem
+from testing.repository import ROOT
+from tests.engine.tune.conftest import git, table
+
+pytestmark = pytest.mark.repository
+
+
+def trials(candidate="boosting"):
+    """State, value and attributes of every trial of the only study here."""
+    storage = optuna.storages.RDBStorage(f"sqlite:///{study.FOLDER}/{candidate}.db")
+    (name,) = optuna.get_all_study_names(storage)
+    return optuna.load_study(study_name=name, storage=storage).get_trials()
+
+
+def tried(candidate="boosting"):
+    return [(t.user_attrs["values"], t.value) for t in trials(candidate) if t.value is not None]
+
+
+def tuned():
+    return yaml.safe_load(git("show", "tune-boosting:params.yaml"))
+
+
+def test_the_best_parameters_are_committed_on_a_branch_and_nothing_else_changes(problem, capsys):
+    problem()
+    before = Path("params.yaml").read_text()
+    assert tune("boosting", 6, None) == 0
+    values, score = max(tried(), key=lambda trial: trial[1])
+    assert len(tried()) == 6 and 5 <= values["max_iter"] <= 20
+    document = yaml.safe_load(before)
+    document["candidates"]["boosting"]["params"] |= values
+    assert tuned() == document
+    assert "search:  # what to try" in git("show", "tune-boosting:params.yaml")
+    assert git("diff", "--name-only", "main", "tune-boosting") == "params.yaml"
+    assert Path("params.yaml").read_text() == before and git("status", "--porcelain") == ""
+    assert git("branch", "--show-current") == "main"
+    assert f"{score:.4f}" in git("log", "-1", "--format=%b", "tune-boosting")
+    assert "git switch tune-boosting && make review" in capsys.readouterr().out
+
+
+def test_the_same_seed_gives_the_same_trials_and_another_seed_others(problem):
+    for name in ("one", "other", "third"):
+        problem(name, search={"seed": 8 if name == "third" else 7})
+        tune("boosting", 4, None)
+        if name == "one":
+            first = tried()
+        else:
+            assert (tried() == first) == (name == "other")
+
+
+def test_a_search_that_was_killed_goes_on_as_if_it_had_not_been(problem, capsys):
+    problem("whole")
+    tune("boosting", 14, None)  # four more than are drawn at random
+    expected = tried()
+    problem("killed")
+    killed = (
+        "import os\n"
+        "from pipelines.tune import flow, problem\n"
+        "calls, score = [], problem.Problem.score\n"
+        "def dies(*rest):\n"
+        "    calls.append(1)\n"
+        "    if len(calls) == 13: os._exit(9)\n"
+        "    return score(*rest)\n"
+        "problem.Problem.score = dies\n"
+        "flow.tune('boosting', 14, None)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", f"import sys; sys.path.append({str(ROOT)!r})\n{killed}"])
+    assert done.returncode == 9 and len(tried()) < 14
+    assert [t.state.name for t in trials()].count("RUNNING") == 1
+    capsys.readouterr()
+    tune("boosting", 14, None)
+    assert "Going on after 11 trials" in capsys.readouterr().err
+    assert tried() == expected
+
+
+def test_a_search_goes_further_with_more_trials_and_does_nothing_with_the_same_number(problem, monkeypatch):
+    problem()
+    tune("boosting", 3, None)
+    first = tried()
+    tune("boosting", 5, None)
+    assert len(tried()) == 5 and tried()[:3] == first
+    monkeypatch.setattr(Problem, "score", lambda *_: pytest.fail("a trial"))
+    tune("boosting", 5, None)
+    assert git("rev-parse", "tune-boosting^") == git("rev-parse", "main")
+
+
+def test_another_space_is_another_search(problem):
+    problem()
+    tune("boosting", 2, None)
+    Path("params.yaml").write_text(Path("params.yaml").read_text().replace("to: 20", "to: 30"))
+    tune("boosting", 2, None)
+    assert len(optuna.get_all_study_names(f"sqlite:///{study.FOLDER}/boosting.db")) == 2
+
+
+def test_a_budget_of_seconds_ends_the_search(problem, monkeypatch):
+    problem()
+    monkeypatch.setattr(study, "seconds_of", lambda done: 10.0 * len(done))
+    tune("boosting", None, 25.0)
+    assert len(tried()) == 3
+
+
+def test_no_row_of_the_test_side_is_read(problem):
+    problem()
+    before = Problem(load())
+    rows = table()
+    in_test = pc.greater(rows["ordered_at"], pc.max(rows["ordered_at"]).as_py() - timedelta(days=9))
+    flipped = pc.if_else(in_test, pc.invert(rows["returned"]), rows["returned"])
+    assert pc.sum(in_test).as_py() > 20
+    pq.write_table(rows.set_column(rows.schema.get_field_index("returned"), "returned", flipped), "data/rows.parquet")
+    assert Problem(load()).identity("boosting") == before.identity("boosting")
+
+
+def test_a_trial_that_fails_is_recorded_and_the_search_goes_on(problem, capsys):
+    space = {"max_iter": None, "learning_rate": None, "max_leaf_nodes": {"values": [4, 1, 8]}}
+    problem(search={"spaces": {"boosting": space}})
+    tune("boosting", 8, None)
+    errors = [t.user_attrs["error"] for t in trials() if t.state.name == "FAIL"]
+    assert 0 < len(errors) < 8 and "max_leaf_nodes" in errors[0]
+    assert "failed: candidates.boosting:" in capsys.readouterr().err
+    assert tuned()["candidates"]["boosting"]["params"]["max_leaf_nodes"] == 4
+    assert "trials failed" in Path("reports/tune/boosting.html").read_text()
+
+
+def test_a_search_without_any_score_ends_with_the_reason(problem, monkeypatch):
+    problem()
+    baseline = iter([0.5])
+    monkeypatch.setattr(Problem, "score", lambda *_: next(baseline, float("nan")))
+    with pytest.raises(InputError, match="no trial has a score; the last one: its score is not defined"):
+        tune("boosting", 2, None)
+
+
+def test_without_a_better_trial_there_is_no_branch(problem, capsys):
+    worse = {"max_iter": None, "learning_rate": {"from": None, "to": None, "log": None, "values": [1e-9, 1e-8]}}
+    problem(search={"spaces": {"boosting": worse}}, selection={"metric": "log_loss"})
+    assert tune("boosting", 2, None) == 0
+    assert git("branch", "--list", "tune-boosting") == ""
+    assert "No trial is better" in capsys.readouterr().out
+    assert "No better parameters found" in Path("reports/tune/boosting.html").read_text()
+
+
+def test_commits_of_others_on_the_branch_are_not_replaced(problem):
+    problem()
+    git("switch", "--quiet", "-c", "tune-boosting")
+    git("commit", "--quiet", "--allow-empty", "-m", "By hand")
+    git("switch", "--quiet", "main")
+    with pytest.raises(Refused, match="holds other commits: By hand"):
+        tune("boosting", 2, None)
+
+
+def test_a_branch_that_is_checked_out_is_not_moved(problem):
+    problem()
+    git("switch", "--quiet", "-c", "tune-boosting")
+    with pytest.raises(Refused, match="cannot be moved"):
+        tune("boosting", 2, None)
+
+
+def test_two_searches_at_once_need_a_shared_database(problem):
+    problem()
+    study.FOLDER.mkdir(parents=True)
+    with (study.FOLDER / "boosting.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(Refused, match="another search of boosting runs here") as error:
+            tune("boosting", 2, None)
+    assert "SEARCH_STORAGE" in error.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("address", "error"),
+    [("a database", InputError), ("oracle://host/name", InputError), ("postgresql://me:pw@127.0.0.1:1/x", Unreachable)],
+)
+def test_a_storage_that_does_not_work_is_named_without_its_password(problem, monkeypatch, address, error):
+    problem()
+    monkeypatch.setenv("SEARCH_STORAGE", address)
+    with pytest.raises(error, match="SEARCH_STORAGE") as raised:
+        tune("boosting", 2, None)
+    assert ":pw" not in str(raised.value)
+
+
+def test_workers_share_one_search_by_its_storage(problem, monkeypatch):
+    problem()
+    monkeypatch.setenv("SEARCH_STORAGE", "sqlite:///shared.db")
+    tune("boosting", 3, None)
+    joined = optuna.load_study(study_name=None, storage="sqlite:///shared.db")
+    joined.ask()  # another worker is at a fourth trial
+    tune("boosting", 5, None)
+    states = [t.state.name for t in joined.get_trials()]
+    assert states.count("COMPLETE") == 4 and states.count("RUNNING") == 1
+
+
+def test_trials_are_runs_of_mlflow_once_each(problem, monkeypatch, tmp_path):
+    import mlflow
+
+    problem()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    tune("boosting", 2, None)
+    tune("boosting", 3, None)
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
+    runs = mlflow.search_runs(experiment_names=["orders"], output_format="list")
+    of_trials = [run for run in runs if mlflow_runs.TRIAL in run.data.tags]
+    (parent,) = [run for run in runs if run not in of_trials]
+    assert sorted(run.data.tags[mlflow_runs.TRIAL] for run in of_trials) == ["0", "1", "2"]
+    assert {run.data.tags["mlflow.parentRunId"] for run in of_trials} == {parent.info.run_id}
+    scores = [run.data.metrics["roc_auc"] for run in of_trials]
+    assert parent.data.metrics["roc_auc"] == max(scores) == max(score for _, score in tried())
+    assert {"max_iter", "learning_rate"} == set(of_trials[0].data.params)
+
+
+def test_a_server_that_is_down_does_not_end_the_search(problem, monkeypatch, capsys):
+    problem()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    assert tune("boosting", 2, None) == 0
+    assert "Not logged to MLflow" in capsys.readouterr().err
+
+
+def test_the_page_holds_its_plots_and_loads_and_runs_nothing(problem):
+    problem()
+    tune("boosting", 6, None)
+    page = Path("reports/tune/boosting.html").read_text()
+    assert page.count('src="data:image/svg+xml;base64,') == 4
+    assert re.findall(r"<script|https?://|src=\"(?!data:)|url\(", page) == []
+    assert "max_iter" in page.replace("<wbr>", "") and "Better parameters found" in page
+
+
+def test_no_stage_reads_the_section_search():
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].values()
+    assert [stage for stage in stages if "search" in " ".join(map(str, stage["params"]))] == []
+
+
+def test_a_candidate_without_a_space_is_refused(problem):
+    problem()
+    with pytest.raises(InputError, match=r"search\.spaces\.logistic is missing"):
+        tune("logistic", 2, None)
+    with pytest.raises(InputError, match="there is no candidate 'forest'"):
+        tune("forest", 2, None)
