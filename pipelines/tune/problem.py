@@ -13,7 +13,7 @@ from pipelines.config.candidates import Candidate
 from pipelines.config.params import Params
 from pipelines.model import features
 from pipelines.model.inputs import inputs_of
-from pipelines.tables.data import connect, read_data
+from pipelines.tables.data import connect, read_rows
 from pipelines.tables.rows import load_rows
 from pipelines.tables.split import rows_on_side, split_boundaries
 from pipelines.training import estimators
@@ -32,7 +32,7 @@ class Problem:
             InputError: if there are none, or they lack a column.
         """
         self.params = params
-        table, inputs = read_data(connect()), inputs_of(params)
+        table, inputs = read_rows(connect()), inputs_of(params)
         split = split_boundaries(table, params)
         train, self.validation = (
             load_rows(rows_on_side(table, params, split, side), params, inputs) for side in ("train", "validation")
