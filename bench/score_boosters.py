@@ -23,7 +23,7 @@ from pipelines.config.params import load
 from pipelines.model import features
 from pipelines.model.inputs import inputs_of
 from pipelines.model.scorer import Scorer
-from pipelines.tables.data import connect, read_data
+from pipelines.tables.data import connect, read_rows
 from pipelines.tables.rows import load_rows
 from pipelines.tables.split import load_split, rows_on_side
 from pipelines.training import estimators
@@ -50,7 +50,7 @@ def _measure(problem: Problem, library: str, show: Show) -> list[Result]:
     with chdir(root):
         params = load()
         candidate = Candidate(estimator=path, params={**PARAMS, **own})
-        rows = load_rows(rows_on_side(read_data(connect()), params, load_split(), "train"), params, inputs_of(params))
+        rows = load_rows(rows_on_side(read_rows(connect()), params, load_split(), "train"), params, inputs_of(params))
         graph = features.graph(params, features.vocabulary_of(params, rows.inputs))
         show(f"Fitting {library}")
         fitted = estimators.fit("bench", candidate, graph.transform(rows.inputs), rows.target)

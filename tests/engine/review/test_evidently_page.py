@@ -18,13 +18,13 @@ ROWS = "2" * 32
 
 @pytest.fixture
 def cached(logistic, tmp_path, monkeypatch):
-    """A repository with data/, and with the listing and rows of a base in DVC's cache."""
+    """A repository with prepared/, and with the listing and rows of a base in DVC's cache."""
     from dvc.repo import Repo
 
     monkeypatch.chdir(tmp_path)
     with Repo.init(no_scm=True) as repo:
         listing, rows = (Path(repo.cache.local.oid_to_path(md5)) for md5 in (LISTING, ROWS))
-    for path in (Path("data/orders.parquet"), rows):
+    for path in (Path("prepared/orders.parquet"), rows):
         path.parent.mkdir(parents=True)
         pq.write_table(table(logistic), path)
     listing.parent.mkdir(parents=True)
