@@ -48,6 +48,11 @@ class Host:
             params.rollout.sticky if params.rollout else None,
         )
 
+    @staticmethod
+    def of_rollout(params: Params) -> Host | None:
+        """Return this host if params.yaml has a rollout, else None."""
+        return Host.from_params(params) if params.rollout else None
+
     @property
     def replicas(self) -> int:
         """How many containers a version has."""

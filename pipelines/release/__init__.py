@@ -53,9 +53,10 @@ def run(arguments: argparse.Namespace) -> int:
 
     params = load()
     if arguments.action == "status":
+        from pipelines.deployment.host import Host
         from pipelines.release.status import print_status
 
-        return print_status(params.model_name, arguments.at, arguments.json)
+        return print_status(params.model_name, arguments.at, arguments.json, Host.of_rollout(params))
     if arguments.action == "show":
         from pipelines.release.show import print_version
 

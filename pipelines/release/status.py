@@ -11,14 +11,18 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines.cli.errors import InputError, Unreachable
+from pipelines.deployment import canary
+from pipelines.deployment.front import Front
+from pipelines.deployment.host import Host
 from pipelines.repository import tags
 from pipelines.repository.tags import Annotation, Assignment
 
 
-def print_status(model_name: str, at: str | None, as_json: bool) -> int:
+def print_status(model_name: str, at: str | None, as_json: bool, host: Host | None = None) -> int:
     """Print the assignments up to a time, newest first; those of the last fetch if origin does not respond.
 
     Args:
+        host: this machine, if it may run a canary.
         at: a date (until its end) or a time, ISO 8601, in UTC without a zone; None for now.
         as_json: print JSON.
     """
@@ -33,7 +37,7 @@ def print_status(model_name: str, at: str | None, as_json: bool) -> int:
     if as_json:
         rows = [
             {"assignment": assignment.tag, "since": assignment.assigned_at.isoformat()}
-            | assignment.annotation.model_dump(mode="json", exclude={"contract", "signature"})
+            | assignment.annotation.model_dump(mode="json", exclude={"contract", "signature", "weight", "why"})
             for assignment in history
         ]
         print(json.dumps(rows, indent=2))
@@ -41,7 +45,22 @@ def print_status(model_name: str, at: str | None, as_json: bool) -> int:
         print(f"Nothing of {model_name} was in production{f' at {at}' if at else ' yet'}{stale}.")
     else:
         _print_history(model_name, history, f"At {at}{stale}" if at else f"Now{stale}")
+        if not at and (running := tags.find_canary(model_name)):
+            _print_canary(running, host)
     return 0
+
+
+def _print_canary(running: Assignment, host: Host | None) -> None:
+    weight = running.annotation.weight
+    print(f"{running.version} is a canary with {weight} % of the requests, since {running.assigned_at:%Y-%m-%d %H:%M}.")
+    state = canary.read(host) if host else None
+    if host is None or state is None or state.version.tag != running.version:
+        return
+    share = Front(host).read_share()
+    if state.aborted:
+        print(f"  This host gives it none, which git does not have yet: {state.aborted}.")
+    elif share != weight:
+        print(f"  This host gives it {share:g} %.")
 
 
 def parse_time(text: str) -> datetime:

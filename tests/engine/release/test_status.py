@@ -8,10 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from pipelines.cli.errors import InputError
+from pipelines.config.serving import Serving
+from pipelines.deployment import canary
+from pipelines.deployment.canary import Canary
+from pipelines.deployment.host import Host
+from pipelines.deployment.replicas import Version
 from pipelines.release import status
+from pipelines.repository import tags
 from pipelines.repository.git import git
+from tests.engine.fixtures_repo import PARAMS
 from tests.engine.release.tag_repository import assign_version, register_version
 
 DAY = 86_400
@@ -110,3 +118,18 @@ def test_approvers_are_printed_without_a_readable_ruleset(
 def test_invalid_date_is_an_error(text: str) -> None:
     with pytest.raises(InputError, match="is not a date"):
         status.parse_time(text)
+
+
+def test_status_prints_the_canary_and_the_share_that_this_host_gives_it(
+    history: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (version,) = [item for item in tags.list_versions("fraud") if item.tag == "fraud@v1.1.0"]
+    assign_version(version, tags.CANARY, weight=5)
+    assert "fraud@v1.1.0 is a canary with 5 % of the requests" in print_status(capsys)
+    serving = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))["serving"]
+    host = Host("fraud", Serving.model_validate(serving), "http://a:1", "http://a:2", tmp_path)
+    running = Version(version.release_id, version.annotation.image, version.tag, canary.ROLE)
+    canary._write(host, Canary(running, 5, "its requests fail"))
+    status.print_status("fraud", None, False, host)
+    assert "git does not have yet: its requests fail" in capsys.readouterr().out
+    assert "canary" not in print_status(capsys, "2026-03-08")
