@@ -47,7 +47,7 @@ class Production:
         kept = pa.array([None if i % every == 0 else value for i, value in enumerate(values)], self.rows[name].type)
         return replace(self, rows=self.rows.set_column(self.rows.column_names.index(name), name, kept))
 
-    def write_log(self, log: Path) -> None:
+    def write_log(self, log: Path, name: str = "part") -> None:
         """Write a file of the log for each day, by the service's code."""
         signature = load(self.model / "signature.json")
         columns = LogColumns(signature, self.release_id, "champion", None)
@@ -62,7 +62,7 @@ class Production:
                 Entry(float(times[i]), [ids[i]], [[values[i]] for values in inputs], [scores[i]], 1.0 + i % 7, 300)
                 for i in range(first, last)
             ]
-            path = log / f"date={date(1970, 1, 1) + int(day) * DAY}" / "part.parquet"
+            path = log / f"date={date(1970, 1, 1) + int(day) * DAY}" / f"{name}.parquet"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(parquet.encode(columns.make(entries)))
 

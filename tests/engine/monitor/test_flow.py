@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from pipelines.cli.files import write_json
-from pipelines.monitor import flow
+from pipelines.monitor import flow, passes
 from pipelines.monitor.evidently_page import Predictions
 from pipelines.monitor.history import History
 from pipelines.monitor.log import parse_log
@@ -157,7 +157,7 @@ def test_a_run_writes_page_and_metrics_and_shows_evidently_the_rows_of_its_newes
         drawn.append((commit, int(window.table.count().execute())))
         return []
 
-    monkeypatch.setattr(flow, "write_pages", draw)
+    monkeypatch.setattr(passes, "write_pages", draw)
     world.traffic(0, 14)
     world.monitor(15, PUSHGATEWAY_URL="http://127.0.0.1:9")  # nothing responds there
     assert drawn == [(RELEASE, 7 * ROWS)]
