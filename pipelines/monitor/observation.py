@@ -99,9 +99,9 @@ class _Numbers:
         return {name: rows for name, rows in named.items() if rows}
 
     def add(self, values: npt.NDArray[np.float64], reference: Reference) -> None:
-        """Count some values: a comparison with each edge takes a tenth of the time of a search among all."""
+        """Count some values; to compare them with each edge is faster than a search among the edges."""
         self.rows += len(values)
-        self.up_to += [np.count_nonzero(values <= edge) for edge in reference.edges]
+        self.up_to += np.array([np.count_nonzero(values <= edge) for edge in reference.edges], np.int64)
         if not len(values):
             return
         lowest, highest = float(values.min()), float(values.max())
