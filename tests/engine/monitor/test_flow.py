@@ -177,6 +177,33 @@ def test_missed_passes_give_the_same_history_as_punctual_ones(world: World) -> N
     assert History(parse_log(str(world.log))).passes() == at_once and len(at_once) == 3
 
 
+def test_two_monitors_at_once_write_one_history(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second begins while the first judges, and is done before it."""
+    world.traffic(0, 7)
+    world.traffic(7, 14, dearer)
+    judge, nested = passes.judge_pass, []
+
+    def judge_beside_another(*arguments: Any) -> Any:
+        if not nested:
+            nested.append(True)
+            nested.append(world.monitor(15, code=1))
+        return judge(*arguments)
+
+    monkeypatch.setattr(passes, "judge_pass", judge_beside_another)
+    out = world.monitor(15, code=1)
+    assert out.count("ALARM drift: amount") == nested[1].count("ALARM drift: amount") == 1
+    assert world.passes() == [("fraud@v1.0.0", 0, 7, 7 * ROWS), ("fraud@v1.0.0", 7, 14, 7 * ROWS)]
+
+
+def test_a_clock_that_jumps_back_judges_nothing_twice_and_one_that_jumps_forward_says_so(world: World) -> None:
+    world.traffic(0, 14)
+    assert "No alarm." in world.monitor(15)
+    before = [path.read_text() for path in sorted((world.log / "monitor/passes").iterdir())]
+    assert "No alarm." in world.monitor(9)
+    assert [path.read_text() for path in sorted((world.log / "monitor/passes").iterdir())] == before
+    assert "ALARM service: until this run there was no pass for 15 days" in world.monitor(29.5, code=1)
+
+
 def test_a_shift_is_an_alarm_until_somebody_acknowledges_it(world: World) -> None:
     world.traffic(0, 7)
     world.traffic(7, 28, dearer)
