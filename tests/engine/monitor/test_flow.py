@@ -154,7 +154,7 @@ def test_a_log_that_may_not_be_written_is_judged_as_it_is(world: World, monkeypa
     def refuse(*_: Any) -> None:
         raise Unreachable("the log may not be written", "Allow it.")
 
-    monkeypatch.setattr(flow, "compact", refuse)
+    monkeypatch.setattr(passes, "compact", refuse)
     world.traffic(0, 7)
     assert "No alarm." in world.monitor(7.1)
     assert world.passes() == [("fraud@v1.0.0", 0, 7, 7 * ROWS)]
