@@ -56,11 +56,11 @@ def observe(table: ir.Table, signature: Signature, profile: Profile) -> Observat
     if profile.score:
         references[SCORE] = profile.score
     numbers = _count_numbers(table, references)
-    summary = _summarise(table, signature, watched)
-    rows, new_values = summary["rows"], {}
+    rows, missing = _count_missing(table, [item.name for item in signature.inputs if item not in watched])
     counts = {name: item.bins for name, item in numbers.items()}
     counts |= _count(table, [item for item in watched if item.type not in _NUMBERS])
-    missing = _of_kind("missing", summary) | {item.name: counts[item.name].get("missing", 0) for item in watched}
+    missing |= {item.name: counts[item.name].get("missing", 0) for item in watched}
+    new_values = {}
     for item in watched:
         if item.type == "category":
             reference, bins = profile.inputs[item.name], counts[item.name]
@@ -69,7 +69,7 @@ def observe(table: ir.Table, signature: Signature, profile: Profile) -> Observat
             counts[item.name] = _fold(bins, frequent_bins(reference), rows)
     if profile.score:
         counts[signature.output] = counts.pop(SCORE)
-    constant = {item.name for item in watched if rows and _is_constant(item, counts[item.name], numbers, summary)}
+    constant = {item.name for item in watched if rows and _is_constant(table, item, counts[item.name], numbers)}
     outside = {item.name: numbers[item.name].outside for item in watched if item.name in numbers}
     outside = {name: outside[name] for name in outside if references[name].min is not None}
     return Observation(rows, counts, missing, new_values, outside, frozenset(constant), _latency(table))
@@ -153,17 +153,11 @@ def _fold(counts: Mapping[str, int], bins: Collection[str], rows: int) -> dict[s
     return folded
 
 
-def _summarise(table: ir.Table, signature: Signature, watched: Sequence[Input]) -> dict[str, Any]:
-    aggregates: dict[str, ir.Scalar] = {"rows": table.count()}
-    for item in signature.inputs:
-        column = table[item.name]
-        if item not in watched:  # of the others, the bins have the missing values
-            aggregates[f"missing {item.name}"] = table.count() - column.count()
-        if item.sensitive:
-            continue
-        if item.type == "timestamp":
-            aggregates[f"lowest {item.name}"], aggregates[f"highest {item.name}"] = column.min(), column.max()
-    return _aggregate(table, aggregates)
+def _count_missing(table: ir.Table, names: Sequence[str]) -> tuple[int, dict[str, int]]:
+    """Return the rows, and those without a value of each of these columns."""
+    counts = {f"c{i}": table[name].count() for i, name in enumerate(names)}
+    row = table.aggregate(rows=table.count(), **counts).to_pyarrow().to_pylist()[0]
+    return row["rows"], {name: row["rows"] - row[f"c{i}"] for i, name in enumerate(names)}
 
 
 def _latency(table: ir.Table) -> dict[str, float]:
@@ -178,27 +172,14 @@ def _latency(table: ir.Table) -> dict[str, float]:
     }
 
 
-def _aggregate(table: ir.Table, aggregates: Mapping[str, ir.Scalar]) -> dict[str, Any]:
-    # Positions as names: the engine does not tell `Amount` from `amount`.
-    names = {f"c{i}": name for i, name in enumerate(aggregates)}
-    row = table.aggregate(**dict(zip(names, aggregates.values(), strict=True))).to_pyarrow().to_pylist()[0]
-    return {name: row[position] for position, name in names.items()}
-
-
-def _of_kind(kind: str, summary: Mapping[str, Any]) -> dict[str, int]:
-    return {name.removeprefix(f"{kind} "): rows or 0 for name, rows in summary.items() if name.startswith(f"{kind} ")}
-
-
-def _is_constant(
-    item: Input, counts: Mapping[str, int], numbers: Mapping[str, _Numbers], summary: Mapping[str, Any]
-) -> bool:
+def _is_constant(table: ir.Table, item: Input, counts: Mapping[str, int], numbers: Mapping[str, _Numbers]) -> bool:
     if counts.get("missing"):
         return False  # which a check of its own judges
     if item.name in numbers:
         return numbers[item.name].lowest == numbers[item.name].highest
-    if item.type == "timestamp":
-        return bool(summary[f"lowest {item.name}"] == summary[f"highest {item.name}"])
-    return len(counts) == 1
+    if len(counts) > 1 or item.type != "timestamp":
+        return len(counts) == 1
+    return bool((table[item.name].min() == table[item.name].max()).execute())  # its bins are hours
 
 
 def frequent_bins(reference: Reference) -> list[str]:
