@@ -45,7 +45,7 @@ def test_a_prepared_column_that_the_base_reads_and_the_head_no_longer_makes_is_n
         document["features"]["use"].remove("payments_1h")
 
     repo.params(remove)
-    edit(repo, '("payments_1h", 3_600), ', "")
+    edit(repo, '(("payments_1h", 3_600), ("payments_24h", 86_400))', '[("payments_24h", 86_400)]')
     path = repo.path / "tests/critical/payments.yaml"
     cases = yaml.safe_load(path.read_text())
     assert cases.pop()["direction"]["field"] == "payments_1h"
