@@ -17,6 +17,7 @@ from pipelines.cli.files import write_json
 from pipelines.monitor import flow, passes
 from pipelines.monitor.evidently_page import Predictions
 from pipelines.monitor.history import History
+from pipelines.monitor.judge import judge_pass
 from pipelines.monitor.log import parse_log
 from pipelines.repository import base_model, tags
 from pipelines.repository.base_model import Base
@@ -181,12 +182,12 @@ def test_two_monitors_at_once_write_one_history(world: World, monkeypatch: pytes
     """The second begins while the first judges, and is done before it."""
     world.traffic(0, 7)
     world.traffic(7, 14, dearer)
-    judge, second = passes.judge_pass, [""]
+    second = [""]
 
     def judge_beside_another(*arguments: Any) -> Any:
-        monkeypatch.setattr(passes, "judge_pass", judge)
+        monkeypatch.setattr(passes, "judge_pass", judge_pass)
         second.append(world.monitor(15, code=1))
-        return judge(*arguments)
+        return judge_pass(*arguments)
 
     monkeypatch.setattr(passes, "judge_pass", judge_beside_another)
     out = world.monitor(15, code=1)
