@@ -18,10 +18,10 @@ import pytest
 from pipelines.monitor import flow
 from pipelines.monitor.history import History
 from pipelines.monitor.log import parse_log
-from pipelines.release import tagging
+from pipelines.repository import push_tags
 from pipelines.repository.release_id import release_id
 from pipelines.repository.tags import Annotation
-from testing.docker import ImageRegistry, docker, free_port
+from testing.docker import ImageRegistry, free_port, remove_containers
 from tests.engine.fixtures_repo import Repo, point_at_cache
 from tests.engine.in_process import must, verb
 from tests.engine.monitor.changing_fraud import DAY, MONDAY, RELEASED, Fraud, make_fraud, make_rows
@@ -85,13 +85,13 @@ def pulls(world: World) -> list[dict[str, Any]]:
 def assign(repo: Repo, number: tuple[int, int, int], counter: int, moment: datetime, model_name: str) -> str:
     """Register the commit that is checked out, and assign it to production; return its release id."""
     with chdir(repo.path), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tagging, "time", SimpleNamespace(time=moment.timestamp))
+        patch.setattr(push_tags, "time", SimpleNamespace(time=moment.timestamp))
         commit = repo.git("rev-parse", "HEAD")
         image = f"127.0.0.1:5000/fraud@sha256:{'a' * 64}"
         annotation = Annotation(release=release_id(commit), image=image, model="m", signature="s")
-        version = tagging.register_version(model_name, number, commit, annotation)
+        version = push_tags.register_version(model_name, number, commit, annotation)
         assigned = annotation.model_copy(update={"version": version.tag, "main_commit": commit})
-        tagging.assign_version(model_name, counter, version, assigned)
+        push_tags.assign_version(model_name, counter, version, assigned)
         return annotation.release
 
 
@@ -128,12 +128,17 @@ def test_a_bad_version_that_got_through_is_proposed_to_be_rolled_back_once(
 
 
 @pytest.fixture
-def service(base_image: str, hub: ImageRegistry) -> Iterator[dict[str, str]]:
+def service(base_image: str, hub: ImageRegistry, tmp_path: Path) -> Iterator[dict[str, str]]:
     """The variables of a service in production on this host; its container is removed at the end."""
     name = f"loop-{free_port()}"
-    yield {"IMAGE_REPOSITORY": f"{hub.host}/{name}", "SERVICE_URL": f"http://127.0.0.1:{free_port()}", "NAME": name}
-    for container in docker("ps", "--all", "--quiet", "--filter", f"name={name}-").split():
-        docker("rm", "--force", "--volumes", container)
+    yield {
+        "IMAGE_REPOSITORY": f"{hub.host}/{name}",
+        "SERVICE_URL": f"http://127.0.0.1:{free_port()}",
+        "OPERATIONS_URL": f"http://127.0.0.1:{free_port()}",
+        "XDG_STATE_HOME": str(tmp_path / "state"),
+        "NAME": name,
+    }
+    remove_containers(name)
 
 
 @pytest.mark.engine
@@ -148,7 +153,8 @@ def test_fraud_that_changes_ends_with_a_better_model_in_production(
         f"[core]\n    analytics = false\n    remote = store\n['remote \"store\"']\n    url = {tmp_path / 'remote'}\n"
     )
     (fraud.origin.path / ".dvc/config").write_text(remote)
-    fraud.origin.params(lambda document: document["serving"].update(base_image=base_image))
+    serving = {"base_image": base_image, "front_image": base_image, "replicas": 1}
+    fraud.origin.params(lambda document: document["serving"].update(serving))
     fraud.origin.commit("Name the remote and the base image")
     must(verb(fraud.origin, "push"))
     world, environment = open_world(fraud, github, **service)
@@ -161,7 +167,7 @@ def test_fraud_that_changes_ends_with_a_better_model_in_production(
         point_at_cache(clone)
         with pytest.MonkeyPatch.context() as patch:
             if moment:
-                patch.setattr(tagging, "time", SimpleNamespace(time=moment.timestamp))
+                patch.setattr(push_tags, "time", SimpleNamespace(time=moment.timestamp))
             return must(verb(clone, "release", "run", **environment | {"PREDICTION_LOG": "off"})).out
 
     def monitor(code: int = 0) -> str:
