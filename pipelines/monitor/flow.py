@@ -65,7 +65,13 @@ def monitor(why: str | None, act: bool = False) -> int:
             print(f"Acknowledged: {path}")
     verdict = make_verdict(params, history)
     of_service = service_alarms(
-        before, history.passes(), assignments, params.monitor.every_days, now, is_empty=logged_since is None
+        before,
+        history.passes(),
+        assignments,
+        params.monitor.every_days,
+        now,
+        is_empty=logged_since is None,
+        canary=tags.find_canary(params.model_name),
     )
     verdict = verdict.model_copy(update={"alarms": (*verdict.alarms, *of_service)})
     _write_outputs(verdict, params, history, assignments)

@@ -31,6 +31,7 @@ def service_alarms(
     every_days: int,
     now: datetime,
     is_empty: bool = False,
+    canary: Assignment | None = None,
 ) -> list[Alarm]:
     """Return an alarm for each problem.
 
@@ -38,11 +39,13 @@ def service_alarms(
         before, after: the passes before and after this run, the oldest first.
         assignments: to production, the oldest first; at least one.
         is_empty: whether the prediction log has no date, although a pass was due.
+        canary: that runs beside production; the service may respond with its release id, too.
     """
+    url = (os.environ.get(OPERATIONS) or os.environ.get(VARIABLE, "")).rstrip("/")
     problems = [
         *_passes_missed(before, timedelta(days=every_days), now),
         *_no_rows(after, assignments[0], is_empty),
-        *_of_service((os.environ.get(OPERATIONS) or os.environ.get(VARIABLE, "")).rstrip("/"), assignments[-1]),
+        *_of_service(url, assignments[-1], canary),
     ]
     return [Alarm(problem="service", name=name, message=message) for name, message in problems]
 
@@ -65,7 +68,7 @@ def _no_rows(passes: Sequence[PassRecord], first: Assignment, is_empty: bool) ->
         yield "prediction log", f"the prediction log holds no usable prediction of {newest.version} from {span}"
 
 
-def _of_service(url: str, assignment: Assignment) -> Iterator[tuple[str, str]]:
+def _of_service(url: str, assignment: Assignment, canary: Assignment | None) -> Iterator[tuple[str, str]]:
     """Yield the problems of the service at a URL; without a URL none is known."""
     if not url:
         return
@@ -78,7 +81,7 @@ def _of_service(url: str, assignment: Assignment) -> Iterator[tuple[str, str]]:
     except (ValueError, TypeError, KeyError):
         yield "service", "/info of the service names no release id"
         return
-    if release != assignment.release_id:
+    if release not in (assignment.release_id, canary and canary.release_id):
         shown = str(release)[:40] if re.fullmatch(r"[\w.-]+", str(release)) else "another text"
         yield (
             "release",

@@ -6,6 +6,7 @@ import json
 import os
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import ClassVar
@@ -13,6 +14,7 @@ from typing import ClassVar
 import pytest
 
 from pipelines.monitor.service import service_alarms
+from pipelines.repository.tags import Assignment
 from tests.engine.monitor.log_files import RELEASE
 from tests.engine.monitor.quality_cases import START, WEEK, assignment, record
 
@@ -55,17 +57,26 @@ def metrics(written: int, dropped: int) -> str:
     )
 
 
-def alarms(before: int = 1, rows: int = 700, weeks_later: int = 0) -> dict[str, str]:
+def alarms(before: int = 1, rows: int = 700, weeks_later: int = 0, canary: Assignment | None = None) -> dict[str, str]:
     """Name -> message, after a pass of so many rows."""
     passes = [record(0, None, rows=rows)]
     now = NOW + weeks_later * WEEK
-    found = service_alarms(passes[:before], passes, [assignment()], 7, now)
+    found = service_alarms(passes[:before], passes, [assignment()], 7, now, canary=canary)
     assert {alarm.problem for alarm in found} <= {"service"}
     return {alarm.name: alarm.message for alarm in found}
 
 
 def test_a_service_in_order_raises_no_alarm(service: dict[str, str | None]) -> None:
     assert alarms() == {}
+
+
+def test_a_service_that_responds_with_the_canary_s_release_id_raises_no_alarm(
+    service: dict[str, str | None],
+) -> None:
+    service["/info"] = json.dumps({"release": "0123456789ab"})
+    assert alarms().keys() == {"release"}
+    other = replace(assignment(), annotation=assignment().annotation.model_copy(update={"release": "0123456789ab"}))
+    assert alarms(canary=other) == {}
 
 
 def test_without_a_url_the_service_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
