@@ -74,7 +74,7 @@ def run(_: argparse.Namespace) -> int:
     for act in ACTS:
         print(f"  {REPORTS / act.name / 'review.html'}")
     print(
-        "A pull request shows the same report as a comment. `make adopt TABLE=... TARGET=...` takes a table of yours."
+        "A pull request shows the report as a comment. `make adopt TABLE=... TARGET=...` takes a table of yours."
     )
     return 0
 
