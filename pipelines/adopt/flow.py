@@ -123,7 +123,7 @@ def _decide(table: str, request: Request, query: str | None, root: Path, progres
     if not draft.use and not draft.derive:
         raise InputError(
             "every input looks like a leak, so that none is left",
-            "Is the target a copy of them? Name another TARGET=, or adopt by hand: docs/own-data.md.",
+            "Is the target a copy of them? Name another TARGET=, or write params.yaml by hand: docs/params.md.",
         )
     with progress.step("Fitting a baseline"):
         baseline = fit_baseline(typed, parsed(None)[1])

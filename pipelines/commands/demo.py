@@ -73,9 +73,7 @@ def run(_: argparse.Namespace) -> int:
     print("\nBoth reports are pages to open:")
     for act in ACTS:
         print(f"  {REPORTS / act.name / 'review.html'}")
-    print(
-        "A pull request shows the same report as a comment. `make adopt TABLE=... TARGET=...` takes a table of yours."
-    )
+    print("A pull request shows the report as a comment. `make adopt TABLE=... TARGET=...` takes your table.")
     return 0
 
 
