@@ -6,6 +6,7 @@ import fcntl
 import re
 import subprocess
 import sys
+from argparse import Namespace
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+import pipelines.tune
 from pipelines.cli.errors import InputError, Refused, Unreachable
 from pipelines.config.params import load
 from pipelines.tune import mlflow_runs, study
@@ -110,6 +112,14 @@ def test_another_space_is_another_search(problem):
     Path("params.yaml").write_text(Path("params.yaml").read_text().replace("to: 20", "to: 30"))
     tune("boosting", 2, None)
     assert len(optuna.get_all_study_names(f"sqlite:///{study.FOLDER}/boosting.db")) == 2
+
+
+@pytest.mark.parametrize("budget", [(0, None), (-5, None), (None, 0.0), (None, -1.0), (None, float("nan"))])
+def test_a_budget_of_nothing_is_refused(budget):
+    trials, seconds = budget
+    name = "TRIALS" if seconds is None else "SECONDS"
+    with pytest.raises(InputError, match=f"{name} is "):
+        pipelines.tune.run(Namespace(candidate="boosting", trials=trials, seconds=seconds))
 
 
 def test_a_budget_of_seconds_ends_the_search(problem, monkeypatch):
