@@ -25,7 +25,6 @@ SUBJECTS = (
     "score_boosters",
     "score_batch",
     "many_rows",
-    "search",
     "drift",
     "serve",
     "release",

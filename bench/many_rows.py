@@ -14,6 +14,7 @@ from bench.problem import Problem
 from bench.results import Result
 from bench.timing import Show
 from pipelines.config.params import load
+from pipelines.config.paths import PREPARED
 from testing.repository import quiet_environment
 
 NAME = "validation and split of 10 million rows"
@@ -30,13 +31,13 @@ sys.exit(code)
 
 def measure(problem: Problem, show: Show) -> Result:
     """Run both stages once; memory varies less than time."""
-    source = problem.with_data.path
+    source = problem.default.path
     params = load(source / "params.yaml")
     folder = problem.folder / "many-rows"
     folder.mkdir()
     shutil.copy2(source / "params.yaml", folder)
-    small = sum(replicate.rows_of(path) for path in (source / "data").glob("*.parquet"))
-    rows = replicate.write(source / "data", folder / "data", -(-ROWS // small), params.table.key, show)
+    small = sum(replicate.rows_of(path) for path in (source / PREPARED).glob("*.parquet"))
+    rows = replicate.write(source / PREPARED, folder / PREPARED, -(-ROWS // small), params.table.key, show)
     assert rows >= ROWS
     peaks, notes = [], []
     for stage in STAGES:

@@ -23,7 +23,7 @@ class Result:
     Attributes:
         value: in `unit`; a median where there are several runs.
         peers: the same measured for another tool, in the same unit; at most one.
-        target: such as `ratio <= 3`, `ratio >= 50` or `value <= 4`.
+        target: such as `ratio <= 3`, `ratio >= 50` or `value <= 4`; empty for what is only reported.
         sound: whether the other conditions of the subject are met.
         note: for the table only.
     """
@@ -42,11 +42,13 @@ class Result:
         if not self.peers:
             return None
         (peer,) = self.peers.values()
-        return peer / self.value if self._limit()[1] == ">=" else self.value / peer
+        return peer / self.value if self.target and self._limit()[1] == ">=" else self.value / peer
 
     @property
     def is_met(self) -> bool:
         """Whether the target is met and the result is sound."""
+        if not self.target:
+            return self.sound
         of, operator, limit = self._limit()
         measured = self.value if of == "value" else self.ratio
         if measured is None:

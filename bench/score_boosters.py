@@ -1,7 +1,7 @@
 """One row in process with LightGBM's and XGBoost's graphs, against their pipelines and against the models alone.
 
 The pipeline takes a DataFrame of one row with raw columns. The model alone takes a NumPy row of features that somebody
-has already computed, on one thread: the strongest form of either library in Python.
+has already computed, on one thread: the strongest form of either library in Python. It has no target.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def _measure(problem: Problem, library: str, show: Show) -> list[Result]:
     strong = {f"{library} on a NumPy row of features": medians["model alone"] / OURS * 1e6}
     return [
         Result(NAMES_OF[library][0], value, "µs", "ratio >= 50", pipeline, sound),
-        Result(NAMES_OF[library][1], value, "µs", "ratio >= 1", strong, sound),
+        Result(NAMES_OF[library][1], value, "µs", "", strong, sound),
     ]
 
 

@@ -30,11 +30,13 @@ from bench.servers import (
     OURS,
     TUTORIAL,
     VECTOR,
+    WITHOUT_LOG,
     Row,
     Server,
     Subject,
     check,
     running,
+    seconds_to_ready,
     subjects_of,
 )
 from bench.timing import Show, threadpool_limits
@@ -53,8 +55,11 @@ TARGETS = {
     BARE: "ratio >= 0.6",
 }
 P99 = "a row over HTTP, one connection, 99th percentile"
+LOG_P99 = f"a row over HTTP, {CONNECTIONS} connections, 99th percentile"
+READY = "process start to ready"
 BATCH = "batches of 10,000 rows over HTTP, a row"
-NAMES = (*(f"a row over HTTP, {CONNECTIONS} connections, beside {peer}" for peer in TARGETS), P99, BATCH)
+BESIDE = tuple(f"a row over HTTP, {CONNECTIONS} connections, beside {peer}" for peer in TARGETS)
+NAMES = (*BESIDE, P99, LOG_P99, READY, BATCH)
 
 
 def save_for_mlflow(pipeline: Any, frame: Any, path: Path) -> None:
@@ -121,6 +126,7 @@ def measure_at(root: Path, folder: Path, show: Show) -> list[Result]:
     checked = [example, *_rows_to_check(scorer, pipeline, rows, tutorial.frame(table))]
     show("Starting the servers")
     subjects = subjects_of(root / "models", serving_json, pickled, folder / "mlflow", folder)
+    ready = median(seconds_to_ready(subjects[0], folder) for _ in range(ROUNDS))
     with running([*subjects, _CEILING], folder, example) as servers:
         for subject in subjects:
             check(servers[subject.name], checked, [scorer.score_row(row) for row in checked])
@@ -128,7 +134,7 @@ def measure_at(root: Path, folder: Path, show: Show) -> list[Result]:
         metrics = servers[OURS].ask("/metrics", None).decode()
     if "mainline_log_rows_dropped_total 0.0" not in metrics:
         raise RuntimeError("the prediction log dropped rows")
-    return results
+    return [*results, Result(READY, ready, "s", "value <= 0.5")]
 
 
 _CEILING = Subject("the client alone", [sys.executable, "-m", "bench.subjects.ceiling", "{port}"], 1, probability=len)
@@ -148,11 +154,14 @@ def _single_rows(servers: Mapping[str, Server], example: Row, show: Show) -> lis
     for name, server in servers.items():
         server.load(contents[name], CONNECTIONS, 0.5)
     rates: dict[str, list[float]] = {name: [] for name in servers}
+    loaded_tails: dict[str, list[float]] = {name: [] for name in servers}
     tails: dict[str, list[float]] = {OURS: [], BARE: []}
     for number in range(ROUNDS):
         for name, server in servers.items():
             show(f"{name}, {CONNECTIONS} connections, run {number + 1} of {ROUNDS}")
-            rates[name].append(server.load(contents[name], CONNECTIONS, SECONDS)["rate"])
+            loaded = server.load(contents[name], CONNECTIONS, SECONDS)
+            rates[name].append(loaded["rate"])
+            loaded_tails[name].append(loaded["p99"])
         for name, milliseconds in tails.items():
             show(f"{name}, one connection, run {number + 1} of {ROUNDS}")
             milliseconds.append(servers[name].load(contents[name], 1, SECONDS)["p99"])
@@ -162,17 +171,19 @@ def _single_rows(servers: Mapping[str, Server], example: Row, show: Show) -> lis
         raise RuntimeError(f"the client is too slow to measure the servers: {ceiling:.0f} requests/s")
     results = [
         Result(
-            name=f"a row over HTTP, {CONNECTIONS} connections, beside {peer}",
+            name=name,
             value=1e6 / rate[OURS],
             unit="µs",
             peers={peer: 1e6 / rate[peer]},
             target=target,
             note=f"{rate[OURS]:,.0f} requests/s against {rate[peer]:,.0f}",
         )
-        for peer, target in TARGETS.items()
+        for name, (peer, target) in zip(BESIDE, TARGETS.items(), strict=True)
     ]
     tail = {name: median(values) for name, values in tails.items()}
     results.append(Result(P99, value=tail[OURS], unit="ms", peers={BARE: tail[BARE]}, target="ratio <= 3"))
+    of_log = [median(loaded_tails[name]) for name in (OURS, WITHOUT_LOG)]
+    results.append(Result(LOG_P99, of_log[0], "ms", "ratio <= 1.5", {WITHOUT_LOG: of_log[1]}))
     return results
 
 

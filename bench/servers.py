@@ -23,7 +23,7 @@ from testing.repository import quiet_environment
 ROOT = Path(__file__).parents[1]
 EXACT, ALIKE = 1e-6, 2e-2  # tolerance of the same graph, and of scikit-learn, whose thresholds are not float32
 READY_SECONDS = 90.0
-OURS, BARE = "serving", "bare ASGI handler"
+OURS, WITHOUT_LOG, BARE = "serving", "serving without its log", "bare ASGI handler"
 BY_HAND, VECTOR = "FastAPI + ONNX Runtime, raw fields", "FastAPI + ONNX Runtime, vector of features"
 TUTORIAL, MLFLOW, BENTO = "FastAPI + scikit-learn", "mlflow models serve", "BentoML"
 Row = Mapping[str, Any]
@@ -131,6 +131,7 @@ def subjects_of(models: Path, serving_json: Path, pipeline: Path, mlflow_model: 
     mlflow = ["--env-manager", "local", "--workers", "1", "--host", "127.0.0.1", "--port", "{port}"]
     return [
         Subject(OURS, [*python, "serving"], EXACT, ours),
+        Subject(WITHOUT_LOG, [*python, "serving"], EXACT, {**ours, "PREDICTION_LOG": "off"}),
         Subject(BY_HAND, [*python, "uvicorn", "bench.subjects.fastapi_onnx:app", *uvicorn], EXACT, files),
         Subject(
             VECTOR,
@@ -207,6 +208,19 @@ def _started(subject: Subject, folder: Path) -> Iterator[tuple[Server, subproces
         yield Server(subject, port, folder), process, output
     finally:
         _end(process)
+
+
+def seconds_to_ready(subject: Subject, folder: Path) -> float:
+    """Start a server of ours, and return the seconds until it is ready."""
+    started = time.perf_counter()
+    with _started(subject, folder) as (server, process, output):
+        while process.poll() is None and time.perf_counter() - started < READY_SECONDS:
+            try:
+                server.ask("/readyz", None)
+                return time.perf_counter() - started
+            except OSError:
+                time.sleep(0.005)
+    raise RuntimeError(f"{subject.name} is not ready\n{output.read_text(errors='replace')[-2000:]}")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -34,7 +34,6 @@ _Result = TypeVar("_Result")
 _JSON = b"application/json"
 _is_name = re.compile(rb"[A-Za-z0-9._-]{1,64}").fullmatch  # what other headers have does not get into the log
 _INLINE_BYTES = 16_384  # a smaller body costs less than passing it to a thread
-_SHUTDOWN = overloaded("the service is shutting down", close=True)
 _LIVE = b"{}", _JSON
 _encode = msgspec.json.Encoder().encode
 
@@ -102,7 +101,7 @@ class App:
                 _check_method(scope, headers, "GET", "HEAD")
                 content, content_type = self._pages[path]()
         except (RequestError, asyncio.CancelledError) as exception:
-            error = exception if isinstance(exception, RequestError) else _SHUTDOWN
+            error = exception if isinstance(exception, RequestError) else _shutting_down()
             status, extra_headers, close = error.status, error.headers, close or error.close
             content = _encode(Error(str(error), request_id, error.errors))
             del error  # its traceback has this frame: a circle, which would keep the body until the next collection
@@ -132,7 +131,7 @@ class App:
 
     def _readiness(self) -> tuple[bytes, bytes]:
         if not self.is_ready:
-            raise _SHUTDOWN
+            raise _shutting_down()
         return _LIVE
 
     async def _predict(self, raw: bytes, request_id: str, key_name: str | None, started: float) -> bytes:
@@ -200,6 +199,10 @@ class App:
     def _not_finite(self) -> tuple[str, str]:
         """Return the field and the reason where the output is infinite or NaN, which valid inputs may give."""
         return "value" if self._threshold is None else "probability", "is not finite for these inputs"
+
+
+def _shutting_down() -> RequestError:
+    return overloaded("the service is shutting down", close=True)
 
 
 def _name(header: bytes | None) -> str | None:

@@ -28,16 +28,29 @@ This repository holds the model `{name}`, which predicts `{target}`. Merging to 
 What a person still has to decide is marked CONFIRM or `unsure` in params.yaml.
 """
 
+PREPARE = '''\
+"""Columns that the model reads besides those of data/: docs/features.md says what the function may do."""
+
+import pandas as pd
+
+ROW_WISE = True  # each row is made from itself alone; remove this line to look at other rows
+
+
+def prepare(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with the columns that params.yaml marks as prepared: none yet."""
+    return frame
+'''
+
 
 def replace_template(root: Path, model_name: str, target: str) -> None:
-    """Remove the default problem, its reports, benchmarks and model, and write a README for the team."""
+    """Remove the default problem, its reports, benchmarks and model, and write the team's README and first function."""
     for name in REMOVED:
         path = root / name
         if path.is_dir():
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
-    for folder in ("reports", "models"):
+    for folder in ("features", "reports", "models"):
         for path in sorted((root / folder).glob("*")):
             if path.name not in KEPT:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -46,6 +59,7 @@ def replace_template(root: Path, model_name: str, target: str) -> None:
     project = root / "pyproject.toml"
     # The layers name every package; what is gone must not be among them.
     write_text(project, project.read_text(encoding="utf-8").replace(', "bench"', "").replace('"bench", ', ""))
+    write_text(root / "features/prepare.py", PREPARE)
     write_text(root / "README.md", README.format(name=model_name, target=target))
 
 

@@ -9,11 +9,14 @@ from __future__ import annotations
 import argparse
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pipelines.cli.errors import AlreadyPrinted, InputError, MainlineError, Refused
 from pipelines.cli.progress import Progress
@@ -24,7 +27,8 @@ from pipelines.model.encoding import Columns
 from pipelines.model.scorer import Scorer
 from pipelines.model.signature import load_signature
 from pipelines.repository import base_model, dvc_lock
-from pipelines.repository.dvc_remote import set_remote_from_environment
+from pipelines.repository.dvc import cached_files
+from pipelines.repository.dvc_remote import default_remote, set_remote_from_environment
 from pipelines.repository.git import commit_of, dirty, git, text_at
 from pipelines.repository.registered import registered_version
 from pipelines.repository.release_id import release_id
@@ -119,11 +123,14 @@ class Comparison:
     progress: Progress
 
     def difference(self, name: str) -> Difference:
-        """Compare an output whose bytes differ: a model by its scores, any other file by its numbers."""
+        """Compare an output whose bytes differ: a model by its scores, any other file or table by its numbers."""
         if name not in self.locked or not (self.tree / name).exists():
             return Difference("is not in dvc.lock" if name not in self.locked else "is no longer an output", True)
         try:
-            largest = self._of_scores(name) if name.endswith(".onnx") else self._of_texts(name)
+            if name == str(PREPARED):
+                largest = rows_difference(self._fetch_rows(name), sorted((self.tree / PREPARED).glob("*.parquet")))
+            else:
+                largest = self._of_scores(name) if name.endswith(".onnx") else self._of_texts(name)
         except MainlineError as error:
             return Difference(f"has other bytes, which cannot be compared: {error}", True)
         what = "scores of the validation and test rows" if name.endswith(".onnx") else "numbers"
@@ -162,6 +169,17 @@ class Comparison:
             raise InputError(f"the file that dvc.lock names ({md5}) is in no cache and no remote", "Push it.")
         return folder / Path(name).name
 
+    def _fetch_rows(self, name: str) -> tuple[Path, ...]:
+        """The Parquet files of a folder as dvc.lock names it."""
+        md5 = self.locked[name]
+        files = cached_files(md5, whole=True)
+        if not files and default_remote():
+            base_model.fetch_from_remote(self.commit, [name])
+            files = cached_files(md5, whole=True)
+        if not files:
+            raise InputError(f"the folder that dvc.lock names ({md5}) is in no cache and no remote", "Push it.")
+        return files
+
     @cached_property
     def _rows(self) -> Columns:
         """The encoded inputs of all validation and test rows."""
@@ -170,6 +188,28 @@ class Comparison:
         sides = [rows_on_side(table, self.params, split, side) for side in ("validation", "test")]
         loaded = [load_rows(side, self.params, inputs).inputs for side in sides]
         return {item.name: np.concatenate([columns[item.name] for columns in loaded]) for item in inputs}
+
+
+def rows_difference(before: Sequence[Path], after: Sequence[Path]) -> float | None:
+    """The largest difference of the decimals of two tables in Parquet files, as a share where they are above 1.
+
+    Returns:
+        None if anything else differs.
+    """
+    old, new = (pa.concat_tables([pq.read_table(path) for path in paths]) for paths in (before, after))
+    if old.schema != new.schema or len(old) != len(new):
+        return None
+    largest = 0.0
+    for name in old.column_names:
+        if pa.types.is_floating(old[name].type):
+            first, second = (column[name].to_numpy() for column in (old, new))
+            if not np.array_equal(np.isnan(first), np.isnan(second)):
+                return None
+            difference = np.abs(first - second) / np.maximum(1.0, np.abs(second))
+            largest = max(largest, float(np.nanmax(difference, initial=0.0)))
+        elif not old[name].equals(new[name]):
+            return None
+    return largest
 
 
 def number_difference(before: str, after: str) -> float | None:

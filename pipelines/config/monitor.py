@@ -67,7 +67,7 @@ class Monitor(Strict):
         tolerance: PSI per input that is natural, for a profile that holds no variation.
         labels: null if labels do not come back.
         rollback: open the pull request of a rollback on a quality alarm, if the previous version is shown to have a
-            smaller loss on the same rows, and has one within its own limit.
+            smaller loss on the same rows, and not shown to be above its own limit.
         retrain: open the pull request of a retraining on a quality alarm.
         evidently: presets of the Evidently page; none for no page.
     """

@@ -18,20 +18,18 @@ def acknowledge(history: History, passes: Sequence[PassRecord], why: str) -> lis
     """Accept the alarms of the newest passes, and return the paths of the acknowledgements: one for each such pass.
 
     Args:
-        passes: those of the verdict: several if a release split the newest window.
+        passes: those of the verdict, with their open alarms: several if a release split the newest window.
 
     Raises:
         InputError: without a reason, or without an alarm.
     """
     if not why.strip():
         raise InputError("ACKNOWLEDGE is empty", 'Say why: make monitor ACKNOWLEDGE="prices rose in March".')
-    acknowledgements = history.acknowledgements()
     author = os.environ.get("GITHUB_ACTOR") or try_git("config", "user.name") or "unknown"
     at = datetime.now(UTC).replace(microsecond=0)
     paths = []
     for record in passes:
-        alarms = [alarm for alarm in record.alarms if alarm.problem in PROBLEMS]
-        names = {alarm.name for alarm in alarms if not is_acknowledged(record, alarm, acknowledgements)}
+        names = {alarm.name for alarm in record.alarms if alarm.problem in PROBLEMS}
         if names:
             inputs = tuple(sorted(names | {item.name for item in record.drift if item.listed}))
             accepted = Acknowledgement(
@@ -45,9 +43,14 @@ def acknowledge(history: History, passes: Sequence[PassRecord], why: str) -> lis
     return paths
 
 
-def is_acknowledged(record: PassRecord, alarm: Alarm, acknowledgements: Sequence[Acknowledgement]) -> bool:
-    """Return whether an alarm of a pass was acknowledged in it."""
-    return alarm.problem in PROBLEMS and any(
-        item.version == record.version and item.end == record.end and alarm.name in item.inputs
-        for item in acknowledgements
-    )
+def open_passes(history: History) -> list[PassRecord]:
+    """Return all passes, the oldest first, without the alarms that were acknowledged in them."""
+    accepted = {(item.version, item.end, name) for item in history.acknowledgements() for name in item.inputs}
+
+    def is_open(record: PassRecord, alarm: Alarm) -> bool:
+        return alarm.problem not in PROBLEMS or (record.version, record.end, alarm.name) not in accepted
+
+    return [
+        record.model_copy(update={"alarms": tuple(alarm for alarm in record.alarms if is_open(record, alarm))})
+        for record in history.passes()
+    ]

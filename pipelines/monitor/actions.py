@@ -141,9 +141,9 @@ def choose_verb(
 ) -> Start | None:
     """Return what a quality alarm of the version in production starts; None if nothing, or not now.
 
-    A rollback needs `monitor.rollback` and a previous version whose loss on the same rows is within its own limit and
-    shown to be below the loss of the version in production. It is done once for a version, not started twice in a day,
-    and never to a version that was rolled back.
+    A rollback needs `monitor.rollback` and a previous version whose loss on the same rows is shown to be below the loss
+    of the version in production, and not shown to be above its own limit. It is done once for a version, not started
+    twice in a day, and never to a version that was rolled back.
     """
     settings = params.monitor
     judged = [record for record in verdict.passes if record.release_id == assignments[-1].release_id]
@@ -166,8 +166,8 @@ def choose_verb(
 
 
 def _is_previous_better(quality: Quality) -> bool:
-    loss, limit, gain = quality.previous_loss, quality.previous_limit, quality.previous_gain
-    return loss is not None and limit is not None and gain is not None and loss <= limit and gain > 0
+    low, limit, gain = quality.previous_low, quality.previous_limit, quality.previous_gain
+    return low is not None and limit is not None and gain is not None and low <= limit and gain > 0
 
 
 def explain(record: PassRecord, quality: Quality) -> str:

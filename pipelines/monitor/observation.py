@@ -10,6 +10,8 @@ from typing import Any
 
 import ibis
 import ibis.expr.types as ir
+import numpy as np
+import numpy.typing as npt
 
 from pipelines.model.signature import Input, Signature
 from pipelines.monitor.profile import Profile, Reference
@@ -20,6 +22,8 @@ QUANTILES = ("0.5", "0.95", "0.99")
 BINS = 50  # of a category; its rarer and its new values are one bin
 OTHER = "other values"
 _MAX_VALUES = 1_000  # of a category whose new values are counted
+_NUMBERS = ("number", "integer")
+_BATCH_ROWS = 65_536  # which fit into the cache of a core, column by column
 _ROUNDING = 1e-5  # the profile has six digits
 
 
@@ -46,17 +50,17 @@ class Observation:
 
 
 def observe(table: ir.Table, signature: Signature, profile: Profile) -> Observation:
-    """Count a window's rows, with one scan for each input."""
+    """Count a window's rows, with one scan for all numbers and one for each other input."""
     watched = [item for item in signature.inputs if not item.sensitive and item.name in profile.inputs]
-    edges = {item.name: list(profile.inputs[item.name].edges) for item in watched}
-    columns = watched
+    references = {item.name: profile.inputs[item.name] for item in watched if item.type in _NUMBERS}
     if profile.score:
-        columns = [*watched, Input(SCORE, "number")]
-        edges[SCORE] = list(profile.score.edges)
-    summary = _summarise(table, signature, watched)
-    rows = summary["rows"]
-    counts, new_values = _count(table, columns, edges), {}
-    missing = _of_kind("missing", summary) | {item.name: counts[item.name].get("missing", 0) for item in watched}
+        references[SCORE] = profile.score
+    numbers = _count_numbers(table, references)
+    rows, missing = _count_missing(table, [item.name for item in signature.inputs if item not in watched])
+    counts = {name: item.bins for name, item in numbers.items()}
+    counts |= _count(table, [item for item in watched if item.type not in _NUMBERS])
+    missing |= {item.name: counts[item.name].get("missing", 0) for item in watched}
+    new_values = {}
     for item in watched:
         if item.type == "category":
             reference, bins = profile.inputs[item.name], counts[item.name]
@@ -65,46 +69,79 @@ def observe(table: ir.Table, signature: Signature, profile: Profile) -> Observat
             counts[item.name] = _fold(bins, frequent_bins(reference), rows)
     if profile.score:
         counts[signature.output] = counts.pop(SCORE)
-    constant = {item.name for item in watched if rows and _is_constant(item, counts[item.name], summary)}
-    return Observation(
-        rows,
-        counts,
-        missing,
-        new_values,
-        _count_outside(table, watched, profile, summary),
-        frozenset(constant),
-        _latency(table),
-    )
+    constant = {item.name for item in watched if rows and _is_constant(table, item, counts[item.name], numbers)}
+    outside = {item.name: numbers[item.name].outside for item in watched if item.name in numbers}
+    outside = {name: outside[name] for name in outside if references[name].min is not None}
+    return Observation(rows, counts, missing, new_values, outside, frozenset(constant), _latency(table))
 
 
-def _count(table: ir.Table, inputs: Sequence[Input], edges: Mapping[str, list[float]]) -> dict[str, dict[str, int]]:
-    """Return the rows of each bin, as `count_bins` does in three times the time; of a category at most 1,000 bins."""
+@dataclass
+class _Numbers:
+    """The counts of a numeric column.
+
+    Attributes:
+        up_to: rows up to each edge.
+        outside: rows below the smallest or above the largest number of the reference.
+    """
+
+    up_to: npt.NDArray[np.int64]
+    rows: int = 0
+    missing: int = 0
+    outside: int = 0
+    lowest: float = np.inf
+    highest: float = -np.inf
+
+    @property
+    def bins(self) -> dict[str, int]:
+        """Bin -> rows: bin i holds the numbers above edge i - 1 and up to edge i."""
+        counts = np.diff(self.up_to, prepend=0, append=self.rows).tolist()
+        named = {"missing": self.missing} | {str(i): rows for i, rows in enumerate(counts)}
+        return {name: rows for name, rows in named.items() if rows}
+
+    def add(self, values: npt.NDArray[np.float64], reference: Reference) -> None:
+        """Count some values; to compare them with each edge is faster than a search among the edges."""
+        self.rows += len(values)
+        self.up_to += np.array([np.count_nonzero(values <= edge) for edge in reference.edges], np.int64)
+        if not len(values):
+            return
+        lowest, highest = float(values.min()), float(values.max())
+        self.lowest, self.highest = min(self.lowest, lowest), max(self.highest, highest)
+        if reference.min is None or reference.max is None:
+            return
+        low, high = (end + sign * _ROUNDING * abs(end) for end, sign in ((reference.min, -1), (reference.max, 1)))
+        if lowest < low or highest > high:
+            self.outside += int(np.count_nonzero((values < low) | (values > high)))
+
+
+def _count_numbers(table: ir.Table, references: Mapping[str, Reference]) -> dict[str, _Numbers]:
+    counts = {name: _Numbers(np.zeros(len(reference.edges), np.int64)) for name, reference in references.items()}
+    if not references:
+        return counts
+    # Positions as names: the engine does not tell `Amount` from `amount`.
+    columns = {f"c{i}": table[name].cast("float64") for i, name in enumerate(references)}
+    backend: Any = table.get_backend()
+    # Ibis's to_pyarrow_batches calls a method that DuckDB 2 lacks; `execute`, as raw_sql does, would hold all rows.
+    for batch in backend.con.sql(ibis.to_sql(table.select(**columns))).to_arrow_reader(_BATCH_ROWS):
+        for column, (name, reference) in zip(batch.columns, references.items(), strict=True):
+            counts[name].missing += column.null_count
+            counts[name].add(column.drop_null().to_numpy(zero_copy_only=False), reference)
+    return counts
+
+
+def _count(table: ir.Table, inputs: Sequence[Input]) -> dict[str, dict[str, int]]:
+    """Return the rows of each bin of inputs that are no numbers; of a category at most 1,000 bins."""
     parts = []
     for item in inputs:
-        if item.type in ("number", "integer"):
-            column = table[item.name].cast("float64")
-            value = ibis.ifelse(column.isnull(), None, _bin_index(column, edges[item.name], 0, len(edges[item.name])))
-        else:
-            value = bin_of(table, item, [])
-        grouped = table.group_by(bin=value).aggregate(rows=ibis._.count())
+        grouped = table.group_by(bin=bin_of(table, item, [])).aggregate(rows=ibis._.count())
         if item.type == "category":
             grouped = grouped.order_by(ibis.desc("rows"), "bin").limit(_MAX_VALUES)
-        named = grouped.mutate(bin=grouped.bin.cast("string").fill_null("missing"), input=ibis.literal(item.name))
+        named = grouped.mutate(bin=grouped.bin.fill_null("missing"), input=ibis.literal(item.name))
         parts.append(named.select("input", "bin", "rows"))
     counts: dict[str, dict[str, int]] = {item.name: {} for item in inputs}
     for row in ibis.union(*parts).to_pyarrow().to_pylist() if parts else []:
         bins = counts[row["input"]]
         bins[row["bin"]] = bins.get(row["bin"], 0) + row["rows"]
     return counts
-
-
-def _bin_index(column: ir.Value, edges: Sequence[float], low: int, high: int) -> ir.Value:
-    """Return the bin of each number by binary search."""
-    if low == high:
-        return ibis.literal(low, "int32")
-    middle = (low + high) // 2
-    below, above = _bin_index(column, edges, low, middle), _bin_index(column, edges, middle + 1, high)
-    return ibis.ifelse(column <= edges[middle], below, above)
 
 
 def _fold(counts: Mapping[str, int], bins: Collection[str], rows: int) -> dict[str, int]:
@@ -116,17 +153,11 @@ def _fold(counts: Mapping[str, int], bins: Collection[str], rows: int) -> dict[s
     return folded
 
 
-def _summarise(table: ir.Table, signature: Signature, watched: Sequence[Input]) -> dict[str, Any]:
-    aggregates: dict[str, ir.Scalar] = {"rows": table.count()}
-    for item in signature.inputs:
-        column = table[item.name]
-        if item not in watched:  # of the others, the bins have the missing values
-            aggregates[f"missing {item.name}"] = table.count() - column.count()
-        if item.sensitive:
-            continue
-        if item.type in ("number", "integer", "timestamp"):
-            aggregates[f"lowest {item.name}"], aggregates[f"highest {item.name}"] = column.min(), column.max()
-    return _aggregate(table, aggregates)
+def _count_missing(table: ir.Table, names: Sequence[str]) -> tuple[int, dict[str, int]]:
+    """Return the rows, and those without a value of each of these columns."""
+    counts = {f"c{i}": table[name].count() for i, name in enumerate(names)}
+    row = table.aggregate(rows=table.count(), **counts).to_pyarrow().to_pylist()[0]
+    return row["rows"], {name: row["rows"] - row[f"c{i}"] for i, name in enumerate(names)}
 
 
 def _latency(table: ir.Table) -> dict[str, float]:
@@ -141,41 +172,14 @@ def _latency(table: ir.Table) -> dict[str, float]:
     }
 
 
-def _count_outside(
-    table: ir.Table, inputs: Sequence[Input], profile: Profile, summary: Mapping[str, Any]
-) -> dict[str, int]:
-    """Count the numbers below the smallest or above the largest of the training rows; most inputs have none."""
-    counts: dict[str, int] = {}
-    aggregates: dict[str, ir.Scalar] = {}
-    for item in inputs:
-        low, high = profile.inputs[item.name].min, profile.inputs[item.name].max
-        if low is None or high is None:
-            continue
-        low, high = low - _ROUNDING * abs(low), high + _ROUNDING * abs(high)
-        lowest, highest = summary[f"lowest {item.name}"], summary[f"highest {item.name}"]
-        counts[item.name] = 0
-        if lowest is not None and (lowest < low or highest > high):
-            aggregates[item.name] = ((table[item.name] < low) | (table[item.name] > high)).sum()
-    return counts | (_aggregate(table, aggregates) if aggregates else {})
-
-
-def _aggregate(table: ir.Table, aggregates: Mapping[str, ir.Scalar]) -> dict[str, Any]:
-    # Positions as names: the engine does not tell `Amount` from `amount`.
-    names = {f"c{i}": name for i, name in enumerate(aggregates)}
-    row = table.aggregate(**dict(zip(names, aggregates.values(), strict=True))).to_pyarrow().to_pylist()[0]
-    return {name: row[position] for position, name in names.items()}
-
-
-def _of_kind(kind: str, summary: Mapping[str, Any]) -> dict[str, int]:
-    return {name.removeprefix(f"{kind} "): rows or 0 for name, rows in summary.items() if name.startswith(f"{kind} ")}
-
-
-def _is_constant(item: Input, counts: Mapping[str, int], summary: Mapping[str, Any]) -> bool:
+def _is_constant(table: ir.Table, item: Input, counts: Mapping[str, int], numbers: Mapping[str, _Numbers]) -> bool:
     if counts.get("missing"):
         return False  # which a check of its own judges
-    if item.type in ("number", "integer", "timestamp"):
-        return bool(summary[f"lowest {item.name}"] == summary[f"highest {item.name}"])
-    return len(counts) == 1
+    if item.name in numbers:
+        return numbers[item.name].lowest == numbers[item.name].highest
+    if len(counts) > 1 or item.type != "timestamp":
+        return len(counts) == 1
+    return bool((table[item.name].min() == table[item.name].max()).execute())  # its bins are hours
 
 
 def frequent_bins(reference: Reference) -> list[str]:

@@ -96,6 +96,7 @@ class Quality(_Record):
         loss: mean bounded loss; `limit` is the promise's upper bound plus the tolerance.
         evidence: the e-detector after this pass; an alarm at `evidence_limit`.
         previous_loss, previous_limit: of the version before, on the same rows; None if not scored.
+        previous_low: lower bound of previous_loss.
         previous_gain: lower bound by which its loss is smaller than that of this version, paired by row.
         no_labels: what is wrong if there are predictions and none has a label.
     """
@@ -113,6 +114,7 @@ class Quality(_Record):
     previous_version: str | None = None
     previous_loss: float | None = None
     previous_limit: float | None = None
+    previous_low: float | None = None
     previous_gain: float | None = None
     no_labels: str | None = None
 

@@ -64,8 +64,8 @@ def betting_evidence(loss: Floats, limit: float, blocks: int) -> float:
     return float(np.exp(min(np.logaddexp.reduce(gains) - math.log(len(gains)), math.log(LARGEST_EVIDENCE))))
 
 
-def mean_lower_bound(difference: Floats, blocks: int, one_in: float) -> float:
-    """Return the lower bound of a mean difference of two losses, which is too high at most once in so many passes.
+def mean_lower_bound(values: Floats, blocks: int, one_in: float) -> float:
+    """Return the lower bound of a mean loss, or of a mean difference, that is too high at most once in so many passes.
 
     It is Student's bound over the means of blocks of rows, because rows of one cause come together: of two models that
     are equally good, bets on single rows preferred the previous one in 16 of 200 passes with eight rows of each fraud,
@@ -73,12 +73,12 @@ def mean_lower_bound(difference: Floats, blocks: int, one_in: float) -> float:
     only.
 
     Args:
-        difference: of shape (n,), in the order of time; at least two rows.
+        values: of shape (n,), in the order of time; at least two rows.
         blocks: number of blocks of equally many rows.
     """
     from scipy.stats import t
 
-    means = _block_means(difference, blocks)
+    means = _block_means(values, blocks)
     return float(means.mean() - t.isf(1 / one_in, len(means) - 1) * means.std(ddof=1) / math.sqrt(len(means)))
 
 

@@ -145,7 +145,7 @@ def _loss(rows: Any, scores: Floats, task: str, limit: Limit) -> Floats:
 
 
 def _compare(rows: Any, base: Base, signature: Signature, limit: Limit, hours: int, params: Params) -> dict[str, Any]:
-    """Return an earlier model's mean loss and limit on rows, and the lower bound by which its loss is smaller.
+    """Return an earlier model's mean loss on rows with its lower bound and limit, and the bound by which it is smaller.
 
     Its loss and its limit are clipped as its promise is. In the difference, which is paired by row, both losses are
     clipped as those of the version in production. Nothing is returned if the log lacks what the model reads.
@@ -167,6 +167,7 @@ def _compare(rows: Any, base: Base, signature: Signature, limit: Limit, hours: i
     gain = _loss(rows, to_numpy(rows, SCORE), other.task, limit) - _loss(rows, scores, other.task, limit)
     return {
         "previous_loss": float(loss.mean()) * own.largest,
+        "previous_low": mean_lower_bound(loss, hours, one_in) * own.largest,
         "previous_limit": own.mean * own.largest,
         "previous_gain": mean_lower_bound(gain, hours, one_in) * limit.largest,
     }

@@ -104,6 +104,9 @@ class PreparedSource:
         rows = self._typed(part)
         complete = self._is_complete(rows)
         given, key = rows.filter(complete), self.preparation.table.key
+        if not len(given):
+            kinds = {name: self.preparation.table.columns[name].type for name in self.columns}
+            return pa.table({name: pa.nulls(len(part), arrow_type(kind)) for name, kind in kinds.items()})
         if len(given) > pc.count_distinct(given[key]).as_py():
             raise InputError(
                 f"IN has rows that repeat a {key}, by which {FUNCTION} tells rows apart", "Give every row a key."

@@ -7,10 +7,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import yaml
-
 from pipelines.cli.errors import InputError, Unreachable
 from pipelines.cli.verbs import run_verb
+from pipelines.config.leaves import leaves
 from pipelines.repository import dvc_lock, tags
 from pipelines.repository.git import git, text_at
 from pipelines.repository.tags import Version
@@ -89,13 +88,12 @@ def _describe_data(version: Version) -> dict[str, Any]:
     """Return the rows that a version was trained and tested on."""
     commit = version.commit
     contract = json.loads(version.annotation.contract or "{}")
-    ingest = _settings(commit).get("ingest")
-    ingest = ingest if isinstance(ingest, Mapping) else {}
+    settings = dict(leaves(text_at(commit, "params.yaml")))
     return {
         "md5": dvc_lock.data_md5(text_at(commit, "dvc.lock")),
         "rows": _json_at(commit, "reports/validation.json").get("rows"),
-        "from": ingest.get("start"),
-        "until": ingest.get("until"),
+        "from": json.loads(settings.get("ingest.start", "null")),
+        "until": json.loads(settings.get("ingest.until", "null")),
         "training rows until": contract.get("trained_until"),
         "test rows": _json_at(commit, "reports/metrics.json").get("rows"),
     }
@@ -139,26 +137,9 @@ def _with_interval(metric: Mapping[str, Any]) -> str:
 
 def _changed_settings(before: str, after: str) -> dict[str, str]:
     """Return path -> old and new value of the settings of params.yaml that differ between two commits."""
-    old, new = (dict(_flatten(_settings(commit))) for commit in (before, after))
+    old, new = (dict(leaves(text_at(commit, "params.yaml"))) for commit in (before, after))
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-    return {name: f"{_plain(old.get(name))} -> {_plain(new.get(name))}" for name in sorted(names)}
-
-
-def _settings(commit: str) -> dict[str, Any]:
-    """Return params.yaml of a commit without checking it: an earlier engine may have read other settings."""
-    try:
-        document = yaml.safe_load(text_at(commit, "params.yaml") or "")
-    except yaml.YAMLError:
-        return {}
-    return document if isinstance(document, dict) else {}
-
-
-def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict) and value:
-        for key, inner in value.items():
-            yield from _flatten(inner, f"{path}.{key}" if path else str(key))
-    else:
-        yield path, value
+    return {name: f"{old.get(name, 'not set')} -> {new.get(name, 'not set')}" for name in sorted(names)}
 
 
 def _json_at(commit: str, path: str) -> dict[str, Any]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import math
 import os.path
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import ibis.expr.types as ir
-import yaml
 
+from pipelines.config.leaves import leaves
 from pipelines.metrics.table import label
 from pipelines.model.signature import load_signature
 from pipelines.pages.numbers import count, number, of, percent
@@ -41,26 +40,6 @@ def _shorten(before: str | None, after: str | None) -> tuple[str | None, str | N
         return value and "…" * (start > 0) + value[start:end] + "…" * (len(value) > end)
 
     return cut(before), cut(after)
-
-
-def leaves(text: str | None) -> Iterator[tuple[str, str]]:
-    """Path and value, as JSON, of every leaf of a params.yaml; nothing if there is no text."""
-    return _leaves(_load(text))
-
-
-def _load(text: str | None) -> Any:
-    try:
-        return yaml.load(text or "", yaml.CSafeLoader) or {}
-    except (yaml.YAMLError, ValueError):
-        return {}  # only a base can be unreadable: the head's params.yaml was read before
-
-
-def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(value, dict) and value:
-        for key, item in value.items():
-            yield from _leaves(item, f"{path}.{key}" if path else str(key))
-    else:
-        yield path, json.dumps(value, default=str, ensure_ascii=False)
 
 
 def stability_index(base: dict[str, int], head: dict[str, int]) -> float:

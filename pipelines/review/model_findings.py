@@ -11,6 +11,7 @@ from typing import Any
 import ibis.expr.types as ir
 
 from pipelines.cli.errors import InputError
+from pipelines.config.leaves import leaves
 from pipelines.config.params import Params
 from pipelines.config.paths import IMPORTANCE, METRICS, MODEL, SELECTION, SIGNATURE
 from pipelines.config.read import PATH, read_yaml
@@ -177,8 +178,8 @@ def _chooses_like_head(params: Params, split: dict[str, Any], base: Base) -> boo
     before = load_split(base.split) if base.split else {}
     rule = params.selection.threshold.model_dump(exclude_none=True) if params.selection.threshold else {}
     now = {f"selection.threshold.{key}": json.dumps(value) for key, value in rule.items()}
-    leaves = changes.leaves(git.text_at(base.commit, str(PATH)))
-    rule_of_base = {path: value for path, value in leaves if path.startswith("selection.threshold.")}
+    of_base = leaves(git.text_at(base.commit, str(PATH)))
+    rule_of_base = {path: value for path, value in of_base if path.startswith("selection.threshold.")}
     same_split = {**before, "counts": None} == {**split, "counts": None}
     return same_split and rule_of_base == now
 

@@ -13,9 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from pipelines.commands.verify import number_difference
+from pipelines.commands.verify import number_difference, rows_difference
 from pipelines.repository import dvc_lock
 from tests.engine.fixtures_repo import Repo
 from tests.engine.forged import in_cache, plant, scaled
@@ -29,7 +31,7 @@ def trained(small_problem: Path) -> Iterator[mock.Mock]:
     """Instead of `repro`: the outputs that the small problem gives."""
 
     def outputs(*_: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-        for folder in ("data", "models", "reports"):
+        for folder in ("data", "prepared", "models", "reports"):
             shutil.copytree(small_problem / "origin" / folder, cwd / folder, dirs_exist_ok=True)
         shutil.copy(small_problem / "origin/dvc.lock", cwd)
         return subprocess.CompletedProcess([], 0)
@@ -180,3 +182,16 @@ def test_before_a_release_only_a_setting_lets_it_train(repo: Repo, trained: mock
 )
 def test_texts_are_compared_by_their_decimals(before: str, after: str, difference: float | None) -> None:
     assert number_difference(before, after) == difference
+
+
+def test_tables_agree_but_for_their_decimals(tmp_path: Path) -> None:
+    def table(name: str, counts: list[int], shares: list[float | None]) -> list[Path]:
+        pq.write_table(pa.table({"count": counts, "share": pa.array(shares, pa.float64())}), tmp_path / name)
+        return [tmp_path / name]
+
+    before = table("before", [1, 2], [2.0, None])
+    assert rows_difference(before, table("same", [1, 2], [2.0, None])) == 0
+    assert rows_difference(before, table("rounded", [1, 2], [2.0 + 2e-9, None])) == pytest.approx(1e-9)
+    assert rows_difference(before, table("counts", [1, 3], [2.0, None])) is None
+    assert rows_difference(before, table("missing", [1, 2], [2.0, 2.0])) is None
+    assert rows_difference(before, table("longer", [1, 2, 3], [2.0, None, None])) is None

@@ -49,7 +49,7 @@ class Production:
         kept = pa.array([None if i % every == 0 else value for i, value in enumerate(values)], self.rows[name].type)
         return replace(self, rows=self.rows.set_column(self.rows.column_names.index(name), name, kept))
 
-    def write_log(self, log: Path) -> None:
+    def write_log(self, log: Path, name: str = "part") -> None:
         """Write a file of the log for each day, by the service's code."""
         signature = load(self.model / "signature.json")
         encoder = LogRows(signature, self.release_id, "champion", None)
@@ -66,7 +66,7 @@ class Production:
                 )
                 for i in range(first, last)
             )
-            path = log / f"date={date(1970, 1, 1) + int(day) * DAY}" / "part.jsonl.gz"
+            path = log / f"date={date(1970, 1, 1) + int(day) * DAY}" / f"{name}.jsonl.gz"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(gzip.compress(lines, 1))
 

@@ -49,6 +49,7 @@ def quality(**more: Any) -> Quality:
         "previous_version": OLD,
         "previous_loss": 0.25,
         "previous_limit": 0.3,
+        "previous_low": 0.2,
         "previous_gain": 0.1,
     }
     return Quality(**fields | more)
@@ -102,13 +103,14 @@ def test_only_a_quality_alarm_of_the_version_in_production_starts_something(last
     ("more", "verb"),
     [
         ({}, f"rollback --to {OLD}"),
-        ({"previous_loss": 0.31}, "retrain"),
+        ({"previous_loss": 0.31}, f"rollback --to {OLD}"),
+        ({"previous_loss": 0.4, "previous_low": 0.31}, "retrain"),
         ({"previous_gain": -0.01}, "retrain"),
-        ({"previous_loss": None, "previous_limit": None, "previous_gain": None}, "retrain"),
+        ({"previous_loss": None, "previous_limit": None, "previous_low": None, "previous_gain": None}, "retrain"),
         ({"previous_gain": None}, "retrain"),  # a record of before
     ],
 )
-def test_a_rollback_needs_a_previous_version_within_its_own_limit_and_shown_to_be_better(
+def test_a_rollback_needs_a_previous_version_shown_to_be_better_and_not_shown_to_break_its_promise(
     lasting: list[str], more: dict[str, Any], verb: str
 ) -> None:
     assert choose(bad_pass(**more), rollback=True) == verb

@@ -15,9 +15,10 @@ import yaml
 
 from pipelines.cli.errors import Unreachable
 from pipelines.cli.files import write_json
-from pipelines.monitor import flow
+from pipelines.monitor import flow, passes
 from pipelines.monitor.evidently_page import Predictions
 from pipelines.monitor.history import History
+from pipelines.monitor.judge import judge_pass
 from pipelines.monitor.log import parse_log
 from pipelines.repository import base_model, tags
 from pipelines.repository.base_model import Base
@@ -154,7 +155,7 @@ def test_a_log_that_may_not_be_written_is_judged_as_it_is(world: World, monkeypa
     def refuse(*_: Any) -> None:
         raise Unreachable("the log may not be written", "Allow it.")
 
-    monkeypatch.setattr(flow, "compact", refuse)
+    monkeypatch.setattr(passes, "compact", refuse)
     world.traffic(0, 7)
     assert "No alarm." in world.monitor(7.1)
     assert world.passes() == [("fraud@v1.0.0", 0, 7, 7 * ROWS)]
@@ -169,7 +170,7 @@ def test_a_run_writes_page_and_metrics_and_shows_evidently_the_rows_of_its_newes
         drawn.append((commit, int(window.table.count().execute())))
         return []
 
-    monkeypatch.setattr(flow, "write_pages", draw)
+    monkeypatch.setattr(passes, "write_pages", draw)
     world.traffic(0, 14)
     world.monitor(15, PUSHGATEWAY_URL="http://127.0.0.1:9")  # nothing responds there
     assert drawn == [(RELEASE, 7 * ROWS)]
@@ -187,6 +188,32 @@ def test_missed_passes_give_the_same_history_as_punctual_ones(world: World) -> N
     for days in (7.5, 14.5, 21.5):
         world.monitor(days)
     assert History(parse_log(str(world.log))).passes() == at_once and len(at_once) == 3
+
+
+def test_two_monitors_at_once_write_one_history(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second begins while the first judges, and is done before it."""
+    world.traffic(0, 7)
+    world.traffic(7, 14, dearer)
+    second = [""]
+
+    def judge_beside_another(*arguments: Any) -> Any:
+        monkeypatch.setattr(passes, "judge_pass", judge_pass)
+        second.append(world.monitor(15, code=1))
+        return judge_pass(*arguments)
+
+    monkeypatch.setattr(passes, "judge_pass", judge_beside_another)
+    out = world.monitor(15, code=1)
+    assert out.count("ALARM drift: amount") == second[-1].count("ALARM drift: amount") == 1
+    assert world.passes() == [("fraud@v1.0.0", 0, 7, 7 * ROWS), ("fraud@v1.0.0", 7, 14, 7 * ROWS)]
+
+
+def test_a_clock_that_jumps_back_judges_nothing_twice_and_one_that_jumps_forward_says_so(world: World) -> None:
+    world.traffic(0, 14)
+    assert "No alarm." in world.monitor(15)
+    before = [path.read_text() for path in sorted((world.log / "monitor/passes").iterdir())]
+    assert "No alarm." in world.monitor(9)
+    assert [path.read_text() for path in sorted((world.log / "monitor/passes").iterdir())] == before
+    assert "ALARM service: until this run there was no pass for 15 days" in world.monitor(29.5, code=1)
 
 
 def test_a_shift_is_an_alarm_until_somebody_acknowledges_it(world: World) -> None:

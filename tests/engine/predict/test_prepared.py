@@ -98,6 +98,14 @@ def test_a_row_without_a_value_that_the_schema_demands_is_rejected_and_counts_fo
     assert scored["items"].to_pylist() == list(range(38, 0, -1))
 
 
+def test_a_table_without_a_row_to_prepare_does_not_call_the_function(predict, model, raw):
+    function("raise ValueError(len(frame))")
+    empty = raw.set_column(raw.column_names.index("region"), "region", pa.nulls(40, pa.string()))
+    code, scored = score(predict, model, empty)
+    assert (code, len(scored)) == (1, 0)
+    assert score(predict, model, raw.slice(0, 0))[0] == 0
+
+
 def test_a_row_wise_function_runs_on_a_batch_at_a_time(predict, model, raw, monkeypatch):
     monkeypatch.setattr(reader, "BATCH_ROWS", 15)
     body = "with open('seen', 'a') as file:\n    print(len(frame), file=file)\n"

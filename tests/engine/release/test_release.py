@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import gzip
 import json
 import os
 import subprocess
@@ -10,7 +10,6 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -104,13 +103,13 @@ def test_prediction_log_outlives_the_container(shop: TeamRepository) -> None:
         name = json.load(answer)["request_id"]
     another(shop)
     shop.release(PREDICTION_LOG="")  # the old container drains, and writes its log
-    listed = docker("exec", replicas_of(shop)[0], "find", "/predictions", "-name", "*.parquet").split()
+    listed = docker("exec", replicas_of(shop)[0], "find", "/predictions", "-name", "*.jsonl.gz").split()
     assert len(listed) == 1
     content = subprocess.run(
         ["docker", "exec", replicas_of(shop)[0], "cat", listed[0]], capture_output=True, check=True
     ).stdout
-    table = pq.read_table(io.BytesIO(content)).to_pylist()
-    assert [(logged["request_id"], logged["role"]) for logged in table] == [(name, "champion")]
+    rows = [json.loads(line) for line in gzip.decompress(content).splitlines()]
+    assert [(logged["request_id"], logged["role"]) for logged in rows] == [(name, "champion")]
 
 
 def test_image_with_another_model_is_refused(shop: TeamRepository) -> None:

@@ -7,9 +7,9 @@ import re
 import pytest
 import yaml
 
+from pipelines.config.leaves import leaves
 from pipelines.config.params import parse
 from pipelines.review.base_rules import SECTIONS, _is_stricter, base_rules
-from pipelines.review.changes import leaves
 from pipelines.review.findings import ParamChange
 from tests.engine.fixtures_model import SMALL
 

@@ -55,3 +55,12 @@ def test_a_change_to_a_file_reruns_the_stages_that_import_it(repo: Repo) -> None
     with (repo.path / "pipelines/tables/binning.py").open("a") as file:
         file.write("\n")
     assert changed_stages(repo) == {"validate", "profile"}
+
+
+def test_a_change_to_the_function_of_prepared_columns_reruns_its_stage_and_bytecode_does_not(repo: Repo) -> None:
+    (repo.path / "features/__pycache__").mkdir(exist_ok=True)
+    (repo.path / "features/__pycache__/windows.pyc").write_bytes(b"bytecode")
+    assert changed_stages(repo) == set()
+    with (repo.path / "features/prepare.py").open("a") as file:
+        file.write("\n")
+    assert changed_stages(repo) == {"prepare"}

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from pipelines.config.paths import PREPARED
 from testing.repository import quiet_environment
 from tests.engine.fixtures_model import SMALL, raw_columns
 from tests.engine.fixtures_repo import merge
@@ -51,7 +52,7 @@ def problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Problem:
 
     def made(name: str = "team", **changes: Any) -> Path:
         folder = tmp_path / name
-        (folder / "data").mkdir(parents=True)
+        (folder / PREPARED).mkdir(parents=True)
         monkeypatch.chdir(folder)
         text = SMALL.replace("selection:", f"{SPACE}selection:")
         if changes:
@@ -59,8 +60,8 @@ def problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Problem:
             merge(document, changes)
             text = yaml.safe_dump(document, sort_keys=False)
         Path("params.yaml").write_text(text)
-        Path(".gitignore").write_text("/data/\n/.mainline/\n/reports/\n")
-        pq.write_table(table(), "data/rows.parquet")
+        Path(".gitignore").write_text(f"/{PREPARED}/\n/.mainline/\n/reports/\n")
+        pq.write_table(table(), PREPARED / "rows.parquet")
         git("init", "--quiet", "--initial-branch=main")
         git("add", "--all")
         git("commit", "--quiet", "-m", "the problem")

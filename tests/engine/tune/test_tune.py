@@ -19,6 +19,7 @@ import yaml
 import pipelines.tune
 from pipelines.cli.errors import InputError, Refused, Unreachable
 from pipelines.config.params import load
+from pipelines.config.paths import PREPARED
 from pipelines.tune import mlflow_runs, study
 from pipelines.tune.flow import tune
 from pipelines.tune.problem import Problem
@@ -136,7 +137,8 @@ def test_no_row_of_the_test_side_is_read(problem):
     in_test = pc.greater(rows["ordered_at"], pc.max(rows["ordered_at"]).as_py() - timedelta(days=9))
     flipped = pc.if_else(in_test, pc.invert(rows["returned"]), rows["returned"])
     assert pc.sum(in_test).as_py() > 20
-    pq.write_table(rows.set_column(rows.schema.get_field_index("returned"), "returned", flipped), "data/rows.parquet")
+    changed = rows.set_column(rows.schema.get_field_index("returned"), "returned", flipped)
+    pq.write_table(changed, PREPARED / "rows.parquet")
     assert Problem(load()).identity("boosting") == before.identity("boosting")
 
 

@@ -1,0 +1,65 @@
+"""A review of another features/prepare.py: what runs again, what the report says, and what cannot be compared.
+
+Needs git, DVC and all stages.
+"""
+
+from __future__ import annotations
+
+from unittest import mock
+
+import yaml
+
+from tests.engine.fixtures_repo import Repo
+from tests.engine.in_process import must, review
+
+no_page = mock.patch("pipelines.review.evidently_page.write", return_value="not drawn here")
+
+
+def edit(repo: Repo, old: str, new: str) -> None:
+    path = repo.path / "features/prepare.py"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_a_function_with_equal_values_reruns_its_stage_only_and_other_values_are_counted_in_the_report(
+    repo: Repo,
+) -> None:
+    edit(repo, '"""Add how many', '"""Count how many')
+    must(review(repo))
+    assert {stage["name"] for stage in repo.report["stages"] if stage["state"] == "ran"} == {"prepare"}
+    assert repo.report["features"] == {"new": [], "gone": [], "changed": []}
+    edit(repo, '("payments_24h", 86_400)', '("payments_24h", 43_200)')
+    with no_page:
+        assert review(repo).code in (0, 1)
+    ran = {stage["name"] for stage in repo.report["stages"] if stage["state"] == "ran"}
+    assert {"prepare", "validate", "split", "train@boosting", "export", "evaluate"} <= ran
+    ((name, how),) = repo.report["features"]["changed"]
+    assert name == "payments_24h" and how.startswith("other values in ") and how.endswith(" of 12,000 rows of both")
+    assert not [gate for gate in repo.failed if gate.startswith(("changed labels", "lost rows", "repeated rows"))]
+
+
+def test_a_prepared_column_that_the_base_reads_and_the_head_no_longer_makes_is_not_comparable(repo: Repo) -> None:
+    def remove(document: dict) -> None:
+        del document["schema"]["columns"]["payments_1h"]
+        document["features"]["use"].remove("payments_1h")
+
+    repo.params(remove)
+    edit(repo, '(("payments_1h", 3_600), ("payments_24h", 86_400))', '[("payments_24h", 86_400)]')
+    path = repo.path / "tests/critical/payments.yaml"
+    cases = yaml.safe_load(path.read_text())
+    assert cases.pop()["direction"]["field"] == "payments_1h"
+    for case in cases:
+        case["row"].pop("payments_1h", None)
+    path.write_text(yaml.safe_dump(cases))
+    with no_page:
+        must(review(repo), 1)
+    assert "not comparable: column payments_1h" in repo.failed["comparable"]
+    assert repo.report["features"]["gone"] == ["payments_1h"]
+
+
+def test_a_function_that_may_not_be_used_ends_the_review_with_the_column_named(repo: Repo) -> None:
+    edit(repo, "return frame.assign(**columns)", "return frame.assign(**columns).iloc[::2]")
+    done = must(review(repo), 2)
+    assert "features/prepare.py returns 6,000 of 12,000 rows by their payment_id" in done.out
+    assert not (repo.path / "reports/review/review.json").exists()
