@@ -133,7 +133,7 @@ def _end(search: optuna.Study, problem: Problem, name: str, progress: Progress) 
     progress.print(f"{found} See {page.path_of(name)}.")
     better = best.value < baseline if METRICS[metric].lower_is_better else best.value > baseline
     if not better:
-        print(f"No trial is better than the parameters in {PATH}; there is no branch to review.")
+        print(f"No trial is better than the parameters in {PATH}; no branch was made.")
         return 0
     body = f"{found}\n\nThe best of many trials is biased upwards: the review compares on the test rows."
     made = branch.commit_values(name, best.user_attrs[study.VALUES], body)

@@ -6,6 +6,7 @@ import fcntl
 import re
 import subprocess
 import sys
+import time
 from argparse import Namespace
 from datetime import timedelta
 from pathlib import Path
@@ -217,6 +218,20 @@ def test_workers_share_one_search_by_its_storage(problem, monkeypatch):
     tune("boosting", 5, None)
     states = [t.state.name for t in joined.get_trials()]
     assert states.count("COMPLETE") == 4 and states.count("RUNNING") == 1
+
+
+def test_the_trial_of_a_lost_worker_is_tried_again(problem, monkeypatch):
+    """Also if it was the last one, so that no other trial begins before."""
+    problem()
+    monkeypatch.setenv("SEARCH_STORAGE", "sqlite:///shared.db")
+    monkeypatch.setattr(study, "HEARTBEAT_SECONDS", 1)
+    monkeypatch.setattr(study, "LOST_AFTER_SECONDS", 1)
+    with study.open_study("boosting", "lost", "maximize") as search:
+        lost = search.ask()
+        search._storage.record_heartbeat(lost._trial_id)
+        assert study.running(search) == 1
+        time.sleep(3)
+        assert study.running(search) == 0 and not study.finished(search)
 
 
 def test_trials_are_runs_of_mlflow_once_each(problem, monkeypatch, tmp_path):
