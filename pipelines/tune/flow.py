@@ -137,5 +137,6 @@ def _end(search: optuna.Study, problem: Problem, name: str, progress: Progress) 
         return 0
     body = f"{found}\n\nThe best of many trials is biased upwards: the review compares on the test rows."
     made = branch.commit_values(name, best.user_attrs[study.VALUES], body)
-    print(f"Branch {made} holds the best parameters. Review it: `git switch {made} && make review`.")
+    also = f" and your uncommitted changes of {PATH}" if branch.has_uncommitted_changes() else ""
+    print(f"Branch {made} holds the best parameters{also}. Review it: `git switch {made} && make review`.")
     return 0

@@ -220,6 +220,18 @@ def test_workers_share_one_search_by_its_storage(problem, monkeypatch):
     assert states.count("COMPLETE") == 4 and states.count("RUNNING") == 1
 
 
+def test_uncommitted_changes_on_the_branch_are_named(problem, capsys):
+    problem()
+    path = Path("params.yaml")
+    tune("boosting", 2, None)
+    assert "uncommitted" not in capsys.readouterr().out
+    path.write_text(f"{path.read_text()}# not committed\n")
+    tune("boosting", 2, None)
+    assert "# not committed" in git("show", "tune-boosting:params.yaml")
+    assert "and your uncommitted changes of params.yaml. Review" in capsys.readouterr().out
+    assert "params.yaml that were not committed" in git("log", "-1", "--format=%b", "tune-boosting")
+
+
 def test_the_trial_of_a_lost_worker_is_tried_again(problem, monkeypatch):
     """Also if it was the last one, so that no other trial begins before."""
     problem()
