@@ -240,7 +240,7 @@ def test_the_trial_of_a_lost_worker_is_tried_again(problem, monkeypatch):
     monkeypatch.setattr(study, "LOST_AFTER_SECONDS", 1)
     with study.open_study("boosting", "lost", "maximize") as search:
         lost = search.ask()
-        search._storage.record_heartbeat(lost._trial_id)
+        search._storage.record_heartbeat(lost._trial_id)  # type: ignore[attr-defined]
         assert study.running(search) == 1
         time.sleep(3)
         assert study.running(search) == 0 and not study.finished(search)
