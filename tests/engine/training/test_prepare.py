@@ -95,7 +95,8 @@ def test_a_function_that_reads_only_the_next_row_of_a_few_rows_is_refused(stage:
     customers = [f"c{i}" for i in range(900)]
     for i in range(120, 900, 90):  # a second order an hour later
         days[i], customers[i] = days[i - 1] + 1 / 24, customers[i - 1]
-    rows = orders(days, price=[None if i % 40 == 17 else float(i * 37 % 101) for i in range(900)])
+    price: Any = [None if i % 40 == 17 else float(i * 37 % 101) for i in range(900)]
+    rows = orders(days, price=price)
     rows = rows.append_column("customer", pa.array(customers))
     columns = {"price": {"nullable": True}, "customer": {"type": "identifier"}, **MADE}
     with pytest.raises(InputError, match="reads the future: the column made differs in"):
