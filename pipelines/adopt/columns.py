@@ -260,7 +260,9 @@ def _words_column(
         unsure += (f"{base['name']}: is {listed} a value or a missing one? If missing: add it to ingest.missing",)
     found = {**base, "present": present, "distinct": distinct, "missing": missing, "unsure": unsure}
     if distinct <= MAX_ALLOWED and (distinct <= 20 or distinct <= present / 5):
-        return Found(**found, type="category", values=values, why=why or f"sure: {distinct} different texts")
+        return Found(
+            **found, type="category", values=values, why=why or f"sure: {distinct} different text{'s' * (distinct > 1)}"
+        )
     if distinct <= min(MAX_CATEGORY, present / 10):
         return Found(**found, type="category", why=why or f"{distinct:,} different texts, too many to list")
     key_like = names.is_key_like(base["name"]) or names.names_an_entity(base["name"])

@@ -16,7 +16,7 @@ from pipelines.adopt.columns import find_columns
 from pipelines.adopt.draft import Draft, Request, make_draft
 from pipelines.adopt.leaks import flag_leaks
 from pipelines.adopt.params_file import params_text
-from pipelines.adopt.source import Source, read_source
+from pipelines.adopt.source import Source, path_inside, read_source
 from pipelines.adopt.team_files import ignore_table, replace_template
 from pipelines.adopt.typed_view import VIEW
 from pipelines.cli.errors import AlreadyPrinted, InputError, Refused
@@ -94,9 +94,8 @@ def _require_ready(root: Path, table: str) -> str:
             f"the branch {BRANCH} exists: a table was adopted before",
             f"Merge it; or delete it (`git branch -D {BRANCH}`, from another branch), and run again.",
         )
-    path = Path(table)
-    own = str(path.absolute().relative_to(root)) if path.absolute().is_relative_to(root) else None
-    if changed := [name for name in git.dirty() if own is None or name.rstrip("/") != own.rstrip("/")]:
+    own = path_inside(table, root)
+    if changed := [name for name in git.dirty() if name.rstrip("/") != own]:
         listed = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
         raise InputError(f"the work tree has changes: {listed}", "Commit or stash them, and run again.")
     return git.branch()
@@ -135,7 +134,7 @@ def _decide(table: str, request: Request, query: str | None, root: Path, progres
 def _open_questions(draft: Draft, params: Params) -> list[str]:
     questions = []
     if draft.after:
-        questions.append(f"known: after: are {', '.join(draft.after)} really known too late? Then leave it.")
+        questions.append(f"known: after: known too late for a prediction? Then leave it: {', '.join(draft.after)}.")
     if params.task == "classification":
         questions.append("value: what does a wrong decision cost? With it, reports say what a change saves.")
     questions.append(f"gates: do the floors suit you? {CASES}: which requests must be answered right?")
@@ -159,9 +158,8 @@ def _write(adoption: Adoption, root: Path, table: str) -> None:
     replace_template(root, draft.model_name, draft.target.name)
     write_text(PARAMS, adoption.params)
     write_text(CASES, adoption.cases)
-    path = Path(table).absolute()
-    if "://" not in table and path.is_relative_to(root):
-        ignore_table(root, str(path.relative_to(root)))
+    if "://" not in table and (own := path_inside(table, root)):
+        ignore_table(root, own)
     if code := run_verb("template", "--write", capture=True).returncode:
         raise AlreadyPrinted(code)
     _commit(f"{TITLE}{table.rpartition('/')[2] if '://' not in table else 'a table'} as {draft.model_name}")

@@ -95,10 +95,19 @@ def _take_password(url: str) -> str:
 
 def _relative(name: str, root: Path) -> str:
     """Return the path as params.yaml holds it: relative to the repository where it lies in it."""
-    if "://" in name:
-        return name
-    path = Path(name).absolute()
-    return str(path.relative_to(root.resolve())) if path.is_relative_to(root.resolve()) else str(path)
+    return name if "://" in name else path_inside(name, root) or str(_whole(name))
+
+
+def path_inside(name: str, root: Path) -> str | None:
+    """Return the path of a table below the root; None if it lies elsewhere."""
+    path, top = _whole(name), root.resolve()
+    return str(path.relative_to(top)) if path.is_relative_to(top) else None
+
+
+def _whole(name: str) -> Path:
+    """Return the whole path, without `..`; a table that is a link keeps its own name."""
+    path = Path(name)
+    return path.parent.resolve() / path.name
 
 
 def _chain(first: pa.Table, rest: Iterator[pa.Table]) -> Iterator[pa.RecordBatch]:

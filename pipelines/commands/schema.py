@@ -1,4 +1,4 @@
-"""Verb `schema`: the JSON schema of params.yaml, which the file's first line points editors to."""
+"""Verb `schema`: the JSON schema of params.yaml, which the file's first line points editors to, and docs/params.md."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from pathlib import Path
 from pipelines.cli.errors import Refused
 from pipelines.cli.files import write_text
 from pipelines.config.params import json_schema
+from pipelines.config.reference import PAGE, fill
 
 PATH = Path("params.schema.json")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
-    parser.add_argument("--write", action="store_true", help=f"write {PATH}")
-    parser.add_argument("--check", action="store_true", help=f"fail if {PATH} is not current")
+    parser.add_argument("--write", action="store_true", help=f"write {PATH}, and the tables of {PAGE}")
+    parser.add_argument("--check", action="store_true", help="fail if one of them is not current")
 
 
 def text() -> str:
@@ -25,15 +26,20 @@ def text() -> str:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print, write or check the schema.
+    """Print the schema, or write or check the files that follow from the typed configuration.
 
     Raises:
-        Refused: if the committed file is not current.
+        Refused: if a committed file is not current.
     """
-    if arguments.write:
-        write_text(PATH, text())
-    elif not arguments.check:
+    if not arguments.write and not arguments.check:
         print(text(), end="")
-    elif not PATH.is_file() or PATH.read_text(encoding="utf-8") != text():
-        raise Refused(f"{PATH} is not current", "Write it: `python -m pipelines schema --write`.")
+        return 0
+    files = {PATH: text()}
+    if PAGE.is_file():  # a team may have removed docs/
+        files[PAGE] = fill(PAGE.read_text(encoding="utf-8"))
+    for path, current in files.items():
+        if arguments.write:
+            write_text(path, current)
+        elif not path.is_file() or path.read_text(encoding="utf-8") != current:
+            raise Refused(f"{path} is not current", "Write it: `python -m pipelines schema --write`.")
     return 0

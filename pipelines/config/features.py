@@ -42,6 +42,9 @@ class Derived(Strict):
     """A feature computed inside the model's graph from raw fields.
 
     Attributes:
+        op: [the operation](features.md).
+        of: the column that it takes.
+        to: the other column of an operation that takes two.
         min, max: the bounds of `clip`.
         edges: ascending; `bucket` counts how many of them a number reaches.
     """
@@ -80,7 +83,12 @@ class Derived(Strict):
 
 
 class Features(Strict):
-    """What the model sees: columns as they are, and derived features."""
+    """What the model sees: columns as they are, and derived features.
+
+    Attributes:
+        use: columns that the model sees as they are.
+        derive: name -> a feature that the model's graph computes.
+    """
 
     use: tuple[str, ...]
     derive: Mapping[Name, Derived] = {}

@@ -34,17 +34,35 @@ Reason = Annotated[str, Field(pattern=r"\S", max_length=500)]
 
 
 class History(Strict):
-    """Versions that the head is also compared with; `regression` holds the tolerance of each metric."""
+    """Versions that the head is also compared with.
+
+    Attributes:
+        versions: how many of the newest versions.
+        regression: metric -> tolerance.
+    """
 
     versions: Count
     regression: Annotated[Mapping[MetricName, Tolerance], Field(min_length=1)]
 
 
 class Gates(Strict):
-    """Limits that block a merge; `regression` holds the tolerance of each metric.
+    """Limits that block a merge.
 
     Attributes:
+        headline: the metric that the report begins with.
         when_unclear: whether a gate that the test rows are too few for blocks, or is a warning.
+        resamples: of the bootstrap behind every interval.
+        seed: of the bootstrap.
+        floors: metric -> minimum (maximum where lower is better).
+        regression: metric -> [tolerance](#tolerances) of being worse than the base, such as `0.03` or `8%`.
+        scoring_time_ratio: a row may take the head so many times as long as the base.
+        max_model_mb: the largest size of `models/model.onnx`.
+        max_changed_labels: the largest share of changed labels.
+        max_lost_rows: the largest share of lost rows.
+        max_repeated_rows: the largest share of new rows that equal a row on the other side of the split.
+        plausible_gain: a gain of a larger share of what the base lacks to a perfect value is suspicious.
+        history: null to compare with the base alone.
+        allow_gain: why a gain is real that looks too good.
         allow_weaker: why the head may pass by weaker rules than the base's; counts only if the base never had it.
     """
 
@@ -66,7 +84,14 @@ class Gates(Strict):
 
 
 class SliceBy(Strict):
-    """Rows by a column's values (each of them, if none is named) or by a range: `from` is included, `to` is not."""
+    """Rows by a column's values or by a range.
+
+    Attributes:
+        column: the column that slices.
+        values: a slice for each of them; null for all values.
+        low: of numbers: the lower end, which is included.
+        high: of numbers: the upper end, which is not.
+    """
 
     column: str
     values: tuple[str, ...] | None = None
@@ -81,7 +106,16 @@ class SliceBy(Strict):
 
 
 class Slices(Strict):
-    """Parts of the table that must not get worse, judged from a minimum support on."""
+    """Parts of the table that must not get worse.
+
+    Attributes:
+        metric: that is computed for each slice.
+        min_support: a slice of fewer rows is not judged.
+        min_positives: nor one of fewer positives.
+        floor: the minimum of the metric in every slice.
+        tolerance: how much worse than the base a slice may be, such as `0.02` or `8%`.
+        by: name -> slices.
+    """
 
     metric: MetricName
     min_support: Count
@@ -95,6 +129,10 @@ class Fairness(Strict):
     """Limits of the ratio of the smallest to the largest group, for each sensitive category or boolean.
 
     Attributes:
+        min_recall_ratio: of the recall.
+        min_false_positive_ratio: of the false positive rate.
+        min_support: a group of fewer rows is not judged.
+        min_positives: nor one of fewer positives.
         min_selection_ratio: of the share of rows that are predicted positive (demographic parity).
         negligible_false_positive_rate: where the rates of all groups are shown to be at most this, and their ratio
             cannot be told, the gate passes.

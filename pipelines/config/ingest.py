@@ -41,7 +41,21 @@ class _Ingest(Strict):
 
 
 class Simulator(_Ingest):
-    """The default problem's card payments, made by examples/fraud: byte-identical for equal parameters and locks."""
+    """The default problem's card payments, made by examples/fraud: byte-identical for equal parameters and locks.
+
+    Attributes:
+        kind: `simulator`, `files` or `sql`.
+        seed: of the random numbers.
+        start: the first day.
+        days: how many days are simulated.
+        payments: how many rows are simulated.
+        customers: how many customers pay.
+        merchants: how many merchants are paid.
+        fraud_rate: the share of frauds.
+        missing_rate: the share of missing values of nullable columns.
+        drift_from: from this day on amounts rise, and more is bought online and abroad.
+        fraud_change_from: from this day on fraudsters imitate their victims.
+    """
 
     source: ClassVar = "examples.fraud.simulator"
 
@@ -82,6 +96,8 @@ class Files(_Table):
     """CSV or Parquet files: paths or fsspec URLs of files, folders, or patterns with wildcards.
 
     Attributes:
+        kind: `simulator`, `files` or `sql`.
+        paths: such as `["s3://bucket/orders/*.parquet", "more/"]`.
         separator: between the cells of a CSV file.
         encoding: of a CSV file, by the name that Python has for it.
     """
@@ -98,6 +114,7 @@ class Sql(_Table):
     """The rows of a query. A password is never here: PostgreSQL's driver reads PGPASSWORD, or ~/.pgpass.
 
     Attributes:
+        kind: `simulator`, `files` or `sql`.
         url: `sqlite:///file.db`, or `postgresql://user@host/database`.
         query: a SELECT; with an ORDER BY, equal tables give equal bytes.
     """

@@ -63,9 +63,10 @@ class Monitor(Strict):
     Attributes:
         every_days: length of a pass; monitor.yml runs at least as often.
         min_rows: a pass with fewer predictions is not judged.
-        false_alarms: budget of drift, input checks and volume together.
+        false_alarms: at most so many false alarms of drift, input checks and volume together, on average.
         tolerance: PSI per input that is natural, for a profile that holds no variation.
         labels: null if labels do not come back.
+        quality: the alarm on the quality of matured predictions.
         rollback: open the pull request of a rollback on a quality alarm, if the previous version is shown to have a
             smaller loss on the same rows, and not shown to be above its own limit.
         retrain: open the pull request of a retraining on a quality alarm.

@@ -21,7 +21,11 @@ from pipelines.config.validation import Validation
 
 
 class Params(SelectionParams, SplitParams):
-    """All sections."""
+    """All sections.
+
+    Attributes:
+        candidates: name -> an estimator that competes.
+    """
 
     ingest: Ingest
     validation: Validation

@@ -13,7 +13,14 @@ ParamPath = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.\w+)*$")]
 
 
 class Space(Strict):
-    """The values of a parameter: some, or a range with both ends, of whole numbers if both ends are whole."""
+    """The values of a parameter: some, or a range with both ends, of whole numbers if both ends are whole.
+
+    Attributes:
+        values: the values to try, such as `[gini, entropy]`.
+        low: the lowest value of a range.
+        high: the highest value of a range.
+        log: whether small values are tried as often as large ones, by powers.
+    """
 
     values: Annotated[tuple[bool | int | float | str | None, ...], Field(min_length=2)] | None = None
     low: int | float | None = Field(default=None, alias="from")
@@ -37,7 +44,12 @@ class Space(Strict):
 
 
 class Search(Strict):
-    """For each candidate the parameters to search, by name, or by path below the candidate."""
+    """For each candidate the parameters to search.
+
+    Attributes:
+        seed: of the random numbers.
+        spaces: candidate -> parameter, by its name, or by its path below the candidate -> the values to try.
+    """
 
     seed: Seed = 7
     spaces: Mapping[Name, Annotated[Mapping[ParamPath, Space], Field(min_length=1)]] = {}

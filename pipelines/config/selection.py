@@ -35,7 +35,13 @@ def check_metrics_fit(task: str, used: dict[str, str], costs: bool) -> None:
 
 
 class Threshold(Strict):
-    """How the decision threshold is chosen on the validation rows: by `maximise`, or for the lowest cost."""
+    """How the decision threshold is chosen on the validation rows: by `maximise`, or for the lowest cost.
+
+    Attributes:
+        maximise: the metric that the threshold maximises.
+        min_precision: the precision that `maximise: recall` must keep.
+        minimise: `cost` chooses the threshold with the lowest cost.
+    """
 
     maximise: Literal["f1", "recall"] | None = None
     min_precision: Share | None = None
@@ -51,14 +57,23 @@ class Threshold(Strict):
 
 
 class Selection(Strict):
-    """The criterion for the winner and, for a classification, the rule for its threshold (f1 if not given)."""
+    """The criterion for the winner and the rule for its threshold.
+
+    Attributes:
+        metric: the candidate that is best by this metric on the validation rows wins.
+        threshold: how a probability becomes a decision; null for the best `f1`. Only of a classification.
+    """
 
     metric: MetricName
     threshold: Threshold | None = None
 
 
 class SelectionParams(FeatureParams):
-    """The sections that stages from `select` on need."""
+    """The sections that stages from `select` on need.
+
+    Attributes:
+        model_name: the name of the model in tags, MLflow and reports, such as `fraud` or `card-fraud`.
+    """
 
     model_name: ModelName
     selection: Selection

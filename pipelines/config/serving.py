@@ -18,13 +18,17 @@ class Serving(Strict):
     """The image's base and limits, and how a release is deployed.
 
     Attributes:
-        deploy: a command, `pull` for hosts that reconcile by themselves, or None for this host.
+        base_image: the image with Python, by digest.
+        max_batch_rows: a request of more rows is refused.
+        max_body_mb: a larger request is refused.
+        timeout_seconds: a request that takes longer is aborted.
+        deploy: a command as a list of words, `pull` for hosts that reconcile by themselves, or null for this host.
         front_image: HAProxy, which stands before the replicas.
-        replicas: containers of each version; None for one a core.
+        replicas: containers of each version; null for one a core.
         keep_previous: whether the version before stays started, for the case that all of production fails.
         tls: path of a PEM file with certificate and key.
         keys: path of a file with the SHA-256 of each access key and its name.
-        fallback: what `/predict` answers while no replica can; None for an error.
+        fallback: what `/predict` answers while no replica can, such as `{decision: false}`; null for an error.
     """
 
     base_image: ImageByDigest
@@ -51,12 +55,20 @@ class Serving(Strict):
 
 
 class Release(Strict):
-    """Whether a release without a version trains its model again before anything is built."""
+    """How a new release is built.
+
+    Attributes:
+        rebuild: whether a release without a version trains its model again before anything is built.
+    """
 
     rebuild: bool = False
 
 
 class Retention(Strict):
-    """How many versions are kept besides all that were ever in production."""
+    """Which versions are kept.
+
+    Attributes:
+        keep_last: how many of the newest versions are kept, besides all that were ever in production.
+    """
 
     keep_last: Count

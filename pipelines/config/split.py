@@ -9,7 +9,13 @@ from pipelines.config.table_schema import TableParams
 
 
 class SplitByTime(Strict):
-    """Test is the newest matured days, validation the days before, training all that is older."""
+    """Test is the newest matured days, validation the days before, training all that is older.
+
+    Attributes:
+        by: `time` or `hash`.
+        test_days: how many of the newest days test.
+        validation_days: how many days before them choose the winner and the threshold.
+    """
 
     by: Literal["time"]
     test_days: Count
@@ -17,7 +23,15 @@ class SplitByTime(Strict):
 
 
 class SplitByHash(Strict):
-    """A hash of a row's key (or of another column) decides its side, so the side never changes."""
+    """A hash of a row's key (or of another column) decides its side, so the side never changes.
+
+    Attributes:
+        by: `time` or `hash`.
+        salt: any text; another one draws other rows.
+        column: whose hash decides; rows with an equal value stay together. null for the key.
+        test: the share of rows that test.
+        validation: the share of rows that choose the winner and the threshold.
+    """
 
     by: Literal["hash"]
     salt: str

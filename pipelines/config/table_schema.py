@@ -14,6 +14,12 @@ class Column(Strict):
     """What a column of the table may hold. Timestamps are UTC; both ends of a range are included.
 
     Attributes:
+        type: [what it holds](#types).
+        min: the smallest number.
+        max: the largest number.
+        allowed: the categories; null for any.
+        nullable: whether values may be missing.
+        sensitive: whether the values are masked in reports and errors; such a category or boolean has fairness gates.
         known: `after` if the value is known only after the prediction, so that no feature may use it.
         prepared: whether features/prepare.py makes the column; data/ does not have it, and a request must.
     """
@@ -43,7 +49,15 @@ class Column(Strict):
 class Table(Strict):
     """The columns of the table and their roles.
 
-    `positive` names the positive class of a classification; `negative: rest` makes one class of several others.
+    Attributes:
+        key: the column that names a row; its values are unique.
+        target: the column that is predicted.
+        positive: the class, as text, whose probability the model returns; of a classification.
+        negative: `rest` makes one class of all values of the target but `positive`.
+        event_time: when the row happened; the split by time, drift and retraining need it.
+        label_time: when the label became known.
+        label_delay_days: days from the event until its label is final; younger rows are not used.
+        columns: name -> what the column may hold.
     """
 
     key: str
@@ -86,7 +100,11 @@ class Table(Strict):
 
 
 class TableParams(Strict):
-    """The sections that define the table and the target."""
+    """The sections that define the table and the target.
+
+    Attributes:
+        task: what is predicted: one of two classes, or a number.
+    """
 
     task: Literal["classification", "regression"]
     table: Table = Field(alias="schema")

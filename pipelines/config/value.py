@@ -12,6 +12,10 @@ class Value(Strict):
     Attributes:
         unit: of the costs, for instance `EUR`.
         rows: what a row is called in reports, in the plural.
+        true_positive: the cost of a positive that is found, such as `1.5`, or a column of numbers.
+        false_positive: the cost of a false alarm.
+        false_negative: the cost of a positive that is missed, such as `amount`.
+        true_negative: the cost of a negative that is let pass.
     """
 
     unit: str

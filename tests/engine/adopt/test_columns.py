@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from pipelines.adopt import names
 from pipelines.adopt.columns import schema_name
 from pipelines.adopt.params_file import quote
-from tests.engine.adopt.tables import rents, wide
+from pipelines.adopt.source import read_source
+from tests.engine.adopt.tables import rents, wide, write_csv
 
 MANY = 60
 
@@ -139,3 +140,15 @@ def test_a_number_keeps_its_digits(found):
     values = np.random.default_rng(0).normal(size=50).round(3).tolist()
     column = found({"a": values, "b": [1] * 50})["a"]
     assert (column.low, column.high) == (min(values), max(values))
+
+
+def test_a_table_beside_the_repository_is_named_by_its_whole_path(tmp_path, monkeypatch):
+    write_csv(tmp_path / "table.csv", {"a": [1, 2]})
+    write_csv(tmp_path / "copy.csv", {"a": [1, 2]})
+    root = tmp_path / "copy"
+    (root / "rows").mkdir(parents=True)
+    write_csv(root / "rows/table.csv", {"a": [1, 2]})
+    monkeypatch.chdir(root)
+    assert read_source("../table.csv", None, root).ingest["paths"] == [str(tmp_path / "table.csv")]
+    assert read_source("../copy.csv", None, root).ingest["paths"] == [str(tmp_path / "copy.csv")]
+    assert read_source("./rows/../rows/table.csv", None, root).ingest["paths"] == ["rows/table.csv"]

@@ -346,6 +346,18 @@ def test_the_verb_checks_and_writes_the_schema(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out == (tmp_path / schema.PATH).read_text() == schema.text()
 
 
+def test_the_verb_checks_and_writes_the_tables_of_the_page(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = tmp_path / "docs/params.md"
+    page.parent.mkdir()
+    page.write_text("<!-- keys of task -->\n<!-- end -->\n")
+    (tmp_path / schema.PATH).write_text(schema.text())
+    assert main(["schema", "--check"]) == 1
+    assert main(["schema", "--write"]) == 0
+    assert "`regression`" in page.read_text()
+    assert main(["schema", "--check"]) == 0
+
+
 def test_an_unquoted_date_is_refused() -> None:
     with pytest.raises(InputError, match="2026-99-99 is not text: put it in quotes"):
         parse("ingest: {start: 2026-99-99}")
