@@ -126,7 +126,7 @@ def test_a_candidate_that_cannot_be_exported_is_refused_and_can_be_removed(repo:
     repo.params(lambda document: document["candidates"].update(aguess=dummy))
     done = must(verb(repo, "repro"), 2)
     assert "candidates.aguess: sklearn.dummy.DummyClassifier cannot be exported to ONNX" in done.out
-    assert done.last.startswith("Use one that can: HistGradientBoosting")
+    assert done.last.startswith("Use one that can: ")
     assert "Traceback" not in done.out and done.out.count(done.last) == 1
     repo.params(lambda document: document["candidates"].pop("aguess"))
     assert set(states(must(verb(repo, "repro")).out).values()) <= {"cached", "pulled"}
