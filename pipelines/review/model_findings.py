@@ -143,6 +143,7 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str,
     weaker, weaker_rules = weaker_results(base_sha, results, evidence, head, measure)
     selection = json.loads(SELECTION.read_text(encoding="utf-8"))
     param_changes = changes.param_changes(git.text_at(base_sha, str(PATH)), PATH.read_text(encoding="utf-8"))
+    features = _feature_changes(params, base, table, before) if base and kind != "new model" else None
     return {
         "params": param_changes,
         "gates": (*results, *weaker),
@@ -151,7 +152,11 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str,
         "left_out": compared.left_out,
         "metrics": evidence.metrics,
         "history": evidence.history,
-        "notes": (*compared_versions.notes, *([] if evidence.critical else [NO_CASE])),
+        "notes": (
+            *compared_versions.notes,
+            *prepared_notes(features, base_scorer, base_rows),
+            *([] if evidence.critical else [NO_CASE]),
+        ),
         "slices": evidence.slices,
         "slice_metric": params.slices.metric,
         "groups": evidence.groups,
@@ -164,7 +169,7 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str,
         "plots": plots.plots(compared) if evidence.rows else (),
         "value": params.value,
         "threshold": (compared.base_threshold, compared.head_threshold),
-        "features": _feature_changes(params, base, table, before) if base and kind != "new model" else None,
+        "features": features,
         "data": _data_change(table, params, split, base, evidence) if base and kind != "new model" else None,
     }
 
@@ -173,6 +178,24 @@ def _feature_changes(params: Params, base: Base, table: ir.Table, before: ir.Tab
     text, head = git.text_at(base.commit, str(PATH)), PATH.read_text(encoding="utf-8")
     rows_of_base = None if before is table or isinstance(before, str) else before
     return feature_changes(text, head, params.table.key, table, rows_of_base)
+
+
+def prepared_notes(features: FeatureChanges | None, base: Scorer | None, base_rows: BaseRows) -> list[str]:
+    """Notes on prepared columns of the base's model: it is scored on the head's values of them."""
+    read = {item.name for item in base.signature.inputs if item.prepared} if base else set()
+    if not read or base_rows.prepared_alike:
+        return []
+    if base_rows.why_not:
+        return [
+            f"Whether the values of {', '.join(sorted(read))} differ from the base's is not known: {base_rows.why_not}."
+        ]
+    changed = [f"{name} ({how})" for name, how in features.changed if name in read] if features else []
+    if not changed:
+        return []
+    return [
+        f"The base's model is scored on the head's values of {', '.join(changed)}, where it was trained on "
+        "its own: it can look worse here than it is."
+    ]
 
 
 def _chooses_like_head(params: Params, split: dict[str, Any], base: Base) -> bool:

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from functools import cache
 from typing import Any
 
 # Equal files on any machine, and as many threads as OMP_NUM_THREADS says: by default LightGBM takes all cores.
 LIGHTGBM_DEFAULTS = {"deterministic": True, "force_row_wise": True, "n_jobs": 0, "verbosity": -1}
-# Values with which the converter, which ignores them, would give another model. Aliases are refused by `parity`.
-NOT_CONVERTED: dict[str, dict[str, tuple[Any, ...]]] = {
-    "lightgbm": {"boosting_type": ("rf",), "linear_tree": (True,), "zero_as_missing": (True,)},
-    "xgboost": {"booster": ("dart", "gblinear")},
+# XGBoost takes any keyword, and lists none of these.
+XGBOOST_PARAMS = {"quantile_alpha", "huber_slope", "tweedie_variance_power", "eta", "alpha", "lambda"}
+# Values with which the converter gives another model or none. Aliases are refused by `parity`.
+NOT_CONVERTED: dict[str, dict[str, Container[Any]]] = {
+    "lightgbm": {"boosting_type": ("rf",), "linear_tree": (True,), "zero_as_missing": (True,), "reg_sqrt": (True,)},
+    "xgboost": {"booster": ("dart", "gblinear"), "num_parallel_tree": range(2, 1_000_000)},
 }
 NO_OPENMP = (
     "Install the OpenMP runtime: `apt-get install libgomp1` (Debian, Ubuntu), `dnf install libgomp` (Fedora), "
@@ -41,6 +43,8 @@ def accepted_params(factory: type) -> set[str]:
 
         aliases = _ConfigAliases._get_all_param_aliases()
         names |= set(aliases).union(*aliases.values())
+    elif _library(factory) == "xgboost":
+        names |= XGBOOST_PARAMS
     return names
 
 

@@ -100,9 +100,20 @@ def fit(name: str, candidate: Candidate, features: npt.NDArray[np.float32], targ
 
 
 def predict(fitted: Any, features: Floats, task: str) -> Floats:
-    """Return probabilities of the positive class, or values, of the fitted estimator itself; shape (n,)."""
+    """Return probabilities of the positive class, or values, of the fitted estimator itself; shape (n,).
+
+    Raises:
+        InputError: if it gives several values a row.
+    """
     predicted = fitted.predict_proba(features)[:, 1] if task == "classification" else fitted.predict(features)
-    return np.asarray(predicted, dtype=np.float64).reshape(-1)
+    values = np.asarray(predicted, dtype=np.float64).reshape(-1)
+    if len(values) != len(features):
+        each = len(values) // max(1, len(features))
+        raise InputError(
+            f"{PATH}: {type(fitted[-1]).__name__} gives {each} values a row",
+            "Set the parameters of the candidate so that it gives one, such as a single quantile.",
+        )
+    return values
 
 
 def is_reproducible(

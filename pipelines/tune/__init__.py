@@ -1,6 +1,7 @@
 """Verb `tune`: search for parameters of a candidate, and write the best ones into params.yaml on a branch."""
 
 import argparse
+import math
 
 DEFAULT_TRIALS = 50
 
@@ -15,7 +16,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Search, and make the branch."""
+    from pipelines.cli.errors import InputError
     from pipelines.tune.flow import tune
 
-    trials = arguments.trials or (None if arguments.seconds else DEFAULT_TRIALS)
-    return tune(arguments.candidate, trials, arguments.seconds)
+    trials, seconds = arguments.trials, arguments.seconds
+    if trials is not None and trials < 1:
+        raise InputError(f"TRIALS is {trials}", "Give 1 or more.")
+    if seconds is not None and not 0 < seconds < math.inf:
+        raise InputError(f"SECONDS is {seconds:g}", "Give a number above 0.")
+    return tune(arguments.candidate, DEFAULT_TRIALS if trials is None and seconds is None else trials, seconds)

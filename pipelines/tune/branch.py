@@ -37,6 +37,8 @@ def commit_values(candidate: str, values: Mapping[str, Any], body: str) -> str:
     for key, value in values.items():
         text = with_value(text, ("candidates", candidate, *path_of(key)), value)
     parse(text)
+    if has_uncommitted_changes():
+        body += f"\n\nIt also holds the changes of {PATH} that were not committed when the search ended."
     blob = git("hash-object", "-w", "--stdin", stdin=text)
     with tempfile.TemporaryDirectory() as folder:
         env = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
@@ -53,6 +55,11 @@ def commit_values(candidate: str, values: Mapping[str, Any], body: str) -> str:
             f"the branch {branch} cannot be moved: {error.stderr.strip()}", "Check out another one."
         ) from error
     return branch
+
+
+def has_uncommitted_changes() -> bool:
+    """Return whether params.yaml differs from HEAD: the commit then holds its changes, too."""
+    return try_git("diff", "--quiet", "HEAD", "--", str(PATH)) is None
 
 
 def require_own_branch(candidate: str) -> None:

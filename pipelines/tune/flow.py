@@ -133,9 +133,10 @@ def _end(search: optuna.Study, problem: Problem, name: str, progress: Progress) 
     progress.print(f"{found} See {page.path_of(name)}.")
     better = best.value < baseline if METRICS[metric].lower_is_better else best.value > baseline
     if not better:
-        print(f"No trial is better than the parameters in {PATH}; there is no branch to review.")
+        print(f"No trial is better than the parameters in {PATH}; no branch was made.")
         return 0
     body = f"{found}\n\nThe best of many trials is biased upwards: the review compares on the test rows."
     made = branch.commit_values(name, best.user_attrs[study.VALUES], body)
-    print(f"Branch {made} holds the best parameters. Review it: `git switch {made} && make review`.")
+    also = f" and your uncommitted changes of {PATH}" if branch.has_uncommitted_changes() else ""
+    print(f"Branch {made} holds the best parameters{also}. Review it: `git switch {made} && make review`.")
     return 0

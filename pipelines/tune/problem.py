@@ -26,7 +26,7 @@ class Problem:
     """Training and validation rows as features; no other rows are read."""
 
     def __init__(self, params: Params) -> None:
-        """Read the rows of data/, split as params.yaml says.
+        """Read the rows of prepared/, split as params.yaml says.
 
         Raises:
             InputError: if there are none, or they lack a column.

@@ -99,7 +99,10 @@ def finished(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def running(study: optuna.Study) -> int:
-    """Return how many trials other processes are at."""
+    """Return how many trials other processes are at, without those of a worker that was lost."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        optuna.storages.fail_stale_trials(study)
     return len(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
 
 

@@ -109,7 +109,9 @@ def world(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> World
 
     monkeypatch.setattr(flow, "datetime", Clock)
     monkeypatch.setattr(tags, "fetch_tags", lambda _: None)
-    monkeypatch.setattr(tags, "list_assignments", lambda _: made.assignments)
+    monkeypatch.setattr(
+        tags, "list_assignments", lambda _, stage=tags.PRODUCTION: made.assignments if stage == tags.PRODUCTION else []
+    )
     monkeypatch.setattr(
         base_model,
         "fetch_stored",

@@ -73,9 +73,9 @@ def test_a_service_in_order_raises_no_alarm(service: dict[str, str | None]) -> N
 def test_a_service_that_responds_with_the_canary_s_release_id_raises_no_alarm(
     service: dict[str, str | None],
 ) -> None:
-    service["/info"] = json.dumps({"release": "0123456789ab"})
+    service["/info"] = json.dumps({"release": "fedcba987654"})
     assert alarms().keys() == {"release"}
-    other = replace(assignment(), annotation=assignment().annotation.model_copy(update={"release": "0123456789ab"}))
+    other = replace(assignment(), annotation=assignment().annotation.model_copy(update={"release": "fedcba987654"}))
     assert alarms(canary=other) == {}
 
 

@@ -36,6 +36,8 @@ def test_a_function_with_equal_values_reruns_its_stage_only_and_other_values_are
     assert {"prepare", "validate", "split", "train@boosting", "export", "evaluate"} <= ran
     ((name, how),) = repo.report["features"]["changed"]
     assert name == "payments_24h" and how.startswith("other values in ") and how.endswith(" of 12,000 rows of both")
+    (note,) = [note for note in repo.report["notes"] if "payments_24h" in note]
+    assert note.startswith("The base's model is scored on the head's values of payments_24h (other values in ")
     assert not [gate for gate in repo.failed if gate.startswith(("changed labels", "lost rows", "repeated rows"))]
 
 

@@ -93,6 +93,8 @@ def test_steps_inside_a_calibrated_estimator_are_refused_with_their_place():
             {"boosting": "rf", "bagging_fraction": 0.5, "bagging_freq": 1},
             "predict differently",
         ),
+        ("lightgbm.LGBMClassifier", {"reg_sqrt": True}, "reg_sqrt: True cannot be exported"),
+        ("xgboost.XGBClassifier", {"num_parallel_tree": 4}, "num_parallel_tree: 4 cannot be exported"),
         ("xgboost.XGBClassifier", {"booster": "dart"}, "booster: dart cannot be exported"),
         ("xgboost.XGBClassifier", {"booster": "gblinear"}, "booster: gblinear cannot be exported"),
         ("xgboost.XGBClassifier", {"objective": "binary:logitraw"}, "Unexpected objective: binary:logitraw"),
@@ -109,6 +111,16 @@ def test_what_cannot_be_exact_is_refused_with_the_reason(path, params, expected)
 
 def test_parameters_of_lightgbm_beyond_its_constructor_are_accepted():
     check("lightgbm.LGBMClassifier", max_bin=63, lambda_l1=0.1, feature_fraction=0.8, **SMALL)
+
+
+def test_parameters_of_xgboosts_objectives_are_accepted():
+    check(KINDS[3][0], task="regression", objective="reg:quantileerror", quantile_alpha=0.5, **SMALL)
+    check(KINDS[3][0], task="regression", objective="reg:pseudohubererror", huber_slope=0.5, **SMALL)
+
+
+def test_an_estimator_with_several_values_a_row_is_refused():
+    with pytest.raises(InputError, match="XGBRegressor gives 2 values a row"):
+        check(KINDS[3][0], task="regression", objective="reg:quantileerror", quantile_alpha=[0.1, 0.9], **SMALL)
 
 
 def test_a_nested_estimator_is_checked_as_any_other():

@@ -81,6 +81,48 @@ FUTURE = [
 ]
 
 
+NEXT_ROW = [
+    "frame['made'] = frame['price'].bfill()",
+    "frame['made'] = frame['price'].interpolate()",
+    "soon = frame.groupby('customer').ordered_at.shift(-1) - frame.ordered_at\n"
+    "frame['made'] = (soon.dt.total_seconds() < 7_200) * 1.0",
+]
+
+
+@pytest.mark.parametrize("body", NEXT_ROW)
+def test_a_function_that_reads_only_the_next_row_of_a_few_rows_is_refused(stage: Any, body: str) -> None:
+    days = [i / 8 for i in range(900)]
+    customers = [f"c{i}" for i in range(900)]
+    for i in range(120, 900, 90):  # a second order an hour later
+        days[i], customers[i] = days[i - 1] + 1 / 24, customers[i - 1]
+    price: Any = [None if i % 40 == 17 else float(i * 37 % 101) for i in range(900)]
+    rows = orders(days, price=price)
+    rows = rows.append_column("customer", pa.array(customers))
+    columns = {"price": {"nullable": True}, "customer": {"type": "identifier"}, **MADE}
+    with pytest.raises(InputError, match="reads the future: the column made differs in"):
+        stage(f"{body}\nreturn frame", table=rows, **columns)
+
+
+KEPT = [
+    "global MEAN\nMEAN = frame['price'].mean() if MEAN is None else MEAN\nframe['made'] = frame['price'] / MEAN",
+    "frame['made'] = frame['items'].map(kept(frame))",
+]
+
+
+@pytest.mark.parametrize(("before", "message"), [("", "reads the future"), ("ROW_WISE = True", "is not row-wise")])
+@pytest.mark.parametrize("body", KEPT)
+def test_what_a_function_keeps_from_an_earlier_call_does_not_hide_that_it_reads_the_future(
+    stage: Any, body: str, before: str, message: str
+) -> None:
+    write_text(
+        FUNCTION.parent / "means.py",
+        "STORE = {}\ndef kept(frame):\n    return STORE.setdefault('means', frame.groupby('items')['price'].mean())\n",
+    )
+    rows = orders(DAYS, price=[float(i * 37 % 101) for i in range(len(DAYS))])
+    with pytest.raises(InputError, match=f"{message}: the column made differs in"):
+        stage(f"{body}\nreturn frame", f"from features.means import kept\nMEAN = None\n{before}", rows, **MADE)
+
+
 @pytest.mark.parametrize("body", FUTURE)
 def test_a_function_that_reads_the_future_is_refused(stage: Any, body: str) -> None:
     rows = orders(DAYS, price=[float(i * 37 % 101) for i in range(len(DAYS))])
@@ -137,7 +179,9 @@ def test_the_function_runs_a_bounded_number_of_times(stage: Any) -> None:
     body = "with open('seen', 'a') as file:\n    print(len(frame), file=file)\n"
     stage(body + BEFORE, **MADE)
     runs = [int(line) for line in Path("seen").read_text().split()]
-    assert runs[:2] == [240, 240] and len(runs) == 2 + len(preparation_checks.SHARES) and sum(runs) <= 3.1 * 240
+    late, early = runs[2:4], runs[4:]
+    assert runs[:2] == [240, 240] and sum(runs[:4]) <= 3.1 * 240 and min(late) > max(early)
+    assert len(early) <= preparation_checks.TELLING + preparation_checks.EVEN
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ import fcntl
 import re
 import subprocess
 import sys
+import time
+from argparse import Namespace
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+import pipelines.tune
 from pipelines.cli.errors import InputError, Refused, Unreachable
 from pipelines.config.params import load
 from pipelines.config.paths import PREPARED
@@ -113,6 +116,14 @@ def test_another_space_is_another_search(problem):
     assert len(optuna.get_all_study_names(f"sqlite:///{study.FOLDER}/boosting.db")) == 2
 
 
+@pytest.mark.parametrize("budget", [(0, None), (-5, None), (None, 0.0), (None, -1.0), (None, float("nan"))])
+def test_a_budget_of_nothing_is_refused(budget):
+    trials, seconds = budget
+    name = "TRIALS" if seconds is None else "SECONDS"
+    with pytest.raises(InputError, match=f"{name} is "):
+        pipelines.tune.run(Namespace(candidate="boosting", trials=trials, seconds=seconds))
+
+
 def test_a_budget_of_seconds_ends_the_search(problem, monkeypatch):
     problem()
     monkeypatch.setattr(study, "seconds_of", lambda done: 10.0 * len(done))
@@ -207,6 +218,32 @@ def test_workers_share_one_search_by_its_storage(problem, monkeypatch):
     tune("boosting", 5, None)
     states = [t.state.name for t in joined.get_trials()]
     assert states.count("COMPLETE") == 4 and states.count("RUNNING") == 1
+
+
+def test_uncommitted_changes_on_the_branch_are_named(problem, capsys):
+    problem()
+    path = Path("params.yaml")
+    tune("boosting", 2, None)
+    assert "uncommitted" not in capsys.readouterr().out
+    path.write_text(f"{path.read_text()}# not committed\n")
+    tune("boosting", 2, None)
+    assert "# not committed" in git("show", "tune-boosting:params.yaml")
+    assert "and your uncommitted changes of params.yaml. Review" in capsys.readouterr().out
+    assert "params.yaml that were not committed" in git("log", "-1", "--format=%b", "tune-boosting")
+
+
+def test_the_trial_of_a_lost_worker_is_tried_again(problem, monkeypatch):
+    """Also if it was the last one, so that no other trial begins before."""
+    problem()
+    monkeypatch.setenv("SEARCH_STORAGE", "sqlite:///shared.db")
+    monkeypatch.setattr(study, "HEARTBEAT_SECONDS", 1)
+    monkeypatch.setattr(study, "LOST_AFTER_SECONDS", 1)
+    with study.open_study("boosting", "lost", "maximize") as search:
+        lost = search.ask()
+        search._storage.record_heartbeat(lost._trial_id)  # type: ignore[attr-defined]
+        assert study.running(search) == 1
+        time.sleep(3)
+        assert study.running(search) == 0 and not study.finished(search)
 
 
 def test_trials_are_runs_of_mlflow_once_each(problem, monkeypatch, tmp_path):
