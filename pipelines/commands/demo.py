@@ -87,7 +87,8 @@ def _play(act: Act, tree: Path, head: str) -> None:
     for key, value in act.settings.items():
         text = re.sub(rf"\b{key}: [\d.]+", f"{key}: {value}", text, count=1)
     write_text(path, text)
-    print("\n".join(f"  {line}" for line in git("diff", "--unified=0", cwd=tree).splitlines() if line[:1] in "+-"))
+    lines = git("diff", "--unified=0", cwd=tree).splitlines()[4:]  # without the header of the file
+    print("\n".join(f"  {line}" for line in lines if line[:1] in "+-"))
     git("-c", "core.hooksPath=/dev/null", "commit", "--quiet", "--all", "-m", act.title, cwd=tree, env=AUTHOR)
     code = run_verb("review", "--base", head, cwd=tree).returncode
     report = tree / REVIEW / "review.json"

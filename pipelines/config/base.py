@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 import re
-from typing import Annotated, Any
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
@@ -16,6 +17,15 @@ Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
+Check = TypeVar("Check", bound=Callable[[Any], Iterator[str]])
+
+
+def cross_check(method: Check) -> Check:
+    """Mark a method of a section that yields what is wrong between its keys, one message for each error."""
+    method.__dict__["is_cross_check"] = True
+    return method
+
+
 class Strict(BaseModel):
     """Frozen, without type coercion; unknown keys are refused.
 
@@ -23,6 +33,14 @@ class Strict(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _passes_cross_checks(self) -> Self:
+        methods = [method for base in reversed(type(self).__mro__) for method in vars(base).values()]
+        checks = [method for method in methods if getattr(method, "is_cross_check", False)]
+        if messages := [message for check in checks for message in check(self)]:
+            raise ValueError("\n".join(messages))  # pipelines/config/read.py makes an error of each line
+        return self
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:

@@ -1,13 +1,13 @@
 """Section `features`: what the model sees."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipelines.config.base import Name, Strict
+from pipelines.config.base import Name, Strict, cross_check
 from pipelines.config.table_schema import TableParams
 
 # Columns that `predict` adds, and names that are used inside the graph.
@@ -107,35 +107,37 @@ class FeatureParams(TableParams):
             needed |= {derived.of} | ({derived.to} if derived.to else set())
         return tuple(name for name in self.table.columns if name in needed)
 
-    @model_validator(mode="after")
-    def _features_are_named_once(self) -> Self:
+    @cross_check
+    def _features_are_named_once(self) -> Iterator[str]:
         names = [*self.features.use, *self.features.derive]
         if not names:
-            raise ValueError("features: the model has no input; name a column in use, or derive a feature")
+            yield "features: the model has no input; name a column in use, or derive a feature"
         if repeated := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"features: {', '.join(repeated)} is named twice")
+            yield f"features: {', '.join(repeated)} is named twice"
         if reserved := [name for name in self.inputs if _RESERVED.fullmatch(name)]:
-            raise ValueError(f"features: {', '.join(reserved)} is a name that the model's graph or output uses")
-        return self
+            yield f"features: {', '.join(reserved)} is a name that the model's graph or output uses"
 
-    @model_validator(mode="after")
-    def _operands_exist(self) -> Self:
+    @cross_check
+    def _operands_exist(self) -> Iterator[str]:
         hidden = {self.table.key, self.table.target, self.table.label_time}
         operands: list[tuple[str, str, str | None]] = [("use", name, None) for name in self.features.use]
         for feature, derived in self.features.derive.items():
             operands += [(feature, name, derived.op) for name in (derived.of, derived.to) if name]
         for feature, name, op in operands:
-            if name not in self.table.columns:
-                raise ValueError(f"features: {feature} names {name}, which is not in schema.columns")
-            if name in hidden:
-                raise ValueError(f"features: {feature} names {name}, which the model must not see")
-            if self.table.columns[name].known == "after":
-                raise ValueError(f"features: {feature} names {name}, which is known only after the prediction")
-            column, accepted = self.table.columns[name], _OPERAND_TYPES[op]
-            if column.type not in accepted:
-                raise ValueError(
-                    f"features: {feature} takes {' or '.join(accepted)}, and {name} is of type {column.type}"
-                )
-            if column.type == "timestamp" and column.nullable:
-                raise ValueError(f"features: {feature} needs a time in every row, and {name} is nullable")
-        return self
+            if problem := self._problem(name, op, hidden):
+                yield f"features: {feature} {problem}"
+
+    def _problem(self, name: str, op: str | None, hidden: set[str | None]) -> str | None:
+        """Return why an operation cannot take a column."""
+        column, accepted = self.table.columns.get(name), _OPERAND_TYPES[op]
+        if column is None:
+            return f"names {name}, which is not in schema.columns"
+        if name in hidden:
+            return f"names {name}, which the model must not see"
+        if column.known == "after":
+            return f"names {name}, which is known only after the prediction"
+        if column.type not in accepted:
+            return f"takes {' or '.join(accepted)}, and {name} is of type {column.type}"
+        if column.type == "timestamp" and column.nullable:
+            return f"needs a time in every row, and {name} is nullable"
+        return None

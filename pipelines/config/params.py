@@ -2,11 +2,11 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-from pydantic import model_validator
-
+from pipelines.config.base import cross_check
 from pipelines.config.candidates import Candidates
 from pipelines.config.gates import Fairness, Gates, Slices
 from pipelines.config.ingest import Ingest
@@ -14,7 +14,7 @@ from pipelines.config.monitor import Monitor
 from pipelines.config.read import PATH, read_text, read_yaml, validate
 from pipelines.config.rollout import Rollout
 from pipelines.config.search import Search
-from pipelines.config.selection import SelectionParams, check_metrics_fit
+from pipelines.config.selection import SelectionParams, metric_errors
 from pipelines.config.serving import Release, Retention, Serving
 from pipelines.config.split import SplitParams
 from pipelines.config.validation import Validation
@@ -40,58 +40,51 @@ class Params(SelectionParams, SplitParams):
     rollout: Rollout | None = None
     monitor: Monitor = Monitor()
 
-    @model_validator(mode="after")
-    def _gates_fit_task(self) -> Self:
+    @cross_check
+    def _gates_fit_task(self) -> Iterator[str]:
         used = {"gates.headline": self.gates.headline, "slices.metric": self.slices.metric}
         used |= {f"gates.floors.{name}": name for name in self.gates.floors}
         used |= {f"gates.regression.{name}": name for name in self.gates.regression}
         if self.gates.history:
             used |= {f"gates.history.regression.{name}": name for name in self.gates.history.regression}
-        check_metrics_fit(self.task, used, self.value is not None)
+        yield from metric_errors(self.task, used, self.value is not None)
         if self.task == "regression" and self.fairness is not None:
-            raise ValueError("fairness: belongs to task classification")
-        return self
+            yield "fairness: belongs to task classification"
 
-    @model_validator(mode="after")
-    def _searched_candidates_exist(self) -> Self:
+    @cross_check
+    def _searched_candidates_exist(self) -> Iterator[str]:
         for name in self.search.spaces:
             if name not in self.candidates:
-                raise ValueError(f"search.spaces.{name}: is not in candidates")
-        return self
+                yield f"search.spaces.{name}: is not in candidates"
 
-    @model_validator(mode="after")
-    def _slice_columns_exist(self) -> Self:
+    @cross_check
+    def _slice_columns_exist(self) -> Iterator[str]:
         for name, by in self.slices.by.items():
             where = f"slices.by.{name}"
             if by.column not in self.table.columns:
-                raise ValueError(f"{where}: {by.column} is not in schema.columns")
+                yield f"{where}: {by.column} is not in schema.columns"
+                continue
             column_type = self.table.columns[by.column].type
             if column_type == "timestamp":
-                raise ValueError(f"{where}: {by.column} is a timestamp; slice by a number or a category")
-            if (by.low is not None or by.high is not None) != (column_type in ("number", "integer")):
-                raise ValueError(f"{where}: a range belongs to a number, values to a category or boolean")
-        return self
+                yield f"{where}: {by.column} is a timestamp; slice by a number or a category"
+            elif (by.low is not None or by.high is not None) != (column_type in ("number", "integer")):
+                yield f"{where}: a range belongs to a number, values to a category or boolean"
 
-    @model_validator(mode="after")
-    def _dates_are_times(self) -> Self:
+    @cross_check
+    def _dates_are_times(self) -> Iterator[str]:
         for name in getattr(self.ingest, "dates", {}):
             if name not in self.table.columns or self.table.columns[name].type != "timestamp":
-                raise ValueError(f"ingest.dates: {name} is not a column of type timestamp in schema.columns")
-        return self
+                yield f"ingest.dates: {name} is not a column of type timestamp in schema.columns"
 
-    @model_validator(mode="after")
-    def _until_has_a_time(self) -> Self:
+    @cross_check
+    def _until_has_a_time(self) -> Iterator[str]:
         if self.ingest.until is not None and self.table.event_time is None:
-            raise ValueError("ingest.until: needs schema.event_time")
-        return self
+            yield "ingest.until: needs schema.event_time"
 
-    @model_validator(mode="after")
-    def _rollout_has_a_front(self) -> Self:
+    @cross_check
+    def _rollout_has_a_front(self) -> Iterator[str]:
         if self.rollout is not None and isinstance(self.serving.deploy, tuple):
-            raise ValueError(
-                "rollout: needs the front, which a command of serving.deploy does not start: use null or `pull`"
-            )
-        return self
+            yield "rollout: needs the front, which a command of serving.deploy does not start: use null or `pull`"
 
     @property
     def ingest_id(self) -> str:

@@ -74,15 +74,16 @@ def validate(cls: type[Sections], document: dict[str, Any], source: str) -> Sect
         # From JSON pydantic accepts a list as a tuple and text as a date, and is strict in all else.
         return cls.model_validate_json(json.dumps(document))
     except ValidationError as error:
-        lines = [f"  {_describe(details, document)}" for details in error.errors()]
+        lines = [f"  {line}" for details in error.errors() for line in _describe(details, document)]
         message = f"{source} has {len(lines)} error{'s' if len(lines) > 1 else ''}:\n" + "\n".join(lines)
         raise InputError(message, f"Fix {source}; `python -m pipelines schema` prints what it may hold.") from error
 
 
-def _describe(details: Any, document: dict[str, Any]) -> str:
+def _describe(details: Any, document: dict[str, Any]) -> list[str]:
     """Return the path of an invalid value, what was expected, and the value itself if it is a plain one.
 
-    The path is empty for an error between sections, whose message begins with the section.
+    Errors between keys (`cross_check`) arrive as one message of several lines. The path is empty for an error between
+    sections, whose message begins with the section.
     """
     path = [str(part) for part in details["loc"] if part != "[key]"]
     section = document.get(path[0]) if path else None
@@ -107,4 +108,4 @@ def _describe(details: Any, document: dict[str, Any]) -> str:
             message += ", so put it in quotes"
     if isinstance(value, str | int | float | bool) and "password" not in message:
         message += f" (got {value!r})"
-    return ": ".join(filter(None, [".".join(path), message]))
+    return [": ".join(filter(None, [".".join(path), line])) for line in message.split("\n")]

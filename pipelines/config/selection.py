@@ -1,10 +1,11 @@
 """Section `selection`: how the winner and its threshold are chosen on the validation rows."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from pipelines.config.base import Share, Strict
+from pipelines.config.base import Share, Strict, cross_check
 from pipelines.config.features import FeatureParams
 from pipelines.config.value import Value
 from pipelines.metrics.table import COST, METRICS, names
@@ -20,8 +21,8 @@ MetricName = Annotated[str, AfterValidator(_check_metric), Field(json_schema_ext
 ModelName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
 
 
-def check_metrics_fit(task: str, used: dict[str, str], costs: bool) -> None:
-    """Raise ValueError for a metric of another task, and for the metric `cost` without costs.
+def metric_errors(task: str, used: dict[str, str], costs: bool) -> Iterator[str]:
+    """Yield what is wrong with a metric of another task, and with the metric `cost` without costs.
 
     Args:
         used: path in params.yaml -> metric.
@@ -29,9 +30,9 @@ def check_metrics_fit(task: str, used: dict[str, str], costs: bool) -> None:
     """
     for path, metric in used.items():
         if metric == COST and not costs:
-            raise ValueError(f"{path}: {COST} needs the section value")
-        if metric not in names(task, costs):
-            raise ValueError(f"{path}: {metric} is not a metric of a {task}; use one of {', '.join(names(task))}")
+            yield f"{path}: {COST} needs the section value"
+        elif metric not in names(task, costs):
+            yield f"{path}: {metric} is not a metric of a {task}; use one of {', '.join(names(task))}"
 
 
 class Threshold(Strict):
@@ -79,25 +80,23 @@ class SelectionParams(FeatureParams):
     selection: Selection
     value: Value | None
 
-    @model_validator(mode="after")
-    def _selection_fits_task(self) -> Self:
-        check_metrics_fit(self.task, {"selection.metric": self.selection.metric}, self.value is not None)
+    @cross_check
+    def _selection_fits_task(self) -> Iterator[str]:
+        yield from metric_errors(self.task, {"selection.metric": self.selection.metric}, self.value is not None)
         if self.selection.threshold and self.selection.threshold.minimise and self.value is None:
-            raise ValueError("selection.threshold: minimise: cost needs the section value")
+            yield "selection.threshold: minimise: cost needs the section value"
         if self.task == "regression" and self.selection.threshold is not None:
-            raise ValueError("selection.threshold: belongs to task classification")
-        return self
+            yield "selection.threshold: belongs to task classification"
 
-    @model_validator(mode="after")
-    def _costs_are_numbers(self) -> Self:
+    @cross_check
+    def _costs_are_numbers(self) -> Iterator[str]:
         if self.value is None:
-            return self
+            return
         if self.task == "regression":
-            raise ValueError("value: belongs to task classification")
+            yield "value: belongs to task classification"
         for outcome, name in self.value.columns.items():
             column = self.table.columns.get(name)
             if column is None:
-                raise ValueError(f"value.{outcome}: {name} is not in schema.columns")
-            if column.type not in ("number", "integer") or column.nullable:
-                raise ValueError(f"value.{outcome}: {name} is not a column of numbers that are never missing")
-        return self
+                yield f"value.{outcome}: {name} is not in schema.columns"
+            elif column.type not in ("number", "integer") or column.nullable:
+                yield f"value.{outcome}: {name} is not a column of numbers that are never missing"

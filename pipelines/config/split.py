@@ -1,10 +1,11 @@
 """Section `split`: which rows train, select and test."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipelines.config.base import Count, Strict
+from pipelines.config.base import Count, Strict, cross_check
 from pipelines.config.table_schema import TableParams
 
 
@@ -54,10 +55,9 @@ class SplitParams(TableParams):
 
     split: Split
 
-    @model_validator(mode="after")
-    def _split_columns_exist(self) -> Self:
+    @cross_check
+    def _split_columns_exist(self) -> Iterator[str]:
         if isinstance(self.split, SplitByTime) and self.table.event_time is None:
-            raise ValueError("split: by time needs schema.event_time; without one use by: hash")
+            yield "split: by time needs schema.event_time; without one use by: hash"
         if isinstance(self.split, SplitByHash) and (self.split.column or self.table.key) not in self.table.columns:
-            raise ValueError(f"split.column: {self.split.column} is not in schema.columns")
-        return self
+            yield f"split.column: {self.split.column} is not in schema.columns"

@@ -1,11 +1,11 @@
 """Sections `task` and `schema`: the columns of the table, and the roles that some of them have."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipelines.config.base import Strict
+from pipelines.config.base import Strict, cross_check
 
 ColumnType = Literal["number", "integer", "category", "timestamp", "identifier", "boolean"]
 
@@ -69,24 +69,25 @@ class Table(Strict):
     label_delay_days: Annotated[int, Field(ge=0)] = 0
     columns: Mapping[str, Column]
 
-    @model_validator(mode="after")
-    def _roles_fit_columns(self) -> Self:
+    @cross_check
+    def _roles_fit_columns(self) -> Iterator[str]:
         for name in self.columns:
             # Column names are JSON keys in requests; the service refuses a signature with such names.
             if not name.isprintable() or '"' in name or "\\" in name or not name:
                 reason = "it is empty, or has a quote, backslash or control character"
-                raise ValueError(f"{name!r} is not a column name: {reason}")
+                yield f"{name!r} is not a column name: {reason}"
         for role in ("key", "target", "event_time", "label_time"):
             name = getattr(self, role)
-            if name is not None and name not in self.columns:
-                raise ValueError(f"{role} names {name}, which is not among columns")
-            if name is not None and self.columns[name].prepared:
-                raise ValueError(f"{role} names {name}, which is prepared; it must be a column of data/")
-            if role.endswith("_time") and name is not None and self.columns[name].type != "timestamp":
-                raise ValueError(f"{role} names {name}, which must be of type timestamp")
+            if name is None:
+                continue
+            if name not in self.columns:
+                yield f"{role} names {name}, which is not among columns"
+            elif self.columns[name].prepared:
+                yield f"{role} names {name}, which is prepared; it must be a column of data/"
+            elif role.endswith("_time") and self.columns[name].type != "timestamp":
+                yield f"{role} names {name}, which must be of type timestamp"
         if self.label_delay_days and self.event_time is None:
-            raise ValueError("label_delay_days needs event_time")
-        return self
+            yield "label_delay_days needs event_time"
 
     @property
     def prepared(self) -> tuple[str, ...]:
@@ -109,17 +110,16 @@ class TableParams(Strict):
     task: Literal["classification", "regression"]
     table: Table = Field(alias="schema")
 
-    @model_validator(mode="after")
-    def _target_fits_task(self) -> Self:
+    @cross_check
+    def _target_fits_task(self) -> Iterator[str]:
         target_type = self.table.columns[self.table.target].type
         is_regression = self.task == "regression"
         class_roles = [role for role in ("positive", "negative") if getattr(self.table, role) is not None]
         if is_regression and target_type not in ("number", "integer"):
-            raise ValueError("schema.target: a regression needs a number or an integer")
+            yield "schema.target: a regression needs a number or an integer"
         if is_regression and class_roles:
-            raise ValueError(f"schema.{class_roles[0]}: belongs to task classification")
+            yield f"schema.{class_roles[0]}: belongs to task classification"
         if not is_regression and target_type not in ("boolean", "integer", "category"):
-            raise ValueError("schema.target: a class must be of type boolean, integer or category")
+            yield "schema.target: a class must be of type boolean, integer or category"
         if not is_regression and self.table.positive is None:
-            raise ValueError("schema.positive: is missing; it names the class whose probability is predicted")
-        return self
+            yield "schema.positive: is missing; it names the class whose probability is predicted"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -78,24 +78,29 @@ class CriticalResult:
 
 
 def load(folder: Path = FOLDER) -> tuple[Case, ...]:
-    """Return all cases, in the order of the files.
+    """Return all cases, in the order of the files; raise InputError as `load_files` does."""
+    return tuple(itertools.chain(*load_files(folder).values()))
+
+
+def load_files(folder: Path = FOLDER) -> dict[Path, tuple[Case, ...]]:
+    """Return the cases of each file.
 
     Raises:
         InputError: if a file is invalid, or two cases have the same name.
     """
-    cases: list[Case] = []
+    files: dict[Path, tuple[Case, ...]] = {}
     for path in sorted(folder.glob("*.yaml")):
         try:
-            cases += _CASES.validate_json(json.dumps(_documents(path.read_text(encoding="utf-8"))))
+            files[path] = _CASES.validate_json(json.dumps(_documents(path.read_text(encoding="utf-8"))))
         except (yaml.YAMLError, ValueError, TypeError, AttributeError) as error:  # a ValidationError is a ValueError
             lines = [f"  {error}"]
             if isinstance(error, ValidationError):
                 lines = [f"  {'.'.join(map(str, detail['loc']))}: {detail['msg']}" for detail in error.errors()]
             raise InputError("\n".join([f"{path} is invalid:", *lines]), f"Fix {path}.") from error
-    names = [case.name for case in cases]
+    names = [case.name for case in itertools.chain(*files.values())]
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise InputError(f"critical cases of the same name: {', '.join(repeated)}", f"Rename them in {folder}/.")
-    return tuple(cases)
+    return files
 
 
 def parse_base_cases(text: str, source: str) -> tuple[tuple[Case, ...], tuple[str, ...]]:
@@ -157,6 +162,28 @@ def requests(case: Case) -> list[dict[str, Any]]:
     if varied is None:
         return [dict(case.row)]
     return [{**case.row, varied.field: value} for value in varied.values]
+
+
+def is_of_another_schema(cases: Collection[Case], fields: Collection[str]) -> bool:
+    """Return whether most fields of every case are none that the model reads."""
+    return bool(cases) and all(2 * len(case.row.keys() - set(fields)) > len(case.row) for case in cases)
+
+
+def advice_on_another_schema(path: Path, cases: Collection[Case]) -> str:
+    """Return what to do with a file whose cases are of another schema."""
+    what = "its case belongs" if len(cases) == 1 else f"its {len(cases)} cases belong"
+    return f"{what} to another schema: delete {path}, or write cases with the inputs of this model"
+
+
+def judge_files(scorer: Scorer) -> Iterator[CriticalResult]:
+    """Judge every case of tests/critical/; a file of another schema gives one result."""
+    for path, cases in load_files().items():
+        if is_of_another_schema(cases, scorer.signature.names):
+            level: Literal["must", "should"] = "must" if any(case.level == "must" for case in cases) else "should"
+            why = advice_on_another_schema(path, cases)
+            yield CriticalResult(str(path), level, False, None, "rows that fit the signature", why)
+        else:
+            yield from (judge(scorer, case) for case in cases)
 
 
 def judge(scorer: Scorer, case: Case) -> CriticalResult:

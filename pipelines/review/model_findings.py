@@ -39,6 +39,8 @@ from pipelines.tables.data import connect, read_rows
 from pipelines.tables.leak_scores import LeakScores
 from pipelines.tables.split import load_split, rows_on_side, split_boundaries
 
+NO_CASE = "No critical case: write the requests that the model must answer right into tests/critical/ (docs/review.md)."
+
 
 def declared_new_model(params: Params, base_params: str | None) -> str:
     """Say what makes the head a new model by the base's params.yaml alone; empty if it may be the base's.
@@ -129,7 +131,7 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str,
         history=compared_versions.rows,
         slices=slice_rows(compared, params),
         groups=group_rows(compared, params),
-        critical=tuple(critical_cases.judge(head, case) for case in critical_cases.load()),
+        critical=tuple(critical_cases.judge_files(head)),
         row_changes=compared_rows,
         importance=importance,
         new_inputs=tuple(name for name in params.inputs if base_scorer and name not in inputs_of_base),
@@ -150,7 +152,11 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str,
         "left_out": compared.left_out,
         "metrics": evidence.metrics,
         "history": evidence.history,
-        "notes": (*compared_versions.notes, *prepared_notes(features, base_scorer, base_rows)),
+        "notes": (
+            *compared_versions.notes,
+            *prepared_notes(features, base_scorer, base_rows),
+            *([] if evidence.critical else [NO_CASE]),
+        ),
         "slices": evidence.slices,
         "slice_metric": params.slices.metric,
         "groups": evidence.groups,

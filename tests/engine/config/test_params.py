@@ -234,8 +234,8 @@ def test_a_column_that_is_known_only_after_the_prediction_is_no_feature(where):
 
 def test_a_feature_of_a_nullable_time_is_refused():
     text = changed("schema.columns.paid_at.nullable", True)
-    (error,) = errors(text)
-    assert "needs a time in every row, and paid_at is nullable" in error
+    named = errors(text)
+    assert named and all("needs a time in every row, and paid_at is nullable" in error for error in named)
     parse(changed("features", {"use": ["amount"]}, text))
 
 
@@ -245,6 +245,22 @@ def test_an_input_with_a_reserved_name_is_refused(name):
     parse(text)
     (error,) = errors(changed("features.use", [name], text))
     assert f"{name} is a name that" in error
+
+
+def test_errors_between_sections_are_reported_at_once():
+    text = changed("features.use", ["amount", "amuont", "payment_id"])
+    text = changed("slices.by", {"odd": {"column": "chanel"}, "night": {"column": "paid_at"}}, text)
+    text = changed("search", {"spaces": {"bosting": {"max_iter": {"values": [1, 2]}}}}, text)
+    named = errors(text)
+    for part in ("amuont", "use names payment_id", "chanel", "slices.by.night", "search.spaces.bosting"):
+        assert sum(part in error for error in named) == 1, part
+    assert len(named) == 5
+
+
+def test_errors_between_roles_and_columns_are_reported_at_once():
+    named = errors(changed("schema.label_time", "amount", changed("schema.key", "id")))
+    assert len(named) == 2 and "key names id" in named[0] and "must be of type timestamp" in named[1]
+    assert all("schema: " in error for error in named)
 
 
 def test_a_slice_by_a_timestamp_is_refused():

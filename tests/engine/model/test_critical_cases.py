@@ -218,3 +218,28 @@ def test_a_case_of_other_values_does_not_stand_for_an_earlier_one(row, no_less):
 def test_cases_of_an_earlier_commit_that_cannot_be_read_are_named(text, names, unreadable):
     cases, cannot = critical_cases.parse_base_cases(text, "old.yaml")
     assert ([each.name for each in cases], cannot) == (names, unreadable)
+
+
+ELSEWHERE = "- {name: a, why: b, row: {price: 1, wheels: 4, brand: x}, expect: positive}\n"
+
+
+def test_a_file_of_another_schema_is_one_result_that_names_the_file(logistic, row, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    critical_cases.FOLDER.mkdir(parents=True)
+    (critical_cases.FOLDER / "bikes.yaml").write_text(ELSEWHERE + ELSEWHERE.replace("name: a", "name: c"))
+    own = yaml.safe_dump([{"name": "mine", "why": "It matters.", "row": {"shop": "web"}, "expect": "positive"}])
+    (critical_cases.FOLDER / "own.yaml").write_text(own)
+    foreign, mine = critical_cases.judge_files(logistic.scorer())
+    assert (foreign.name, foreign.passed, foreign.level) == ("tests/critical/bikes.yaml", False, "must")
+    assert "2 cases" in foreign.why and "delete tests/critical/bikes.yaml" in foreign.why
+    assert mine.name == "mine"
+
+
+def test_a_file_with_one_case_of_this_schema_is_judged_case_by_case(logistic, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    critical_cases.FOLDER.mkdir(parents=True)
+    text = ELSEWHERE + "- {name: mine, why: b, row: {price: 1, shop: web, wheels: 4}, expect: positive}\n"
+    (critical_cases.FOLDER / "mixed.yaml").write_text(text)
+    results = list(critical_cases.judge_files(logistic.scorer()))
+    assert [result.name for result in results] == ["a", "mine"]
+    assert all("does not read" in result.why for result in results)

@@ -203,6 +203,7 @@ def test_a_regression_is_reviewed_by_its_own_metrics_and_gates(regression_repo: 
     failed = set(repo.failed)
     assert {"regression mae", "regression r2"} == {name for name in failed if not name.startswith("weaker rules: ")}
     assert {"weaker rules: floor mae", "weaker rules: slice large"} <= failed
+    assert any("No critical case" in note for note in repo.report["notes"])
 
 
 @pytest.mark.xdist_group("houses")

@@ -53,7 +53,10 @@ def test_dvc_yaml_writes_the_files_that_the_engine_reads(params: Params) -> None
 def test_critical_cases_hold_fields_and_values_of_the_schema(params: Params) -> None:
     inputs = {item.name: item for item in inputs_of(params)}
     problems = []
-    for case in critical_cases.load():
+    files = critical_cases.load_files()
+    foreign = [path for path, cases in files.items() if critical_cases.is_of_another_schema(cases, inputs)]
+    problems += [f"{path}: {critical_cases.advice_on_another_schema(path, files[path])}" for path in foreign]
+    for case in (case for path, cases in files.items() if path not in foreign for case in cases):
         for row in critical_cases.requests(case):
             problems += [f"{case.name}: the model does not read {name}" for name in row.keys() - inputs.keys()]
             rejections = [check_value(item, row.get(name)) for name, item in inputs.items()]
