@@ -34,6 +34,7 @@ def _log(search: optuna.Study, params: Params, name: str) -> None:
     from mlflow.entities import Metric, Param
 
     mlflow_model.silence_loggers()
+    mlflow.set_tracking_uri(os.environ["MLFLOW_TRACKING_URI"])
     client = mlflow.MlflowClient()
     experiment = mlflow.set_experiment(params.model_name).experiment_id
     runs = _runs(client, experiment, f"tags.{SEARCH} = '{search.study_name}'")

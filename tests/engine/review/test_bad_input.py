@@ -162,7 +162,7 @@ def test_a_column_of_a_wrong_type_is_named_as_a_data_error_in_one_file_or_in_all
     for path in sorted((repo.path / "data").glob("*.parquet")):
         as_text(path, "")
     done = check_message(validate_anew(repo), 1)
-    assert "amount: is string; schema.columns expects number" in done.out
+    assert "rows hold texts that are no number" in done.out
 
 
 def test_an_unknown_column_is_named_as_a_data_error(repo: Repo) -> None:
