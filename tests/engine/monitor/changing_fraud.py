@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
 
+from testing.repository import NOT_PREPARED
 from tests.engine.fixtures_repo import PARAMS, Repo, copy_sources, point_at_cache
 from tests.engine.in_process import must, reproduce, verb
 from tests.engine.monitor.production import Production, encoded, open_scorer
@@ -150,6 +151,7 @@ def make_fraud(folder: Path, rows: pa.Table, monitor: dict[str, Any], **params: 
     shutil.rmtree(repo.path / "tests/critical")
     (repo.path / "tests/critical").mkdir(parents=True)
     (repo.path / "tests/critical/payments.yaml").write_text(CRITICAL)
+    (repo.path / "features/prepare.py").write_text(NOT_PREPARED)
     document = settings(folder / "rows", folder / "labels.parquet", **monitor) | params
     (repo.path / "params.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
     repo.git("init", "--quiet", "--initial-branch=main")
