@@ -200,7 +200,7 @@ def test_a_day_without_a_file_and_a_half_written_file_do_not_stop_the_monitor(mo
     assert "No alarm." in months.monitor(5)
     rows = [record.rows for record in months.passes()]
     assert rows[4] < 0.95 * min(rows[:4])
-    file = months.log / f"date={START + 37 * DAY:%Y-%m-%d}" / "part.parquet"
+    file = months.log / f"date={START + 37 * DAY:%Y-%m-%d}" / "part.jsonl.gz"
     file.write_bytes(file.read_bytes()[:2000])
     assert "1 file that cannot be read" in months.monitor(6, code=1)
     assert months.alarms() == [("input", {"prediction log"})]  # a day of seven is lost
@@ -215,7 +215,7 @@ def test_log_and_labels_in_a_bucket_give_the_same_passes(
     client = boto3.client("s3")
     client.create_bucket(Bucket="production")
     months.write(months.production(4))
-    for path in months.folder.rglob("*.parquet"):
+    for path in (months.folder / "labels.parquet", *months.log.rglob("*.jsonl.gz")):
         client.upload_file(str(path), "production", str(path.relative_to(months.folder)))
     assert "No alarm." in months.monitor(4)
     months.configure("s3://production/*.parquet")
