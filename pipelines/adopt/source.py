@@ -1,4 +1,4 @@
-"""Read a table that nobody has described: encoding and separator are found, and every row goes into DuckDB."""
+"""Read a table without a description: encoding and separator are found, and every row goes into DuckDB."""
 
 from __future__ import annotations
 

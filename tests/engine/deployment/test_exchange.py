@@ -93,7 +93,7 @@ def test_version_that_does_not_come_up_leaves_the_old_one(stub_host: StubHost) -
 
 
 def occupy(stub_host: StubHost) -> None:
-    """Take a replica's name for a container that nobody knows."""
+    """Take a replica's name for a container of another kind."""
     slot = Front(stub_host.host).read_roles().production
     docker("rm", "--force", f"{stub_host.model_name}-{slot}1")
     docker("run", "--detach", f"--name={stub_host.model_name}-{slot}1", "mainline-stub:two")

@@ -25,7 +25,7 @@ from tests.engine.deployment.stub_host import stub_host as stub_host
 from tests.engine.deployment.stub_host import stub_images as stub_images
 
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("docker")]
-KEY, REVOKED, UNKNOWN = "key-of-the-shop-0123456789", "key-of-the-app-0123456789", "key-of-nobody-0123456789"
+KEY, REVOKED, UNKNOWN = "key-of-the-shop-0123456789", "key-of-the-app-0123456789", "key-of-none-0123456789"
 
 
 def write_keys(path: Path, **names: str) -> None:
@@ -221,7 +221,7 @@ def test_half_closed_malformed_and_oversized_requests(stub_host: StubHost, raw: 
     ):
         assert re.match(rb"HTTP/1.1 4\d\d ", raw(broken)), broken[:60]
     assert raw(HEAD + b"Content-Length: 2000000\r\n\r\n{}", False).startswith(b"HTTP/1.1 413")
-    # A body that ends too early, or never: the client gets an error in time, and nobody else notices.
+    # A body that ends too early, or never: the client gets an error in time, and no other client notices.
     started = time.monotonic()
     assert not raw(HEAD + b"Content-Length: 9\r\n\r\n{}").startswith(b"HTTP/1.1 200")
     assert raw(HEAD + b"Content-Length: 9\r\n\r\n{}", False).startswith(b"HTTP/1.1 408")
