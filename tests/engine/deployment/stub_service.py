@@ -45,7 +45,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer /info, /readyz and /metrics."""
         if self.path == "/metrics":
-            body = "".join(f"{name} {value}\n" for name, value in sorted(COUNTS.items())).encode()
+            counts = {f'stub_info{{host="{os.environ["HOSTNAME"]}"}}': 1, **COUNTS}
+            body = "".join(f"{name} {value}\n" for name, value in counts.items()).encode()
             self.send_response(200)
             self.send_header("content-length", str(len(body)))
             self.end_headers()

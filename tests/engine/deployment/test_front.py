@@ -178,8 +178,8 @@ def test_public_port_has_only_the_paths_of_users(stub_host: StubHost) -> None:
         response = stub_host.get(path)
         assert (response.status_code, list(response.json())) == (404, ["error"])
     assert stub_host.operations("/livez").ok and stub_host.operations("/readyz").ok
-    hosts = {stub_host.operations(f"/metrics/production/{number}").json()["host"] for number in (1, 2)}
-    assert len(hosts) == 2
+    hosts = {stub_host.operations(f"/metrics/production/{number}").text for number in (1, 2)}
+    assert len(hosts) == 2 and all("stub_info" in host for host in hosts)
     for path in ("/metrics/production/3", "/metrics/production/0", "/predict"):
         assert stub_host.operations(path).status_code == 404
     assert stub_host.operations("/metrics/canary/1").status_code == 503

@@ -76,5 +76,5 @@ def check(shop: TeamRepository, version: str, counter: int) -> None:
     assert set(running) == {now["image"]}
     assert gto(shop, "show", f"{shop.model_name}#production", "--ref") == version
     events = json.loads(gto(shop, "history", shop.model_name, "--json"))
-    assigned = [event["ref"] for event in events if event["event"] == "assignment"]
+    assigned = [event["ref"] for event in events if event["event"] == "assignment" and event["stage"] == "production"]
     assert assigned == [row["assignment"] for row in history]

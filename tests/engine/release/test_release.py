@@ -221,5 +221,6 @@ def test_retention_lists_images_and_objects(shop: TeamRepository) -> None:
     data = dvc_lock.data_md5(named) or ""
     files = json.loads((shop.repo.cache / "files/md5" / data[:2] / data[2:]).read_text())
     models = {path for path in dvc_lock.outputs(named) if path.startswith("models/")}
-    assert files and {f"data/{file['relpath']}" for file in files} | {"data"} | models == paths
+    rows = {f"{folder}/{file['relpath']}" for folder in ("data", "prepared") for file in files}
+    assert files and rows | {"data", "prepared"} | models == paths
     assert {file["md5"] for file in files} < kept["objects"].keys() and kept["unread"] == []
