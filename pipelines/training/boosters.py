@@ -27,7 +27,7 @@ NO_OPENMP = (
 
 
 def lacks_openmp(error: Exception) -> bool:
-    """Return whether an import failed because the OpenMP runtime is missing, which no Python package brings."""
+    """Return whether an import failed because the OpenMP runtime is missing, which is in no Python package."""
     return not isinstance(error, ImportError) and any(name in str(error) for name in ("libgomp", "libomp"))
 
 

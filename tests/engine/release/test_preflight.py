@@ -16,7 +16,7 @@ from pipelines.release.image_registry import ImageRegistry
 def image_registry(monkeypatch: pytest.MonkeyPatch) -> ImageRegistry:
     """An image registry and an engine that respond."""
     monkeypatch.setattr(ImageRegistry, "find_digest", lambda *_: None)
-    monkeypatch.setattr(preflight, "docker", lambda *_: "/var/lib/docker-of-nobody\n")
+    monkeypatch.setattr(preflight, "docker", lambda *_: "/var/lib/docker-of-no-user\n")
     return ImageRegistry("127.0.0.1:9/fraud")
 
 
