@@ -44,7 +44,7 @@ class Simulator(_Ingest):
     """The default problem's card payments, made by examples/fraud: byte-identical for equal parameters and locks.
 
     Attributes:
-        kind: `simulator`, `files` or `sql`.
+        kind: where the rows come from.
         seed: of the random numbers.
         start: the first day.
         days: how many days are simulated.
@@ -96,7 +96,7 @@ class Files(_Table):
     """CSV or Parquet files: paths or fsspec URLs of files, folders, or patterns with wildcards.
 
     Attributes:
-        kind: `simulator`, `files` or `sql`.
+        kind: where the rows come from.
         paths: such as `["s3://bucket/orders/*.parquet", "more/"]`.
         separator: between the cells of a CSV file.
         encoding: of a CSV file, by the name that Python has for it.
@@ -114,7 +114,7 @@ class Sql(_Table):
     """The rows of a query. A password is never here: PostgreSQL's driver reads PGPASSWORD, or ~/.pgpass.
 
     Attributes:
-        kind: `simulator`, `files` or `sql`.
+        kind: where the rows come from.
         url: `sqlite:///file.db`, or `postgresql://user@host/database`.
         query: a SELECT; with an ORDER BY, equal tables give equal bytes.
     """
