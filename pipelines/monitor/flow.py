@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
-from pipelines.cli.errors import Refused, Unreachable
+from pipelines.cli.errors import InputError, Refused, Unreachable
 from pipelines.cli.files import write_text
 from pipelines.cli.progress import Progress
 from pipelines.config.params import Params, load
@@ -15,15 +16,18 @@ from pipelines.monitor.acknowledge import PROBLEMS, acknowledge, open_passes
 from pipelines.monitor.alarms import counted
 from pipelines.monitor.history import History
 from pipelines.monitor.log import find_first_date, parse_log
-from pipelines.monitor.pass_record import Verdict
+from pipelines.monitor.pass_record import PassRecord, Verdict
 from pipelines.monitor.passes import MONITOR, Judge
 from pipelines.monitor.prometheus import FILE, metrics_text, push_metrics
-from pipelines.monitor.report import write_report
+from pipelines.monitor.report import Lineages, write_report
 from pipelines.monitor.schedule import due_passes
 from pipelines.monitor.service import service_alarms
 from pipelines.repository import tags
+from pipelines.repository.lineage import as_texts, describe_version
 from pipelines.repository.tags import Assignment
 from pipelines.tables.locations import PREDICTION_LOG, prediction_log
+
+MAX_LINEAGES = 10  # on the page; `release show` prints that of any version
 
 
 def monitor(why: str | None, act: bool = False) -> int:
@@ -105,13 +109,25 @@ def make_verdict(params: Params, history: History) -> Verdict:
 def _write_outputs(verdict: Verdict, params: Params, history: History, assignments: Sequence[Assignment]) -> None:
     """Write verdict, page and metrics. A Pushgateway that does not respond changes no verdict."""
     write_text(MONITOR / "verdict.json", verdict.model_dump_json(indent=2) + "\n")
-    write_report(verdict, history.passes(), assignments, MONITOR)
+    records = history.passes()
+    write_report(verdict, records, assignments, _lineages(params.model_name, records, assignments), MONITOR)
     metrics = metrics_text(verdict, params.monitor.every_days)
     history.write_file(FILE, metrics)
     try:
         push_metrics(metrics, params.model_name)
     except Unreachable as error:
         print(error)
+
+
+def _lineages(model_name: str, records: Sequence[PassRecord], assignments: Sequence[Assignment]) -> Lineages:
+    """Return where the versions that were in production last come from, the newest first."""
+    lineages = {}
+    for version in list(dict.fromkeys(item.version for item in reversed(assignments)))[:MAX_LINEAGES]:
+        judged = [record.quality for record in records if record.version == version and record.quality]
+        with suppress(InputError):  # a tag that was deleted by hand, or a dvc.lock that nobody can read
+            qualities = [quality.model_dump(mode="json") for quality in judged]
+            lineages[version] = as_texts(describe_version(model_name, version, qualities))
+    return lineages
 
 
 def _not_yet(reason: str) -> int:

@@ -7,9 +7,10 @@ HTML by Jinja, so that no text of the log or of the labels is more than text.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from jinja2 import Template
@@ -23,11 +24,17 @@ from pipelines.pages.rendering import environment, joined_sections
 from pipelines.pages.safe_text import clean, safe_in_markdown, safe_in_page
 from pipelines.repository.tags import Assignment
 
+Lineages = Mapping[str, Mapping[str, Sequence[str]]]
+"""Version -> part of its lineage -> lines of text, as `pipelines/repository/lineage.py` returns them."""
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_report(
-    verdict: Verdict, records: Sequence[PassRecord], assignments: Sequence[Assignment], folder: Path
+    verdict: Verdict,
+    records: Sequence[PassRecord],
+    assignments: Sequence[Assignment],
+    lineages: Lineages,
+    folder: Path,
 ) -> None:
     """Write verdict.md and index.html; each file appears whole.
 
@@ -39,7 +46,7 @@ def write_report(
         Unreachable: if the disk is full or the folder cannot be written.
     """
     write_text(folder / "verdict.md", markdown(verdict, records, assignments))
-    write_text(folder / "index.html", page(verdict, records, assignments))
+    write_text(folder / "index.html", page(verdict, records, assignments, lineages))
 
 
 def markdown(verdict: Verdict, records: Sequence[PassRecord], assignments: Sequence[Assignment]) -> str:
@@ -49,9 +56,14 @@ def markdown(verdict: Verdict, records: Sequence[PassRecord], assignments: Seque
     return joined_sections(rendered, left_out)
 
 
-def page(verdict: Verdict, records: Sequence[PassRecord], assignments: Sequence[Assignment]) -> str:
+def page(
+    verdict: Verdict,
+    records: Sequence[PassRecord],
+    assignments: Sequence[Assignment],
+    lineages: Lineages = MappingProxyType({}),
+) -> str:
     """The page: one HTML file that loads nothing and runs no script."""
-    variables = report_view.view(verdict, records, assignments)
+    variables = report_view.view(verdict, records, assignments) | {"lineages": lineages}
     history, listed = variables["history"], variables["releases"]
     variables |= dict.fromkeys(("axis", "quality_plots", "drift_plots", "traffic_plots", "budget_plots"))
     if history or listed:

@@ -22,7 +22,7 @@ from pipelines.monitor.judge import judge_pass
 from pipelines.monitor.log import parse_log
 from pipelines.repository import base_model, tags
 from pipelines.repository.base_model import Base
-from pipelines.repository.tags import Annotation, Assignment
+from pipelines.repository.tags import Annotation, Assignment, Version
 from tests.engine.fixtures_model import SMALL
 from tests.engine.fixtures_repo import CommandResult
 from tests.engine.in_process import must, verb
@@ -54,6 +54,9 @@ class World:
             main_commit=release,
         )
         return Assignment("fraud#production#1", 1, release, at, annotation)
+
+    def versions(self) -> list[Version]:
+        return [Version(item.version, (1, 0, 0), item.commit, item.annotation) for item in self.assignments]
 
     def traffic(
         self,
@@ -112,6 +115,7 @@ def world(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> World
     monkeypatch.setattr(
         tags, "list_assignments", lambda _, stage=tags.PRODUCTION: made.assignments if stage == tags.PRODUCTION else []
     )
+    monkeypatch.setattr(tags, "list_versions", lambda _: made.versions())
     monkeypatch.setattr(
         base_model,
         "fetch_stored",
@@ -178,6 +182,8 @@ def test_a_run_writes_page_and_metrics_and_shows_evidently_the_rows_of_its_newes
     assert drawn == [(RELEASE, 7 * ROWS)]
     for name in ("verdict.md", "index.html"):
         assert "fraud@v1.0.0" in (world.root / "reports/monitor" / name).read_text()
+    page = (world.root / "reports/monitor/index.html").read_text()
+    assert "Where fraud@v1.0.0 comes from" in page and "a" * 64 in page
     assert "model_monitor_last_pass" in (world.log / "monitor/metrics.prom").read_text()
 
 

@@ -164,6 +164,14 @@ def test_the_timeline_shows_releases_and_the_rollback() -> None:
     assert "<td>rollback</td>" in page
 
 
+def test_the_lineage_of_each_version_is_on_the_page_and_is_text_only() -> None:
+    lineage = {"commit": ["c" * 40], "changed settings": ["a.b: 1 -> <script>", "a.c: not set -> 2"]}
+    page = report.page(*arguments(), {"fraud@v1.6.0": lineage, "fraud@v1.4.0": lineage})
+    shown = Page(page)
+    assert shown.text.count("Where fraud@v1.") == 2 and "a.c: not set -> 2" in shown.text and "c" * 40 in shown.text
+    assert not [tag for tag, _ in shown.tags if tag == "script"]
+
+
 def test_bands_of_the_promise_and_the_tolerance_are_drawn_and_alarms_are_dots() -> None:
     page = report.page(*arguments())
     assert page.count('class="promise"') > 100
@@ -185,8 +193,8 @@ def test_a_long_history_is_cut_and_says_so() -> None:
 
 
 def test_both_files_are_written_and_equal_every_time(tmp_path: Any) -> None:
-    report.write_report(*arguments(), tmp_path / "monitor")
+    report.write_report(*arguments(), {}, tmp_path / "monitor")
     first = {path.name: path.read_bytes() for path in (tmp_path / "monitor").iterdir()}
-    report.write_report(*arguments(), tmp_path / "monitor")
+    report.write_report(*arguments(), {}, tmp_path / "monitor")
     assert first.keys() == {"verdict.md", "index.html"}
     assert first == {path.name: path.read_bytes() for path in (tmp_path / "monitor").iterdir()}

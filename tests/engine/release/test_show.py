@@ -13,6 +13,7 @@ import yaml
 from pipelines.cli.errors import InputError
 from pipelines.release import show
 from pipelines.repository.git import git
+from pipelines.repository.lineage import describe_version
 from tests.engine.release.tag_repository import assign_version, push_commit, register_version
 
 
@@ -50,7 +51,7 @@ def write_files(folder: Path, trees: int, rows: int, md5: str) -> None:
 
 
 def test_everything_about_a_version_is_shown(versions: dict[str, str]) -> None:
-    shown = show.describe_version("fraud", "fraud@v1.1.0")
+    shown = describe_version("fraud", "fraud@v1.1.0")
     assert (shown["release id"], shown["commit"]) == ("b" * 12, versions["fraud@v1.1.0"])
     assert shown["data"] == {
         "md5": "b.dir",
@@ -70,20 +71,20 @@ def test_everything_about_a_version_is_shown(versions: dict[str, str]) -> None:
 
 
 def test_the_first_version_has_none_before_it_and_an_end(versions: dict[str, str]) -> None:
-    shown = show.describe_version("fraud", "fraud@v1.0.0")
+    shown = describe_version("fraud", "fraud@v1.0.0")
     assert (shown["settings changed since"], shown["changed settings"]) == (None, {})
     assert shown["assignments"][0]["to"] != "now"
 
 
 def test_a_version_without_any_file_is_shown(tag_repository: Path) -> None:
     register_version("a", (1, 0, 0), contract={}, metrics={"roc_auc": 0.8})
-    shown = show.describe_version("fraud", "fraud@v1.0.0")
+    shown = describe_version("fraud", "fraud@v1.0.0")
     assert shown["metrics promised"] == {"roc_auc": 0.8}
     assert (shown["data"]["rows"], shown["pull request"], shown["assignments"]) == (None, None, [])
 
 
 def test_metrics_that_the_monitor_saw_are_beside_the_promise(
-    versions: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    versions: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     metric = {"name": "roc_auc", "slice": None, "value": 0.85, "low": 0.8, "high": 0.9}
     passes: list[dict[str, Any]] = [
@@ -98,15 +99,15 @@ def test_metrics_that_the_monitor_saw_are_beside_the_promise(
 
     monkeypatch.setenv("PREDICTION_LOG", "log")
     monkeypatch.setattr(show, "run_verb", run)
-    shown = show.describe_version("fraud", "fraud@v1.1.0")
-    assert shown["metrics seen"] == {"roc_auc": "0.85 (95 % CI 0.8 to 0.9)"}
+    show.print_version("fraud", "fraud@v1.1.0", as_json=True)
+    assert json.loads(capsys.readouterr().out)["metrics_seen"] == {"roc_auc": "0.85 (95 % CI 0.8 to 0.9)"}
     assert calls == [("monitor", "--history", "fraud@v1.1.0")]
 
 
 def test_it_is_printed_as_text_and_as_json(versions: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     assert show.print_version("fraud", "fraud@v1.1.0", as_json=True) == 0
     document = json.loads(capsys.readouterr().out)
-    assert document["release_id"] == show.describe_version("fraud", "fraud@v1.1.0")["release id"]
+    assert document["release_id"] == describe_version("fraud", "fraud@v1.1.0")["release id"]
     assert not any(" " in name for name in [*document, *document["data"]])
     assert show.print_version("fraud", "fraud@v1.1.0", as_json=False) == 0
     text = capsys.readouterr().out
@@ -116,5 +117,5 @@ def test_it_is_printed_as_text_and_as_json(versions: dict[str, str], capsys: pyt
 def test_an_unknown_version_names_those_that_exist(versions: dict[str, str]) -> None:
     push_commit()
     with pytest.raises(InputError) as error:
-        show.describe_version("fraud", "fraud@v9.0.0")
+        describe_version("fraud", "fraud@v9.0.0")
     assert "fraud@v1.1.0" in error.value.remedy

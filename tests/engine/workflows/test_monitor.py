@@ -1,46 +1,49 @@
 """monitor.yml and retrain.yml by act: nothing in production, an issue that is opened once and closed, a retraining.
 
-Needs the small problem, act, emulate and Prism.
+Needs the small problem, act, emulate, Prism and moto.
 """
 
 from __future__ import annotations
 
+import json
+import time
 from contextlib import chdir
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipelines.config.params import load
 from pipelines.repository import push_tags, tags
 from pipelines.repository.release_id import release_id
 from pipelines.repository.tags import Annotation
 from tests.engine.fixtures_repo import Repo
+from tests.engine.monitor.production import produce
 from tests.engine.workflows.acting import Run
 from tests.engine.workflows.github_accounts import REPOSITORY
 from tests.engine.workflows.github_fake import permissions
 from tests.engine.workflows.world import World
 
 pytestmark = pytest.mark.watch
-DAYS = 20  # since the release
+MONDAY = datetime.combine(date.today() - timedelta(days=date.today().weekday()), datetime.min.time(), UTC)
+RELEASED = MONDAY - timedelta(weeks=4)
 
 
-def scheduled(world: World, workflow: str, run: int) -> Run:
-    """A workflow that a schedule starts."""
+def scheduled(world: World, workflow: str, run: int, **inputs: str) -> Run:
+    """A workflow that a schedule starts, or with inputs a person."""
     event = {"schedule": "17 6 * * *", "repository": {"full_name": REPOSITORY, "default_branch": "main"}}
-    return world.runner.act(workflow, "schedule", event, run=run, ref="refs/heads/main")
+    kind = "workflow_dispatch" if inputs else "schedule"
+    return world.runner.act(workflow, kind, event | {"inputs": inputs}, run=run, ref="refs/heads/main")
 
 
-def put_into_production(world: World, monkeypatch: pytest.MonkeyPatch, log: Path) -> None:
-    """Tag main's commit as released some days ago, and log at least one date."""
+def put_into_production(world: World, monkeypatch: pytest.MonkeyPatch, log: str) -> str:
+    """Tag main's commit as released four weeks ago, name the log, and return the release id."""
     repo = world.work
     repo.git("fetch", "--quiet", "origin")
     repo.git("checkout", "--quiet", "-B", "main", "origin/main")
-    import time
-
-    past = time.time() - DAYS * 86_400
     with chdir(repo.path), monkeypatch.context() as patch:
-        patch.setattr("time.time", lambda: past)
+        patch.setattr(time, "time", RELEASED.timestamp)
         commit = repo.git("rev-parse", "HEAD")
         image = f"127.0.0.1:5000/fraud@sha256:{'a' * 64}"
         annotation = Annotation(release=release_id(commit), image=image, model="m", signature="s")
@@ -48,8 +51,8 @@ def put_into_production(world: World, monkeypatch: pytest.MonkeyPatch, log: Path
         assigned = annotation.model_copy(update={"version": version.tag, "main_commit": commit})
         push_tags.assign_version("fraud", 1, version, assigned)
         assert tags.find_newest_assignment("fraud")
-    (log / f"date={date.today() - timedelta(days=DAYS)}").mkdir(parents=True)
-    world.runner.variables["PREDICTION_LOG"] = str(log)
+    world.runner.variables["PREDICTION_LOG"] = log
+    return annotation.release
 
 
 def issues(world: World, state: str = "open") -> list[dict[str, Any]]:
@@ -69,24 +72,50 @@ def test_a_fresh_copy_ends_with_success_and_writes_nothing(world: World, workflo
     assert run.conclusions == {"not-set-up": "success"} and "make github-setup" in run.log
 
 
-def test_an_alarm_has_one_issue_that_is_closed_when_it_ends(
-    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_an_alarm_on_a_log_in_s3_has_one_issue_a_problem_until_it_is_accepted(
+    world: World, s3: str, small_problem: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    put_into_production(world, monkeypatch, tmp_path / "log")
+    import boto3
+
+    def read_labels(repo: Repo) -> None:
+        labels = {"path": "s3://production/labels/*.parquet"}
+        repo.params(lambda document: document.update(monitor={"labels": labels, "evidently": []}))
+
+    world.merge(world.open(read_labels))
+    release = put_into_production(world, monkeypatch, "s3://production/log")
+    spec = load(small_problem / "origin/params.yaml").ingest
+    shift = (RELEASED.date() - spec.start).days - spec.days  # whole weeks
+    traffic = produce(spec, small_problem / "origin/models", release, first=spec.days, days=35, shift=shift)
+    traffic.lose("new_device", 10).write_log(tmp_path / "bucket/log")
+    traffic.write_labels(tmp_path / "bucket/labels/all.parquet")
+    client = boto3.client("s3", endpoint_url=s3)
+    client.create_bucket(Bucket="production")
+    for path in (tmp_path / "bucket").rglob("*.*"):
+        client.upload_file(str(path), "production", str(path.relative_to(tmp_path / "bucket")))
+    world.runner.environment |= {"AWS_ENDPOINT_URL": s3, "AWS_MAX_ATTEMPTS": "1", "AWS_EC2_METADATA_DISABLED": "true"}
+    run = scheduled(world, "monitor.yml", 89)
+    assert run.conclusions == {"monitor": "failure"} and "Unable to locate credentials" in run.log, run.log
+
+    world.runner.variables["AWS_MONITOR_ROLE_ARN"] = "arn:aws:iam::123456789012:role/fraud-monitor"
     before = len(world.github.requests)
     for number in (90, 91):
         run = scheduled(world, "monitor.yml", number)
         assert run.conclusions == {"monitor": "failure"}, run.log
-        assert "ALARM service: the prediction log holds no usable prediction of fraud@v1.0.0" in run.log
-        assert "monitor" in run.artifacts
-        (issue,) = issues(world)
-    assert "The monitor or the service" in issue["title"]
+        assert "ALARM input: new_device is missing" in run.log
+        opened = sorted(issue["title"] for issue in issues(world))
+    # The mean of each customer's last payments moves in this small world by itself.
+    problems = ("The inputs of the deployed model are broken", "The inputs of the deployed model have shifted")
+    assert opened == [f"{problem}: fraud" for problem in problems]
     assert permissions(world.github.requests[before:]).keys() <= {"issues", "metadata"}
-    for path in (tmp_path / "log/monitor/passes").iterdir():
-        path.write_text(path.read_text().replace('"rows": 0', '"rows": 7'))
-    assert scheduled(world, "monitor.yml", 92).conclusions == {"monitor": "success"}
-    assert issues(world) == [] and [issue["number"] for issue in issues(world, "closed")] == [issue["number"]]
+    (newest,) = json.loads((run.artifacts["monitor"] / "verdict.json").read_text())["passes"]
+    assert newest["quality"]["labelled"] == newest["quality"]["predictions"] > 500
+    run = scheduled(world, "monitor.yml", 92, acknowledge="the new form does not ask for it")
+    assert run.conclusions == {"monitor": "success"}, run.log
+    assert issues(world) == [] and sorted(issue["title"] for issue in issues(world, "closed")) == opened
     assert world.pushes == []
+    keys = [item["Key"] for item in client.list_objects_v2(Bucket="production", Prefix="log/")["Contents"]]
+    assert sum(key.startswith("log/monitor/passes/") for key in keys) == 4
+    assert not [key for key in keys if key.endswith(".jsonl.gz") and key < f"log/date={MONDAY:%Y-%m-%d}"]
 
 
 def test_newer_rows_become_one_reviewed_pull_request(
@@ -98,7 +127,7 @@ def test_newer_rows_become_one_reviewed_pull_request(
         world.reproduce(repo)
 
     world.merge(world.open(shorten))
-    put_into_production(world, monkeypatch, tmp_path / "log")
+    put_into_production(world, monkeypatch, str(tmp_path / "log"))
     run = scheduled(world, "retrain.yml", 90)
     (pull,) = [pull for pull in world.github.ask("GET", "/pulls?state=open") if pull["head"]["ref"] == "retrain"]
     head = world.tip("refs/heads/retrain")
