@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 from bench.problem import Problem
 from bench.results import Result
 from bench.timing import THREADS, Show, in_turns
+from pipelines.model.profile import Profile, Reference
 from pipelines.model.signature import Input, Signature
 from pipelines.monitor.drift import measure_shifts, references
 from pipelines.monitor.observation import observe
-from pipelines.monitor.profile import Profile, Reference
-from pipelines.monitor.window import LATENCY, SCORE, open_connection
+from pipelines.predictions.window import LATENCY, SCORE, open_connection
 from pipelines.training.profile import profile
 
 NAMES = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from pipelines.monitor.pass_record import Alarm, Budget, Check, Drift, Quality
-from pipelines.monitor.window import HARMLESS, UNREADABLE, Window
+from pipelines.predictions.window import HARMLESS, UNREADABLE, Window
 
 MAX_SET_ASIDE = 0.01  # of the rows, and of the files
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from pipelines.model.profile import Profile, Reference
 from pipelines.model.signature import Input, Signature
 from pipelines.monitor.detectors import excess_p_value, volume_p_value
 from pipelines.monitor.drift import natural_variation
 from pipelines.monitor.observation import Observation
 from pipelines.monitor.pass_record import Check, CheckKind, PassRecord
-from pipelines.monitor.profile import Profile, Reference
 
 VOLUME = "volume"
 MIN_PASSES = 4  # before a pass whose volume is judged

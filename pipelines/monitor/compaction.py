@@ -19,9 +19,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipelines.model.signature import Signature
-from pipelines.monitor.log import copy_files, dates, list_date
-from pipelines.monitor.log_lines import convert, first_row, read_sources
-from pipelines.monitor.log_schema import line_columns
+from pipelines.predictions.log import copy_files, dates, list_date
+from pipelines.predictions.log_lines import convert, first_row, read_sources
+from pipelines.predictions.log_schema import line_columns
 from pipelines.tables.locations import Location, store_errors
 
 

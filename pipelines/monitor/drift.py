@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipelines.model.profile import Profile, Reference
 from pipelines.model.signature import Signature
 from pipelines.monitor.detectors import common_bins, psi, sampling_error, shift_p_value
 from pipelines.monitor.observation import Observation, fold
 from pipelines.monitor.pass_record import PassRecord
-from pipelines.monitor.profile import Profile, Reference
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,13 @@ from pipelines.monitor import actions
 from pipelines.monitor.acknowledge import PROBLEMS, acknowledge, open_passes
 from pipelines.monitor.alarms import counted
 from pipelines.monitor.history import History
-from pipelines.monitor.log import find_first_date, parse_log
 from pipelines.monitor.pass_record import PassRecord, Verdict
 from pipelines.monitor.passes import MONITOR, Judge
 from pipelines.monitor.prometheus import FILE, metrics_text, push_metrics
 from pipelines.monitor.report import Lineages, write_report
 from pipelines.monitor.schedule import due_passes
 from pipelines.monitor.service import service_alarms
+from pipelines.predictions.log import find_first_date, parse_log
 from pipelines.repository import tags
 from pipelines.repository.lineage import as_texts, describe_version
 from pipelines.repository.tags import Assignment

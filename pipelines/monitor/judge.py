@@ -9,6 +9,7 @@ from datetime import timedelta
 import ibis
 
 from pipelines.config.monitor import Monitor, passes_between_alarms
+from pipelines.model.profile import Profile
 from pipelines.model.signature import Signature
 from pipelines.monitor.alarms import alarms_of_checks, alarms_of_drift, alarms_of_log, alarms_of_quality
 from pipelines.monitor.checks import VOLUME, check_inputs, check_volume
@@ -17,8 +18,7 @@ from pipelines.monitor.drift import Shift, measure_shifts, references
 from pipelines.monitor.history import Acknowledgement
 from pipelines.monitor.observation import Observation, observe
 from pipelines.monitor.pass_record import Budget, Check, Drift, PassRecord, Quality
-from pipelines.monitor.profile import Profile
-from pipelines.monitor.window import TIME, Window
+from pipelines.predictions.window import TIME, Window
 
 _DAY = timedelta(days=1)
 

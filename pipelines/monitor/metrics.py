@@ -13,9 +13,9 @@ from pipelines.metrics.bootstrap import interval, paired_bootstrap, too_few
 from pipelines.metrics.compute import Weighted
 from pipelines.metrics.table import Floats
 from pipelines.model.signature import Signature
-from pipelines.monitor.labels import TARGET
 from pipelines.monitor.pass_record import Metric
-from pipelines.monitor.window import SCORE
+from pipelines.predictions.labels import TARGET
+from pipelines.predictions.window import SCORE
 from pipelines.tables.costs import costs_of
 from pipelines.tables.data import to_numpy
 from pipelines.tables.slices import masks

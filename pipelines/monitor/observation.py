@@ -13,9 +13,9 @@ import ibis.expr.types as ir
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.model.profile import Profile, Reference
 from pipelines.model.signature import Input, Signature
-from pipelines.monitor.profile import Profile, Reference
-from pipelines.monitor.window import LATENCY, SCORE
+from pipelines.predictions.window import LATENCY, SCORE
 from pipelines.tables.binning import bin_of
 
 QUANTILES = ("0.5", "0.95", "0.99")

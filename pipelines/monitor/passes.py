@@ -15,18 +15,18 @@ import ibis.expr.types as ir
 from pipelines.cli.errors import Unreachable
 from pipelines.cli.progress import Progress
 from pipelines.config.params import Params
+from pipelines.model.profile import Profile, load_profile
 from pipelines.model.signature import Signature, load_signature
 from pipelines.monitor.actions import find_previous
 from pipelines.monitor.compaction import compact
 from pipelines.monitor.evidently_page import Predictions, write_pages
 from pipelines.monitor.history import History
 from pipelines.monitor.judge import Before, judge_pass
-from pipelines.monitor.labels import TARGET, open_labels
 from pipelines.monitor.pass_record import PassRecord
-from pipelines.monitor.profile import Profile, load_profile
 from pipelines.monitor.quality import judge_quality
 from pipelines.monitor.schedule import DuePass
-from pipelines.monitor.window import REQUEST_ID, SCORE, open_connection, open_window
+from pipelines.predictions.labels import TARGET, open_labels
+from pipelines.predictions.window import REQUEST_ID, SCORE, open_connection, open_window
 from pipelines.repository import base_model
 from pipelines.repository.base_model import Base
 from pipelines.repository.tags import Assignment

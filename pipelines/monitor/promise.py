@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.metrics.table import METRICS
+from pipelines.model.profile import Profile
 from pipelines.monitor.detectors import LARGEST_EVIDENCE
-from pipelines.monitor.profile import Profile
 from pipelines.repository.git import text_at
 
 Floats = npt.NDArray[np.float64]

@@ -15,13 +15,12 @@ from pipelines.config.monitor import Labels, passes_between_alarms
 from pipelines.config.params import Params
 from pipelines.metrics.bounded_loss import bounded_loss
 from pipelines.model.encoding import encode
+from pipelines.model.profile import Profile, load_profile
 from pipelines.model.scorer import Scorer
 from pipelines.model.signature import Signature, load_signature
 from pipelines.monitor.detectors import add_evidence
-from pipelines.monitor.labels import TARGET, LabelTable, open_labels
 from pipelines.monitor.metrics import measure
 from pipelines.monitor.pass_record import PassRecord, Quality
-from pipelines.monitor.profile import Profile, load_profile
 from pipelines.monitor.promise import (
     LOSS,
     Limit,
@@ -31,7 +30,8 @@ from pipelines.monitor.promise import (
     promised_metrics,
 )
 from pipelines.monitor.schedule import DuePass
-from pipelines.monitor.window import REQUEST_ID, SCORE, TIME, open_window
+from pipelines.predictions.labels import TARGET, LabelTable, open_labels
+from pipelines.predictions.window import REQUEST_ID, SCORE, TIME, open_window
 from pipelines.repository.base_model import Base
 from pipelines.tables.data import to_numpy
 from pipelines.tables.locations import Location, NoFile

@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.config.params import Params, parse
+from pipelines.model.profile import Profile
 from pipelines.monitor.history import History
-from pipelines.monitor.log import parse_log
 from pipelines.monitor.pass_record import PassRecord, Quality
-from pipelines.monitor.profile import Profile
 from pipelines.monitor.quality import judge_quality
 from pipelines.monitor.schedule import DuePass
-from pipelines.monitor.window import open_connection
+from pipelines.predictions.log import parse_log
+from pipelines.predictions.window import open_connection
 from pipelines.repository.tags import Annotation, Assignment
 from tests.engine.fixtures_repo import PARAMS
 from tests.engine.monitor import records

@@ -17,7 +17,7 @@ import pytest
 
 from pipelines.monitor import flow
 from pipelines.monitor.history import History
-from pipelines.monitor.log import parse_log
+from pipelines.predictions.log import parse_log
 from pipelines.repository import push_tags
 from pipelines.repository.release_id import release_id
 from pipelines.repository.tags import Annotation

@@ -17,8 +17,8 @@ import pytest
 from pipelines.cli.errors import Unreachable
 from pipelines.monitor import compaction
 from pipelines.monitor.compaction import compact
-from pipelines.monitor.log import parse_log
-from pipelines.monitor.window import REQUEST_ID, open_connection, open_window
+from pipelines.predictions.log import parse_log
+from pipelines.predictions.window import REQUEST_ID, open_connection, open_window
 from testing.repository import quiet_environment
 from tests.engine.monitor.log_files import MONDAY, RELEASE, SIGNATURE, log_table, write_lines, write_log
 
@@ -164,7 +164,7 @@ def test_two_runs_at_once_lose_and_repeat_nothing(tmp_path: Path, monkeypatch: p
 
 
 def test_a_reader_is_not_disturbed_by_a_merge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipelines.monitor import log as log_module
+    from pipelines.predictions import log as log_module
 
     fill(tmp_path)
     before = read(tmp_path)

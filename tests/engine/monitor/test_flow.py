@@ -19,7 +19,7 @@ from pipelines.monitor import flow, passes
 from pipelines.monitor.evidently_page import Predictions
 from pipelines.monitor.history import History
 from pipelines.monitor.judge import judge_pass
-from pipelines.monitor.log import parse_log
+from pipelines.predictions.log import parse_log
 from pipelines.repository import base_model, tags
 from pipelines.repository.base_model import Base
 from pipelines.repository.tags import Annotation, Assignment, Version

@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.cli.errors import InputError, Unreachable
 from pipelines.monitor.history import Acknowledgement, History
-from pipelines.monitor.log import parse_log
+from pipelines.predictions.log import parse_log
 from tests.engine.monitor.records import record
 
 MONDAY = datetime(2026, 3, 2, tzinfo=UTC)

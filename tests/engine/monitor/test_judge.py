@@ -13,14 +13,14 @@ import pyarrow as pa
 import pytest
 
 from pipelines.config.monitor import Monitor
+from pipelines.model.profile import Profile
 from pipelines.model.signature import Input
 from pipelines.monitor.alarms import alarms_of_log
 from pipelines.monitor.history import Acknowledgement
 from pipelines.monitor.judge import Before, judge_pass
-from pipelines.monitor.log import parse_log
 from pipelines.monitor.pass_record import Alarm, PassRecord, Quality
-from pipelines.monitor.profile import Profile
-from pipelines.monitor.window import Window, open_connection, open_window
+from pipelines.predictions.log import parse_log
+from pipelines.predictions.window import Window, open_connection, open_window
 from pipelines.training.profile import profile
 from tests.engine.monitor.log_files import MONDAY, RELEASE, SIGNATURE, log_table, write_log
 

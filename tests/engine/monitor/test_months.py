@@ -18,8 +18,8 @@ import pytest
 from pipelines.config.params import load
 from pipelines.monitor import flow
 from pipelines.monitor.history import History
-from pipelines.monitor.log import parse_log
 from pipelines.monitor.pass_record import PassRecord
+from pipelines.predictions.log import parse_log
 from pipelines.repository import push_tags
 from pipelines.repository.git import git
 from pipelines.repository.release_id import release_id

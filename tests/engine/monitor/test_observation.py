@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.model.profile import Profile, Reference
 from pipelines.model.signature import Input, Signature
 from pipelines.monitor.observation import observe
-from pipelines.monitor.profile import Profile, Reference
-from pipelines.monitor.window import LATENCY, SCORE, open_connection
+from pipelines.predictions.window import LATENCY, SCORE, open_connection
 from pipelines.tables.binning import bin_edges, count_bins
 
 ROWS = 150_000  # more than two batches

@@ -18,14 +18,14 @@ import pytest
 
 from pipelines.cli.errors import InputError
 from pipelines.config.params import Params
+from pipelines.model.profile import Profile
 from pipelines.monitor import promise, quality
 from pipelines.monitor.detectors import add_evidence
-from pipelines.monitor.log import parse_log
 from pipelines.monitor.pass_record import Quality
-from pipelines.monitor.profile import Profile
 from pipelines.monitor.promise import betting_evidence, find_limit, mean_lower_bound
 from pipelines.monitor.quality import judge_quality
-from pipelines.monitor.window import open_connection
+from pipelines.predictions.log import parse_log
+from pipelines.predictions.window import open_connection
 from pipelines.repository.base_model import Base
 from tests.engine.monitor.log_files import MONDAY, SIGNATURE, log_table, write_log
 from tests.engine.monitor.quality_cases import (

@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 
 from pipelines.model.encoding import MAX_NUMBER
 from pipelines.model.signature import Input, Signature
-from pipelines.monitor.log import fetch_files
-from pipelines.monitor.log_schema import log_columns, score_column
+from pipelines.predictions.log import fetch_files
+from pipelines.predictions.log_schema import log_columns, score_column
 from pipelines.tables.data import connect
 from pipelines.tables.locations import Location
 

@@ -1,6 +1,6 @@
 """The prediction log: a folder or URL with files by date.
 
-serving/prediction_log.py writes gzipped lines of JSON, compaction.py merges them to Parquet.
+serving/prediction_log.py writes gzipped lines of JSON, pipelines/monitor/compaction.py merges them to Parquet.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pipelines.model.signature import Signature
-from pipelines.monitor.log_lines import convert, first_row, read_sources
-from pipelines.monitor.log_schema import fits, line_columns
+from pipelines.predictions.log_lines import convert, first_row, read_sources
+from pipelines.predictions.log_schema import fits, line_columns
 from pipelines.tables.locations import PREDICTION_LOG, Location, parse_location, store_errors
 
 _OPTIONAL = frozenset({"role", "key_name", "decision"})

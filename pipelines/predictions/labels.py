@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 from pipelines.cli.errors import InputError
 from pipelines.config.monitor import Labels
 from pipelines.model.signature import Signature
-from pipelines.monitor.log_schema import log_columns
-from pipelines.monitor.window import REQUEST_ID, TIME, arrow_type
+from pipelines.predictions.log_schema import log_columns
+from pipelines.predictions.window import REQUEST_ID, TIME, arrow_type
 from pipelines.tables.locations import Location
 from pipelines.tables.reader import find_files, read_batches
 

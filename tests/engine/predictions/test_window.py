@@ -17,8 +17,8 @@ import pytest
 
 from pipelines.cli.errors import InputError, Unreachable
 from pipelines.model.signature import Input, Signature
-from pipelines.monitor.log import find_first_date, parse_log
-from pipelines.monitor.window import LATENCY, REQUEST_ID, SCORE, TIME, Window, open_connection, open_window
+from pipelines.predictions.log import find_first_date, parse_log
+from pipelines.predictions.window import LATENCY, REQUEST_ID, SCORE, TIME, Window, open_connection, open_window
 from serving.signature import load
 from tests.engine.monitor.log_files import MONDAY, RELEASE, SIGNATURE, log_table, write_lines, write_log
 from tests.engine.serving.logs import encoded

@@ -1,0 +1,1 @@
+"""The prediction log and the labels of its rows, as Ibis tables."""
