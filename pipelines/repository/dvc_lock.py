@@ -1,6 +1,8 @@
 """dvc.lock: the md5 of each output at a revision."""
 
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -49,12 +51,17 @@ def prepared_rows(text: str | None) -> tuple[str, str] | None:
 def _md5s(text: str | None, key: str, name: str) -> dict[str, str]:
     """Return path -> md5 of the `outs` or `deps` of all stages, without those that have no md5."""
     try:
-        document = yaml.load(text or "", yaml.CSafeLoader) or {}
+        document = _parse(text or "")
         entries = [entry for stage in (document.get("stages") or {}).values() for entry in stage.get(key, [])]
         md5s = {str(entry["path"]): entry.get("md5") for entry in entries}
     except (yaml.YAMLError, AttributeError, TypeError, KeyError, ValueError) as error:
         raise _unreadable(name, error) from error
     return {path: md5 for path, md5 in md5s.items() if md5}
+
+
+@lru_cache(maxsize=8)  # a review asks ten times for the files of three texts
+def _parse(text: str) -> Any:
+    return yaml.load(text, yaml.CSafeLoader) or {}
 
 
 def _unreadable(name: str, error: Exception) -> InputError:

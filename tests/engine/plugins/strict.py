@@ -1,6 +1,6 @@
 """A pytest plugin: in CI every skip is a failure, and each run prints the seconds of each group.
 
-A group is the first folder below tests/.
+A group is the first folder below tests/engine/, or else below tests/.
 """
 
 from __future__ import annotations
@@ -66,5 +66,5 @@ def pytest_terminal_summary(terminalreporter: Any) -> Any:
 
 def _group(nodeid: str) -> str:
     parts = PurePosixPath(nodeid.split("::")[0]).parts
-    folders = parts[1:-1] if parts[0] == "tests" else parts[:-1]
-    return folders[0] if folders else "tests"
+    folders = [name for name in parts[:-1] if name not in ("tests", "engine")]
+    return folders[0] if folders else "engine" if "engine" in parts else "tests"

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 SKIPPING = """
@@ -53,11 +55,18 @@ def test_skips_fail_in_workers_of_xdist(run):
 
 
 def test_the_seconds_of_each_group_are_printed(pytester):
-    for folder in ("ingest", "review"):
-        module = pytester.path / "tests" / folder / f"test_{folder}.py"
-        module.parent.mkdir(parents=True)
+    for folder, name in (
+        ("engine/ingest", "ingest"),
+        ("engine/review", "review"),
+        ("engine", "hooks"),
+        ("team", "own"),
+    ):
+        module = pytester.path / "tests" / folder / f"test_{name}.py"
+        module.parent.mkdir(parents=True, exist_ok=True)
         module.write_text("def test_one(): pass")
     result = pytester.runpytest_inprocess("-p", "tests.engine.plugins.strict", "-p", "no:cacheprovider")
-    line = r"(ingest|review) +\d+\.\d s"
-    result.stdout.re_match_lines([r".*seconds by group.*", line, line])
-    assert "2 passed" in result.stdout.lines[-1]
+    start = next(i for i, line in enumerate(result.stdout.lines) if "seconds by group" in line)
+    groups = {line.split()[0] for line in result.stdout.lines[start + 1 : start + 5]}
+    assert groups == {"ingest", "review", "engine", "team"}
+    assert re.fullmatch(r"\w+ +\d+\.\d s", result.stdout.lines[start + 1])
+    assert "4 passed" in result.stdout.lines[-1]
