@@ -18,6 +18,7 @@ from pipelines.config.selection import SelectionParams, metric_errors
 from pipelines.config.serving import Release, Retention, Serving
 from pipelines.config.split import SplitParams
 from pipelines.config.validation import Validation
+from pipelines.metrics.bounded_loss import LOSSES
 
 
 class Params(SelectionParams, SplitParams):
@@ -82,9 +83,22 @@ class Params(SelectionParams, SplitParams):
             yield "ingest.until: needs schema.event_time"
 
     @cross_check
-    def _rollout_has_a_front(self) -> Iterator[str]:
-        if self.rollout is not None and isinstance(self.serving.deploy, tuple):
-            yield "rollout: needs the front, which a command of serving.deploy does not start: use null or `pull`"
+    def _rollout_fits(self) -> Iterator[str]:
+        if self.rollout is None:
+            return
+        if isinstance(self.serving.deploy, tuple):
+            if not self.serving.splits_requests:
+                yield (
+                    "serving.deploy: a rollout needs a command that gives a canary its share of the requests: add the "
+                    "words {ROLE} and {WEIGHT}, or use null or `pull`"
+                )
+            if self.rollout.sticky:
+                yield "rollout.sticky: your command of serving.deploy decides who gets the canary: remove the key"
+        if self.rollout.decide_on:
+            if self.rollout.decide_on not in LOSSES[self.task]:
+                yield f"rollout.decide_on: use {' or '.join(LOSSES[self.task])} for a {self.task}"
+            if self.monitor.labels is None:
+                yield "rollout.decide_on: needs the labels of predictions: set monitor.labels"
 
     @property
     def ingest_id(self) -> str:

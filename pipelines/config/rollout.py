@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from pipelines.config.base import Count, Positive, Strict
+from pipelines.config.base import Count, Positive, Strict, cross_check
 
 # Milliseconds that the service counts its requests by (serving/metrics.py).
 LATENCIES = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
@@ -48,6 +49,8 @@ class Rollout(Strict):
         max_hours: a rollout that is not decided by then is aborted as inconclusive.
         sticky: the request header whose value decides who gets the canary; null for a random share of the requests.
         limits: what the canary may be worse by.
+        decide_on: for an A/B test, with `steps: [50]`: the loss of the rows with a label that decides who gets all
+            requests; null if the limits decide.
         replay: so many logged requests are asked of the canary before it gets any; 0 for none.
     """
 
@@ -57,4 +60,10 @@ class Rollout(Strict):
     max_hours: Positive = 24
     sticky: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$")] | None = None
     limits: Limits = Limits()
+    decide_on: Literal["log_loss", "brier", "absolute_error"] | None = None
     replay: Annotated[int, Field(ge=0, le=100_000)] = 1000
+
+    @cross_check
+    def _test_has_equal_arms(self) -> Iterator[str]:
+        if self.decide_on and self.steps != (50,):
+            yield "rollout.decide_on: compares two equal arms: use `steps: [50]`"

@@ -23,6 +23,7 @@ class Serving(Strict):
         max_body_mb: a larger request is refused.
         timeout_seconds: a request that takes longer is aborted.
         deploy: a command as a list of words, `pull` for hosts that reconcile by themselves, or null for this host.
+            For a rollout the words name {ROLE} and {WEIGHT}.
         front_image: HAProxy, which stands before the replicas.
         replicas: containers of each version; null for one a core.
         keep_previous: whether the version before stays started, for the case that all of production fails.
@@ -43,6 +44,12 @@ class Serving(Strict):
     tls: str | None = None
     keys: str | None = None
     fallback: dict[str, bool | float | str] | None = None
+
+    @property
+    def splits_requests(self) -> bool:
+        """Whether `deploy` is a command that names its role and weight, and so can give a canary its share."""
+        words = " ".join(self.deploy) if isinstance(self.deploy, tuple) else ""
+        return "{ROLE}" in words and "{WEIGHT}" in words
 
     @property
     def is_pulled(self) -> bool:

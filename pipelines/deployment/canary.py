@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 
 from pipelines.cli.errors import MainlineError
 from pipelines.cli.files import write_text
@@ -25,11 +26,13 @@ class Canary:
 
     Attributes:
         percent: its share of the requests, as git has it.
+        since: when this host began with it.
         aborted: why this host's watch took its requests away; empty while it has them.
     """
 
     version: Version
     percent: int
+    since: str
     aborted: str = ""
 
 
@@ -39,7 +42,7 @@ def read(host: Host) -> Canary | None:
     if not path.is_file():
         return None
     document = json.loads(path.read_text(encoding="utf-8"))
-    return Canary(Version(**document["version"]), document["percent"], document["aborted"])
+    return Canary(Version(**document["version"]), document["percent"], document.get("since", ""), document["aborted"])
 
 
 def ensure(host: Host, version: Version, percent: int) -> None:
@@ -53,7 +56,7 @@ def ensure(host: Host, version: Version, percent: int) -> None:
         roles, state = front.read_roles(), read(host)
         if state is None or state.version != version:
             front.set_share(0)
-            state = Canary(version, percent)
+            state = Canary(version, percent, since=datetime.now(UTC).isoformat())
         slot = choose_slot(roles, replicas.list_replicas(host), version)
         try:
             replicas.ensure_started(host, slot, version)

@@ -50,8 +50,9 @@ class Host:
 
     @staticmethod
     def of_rollout(params: Params) -> Host | None:
-        """Return this host if params.yaml has a rollout, else None."""
-        return Host.from_params(params) if params.rollout else None
+        """Return this host if it may run a canary, else None."""
+        is_elsewhere = params.rollout is None or isinstance(params.serving.deploy, tuple)
+        return None if is_elsewhere else Host.from_params(params)
 
     @property
     def replicas(self) -> int:

@@ -25,7 +25,8 @@ from pipelines.tables.reader import find_files, read_batches
 SETTING = "monitor.labels"
 TARGET = "__target"
 OTHER_CLASSES = "other"  # the name of the negative class if it is several (pipelines/training/export.py)
-_KNOWN, _ORDER, _LABEL = "__known", "__order", "__label"
+KNOWN = "__known"
+_ORDER, _LABEL = "__order", "__label"
 _TRUE, _FALSE = {"1", "true"}, {"0", "false"}
 
 
@@ -44,18 +45,18 @@ class LabelTable:
     def as_of(self, moment: datetime) -> ir.Table:
         """Return the newest label of each key that was known before a moment."""
         known = self.table.filter(
-            self.table[_KNOWN].isnull()
-            | (self.table[_KNOWN] < ibis.timestamp(moment.astimezone(UTC).replace(tzinfo=None).isoformat()))
+            self.table[KNOWN].isnull()
+            | (self.table[KNOWN] < ibis.timestamp(moment.astimezone(UTC).replace(tzinfo=None).isoformat()))
         )
         by_key = ibis.window(
             group_by=[known[key] for key in self.keys],
-            order_by=[known[_KNOWN].desc(nulls_first=False), known[TARGET].desc()],
+            order_by=[known[KNOWN].desc(nulls_first=False), known[TARGET].desc()],
         )
         newest = known.mutate(**{_ORDER: ibis.row_number().over(by_key)})
-        return newest.filter(newest[_ORDER] == 0).select(*self.keys, TARGET)
+        return newest.filter(newest[_ORDER] == 0).select(*self.keys, TARGET, KNOWN)
 
     def join(self, rows: ir.Table, moment: datetime) -> ir.Table:
-        """Return the rows that had a label at a moment, with the column TARGET; of rows with equal keys the first."""
+        """Return the rows that had a label at a moment, with TARGET and KNOWN; of rows with equal keys the first."""
         order = [rows[TIME], rows[REQUEST_ID]]
         by_key = ibis.window(group_by=[rows[key] for key in self.keys], order_by=order)
         first = rows.mutate(**{_ORDER: ibis.row_number().over(by_key)})
@@ -109,7 +110,7 @@ def open_labels(connection: ibis.BaseBackend, settings: Labels, signature: Signa
     keys = label_keys(settings, signature)
     columns = [(window, kind) for window, kind in keys.values()]
     is_class = signature.task == "classification"
-    schema = pa.schema([*columns, (_LABEL, pa.string() if is_class else pa.float64()), (_KNOWN, pa.timestamp("us"))])
+    schema = pa.schema([*columns, (_LABEL, pa.string() if is_class else pa.float64()), (KNOWN, pa.timestamp("us"))])
     with tempfile.TemporaryDirectory(prefix="labels-") as folder:
         copy = Path(folder, "labels.parquet")
         with pq.ParquetWriter(copy, schema) as writer:
@@ -149,7 +150,7 @@ def _typed(
                 f"Correct the column, or {SETTING} in params.yaml.",
             ) from error
     if not settings.known_at:
-        arrays.append(pa.nulls(len(part), schema.field(_KNOWN).type))
+        arrays.append(pa.nulls(len(part), schema.field(KNOWN).type))
     return pa.table(arrays, schema=schema)
 
 

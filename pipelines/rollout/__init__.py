@@ -28,5 +28,6 @@ def run(arguments: argparse.Namespace) -> int:
 
     params = load()
     if arguments.watch:
-        return watch(Host.from_params(params), params.rollout) if params.rollout else 0
+        host = Host.of_rollout(params)
+        return watch(host, params.rollout) if host and params.rollout else 0
     return abort(params.model_name, arguments.abort) if arguments.abort else advance(params)

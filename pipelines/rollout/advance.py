@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from pipelines.cli.errors import InputError, Refused
 from pipelines.cli.verbs import run_verb
 from pipelines.config.params import Params
 from pipelines.deployment.host import Host
+from pipelines.metrics.bounded_loss import LOSSES
 from pipelines.repository import push_tags, tags
 from pipelines.repository.tags import Assignment
 from pipelines.rollout.decide import Decision, decide
 from pipelines.rollout.follow_up import follow_up
+from pipelines.rollout.judge import alpha_of_test
+from pipelines.rollout.logged import LoggedRollout, Step
+from pipelines.rollout.losses import Difference
 from pipelines.rollout.records import Records
+from pipelines.tables.locations import prediction_log
+
+_SKEW = timedelta(minutes=1)  # of the clocks that date tags and records
 
 
 def advance(params: Params) -> int:
@@ -67,11 +75,49 @@ def _decide(params: Params, canary: Assignment) -> Decision:
             f"{canary.version} is a canary, and params.yaml has no section `rollout`",
             "Restore the section, or end the canary: python -m pipelines rollout --abort WHY",
         )
-    history = tags.list_assignments(params.model_name, tags.CANARY)
-    first = next(item for item in history if item.main_commit == canary.main_commit)
-    percent = canary.annotation.weight or 0
-    records = Records(Host.from_params(params)).read_all(canary.version, percent)
-    return decide(params.rollout, percent, first.assigned_at, records, datetime.now(UTC))
+    now, steps = datetime.now(UTC), _list_steps(params.model_name, canary)
+    began, step = steps[0].start, replace(steps[-1], end=now)
+    log, labels = prediction_log(), params.monitor.labels
+    is_logged_only = isinstance(params.serving.deploy, tuple)
+    if log is None and (is_logged_only or params.rollout.decide_on):
+        raise InputError(
+            "PREDICTION_LOG is not set, and this rollout is judged by the prediction log",
+            "Set it to the folder or URL where the service logs: docs/rollout.md.",
+        )
+    logged = _open_log(params, log, canary) if log and (is_logged_only or labels) else None
+    if is_logged_only and logged:
+        records = [logged.report(step, params.rollout)]
+    else:
+        stored = Records(Host.from_params(params)).read_all(canary.version, step.percent)
+        records = [record for record in stored if record.updated >= step.start - _SKEW]  # older: of an earlier try
+    compared: list[Difference | None] = []
+    if labels and logged and not any(record.state == "worse" for record in records):
+        alpha, loss = alpha_of_test(len(params.rollout.steps)), params.rollout.decide_on or LOSSES[params.task][0]
+        compared = [logged.compare(item, labels, loss, now, alpha) for item in (*steps[:-1], step)]
+    return decide(params.rollout, step.percent, began, records, [item for item in compared if item], now)
+
+
+def _list_steps(model_name: str, canary: Assignment) -> list[Step]:
+    """Return the steps of a canary so far, with the shares that its tags gave it; the last has no end yet."""
+    ends = [end.assigned_at for end in tags.list_assignments(model_name, tags.CANARY_END)]
+    own = [
+        item
+        for item in tags.list_assignments(model_name, tags.CANARY)
+        if item.release_id == canary.release_id and not any(item.assigned_at < end for end in ends)
+    ]
+    times = [item.assigned_at for item in own]
+    return [
+        Step(item.annotation.weight or 0, start, end)
+        for item, start, end in zip(own, times, [*times[1:], times[-1]], strict=True)
+    ]
+
+
+def _open_log(params: Params, log: str, canary: Assignment) -> LoggedRollout | None:
+    """Return the log of both arms; None if a version has no tag, which nothing but a person removes."""
+    newest = tags.find_newest_assignment(params.model_name)
+    versions = [tags.find_version(params.model_name, item.release_id) for item in (newest, canary) if item]
+    production, challenger = versions if len(versions) == 2 else (None, None)
+    return LoggedRollout(log, production, challenger) if production and challenger else None
 
 
 @push_tags.retry_if_taken

@@ -20,7 +20,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 ALPHA = 0.02
 PRODUCTION, CANARY = 0, 1  # positions of the arms
-_TESTS = 3
+_TESTS = 4  # errors (or rows), latency, scores, and the losses of rows with a label
 # How many times more often than production's a canary's request fails: the alternatives that errors are tested against.
 _RATIOS = np.array([1.25, 1.5, 2, 3, 5, 10, 30, 100, 1000])
 _P99 = 0.01
@@ -89,6 +89,14 @@ class Judgement:
     within: dict[str, Any]
 
 
+REASONS = {
+    "errors": "its requests fail more often than production's",
+    "requests": "it has fewer than half of the rows that its share promises: its requests fail, or it gets too few",
+    "latency": "more than 1 in 100 of its requests take longer than rollout.limits.p99_ms",
+    "scores": "its scores are further from production's than rollout.limits.scores",
+}
+
+
 def start(bins: int, shape: tuple[int, ...] = ()) -> Evidence:
     """Return the evidence of a step that begins, for scores in so many bins."""
     arms = np.zeros((*shape, 2))
@@ -111,6 +119,11 @@ def add(evidence: Evidence, look: Counts) -> Evidence:
     return Evidence(evidence.counts + look, evidence.bets + won + lost)
 
 
+def alpha_of_test(steps: int) -> float:
+    """Return the chance of a wrong abort that one test of one step has, so that all together have ALPHA."""
+    return ALPHA / _TESTS / steps
+
+
 def judge(evidence: Evidence, limits: Limits, steps: int) -> Judgement:
     """Return what the evidence of a step shows so far.
 
@@ -118,7 +131,7 @@ def judge(evidence: Evidence, limits: Limits, steps: int) -> Judgement:
         limits: what the canary may be worse by.
         steps: number of the rollout's steps, which share the chance of a wrong abort.
     """
-    counts, alpha = evidence.counts, ALPHA / _TESTS / steps
+    counts, alpha = evidence.counts, alpha_of_test(steps)
     largest = evidence.bets.max(axis=-1)
     mixture = largest + np.log(np.exp(evidence.bets - largest[..., None]).mean(axis=-1))
     low, high = confidence_sequence(counts.errors, counts.requests, ALPHA / 2)
@@ -128,10 +141,12 @@ def judge(evidence: Evidence, limits: Limits, steps: int) -> Judgement:
         "latency": confidence_sequence(slow, timed, alpha)[0] > _P99,
         "scores": _distance(counts.scores, alpha / max(counts.scores.shape[-1] - 1, 1))[0] > limits.scores,
     }
+    # The metrics of a regression have no bins, so that neither arm has scores.
+    is_unscored = ~counts.scores.any(axis=(-1, -2)) & counts.requests.any(axis=-1)
     within = {
         "errors": high[..., CANARY] - low[..., PRODUCTION] < limits.errors,
         "latency": confidence_sequence(slow, timed, ALPHA)[1] < _P99,
-        "scores": _distance(counts.scores, ALPHA)[1] < limits.scores,
+        "scores": (_distance(counts.scores, ALPHA)[1] < limits.scores) | is_unscored,
     }
     return Judgement(worse, within)
 

@@ -6,7 +6,6 @@ Written by the watch of each host into the folder of its front, and beside the p
 
 from __future__ import annotations
 
-import shutil
 import socket
 from datetime import datetime
 from typing import Literal
@@ -16,9 +15,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipelines.cli.files import write_text
 from pipelines.deployment.host import Host
-from pipelines.rollout.judge import Counts, Evidence
+from pipelines.rollout.judge import REASONS, Counts, Evidence, Judgement
 from pipelines.tables.locations import parse_location, prediction_log, store_errors
 
+LOG = "prediction log"
 State = Literal["waiting", "within", "worse"]
 
 
@@ -28,11 +28,12 @@ class Record(BaseModel):
     Attributes:
         version: its tag, such as `fraud@v1.4.0`.
         percent: its share of the requests.
-        host: name of the machine.
+        host: name of the machine; LOG for what the prediction log tells.
+        since: when the host began with this canary; one that was aborted may begin again.
         seconds: how long the judge has watched; a jump of the clock does not count.
         updated: time of the last look.
         state: whether the canary is worse, or within all limits, with evidence.
-        reasons: the tests that say so, in words.
+        reasons: why it is worse; of one that waits, the names of the tests without evidence.
         counts: of production and canary since the step began (`Counts`).
         bets: of `Evidence`.
         read: the counters of each replica at the last look, from which the next look is counted.
@@ -43,6 +44,7 @@ class Record(BaseModel):
     version: str
     percent: int
     host: str
+    since: str = ""
     seconds: float
     updated: datetime
     state: State
@@ -106,9 +108,13 @@ class Records:
             with store_errors(self._store):
                 self._store.filesystem.pipe_file(f"{self._store.path}/{name}", text.encode())
 
-    def remove_own(self) -> None:
-        """Remove this host's records from its disk: its canary has ended."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+
+def conclude(judgement: Judgement) -> tuple[State, tuple[str, ...]]:
+    """Return the state and the reasons of a record."""
+    if worse := [REASONS[name] for name, is_worse in judgement.worse.items() if is_worse]:
+        return "worse", ("; ".join(worse),)
+    unknown = tuple(name for name, is_within in judgement.within.items() if not is_within)
+    return ("waiting" if unknown else "within"), unknown
 
 
 def _parse(text: bytes) -> Record | None:

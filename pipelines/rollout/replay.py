@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import secrets
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import requests
 from pipelines.tables.locations import Location, parse_location, store_errors
 
 SHOWN = 20
+REQUEST_PREFIX = "replay-"  # of their request ids in the log
 _SECONDS = 10.0
 _FILES = 200  # read at most: a file has up to 5,000 rows, and on a quiet service a few
 Row = dict[str, Any]
@@ -72,7 +74,8 @@ def ask(url: str, signature: Row, logged: list[Row]) -> Replay:
     for row in logged:
         inputs = {field["name"]: _raw(field, row.get(field["name"])) for field in signature["inputs"]}
         try:
-            response = session.post(f"{url}/predict", json=inputs, timeout=_SECONDS)
+            headers = {"X-Request-Id": f"{REQUEST_PREFIX}{secrets.token_hex(16)}"}
+            response = session.post(f"{url}/predict", json=inputs, headers=headers, timeout=_SECONDS)
             answer = response.json() if response.ok else {}
             seconds.append(response.elapsed.total_seconds())
         except (requests.RequestException, ValueError):

@@ -22,16 +22,11 @@ from pipelines.deployment.host import Host
 from pipelines.deployment.replicas import Version, list_replicas
 from pipelines.deployment.service_client import get_info
 from pipelines.rollout import counters, judge, replay
-from pipelines.rollout.records import Record, Records, State, this_host
+from pipelines.rollout.records import Record, Records, conclude, this_host
 from pipelines.tables.locations import prediction_log
 
 LOOK_SECONDS = 10.0
 _LONGEST_GAP = 60.0  # between two looks; a longer one (a machine that slept) counts as this
-_REASONS = {
-    "errors": "its requests fail more often than production's",
-    "latency": "more than 1 in 100 of its requests take longer than rollout.limits.p99_ms",
-    "scores": "its scores are further from production's than rollout.limits.scores",
-}
 
 
 def watch(host: Host, rollout: Rollout, look_seconds: float = LOOK_SECONDS) -> int:
@@ -68,25 +63,28 @@ def look(host: Host, rollout: Rollout, state: Canary, seconds: float) -> Record:
     """
     records = Records(host)
     before = records.read_own(state.version.tag, state.percent)
+    if before and before.since != state.since:
+        before = None  # of an aborted canary, which began again
     now = counters.read_counters(host, Front(host).read_roles(), rollout.limits.p99_ms)
     evidence = before.evidence if before else judge.start(counters.SCORE_BINS)
     if before:
         evidence = judge.add(evidence, counters.subtract(now, before.read))
     limits = judge.Limits(rollout.limits.errors, rollout.limits.scores)
     judgement = judge.judge(evidence, limits, len(rollout.steps))
-    worse = [name for name, is_worse in judgement.worse.items() if is_worse]
-    if worse and not state.aborted:
-        canary.abort(host, "; ".join(_REASONS[name] for name in worse))
-    reasons = state.aborted or "; ".join(_REASONS[name] for name in worse)
-    verdict: State = "worse" if reasons else "within" if all(judgement.within.values()) else "waiting"
+    verdict, reasons = conclude(judgement)
+    if state.aborted:
+        verdict, reasons = "worse", (state.aborted,)
+    elif verdict == "worse":
+        canary.abort(host, "; ".join(reasons))
     record = Record(
         version=state.version.tag,
         percent=state.percent,
         host=this_host(),
+        since=state.since,
         seconds=(before.seconds if before else 0.0) + seconds,
         updated=datetime.now(UTC),
         state=verdict,
-        reasons=(reasons,) if reasons else tuple(name for name, known in judgement.within.items() if not known),
+        reasons=reasons,
         counts={name: np.asarray(value).tolist() for name, value in vars(evidence.counts).items()},
         bets=evidence.bets.tolist(),
         read={**(before.read if before else {}), **now},

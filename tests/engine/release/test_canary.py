@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from pipelines.release import deploy
 from pipelines.repository import push_tags, tags
 from pipelines.repository.git import git
 from tests.engine.release.release_world import World, kill_before_push
@@ -13,6 +17,7 @@ from tests.engine.release.release_world import live as live
 from tests.engine.release.release_world import world as world
 
 ROLLOUT: dict[str, Any] = {"steps": [5, 25]}
+DEPLOY = deploy.deploy
 
 
 @pytest.fixture
@@ -132,3 +137,61 @@ def test_promotion_that_was_killed_after_its_tag_is_completed_by_reconcile(rolli
     assert rolling.at_origin()[0] == "fraud#canary!#4"
     rolling.release("reconcile")
     assert rolling.at_origin()[0] == "fraud#canary!#4"
+
+
+@pytest.fixture
+def commanded(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], list[str]]:
+    """A clone whose command deploys `m1`, and `m2` as a canary; returns what it was asked since the last call."""
+    asked = tmp_path / "asked"
+    script = tmp_path / "deploy.sh"
+    script.write_text(f'#!/bin/sh\necho "$MODEL_VERSION $ROLE $WEIGHT $*" >> {asked}\n')
+    script.chmod(0o755)
+    monkeypatch.setattr(deploy, "deploy", DEPLOY)
+    monkeypatch.setattr(deploy, "wait_for_release", lambda *_: True)
+    serving = yaml.safe_load((world.clone / "params.yaml").read_text())["serving"]
+    command = [str(script), "--to={ROLE}:{WEIGHT}"]
+    world.commit_model("m1", rollout=ROLLOUT, serving={**serving, "deploy": command})
+    world.release()
+
+    def read() -> list[str]:
+        lines = asked.read_text().splitlines() if asked.exists() else []
+        asked.unlink(missing_ok=True)
+        return lines
+
+    assert set(read()) == {"fraud@v1.0.0 production 100 --to=production:100"}
+    world.commit_model("m2")
+    world.release()
+    return read
+
+
+def test_command_gives_the_canary_its_share_and_takes_it_away_before_anything_else(
+    world: World, commanded: Callable[[], list[str]]
+) -> None:
+    five = ["fraud@v1.1.0 canary 5 --to=canary:5", "fraud@v1.0.0 production 95 --to=production:95"]
+    assert commanded() == five
+    world.release("reconcile")
+    assert commanded() == five
+    running = tags.find_canary("fraud")
+    assert running
+    push_tags.assign_again(running, tags.CANARY_END, why="errors")
+    world.release("reconcile")
+    assert commanded() == ["fraud@v1.1.0 canary 0 --to=canary:0", "fraud@v1.0.0 production 100 --to=production:100"]
+
+
+def test_command_puts_a_promoted_canary_into_production_before_its_share_ends(
+    world: World, commanded: Callable[[], list[str]]
+) -> None:
+    commanded()
+    running = tags.find_canary("fraud")
+    assert running
+    push_tags.assign_again(running, tags.PRODUCTION)
+    world.release("reconcile")
+    assert commanded() == ["fraud@v1.1.0 production 100 --to=production:100", "fraud@v1.1.0 canary 0 --to=canary:0"]
+
+
+def test_command_that_cannot_split_requests_or_decide_is_refused_for_a_rollout(world: World) -> None:
+    serving = yaml.safe_load((world.clone / "params.yaml").read_text())["serving"]
+    words = ["./deploy.sh", "{ROLE}"]
+    world.commit_model("m1", rollout={**ROLLOUT, "sticky": "X-Id"}, serving={**serving, "deploy": words})
+    out = world.release(code=2)
+    assert "serving.deploy" in out and "{WEIGHT}" in out and "rollout.sticky" in out

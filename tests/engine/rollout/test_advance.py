@@ -14,6 +14,7 @@ import yaml
 from pipelines.cli.errors import InputError
 from pipelines.config.params import Params, load
 from pipelines.deployment.host import Host
+from pipelines.release.compatibility import format_contract
 from pipelines.repository import tags
 from pipelines.repository.git import git
 from pipelines.repository.release_id import release_id
@@ -22,8 +23,10 @@ from pipelines.rollout import follow_up
 from pipelines.rollout.advance import abort, advance
 from pipelines.rollout.records import Record, Records
 from tests.engine.fixtures_repo import PARAMS
+from tests.engine.monitor.log_files import SIGNATURE
 from tests.engine.release.tag_repository import assign_version, register_version
 from tests.engine.release.tag_repository import tag_repository as tag_repository
+from tests.engine.rollout.logged_rollout import BEGAN, CANARY, PRODUCTION, label, write_arm
 from tests.engine.rollout.test_decide import record as some_record
 
 
@@ -46,15 +49,22 @@ def params(
     tag_repository: Path, started: list[tuple[str, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Params:
     """Settings with a rollout, in a repository with version 1.0.0 in production and 1.1.0 as its canary."""
-    document = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
-    document["serving"] |= {"deploy": None, "front_image": document["serving"]["base_image"]}
-    (tag_repository / "params.yaml").write_text(yaml.safe_dump({**document, "rollout": {"steps": [5, 25]}}))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.delenv("PREDICTION_LOG", raising=False)
     monkeypatch.delenv("GITHUB_TOKEN", raising=False)
+    params = settings({"steps": [5, 25]})
     assign_version(register_version("a", (1, 0, 0)))
     commit_release(tag_repository, "b")
     assign_version(register_version("b", (1, 1, 0)), tags.CANARY, weight=5)
+    return params
+
+
+def settings(rollout: dict[str, Any], deploy: list[str] | None = None, labels: str | None = None) -> Params:
+    """Write params.yaml of the tests with a rollout."""
+    document = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
+    document["serving"] |= {"deploy": deploy, "front_image": document["serving"]["base_image"]}
+    document["monitor"] = {"labels": {"path": labels}} if labels else {}
+    Path("params.yaml").write_text(yaml.safe_dump({**document, "rollout": rollout}))
     return load()
 
 
@@ -146,3 +156,107 @@ def test_records_of_another_version_or_damaged_ones_do_not_count(params: Params)
     assert records.read_all("fraud@v1.1.0", 5) == []
     write_record(params)
     assert [item.host for item in records.read_all("fraud@v1.1.0", 5)] == ["one"]
+
+
+@pytest.fixture
+def log(params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a prediction log; the versions have no tags yet."""
+    del params
+    names = git("tag").splitlines()
+    git("tag", "--delete", *names)
+    git("push", "--quiet", "--delete", "origin", *names)
+    monkeypatch.setenv("PREDICTION_LOG", str(tmp_path / "log"))
+    return tmp_path / "log"
+
+
+def start_canary(monkeypatch: pytest.MonkeyPatch, weight: int) -> None:
+    """Tag both versions, and give the canary a share as of three hours ago."""
+    with monkeypatch.context() as patch:
+        patch.setattr("time.time", lambda: BEGAN.timestamp() - 60)
+        contract = json.loads(format_contract(SIGNATURE))
+        assign_version(register_version("a", (1, 0, 0), contract=contract))
+        canary = register_version("b", (1, 1, 0), contract=contract)
+        assign_version(canary, tags.CANARY, weight=weight)
+
+
+COMMAND = ["./deploy.sh", "{ROLE}", "{WEIGHT}"]
+LIMITS = {"errors": 0.02, "p99_ms": 20, "scores": 0.2}
+
+
+def test_canary_of_a_command_is_judged_by_the_log(
+    log: Path, started: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_canary(monkeypatch, 25)
+    params = settings({"steps": [25, 50], "limits": LIMITS}, COMMAND)
+    assert advance(params) == 0  # there is no row
+    assert (listed()[-1], started) == ("fraud#canary#2", [])
+    write_arm(log, PRODUCTION, 12_000, seed=1)
+    write_arm(log, CANARY, 4000, seed=2)
+    assert advance(params) == 0
+    running = tags.find_canary("fraud")
+    assert running and (running.annotation.weight, started) == (50, [("release", "reconcile")])
+
+
+def test_canary_of_a_command_whose_requests_fail_is_ended(
+    log: Path, started: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_canary(monkeypatch, 25)
+    write_arm(log, PRODUCTION, 12_000)
+    advance(settings({"steps": [25], "limits": LIMITS}, COMMAND))
+    assert listed()[-1] == "fraud#canary!#3"
+    assert started[0] == ("release", "reconcile")
+
+
+def test_rollout_that_needs_the_log_does_not_run_without_it(params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="PREDICTION_LOG"):
+        advance(settings({"steps": [5]}, COMMAND))
+
+
+@pytest.mark.parametrize(
+    ("skills", "decide_on", "tag"),
+    [
+        ((0.0, 1.0), "log_loss", "fraud#production#3"),
+        ((1.0, 0.0), "brier", "fraud#canary!#3"),
+        ((1.0, 1.0), "log_loss", "fraud#canary!#3"),
+        ((1.0, 0.0), None, "fraud#canary!#3"),
+        ((1.0, 1.0), None, "fraud#production#3"),
+    ],
+)
+def test_labels_decide_a_test_and_end_a_canary_that_is_worse(
+    log: Path,
+    started: list[tuple[str, ...]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    skills: tuple[float, float],
+    decide_on: str | None,
+    tag: str,
+) -> None:
+    start_canary(monkeypatch, 50)
+    rollout = {"steps": [50], "limits": LIMITS, "max_hours": 2} | ({"decide_on": decide_on} if decide_on else {})
+    for release, skill, seed in ((PRODUCTION, skills[0], 1), (CANARY, skills[1], 2)):
+        label(tmp_path / "labels", write_arm(log, release, 8000, seed=seed), skill)
+    advance(settings(rollout, COMMAND, str(tmp_path / "labels")))
+    assert listed()[-1] == tag
+
+
+def test_a_test_without_a_decision_is_inconclusive(
+    log: Path, started: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    start_canary(monkeypatch, 50)
+    for release, seed in ((PRODUCTION, 1), (CANARY, 2)):
+        write_arm(log, release, 8000, seed=seed)
+    rollout, labels = {"steps": [50], "limits": LIMITS, "decide_on": "log_loss"}, str(tmp_path / "labels.csv")
+    advance(settings(rollout, COMMAND, labels))
+    assert listed()[-1] == "fraud#canary#2"
+    advance(settings({**rollout, "max_hours": 2}, COMMAND, labels))
+    (end,) = tags.list_assignments("fraud", tags.CANARY_END)
+    assert "inconclusive" in str(end.annotation.why)
+
+
+def test_a_test_needs_equal_arms_labels_and_a_loss_of_the_task(params: Params) -> None:
+    with pytest.raises(InputError) as caught:
+        settings({"steps": [5, 50], "decide_on": "log_loss"})
+    assert "[50]" in str(caught.value)
+    with pytest.raises(InputError) as caught:
+        settings({"steps": [50], "decide_on": "absolute_error"})
+    assert "log_loss or brier" in str(caught.value) and "monitor.labels" in str(caught.value)

@@ -34,7 +34,7 @@ def record(**changed: object) -> Record:
 
 def decision(*records: Record, percent: int = 5, age: timedelta = timedelta(hours=1)) -> Decision:
     """What is decided about a canary that got its first share so long ago."""
-    return decide(ROLLOUT, percent, NOW - age, records, NOW)
+    return decide(ROLLOUT, percent, NOW - age, records, [], NOW)
 
 
 def test_canary_within_all_limits_takes_the_next_step() -> None:
