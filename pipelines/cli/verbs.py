@@ -19,6 +19,12 @@ def run_verb(
     return subprocess.run(command, cwd=cwd, env=python_first(), stdin=nothing, capture_output=capture, text=True)
 
 
+def run_stage(stage: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a stage of dvc.yaml by this repository's code in a folder with a params.yaml, and capture what it prints."""
+    command, nothing = [sys.executable, "-m", f"pipelines.training.{stage}"], subprocess.DEVNULL
+    return subprocess.run(command, cwd=folder, env=python_first(), stdin=nothing, capture_output=True, text=True)
+
+
 def start_verb(verb: str, *arguments: str, log: Path) -> None:
     """Start `python -m pipelines VERB` in the background, where it outlives this process; it prints into `log`."""
     command = [sys.executable, "-m", "pipelines", verb, *arguments]

@@ -112,6 +112,14 @@ def dirty() -> list[str]:
     return [path for path in (changed + untracked).split("\0") if path]
 
 
+def write_files(tree: str, folder: Path) -> None:
+    """Write the files of a tree into a folder, which git makes."""
+    with tempfile.TemporaryDirectory() as scratch:
+        env = {"GIT_INDEX_FILE": str(Path(scratch) / "index")}
+        git("read-tree", tree, env=env)
+        git("checkout-index", "--all", f"--prefix={folder.absolute()}/", env=env)
+
+
 def tree_of_worktree(paths: list[str]) -> str:
     """Write a tree like HEAD's, with `paths` as they are in the work tree; index and branch do not change."""
     with tempfile.TemporaryDirectory() as folder:

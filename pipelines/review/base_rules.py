@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.cli.errors import InputError
-from pipelines.cli.verbs import python_first
+from pipelines.cli.verbs import run_stage
 from pipelines.config.params import Params
 from pipelines.config.paths import PREPARED, VALIDATION
 from pipelines.config.read import read_yaml, validate
@@ -217,14 +215,7 @@ def data_errors_by_base(rules: BaseRules) -> tuple[DataError, ...]:
         folder = Path(scratch)
         (folder / "params.yaml").write_text(rules.params.model_dump_json(by_alias=True), encoding="utf-8")
         (folder / PREPARED).symlink_to(PREPARED.absolute())
-        done = subprocess.run(
-            [sys.executable, "-m", "pipelines.training.validate"],
-            cwd=folder,
-            env=python_first(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = run_stage("validate", folder)
         if not (folder / VALIDATION).is_file():
             raise InputError(f"the rows cannot be validated by the base's limits: {done.stderr[-400:]}", "Run again.")
         return data_errors(json.loads((folder / VALIDATION).read_text(encoding="utf-8")))

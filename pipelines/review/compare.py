@@ -16,10 +16,10 @@ from pipelines.metrics.bootstrap import interval, paired_bootstrap, resamples, t
 from pipelines.metrics.compute import AtThresholds, Weighted
 from pipelines.metrics.table import METRICS, Floats, names
 from pipelines.model.scorer import Scorer
-from pipelines.model.signature import Input, Signature
+from pipelines.model.signature import Input
 from pipelines.model.threshold import ThresholdChoice
+from pipelines.review.earlier_model import EarlierModel
 from pipelines.review.findings import MetricRow
-from pipelines.tables.column_types import has_type
 from pipelines.tables.costs import costs_of
 from pipelines.tables.rows import load_rows
 from pipelines.tables.split import is_unseen, rows_on_side
@@ -89,43 +89,22 @@ class Compared:
         return [Weighted(self.task, self.target, scores, threshold, self.costs) for scores, threshold in sides]
 
 
-def not_comparable(table: ir.Table, base: Signature, event_time: str | None) -> str | None:
-    """Why the base's model cannot be compared on this table; None if it can.
-
-    It needs its input columns, and the column that tells which rows it was trained on.
-
-    Args:
-        event_time: the head's column of event times.
-    """
-    columns = table.schema()
-    for item in base.inputs:
-        if item.name not in columns:
-            return f"not comparable: column {item.name}"
-        column_type = columns[item.name]
-        if not has_type(column_type, item.type, widened=True):
-            return f"not comparable: column {item.name} is {column_type}; the base's model takes {item.type}"
-    if base.split is not None:
-        return None if base.split["column"] in columns else f"not comparable: column {base.split['column']}"
-    if base.trained_until is not None and event_time is None:
-        return (
-            "not comparable: params.yaml has no schema.event_time, which tells the rows the base's model was trained on"
-        )
-    return None
-
-
-def unseen_test_rows(table: ir.Table, params: Params, split: dict[str, Any], scorers: Iterable[Scorer]) -> ir.Table:
+def unseen_test_rows(
+    table: ir.Table, params: Params, split: dict[str, Any], models: Iterable[EarlierModel]
+) -> ir.Table:
     """The head's test rows that none of these models was trained on, nor chose its threshold on."""
     rows = rows_on_side(table, params, split, "test")
-    for scorer in scorers:
-        signature = scorer.signature
+    for model in models:
+        signature = model.signature
         model_split = None if signature.split is None else dict(signature.split)
         rows = rows.filter(is_unseen(rows, signature.trained_until, model_split, params.table.event_time))
     return rows
 
 
-def inputs_of_all(scorers: Iterable[Scorer]) -> tuple[Input, ...]:
-    """The inputs of several models, each name once."""
-    return tuple({item.name: item for scorer in scorers for item in scorer.signature.inputs}.values())
+def inputs_of_all(head: Scorer, models: Iterable[EarlierModel]) -> tuple[Input, ...]:
+    """The inputs that the head's model and earlier ones read from the head's rows, each name once."""
+    inputs = (*head.signature.inputs, *(item for model in models for item in model.inputs))
+    return tuple({item.name: item for item in inputs}.values())
 
 
 def compare(
@@ -133,7 +112,7 @@ def compare(
     params: Params,
     split: dict[str, Any],
     head: Scorer,
-    base: Scorer | None,
+    base: EarlierModel | None,
     same_choice: bool = False,
 ) -> Compared:
     """Score the head's test rows with both models.
@@ -145,14 +124,14 @@ def compare(
     total = int(rows_on_side(table, params, split, "test").count().execute())
     compared_with = [] if base is None else [base]
     test = unseen_test_rows(table, params, split, compared_with)
-    loaded = load_rows(test, params, inputs_of_all([head, *compared_with]))
+    loaded = load_rows(test, params, inputs_of_all(head, compared_with))
     return Compared(
         task=params.task,
         arrow=loaded.arrow,
         target=loaded.target,
         head=head.score(loaded.inputs),
         head_threshold=head.signature.threshold,
-        base=base.score(loaded.inputs) if base else None,
+        base=base.score(loaded) if base else None,
         base_threshold=base.signature.threshold if base else None,
         left_out=total - len(loaded),
         validation=_score_validation(table, params, split, head, base) if base and same_choice else None,
@@ -161,14 +140,14 @@ def compare(
 
 
 def _score_validation(
-    table: ir.Table, params: Params, split: dict[str, Any], head: Scorer, base: Scorer
+    table: ir.Table, params: Params, split: dict[str, Any], head: Scorer, base: EarlierModel
 ) -> ValidationRows | None:
-    rows = load_rows(rows_on_side(table, params, split, "validation"), params, inputs_of_all([head, base]))
+    rows = load_rows(rows_on_side(table, params, split, "validation"), params, inputs_of_all(head, [base]))
     if too_few(params.task, rows.target):
         return None
     rule = params.selection.threshold or Threshold()
     costs = costs_of(rows.arrow, rows.target, params.value)
-    return ValidationRows(rule, rows.target, head.score(rows.inputs), base.score(rows.inputs), costs)
+    return ValidationRows(rule, rows.target, head.score(rows.inputs), base.score(rows), costs)
 
 
 def metric_rows(compared: Compared, count: int, seed: int) -> tuple[MetricRow, ...]:

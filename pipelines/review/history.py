@@ -20,7 +20,8 @@ from pipelines.model.scorer import Scorer
 from pipelines.repository import base_model, tags
 from pipelines.repository.dvc import file_md5
 from pipelines.repository.tags import Version
-from pipelines.review.compare import inputs_of_all, not_comparable, unseen_test_rows
+from pipelines.review.compare import inputs_of_all, unseen_test_rows
+from pipelines.review.earlier_model import EarlierModel, comparable_model
 from pipelines.review.findings import HistoryRow
 from pipelines.tables.costs import costs_of
 from pipelines.tables.rows import load_rows
@@ -36,7 +37,7 @@ class History:
     notes: tuple[str, ...] = ()
 
 
-def measure(table: ir.Table, params: Params, split: dict[str, Any], head: Scorer, base: Scorer | None) -> History:
+def measure(table: ir.Table, params: Params, split: dict[str, Any], head: Scorer, base: EarlierModel | None) -> History:
     """Compare the head with each of the last versions that were not rolled back, and with the best of all.
 
     All are scored on the head's test rows that none of them, nor the base, was trained on.
@@ -46,23 +47,23 @@ def measure(table: ir.Table, params: Params, split: dict[str, Any], head: Scorer
     """
     if params.gates.history is None:
         return History()
-    scorers, notes = _scorers(table, params, params.gates.history.versions)
-    if not scorers:
+    earlier, notes = _earlier_models(table, params, params.gates.history.versions)
+    if not earlier:
         return History(notes=tuple(notes))
-    test = unseen_test_rows(table, params, split, [*scorers.values(), *([base] if base else [])])
-    rows = load_rows(test, params, inputs_of_all([head, *scorers.values()]))
+    test = unseen_test_rows(table, params, split, [*earlier.values(), *([base] if base else [])])
+    rows = load_rows(test, params, inputs_of_all(head, earlier.values()))
     if shortage := too_few(params.task, rows.target):
         why = f"{shortage} among the test rows that none of these models was trained on"
         few = [
             HistoryRow(tag, metric, math.nan, math.nan, math.nan, len(rows), why)
-            for tag in scorers
+            for tag in earlier
             for metric in params.gates.history.regression
         ]
         return History(tuple(few), tuple(notes))
     costs = costs_of(rows.arrow, rows.target, params.value)
     models = [
-        Weighted(params.task, rows.target, scorer.score(rows.inputs), scorer.signature.threshold, costs)
-        for scorer in (head, *scorers.values())
+        Weighted(params.task, rows.target, model.score(rows), model.signature.threshold, costs)
+        for model in (EarlierModel(head), *earlier.values())
     ]
     metrics = tuple(params.gates.history.regression)
     values = [model(np.ones((1, len(rows)))) for model in models]
@@ -76,25 +77,25 @@ def measure(table: ir.Table, params: Params, split: dict[str, Any], head: Scorer
             error=float(np.std(resampled[0][metric] - resampled[i][metric], ddof=1)),
             rows=len(rows),
         )
-        for i, tag in enumerate(scorers, start=1)
+        for i, tag in enumerate(earlier, start=1)
         for metric in metrics
     ]
     return History(tuple(compared), tuple(notes))
 
 
-def _scorers(table: ir.Table, params: Params, count: int) -> tuple[dict[str, Scorer], list[str]]:
+def _earlier_models(table: ir.Table, params: Params, count: int) -> tuple[dict[str, EarlierModel], list[str]]:
     """The models of the last versions and of the best comparable one, by tag; notes on those that are not compared.
 
     The last versions alone are a moving window, in which a slow decline passes.
     """
-    scorers: dict[str, Scorer] = {}
+    models: dict[str, EarlierModel] = {}
     notes: list[str] = []
 
     def add(versions: list[Version]) -> None:
         fetched = base_model.fetch_each([version.commit for version in versions])
         for version in versions:
             try:
-                scorers[version.tag] = _comparable_scorer(table, params, fetched[version.commit])
+                models[version.tag] = _comparable_model(table, params, version.commit, fetched[version.commit])
             except InputError as error:
                 notes.append(f"Not compared with {version.tag}: {error}.")
 
@@ -103,9 +104,9 @@ def _scorers(table: ir.Table, params: Params, count: int) -> tuple[dict[str, Sco
     for version in best[:count]:
         if version not in last:
             add([version])
-        if version.tag in scorers:
+        if version.tag in models:
             break
-    return scorers, notes
+    return models, notes
 
 
 def _last_and_best(params: Params, count: int) -> tuple[list[Version], list[Version]]:
@@ -127,8 +128,8 @@ def _last_and_best(params: Params, count: int) -> tuple[list[Version], list[Vers
     return last, sorted(known, key=lambda version: (gains[version.tag], version.number), reverse=True)
 
 
-def _comparable_scorer(table: ir.Table, params: Params, folder: Path | str) -> Scorer:
-    """The scorer of a version.
+def _comparable_model(table: ir.Table, params: Params, commit: str, folder: Path | str) -> EarlierModel:
+    """The model of a version.
 
     Raises:
         InputError: if its model cannot be compared, or `folder` says why it is not there.
@@ -139,6 +140,4 @@ def _comparable_scorer(table: ir.Table, params: Params, folder: Path | str) -> S
     signature = scorer.signature
     if (signature.task, signature.target) != (params.task, params.table.target):
         raise InputError(f"it predicts {signature.target} by {signature.task}", "")
-    if why_not := not_comparable(table, signature, params.table.event_time):
-        raise InputError(why_not, "")
-    return scorer
+    return comparable_model(table, params, scorer, commit)

@@ -24,6 +24,7 @@ from pipelines.repository.base_model import Base
 from pipelines.review import changes, compare, history, plots, row_changes
 from pipelines.review.base_rows import BaseRows
 from pipelines.review.candidates import candidate_rows
+from pipelines.review.earlier_model import comparable_model
 from pipelines.review.feature_changes import feature_changes
 from pipelines.review.findings import DataChange, FeatureChanges, Kind
 from pipelines.review.gates import evaluate
@@ -101,11 +102,15 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str,
     split = load_split()
     head = Scorer(MODEL, SIGNATURE)
     base_scorer = Scorer(base.model, base.signature) if base and kind != "new model" else None
-    why_not = compare.not_comparable(table, base_scorer.signature, params.table.event_time) if base_scorer else None
-    comparable = base_scorer is not None and why_not is None
+    earlier, why_not = None, None
+    if base and base_scorer:
+        try:
+            earlier = comparable_model(table, params, base_scorer, base.commit)
+        except InputError as error:
+            why_not = str(error)
     same_choice = params.task == "classification" and base is not None and _chooses_like_head(params, split, base)
-    compared = compare.compare(table, params, split, head, base_scorer if comparable else None, same_choice)
-    measure_history = partial(history.measure, table, split=split, head=head, base=base_scorer if comparable else None)
+    compared = compare.compare(table, params, split, head, earlier, same_choice)
+    measure_history = partial(history.measure, table, split=split, head=head, base=earlier)
     compared_versions = measure_history(params=params)
     importance = json.loads(IMPORTANCE.read_text(encoding="utf-8"))
     before: ir.Table | str = table if base_rows.unchanged else base_rows.why_not
@@ -122,7 +127,7 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str,
         params=params,
         kind=kind,
         head=ModelFiles(MODEL, SIGNATURE),
-        base=ModelFiles(base.model, base.signature) if base and comparable else None,
+        base=ModelFiles(base.model, base.signature) if base and earlier else None,
         not_comparable=why_not,
         rows=len(compared.target),
         test_rows=len(compared.target) + compared.left_out,
@@ -143,7 +148,6 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str,
     weaker, weaker_rules = weaker_results(base_sha, results, evidence, head, measure)
     selection = json.loads(SELECTION.read_text(encoding="utf-8"))
     param_changes = changes.param_changes(git.text_at(base_sha, str(PATH)), PATH.read_text(encoding="utf-8"))
-    features = _feature_changes(params, base, table, before) if base and kind != "new model" else None
     return {
         "params": param_changes,
         "gates": (*results, *weaker),
@@ -154,7 +158,6 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str,
         "history": evidence.history,
         "notes": (
             *compared_versions.notes,
-            *prepared_notes(features, base_scorer, base_rows),
             *([] if evidence.critical else [NO_CASE]),
         ),
         "slices": evidence.slices,
@@ -169,7 +172,7 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str,
         "plots": plots.plots(compared) if evidence.rows else (),
         "value": params.value,
         "threshold": (compared.base_threshold, compared.head_threshold),
-        "features": features,
+        "features": _feature_changes(params, base, table, before) if base and kind != "new model" else None,
         "data": _data_change(table, params, split, base, evidence) if base and kind != "new model" else None,
     }
 
@@ -178,24 +181,6 @@ def _feature_changes(params: Params, base: Base, table: ir.Table, before: ir.Tab
     text, head = git.text_at(base.commit, str(PATH)), PATH.read_text(encoding="utf-8")
     rows_of_base = None if before is table or isinstance(before, str) else before
     return feature_changes(text, head, params.table.key, table, rows_of_base)
-
-
-def prepared_notes(features: FeatureChanges | None, base: Scorer | None, base_rows: BaseRows) -> list[str]:
-    """Notes on prepared columns of the base's model: it is scored on the head's values of them."""
-    read = {item.name for item in base.signature.inputs if item.prepared} if base else set()
-    if not read or base_rows.prepared_alike:
-        return []
-    if base_rows.why_not:
-        return [
-            f"Whether the values of {', '.join(sorted(read))} differ from the base's is not known: {base_rows.why_not}."
-        ]
-    changed = [f"{name} ({how})" for name, how in features.changed if name in read] if features else []
-    if not changed:
-        return []
-    return [
-        f"The base's model is scored on the head's values of {', '.join(changed)}, where it was trained on "
-        "its own: it can look worse here than it is."
-    ]
 
 
 def _chooses_like_head(params: Params, split: dict[str, Any], base: Base) -> bool:

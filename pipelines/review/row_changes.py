@@ -23,7 +23,7 @@ import numpy.typing as npt
 from pipelines.config.params import Params
 from pipelines.model.inputs import inputs_of
 from pipelines.model.scorer import Scorer
-from pipelines.review.compare import not_comparable
+from pipelines.review.earlier_model import not_comparable
 from pipelines.tables.data import target_value
 from pipelines.tables.rows import load_rows
 from pipelines.tables.split import is_on_side
@@ -123,7 +123,7 @@ def row_changes(
     if lost and lost[1].count:
         gone = set(before.filter(before.test).anti_join(after.filter(after.test), "key").key.to_pyarrow().to_pylist())
         scorers = {"": base_scorer}
-        if head_scorer and not not_comparable(base, head_scorer.signature, params.table.event_time):
+        if head_scorer and not not_comparable(base.schema(), head_scorer.signature, params.table.event_time):
             scorers[" of the head's model"] = head_scorer
         for whose, scorer in scorers.items():
             lost += _lost_weight(window, gone, params, split, scorer, whose)

@@ -12,7 +12,8 @@ from pipelines.config.selection import Threshold
 from pipelines.metrics.table import names
 from pipelines.model.signature import Input, Signature
 from pipelines.model.threshold import choose_threshold
-from pipelines.review.compare import Compared, ValidationRows, compare, metric_rows, not_comparable
+from pipelines.review.compare import Compared, ValidationRows, compare, metric_rows
+from pipelines.review.earlier_model import EarlierModel, not_comparable
 from tests.engine.review.made_up import compared, params
 
 
@@ -115,7 +116,7 @@ TABLE = {"price": "float64", "size": "string", "gift": "boolean", "items": "int6
 
 
 def reason(*inputs, columns=TABLE, event_time="ordered_at", **fields):
-    return not_comparable(ibis.table(columns, name="rows"), signature(*inputs, **fields), event_time)
+    return not_comparable(ibis.schema(columns), signature(*inputs, **fields), event_time)
 
 
 def test_a_table_with_all_columns_of_the_base_is_comparable():
@@ -153,7 +154,7 @@ def test_rows_that_the_base_was_trained_on_are_left_out(logistic):
     times = logistic.raw["ordered_at"][:rows]
     test, kept = times >= np.datetime64("2026-02-01"), times >= np.datetime64("2026-03-01")
 
-    result = compare(table, params(), split, head, base)
+    result = compare(table, params(), split, head, EarlierModel(base))
 
     assert 0 < kept.sum() < test.sum()
     assert (len(result.target), result.left_out) == (kept.sum(), test.sum() - kept.sum())

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import ibis
 import pytest
 import yaml
 
-from pipelines.review.base_rows import BaseRows
 from pipelines.review.feature_changes import feature_changes
 from pipelines.review.findings import FeatureChanges
-from pipelines.review.model_findings import prepared_notes
 
 PRICE, DAY, WEEK = {"type": "number"}, {"type": "integer", "prepared": True}, {"type": "integer", "prepared": True}
 LOG = {"op": "log1p", "of": "price"}
@@ -64,16 +60,3 @@ def test_other_values_of_a_prepared_feature_are_counted_in_the_rows_of_both():
 @pytest.mark.parametrize("base", [None, "", "a: [", "features: 1", "schema: {columns: {}}\nfeatures: {use: [x]}"])
 def test_a_base_without_known_features_has_no_changes(base):
     assert changes(base, text(["day"])) is None
-
-
-def test_a_base_that_is_scored_on_other_prepared_values_is_noted():
-    read = [SimpleNamespace(name="day", prepared=True), SimpleNamespace(name="price", prepared=False)]
-    base = SimpleNamespace(signature=SimpleNamespace(inputs=read))
-    changed = FeatureChanges(changed=(("day", "other values in 1 of 2 rows of both"), ("price", "log → sqrt")))
-    (note,) = prepared_notes(changed, base, BaseRows())
-    assert "head's values of day (other values in 1 of 2 rows of both), where" in note
-    (note,) = prepared_notes(None, base, BaseRows(unchanged=True, why_not="the cache lacks them"))
-    assert note == "Whether the values of day differ from the base's is not known: the cache lacks them."
-    assert not prepared_notes(None, base, BaseRows())
-    assert not prepared_notes(None, base, BaseRows(True, prepared_alike=True))
-    assert not prepared_notes(changed, None, BaseRows())

@@ -41,7 +41,7 @@ def compared(monkeypatch: pytest.MonkeyPatch):
             fetched.extend(commits)
             return {commit: commit.removeprefix("commit ") for commit in commits}
 
-        def scorer(table, params, tag):
+        def model(table, params, commit, tag):
             if tag in gone:
                 raise InputError("its model is in no cache", "")
             return tag
@@ -49,10 +49,10 @@ def compared(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(tags, "list_lasting_versions", lambda name: versions[::-1])
         monkeypatch.setattr(tags, "list_assignments", lambda name: assignments)
         monkeypatch.setattr(base_model, "fetch_each", fetch_each)
-        monkeypatch.setattr(history, "_comparable_scorer", scorer)
+        monkeypatch.setattr(history, "_comparable_model", model)
         monkeypatch.setattr(history, "file_md5", lambda path: HEAD)
-        scorers, notes = history._scorers(None, params(gates=gates), 2)
-        return [tag.removeprefix("orders@v") for tag in scorers], notes, len(fetched)
+        models, notes = history._earlier_models(None, params(gates=gates), 2)
+        return [tag.removeprefix("orders@v") for tag in models], notes, len(fetched)
 
     return run
 

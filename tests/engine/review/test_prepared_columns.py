@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from unittest import mock
 
+import pytest
 import yaml
 
 from tests.engine.fixtures_repo import Repo
 from tests.engine.in_process import must, review
+from tests.engine.review.test_history import register
 
 no_page = mock.patch("pipelines.review.evidently_page.write", return_value="not drawn here")
 
@@ -36,12 +38,36 @@ def test_a_function_with_equal_values_reruns_its_stage_only_and_other_values_are
     assert {"prepare", "validate", "split", "train@boosting", "export", "evaluate"} <= ran
     ((name, how),) = repo.report["features"]["changed"]
     assert name == "payments_24h" and how.startswith("other values in ") and how.endswith(" of 12,000 rows of both")
-    (note,) = [note for note in repo.report["notes"] if "payments_24h" in note]
-    assert note.startswith("The base's model is scored on the head's values of payments_24h (other values in ")
     assert not [gate for gate in repo.failed if gate.startswith(("changed labels", "lost rows", "repeated rows"))]
 
 
-def test_a_prepared_column_that_the_base_reads_and_the_head_no_longer_makes_is_not_comparable(repo: Repo) -> None:
+def test_base_and_versions_are_scored_on_their_own_values_where_the_head_makes_others(repo: Repo) -> None:
+    repo.params(lambda document: document["gates"].update(history={"versions": 2, "regression": {"log_loss": 0.03}}))
+    repo.commit()
+    repo.git("branch", "--force", "main")
+    register(repo, "1.0.0")
+    must(review(repo))
+    expected = {row["name"]: row["head"] for row in repo.report["metrics"]}
+    slices = {row["name"]: row["value"] for row in repo.report["slices"]}
+
+    edit(repo, "np.searchsorted(axis, axis - window)", "np.searchsorted(axis, axis - window)\n        earlier *= 1000")
+
+    def widen(document: dict) -> None:
+        for name in ("payments_1h", "payments_24h"):
+            document["schema"]["columns"][name]["max"] = 10_000_000
+
+    repo.params(widen)
+    with no_page:
+        review(repo)
+    assert {row["name"]: row["base"] for row in repo.report["metrics"]} == pytest.approx(expected)
+    assert {row["name"]: row["base"] for row in repo.report["slices"]} == pytest.approx(slices)
+    assert {row["version"]: row["value"] for row in repo.report["history"]} == {
+        "fraud@v1.0.0": pytest.approx(expected["log_loss"])
+    }
+    assert {name for name, _ in repo.report["features"]["changed"]} == {"payments_1h", "payments_24h"}
+
+
+def test_a_prepared_column_that_the_head_no_longer_makes_is_made_for_the_base(repo: Repo) -> None:
     def remove(document: dict) -> None:
         del document["schema"]["columns"]["payments_1h"]
         document["features"]["use"].remove("payments_1h")
@@ -55,8 +81,9 @@ def test_a_prepared_column_that_the_base_reads_and_the_head_no_longer_makes_is_n
         case["row"].pop("payments_1h", None)
     path.write_text(yaml.safe_dump(cases))
     with no_page:
-        must(review(repo), 1)
-    assert "not comparable: column payments_1h" in repo.failed["comparable"]
+        review(repo)
+    assert "comparable" not in repo.failed
+    assert all(row["base"] is not None for row in repo.report["metrics"])
     assert repo.report["features"]["gone"] == ["payments_1h"]
 
 
