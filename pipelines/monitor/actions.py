@@ -151,11 +151,11 @@ def choose_verb(
     if record is None or record.quality is None or all(alarm.problem != "quality" for alarm in record.alarms):
         return None
     tried = [item for item in started if (item.version, item.end) == (record.version, record.end)]
-    if len(tried) >= MAX_STARTS or any(item.done or now - item.at < DAY for item in tried):
+    if len(tried) >= MAX_STARTS or any(item.done or abs(now - item.at) < DAY for item in tried):
         return None
     quality, why = record.quality, explain(record, record.quality)
     rolled_back = any(
-        item.verb == "rollback" and ((item.done and item.version == record.version) or now - item.at < DAY)
+        item.verb == "rollback" and ((item.done and item.version == record.version) or abs(now - item.at) < DAY)
         for item in started
     )
     if settings.rollback and not rolled_back and _is_previous_better(quality):

@@ -131,17 +131,17 @@ def copy_files(log: Location, names: Sequence[str], folder: Path) -> list[Path]:
     return copies
 
 
-def find_first_date(log: Location) -> datetime | None:
-    """Return the first date with a folder in the log, UTC; None for an empty log.
+def list_dates(log: Location) -> list[datetime]:
+    """Return the beginnings of the dates with a folder in the log, UTC, in order.
 
     Raises:
         Unreachable: if the store does not respond.
     """
-    dates = []
+    found = []
     for name in _list_folder(log, log.path):
         with suppress(ValueError):
-            dates.append(datetime.strptime(name.rpartition("/")[2], "date=%Y-%m-%d").replace(tzinfo=UTC))
-    return min(dates, default=None)
+            found.append(datetime.strptime(name.rpartition("/")[2], "date=%Y-%m-%d").replace(tzinfo=UTC))
+    return sorted(found)
 
 
 def dates(start: datetime, end: datetime) -> Iterator[str]:

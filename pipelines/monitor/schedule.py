@@ -10,6 +10,7 @@ from pipelines.monitor.pass_record import PassRecord
 from pipelines.repository.tags import Assignment
 
 MONDAY = datetime(1970, 1, 5, tzinfo=UTC)  # the grid begins here
+DAY = timedelta(days=1)
 LATE = timedelta(hours=1)  # the service writes its last rows, and a release its tag
 
 
@@ -44,9 +45,9 @@ def production_spans(assignments: Iterable[Assignment]) -> list[Span]:
 
 
 def due_passes(
-    assignments: Iterable[Assignment], every_days: int, now: datetime, done: Sequence[PassRecord]
+    assignments: Iterable[Assignment], every_days: int, until: datetime, done: Sequence[PassRecord]
 ) -> Iterator[DuePass]:
-    """Yield the passes whose window has ended an hour ago and that are not done, in order.
+    """Yield the passes whose window ended at `until` or before and that are not done, in order.
 
     A window that overlaps a pass of the same release is not judged again: `every_days` was changed.
     """
@@ -55,7 +56,7 @@ def due_passes(
     if not spans:
         return
     start = MONDAY + (spans[0].start - MONDAY) // length * length
-    while start + length + LATE <= now:
+    while start + length <= until:
         for span in spans:
             begin, end = max(start, span.start), min(start + length, span.end or start + length)
             if begin < end and not any(

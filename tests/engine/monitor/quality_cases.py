@@ -21,7 +21,7 @@ from pipelines.monitor.window import open_connection
 from pipelines.repository.tags import Annotation, Assignment
 from tests.engine.fixtures_repo import PARAMS
 from tests.engine.monitor import records
-from tests.engine.monitor.log_files import MONDAY, RELEASE, SIGNATURE, log_table, write_log
+from tests.engine.monitor.log_files import MONDAY, RELEASE, SIGNATURE, go_on, log_table, write_log
 
 DELAY = 14
 WEEK = timedelta(days=7)
@@ -73,6 +73,7 @@ def write_month(log: Path, labels: Path, weeks: int, rows: int = 700, changed_fr
                 truth |= generator.random(len(table)) < 0.15
             write_log(log, table, date)
             write_labels(labels / f"{date:%m%d}.parquet", table["request_id"], truth, date + timedelta(days=3))
+    go_on(log, MONDAY + weeks * WEEK)
 
 
 def write_labels(path: Path, ids: Any, labels: Any, known: datetime) -> None:
