@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal, get_args
 
 import requests
@@ -18,13 +18,13 @@ from pipelines.github.one_issue import OneIssue
 from pipelines.monitor.history import History, Started
 from pipelines.monitor.pass_record import PassRecord, Problem, Quality, Verdict
 from pipelines.monitor.report_view import NEXT
+from pipelines.monitor.schedule import DAY
 from pipelines.pages.safe_text import escape
 from pipelines.repository import tags
 from pipelines.repository.tags import Assignment
 
 WEBHOOK = "MONITOR_WEBHOOK"
 LABEL = "monitor"
-DAY = timedelta(days=1)
 MAX_STARTS = 3  # for a pass
 _SECONDS = 10
 _TITLES: dict[Problem, str] = {

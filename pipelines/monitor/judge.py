@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-
-import ibis
 
 from pipelines.config.monitor import Monitor, passes_between_alarms
 from pipelines.model.signature import Signature
@@ -18,9 +15,8 @@ from pipelines.monitor.history import Acknowledgement
 from pipelines.monitor.observation import Observation, observe
 from pipelines.monitor.pass_record import Budget, Check, Drift, PassRecord, Quality
 from pipelines.monitor.profile import Profile
-from pipelines.monitor.window import TIME, Window
-
-_DAY = timedelta(days=1)
+from pipelines.monitor.schedule import DAY
+from pipelines.monitor.window import TIME, Window, instant
 
 
 @dataclass(frozen=True)
@@ -61,7 +57,7 @@ class Before:
         """Return the passes of so many days, of all versions, since the last accepted change of the volume."""
         accepted = self.accepted(version).get(VOLUME)
         since = [record for record in self.passes if accepted is None or record.start >= accepted.start]
-        return [record for record in since if record.end - record.start == days * _DAY]
+        return [record for record in since if record.end - record.start == days * DAY]
 
 
 def judge_pass(
@@ -74,7 +70,7 @@ def judge_pass(
     quality: Quality | None,
 ) -> PassRecord:
     """Judge a window: drift, input checks and volume under one budget, and the alarms of all parts."""
-    whole_days = (window.end - window.start) // _DAY
+    whole_days = (window.end - window.start) // DAY
     observation = _observe(window, whole_days, signature, profile)
     judged = observation.rows >= settings.min_rows and whole_days >= 1
     shifts: list[Shift] = []
@@ -84,7 +80,7 @@ def judge_pass(
         named = references(profile, signature, accepted)
         shifts = measure_shifts(observation, named, whole_days, settings.tolerance)
         checks = check_inputs(observation, signature, profile, accepted, whole_days, settings.tolerance)
-    if window.end - window.start == settings.every_days * _DAY:
+    if window.end - window.start == settings.every_days * DAY:
         volume = check_volume(window.rows, before.whole_passes(settings.every_days, version))
         checks += [volume] if volume else []
     drift, checks, budget, sudden = _spend(shifts, checks, before.evidence(version), settings)
@@ -114,10 +110,9 @@ def judge_pass(
 
 def _observe(window: Window, whole_days: int, signature: Signature, profile: Profile) -> Observation:
     """Count the window's last whole days: every hour of the day has the same share in them."""
-    table = window.table
-    first = window.end - whole_days * _DAY
+    table, first = window.table, window.end - whole_days * DAY
     if whole_days >= 1 and first > window.start:
-        table = table.filter(table[TIME] >= ibis.timestamp(first.replace(tzinfo=None).isoformat()))
+        table = table.filter(table[TIME] >= instant(first))
     return observe(table, signature, profile)
 
 

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import ibis
@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 from pipelines.cli.errors import InputError
 from pipelines.config.monitor import Labels
 from pipelines.model.signature import Signature
-from pipelines.monitor.log_schema import log_columns
-from pipelines.monitor.window import REQUEST_ID, TIME, arrow_type
+from pipelines.monitor.log_schema import ARROW, line_columns, log_columns
+from pipelines.monitor.window import REQUEST_ID, TIME, instant
 from pipelines.tables.locations import Location
 from pipelines.tables.reader import find_files, read_batches
 
@@ -43,10 +43,7 @@ class LabelTable:
 
     def as_of(self, moment: datetime) -> ir.Table:
         """Return the newest label of each key that was known before a moment."""
-        known = self.table.filter(
-            self.table[_KNOWN].isnull()
-            | (self.table[_KNOWN] < ibis.timestamp(moment.astimezone(UTC).replace(tzinfo=None).isoformat()))
-        )
+        known = self.table.filter(self.table[_KNOWN].isnull() | (self.table[_KNOWN] < instant(moment)))
         by_key = ibis.window(
             group_by=[known[key] for key in self.keys],
             order_by=[known[_KNOWN].desc(nulls_first=False), known[TARGET].desc()],
@@ -94,7 +91,7 @@ def label_keys(settings: Labels, signature: Signature) -> dict[str, tuple[str, p
                 "Join by request_id, or by columns that are not sensitive.",
             )
         else:
-            keys[name] = (fields[name], arrow_type(inputs[fields[name]]))
+            keys[name] = (fields[name], ARROW[line_columns(signature)[name]])
     return keys
 
 
