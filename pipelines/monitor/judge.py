@@ -9,8 +9,8 @@ from pipelines.config.monitor import Monitor, passes_between_alarms
 from pipelines.model.signature import Signature
 from pipelines.monitor.alarms import alarms_of_checks, alarms_of_drift, alarms_of_log, alarms_of_quality
 from pipelines.monitor.checks import VOLUME, check_inputs, check_volume
-from pipelines.monitor.detectors import add_evidence, adjust_holm, e_value, is_listed
-from pipelines.monitor.drift import Shift, measure_shifts, references
+from pipelines.monitor.detectors import add_evidence, adjust_holm, e_value, list_shifted
+from pipelines.monitor.drift import measure_shifts, references
 from pipelines.monitor.history import Acknowledgement
 from pipelines.monitor.observation import Observation, observe
 from pipelines.monitor.pass_record import Budget, Check, Drift, PassRecord, Quality
@@ -73,7 +73,7 @@ def judge_pass(
     whole_days = (window.end - window.start) // DAY
     observation = _observe(window, whole_days, signature, profile)
     judged = observation.rows >= settings.min_rows and whole_days >= 1
-    shifts: list[Shift] = []
+    shifts: list[Drift] = []
     checks: list[Check] = []
     if judged:
         accepted = before.accepted(version)
@@ -117,7 +117,7 @@ def _observe(window: Window, whole_days: int, signature: Signature, profile: Pro
 
 
 def _spend(
-    shifts: Sequence[Shift], checks: Sequence[Check], evidence: Mapping[str, float], settings: Monitor
+    shifts: Sequence[Drift], checks: Sequence[Check], evidence: Mapping[str, float], settings: Monitor
 ) -> tuple[list[Drift], list[Check], Budget | None, frozenset[str]]:
     """Share the budget: half of it for Holm's test of all p-values, half for the average of the e-detectors.
 
@@ -128,29 +128,22 @@ def _spend(
     if not p_values:
         return [], list(checks), None, frozenset()
     passes = passes_between_alarms(settings.false_alarms)
-    alpha = 1 / (2 * passes)
     adjusted = adjust_holm(p_values)
-    of_checks = iter(adjusted[len(shifts) :])
+    rejected = [p_value <= 1 / (2 * passes) for p_value in adjusted]
+    of_checks = iter(rejected[len(shifts) :])
     judged = [
-        check.model_copy(update={"failed": check.failed if check.p_value is None else next(of_checks) <= alpha})
-        for check in checks
+        check if check.p_value is None else check.model_copy(update={"failed": next(of_checks)}) for check in checks
     ]
-    listed = is_listed([shift.p_value for shift in shifts])
-    drift = [
-        Drift(
-            name=shift.name,
-            psi=shift.psi,
-            tolerance=shift.tolerance,
-            p_value=shift.p_value,
-            evidence=float(add_evidence(evidence.get(shift.name, 0.0), e_value(shift.p_value))),
-            listed=is_one,
-            counts=dict(shift.counts),
-        )
-        for shift, is_one in zip(shifts, listed, strict=True)
-    ]
-    slow = sum(item.evidence for item in drift) / len(drift) if drift else 0.0
+    drift = []
+    for shift, listed in zip(shifts, list_shifted([shift.p_value for shift in shifts]), strict=True):
+        after = float(add_evidence(evidence.get(shift.name, 0.0), e_value(shift.p_value)))
+        drift.append(shift.model_copy(update={"evidence": after, "listed": listed}))
     budget = Budget(
-        passes=passes, alpha_sudden=alpha, smallest_adjusted_p=min(adjusted), slow=slow, slow_limit=2.0 * passes
+        passes=passes,
+        alpha_sudden=1 / (2 * passes),
+        smallest_adjusted_p=min(adjusted),
+        slow=sum(item.evidence for item in drift) / max(len(drift), 1),
+        slow_limit=2.0 * passes,
     )
-    sudden = frozenset(shift.name for shift, p_value in zip(shifts, adjusted, strict=False) if p_value <= alpha)
+    sudden = frozenset(shift.name for shift, is_sudden in zip(shifts, rejected, strict=False) if is_sudden)
     return drift, judged, budget, sudden

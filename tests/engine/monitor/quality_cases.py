@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.config.params import Params, parse
+from pipelines.model.signature import Signature
 from pipelines.monitor.history import History
 from pipelines.monitor.log import parse_log
 from pipelines.monitor.pass_record import PassRecord, Quality
 from pipelines.monitor.profile import Profile
 from pipelines.monitor.quality import judge_quality
 from pipelines.monitor.schedule import DuePass
-from pipelines.monitor.window import open_connection
+from pipelines.monitor.window import open_connection, open_window
 from pipelines.repository.tags import Annotation, Assignment
 from tests.engine.fixtures_repo import PARAMS
 from tests.engine.monitor import records
@@ -99,14 +101,16 @@ def judge(
     earlier: list[PassRecord] | None = None,
     promised: Profile | None = None,
     previous: Any = None,
+    signature: Signature = SIGNATURE,
 ) -> Quality:
     """The quality of a week's pass."""
+    connection = open_connection()
     quality = judge_quality(
-        open_connection(),
-        parse_log(str(log)),
+        connection,
+        partial(open_window, connection, parse_log(str(log)), signature, RELEASE),
         settings,
         due_pass(week),
-        SIGNATURE,
+        signature,
         promised or profile(),
         earlier or [],
         lambda: previous,

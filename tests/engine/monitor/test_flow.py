@@ -16,7 +16,6 @@ import yaml
 from pipelines.cli.errors import Unreachable
 from pipelines.cli.files import write_json
 from pipelines.monitor import flow, passes
-from pipelines.monitor.evidently_page import Predictions
 from pipelines.monitor.history import History
 from pipelines.monitor.judge import judge_pass
 from pipelines.monitor.log import parse_log
@@ -173,8 +172,8 @@ def test_a_run_writes_page_and_metrics_and_shows_evidently_the_rows_of_its_newes
 ) -> None:
     drawn: list[tuple[str, int]] = []
 
-    def draw(_: Path, __: Any, commit: str, window: Predictions, *___: Any) -> list[str]:
-        drawn.append((commit, int(window.table.count().execute())))
+    def draw(_: Path, __: Any, commit: str, window: Any, *___: Any) -> list[str]:
+        drawn.append((commit, int(window.count().execute())))
         return []
 
     monkeypatch.setattr(passes, "write_pages", draw)
