@@ -151,7 +151,7 @@ def _typed(part: pa.Table, file: Location, columns: Mapping[str, tuple[str | Non
 
 
 def _cast(column: pa.ChunkedArray, kind: ColumnType) -> pa.ChunkedArray | None:
-    """Cast a column, times to microseconds; as text, whole floats lose their point. Return None if it cannot be cast."""
+    """Return a column in a type of the schema, None if it cannot be cast; as text, whole floats lose their point."""
     if pa.types.is_timestamp(column.type):
         column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
     if kind not in ("category", "identifier"):
