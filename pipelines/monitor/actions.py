@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal, get_args
 
 import requests
@@ -18,13 +18,13 @@ from pipelines.github.one_issue import OneIssue
 from pipelines.monitor.history import History, Started
 from pipelines.monitor.pass_record import PassRecord, Problem, Quality, Verdict
 from pipelines.monitor.report_view import NEXT
+from pipelines.monitor.schedule import DAY
 from pipelines.pages.safe_text import escape
 from pipelines.repository import tags
 from pipelines.repository.tags import Assignment
 
 WEBHOOK = "MONITOR_WEBHOOK"
 LABEL = "monitor"
-DAY = timedelta(days=1)
 MAX_STARTS = 3  # for a pass
 _SECONDS = 10
 _TITLES: dict[Problem, str] = {
@@ -151,11 +151,11 @@ def choose_verb(
     if record is None or record.quality is None or all(alarm.problem != "quality" for alarm in record.alarms):
         return None
     tried = [item for item in started if (item.version, item.end) == (record.version, record.end)]
-    if len(tried) >= MAX_STARTS or any(item.done or now - item.at < DAY for item in tried):
+    if len(tried) >= MAX_STARTS or any(item.done or abs(now - item.at) < DAY for item in tried):
         return None
     quality, why = record.quality, explain(record, record.quality)
     rolled_back = any(
-        item.verb == "rollback" and ((item.done and item.version == record.version) or now - item.at < DAY)
+        item.verb == "rollback" and ((item.done and item.version == record.version) or abs(now - item.at) < DAY)
         for item in started
     )
     if settings.rollback and not rolled_back and _is_previous_better(quality):

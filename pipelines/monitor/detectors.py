@@ -108,17 +108,14 @@ def add_evidence(evidence: Any, new: Any) -> Any:
 
 def adjust_holm(p_values: Sequence[float]) -> list[float]:
     """Return Holm's adjusted p-values, which control the chance of any false alarm among them."""
-    adjusted = [1.0] * len(p_values)
-    largest = 0.0
-    for rank, i in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[i]))
-        adjusted[i] = largest
-    return adjusted
+    order = np.argsort(p_values, kind="stable")
+    adjusted = np.empty(len(p_values))
+    adjusted[order] = np.maximum.accumulate(np.asarray(p_values)[order] * np.arange(len(p_values), 0, -1))
+    return list(map(float, np.minimum(adjusted, 1.0)))
 
 
-def is_listed(p_values: Sequence[float]) -> list[bool]:
+def list_shifted(p_values: Sequence[float]) -> list[bool]:
     """Return which names Benjamini and Hochberg's rule lists: at most 5 % of them falsely, on average."""
-    number = len(p_values)
-    ranked = sorted(p_values)
-    limits = [p for rank, p in enumerate(ranked, 1) if p <= LISTED * rank / number]
-    return [bool(limits) and p <= limits[-1] for p in p_values]
+    from scipy.stats import false_discovery_control
+
+    return [bool(p <= LISTED) for p in false_discovery_control(p_values)] if p_values else []

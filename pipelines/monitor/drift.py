@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,18 +10,7 @@ from pipelines.model.profile import Profile, Reference
 from pipelines.model.signature import Signature
 from pipelines.monitor.detectors import common_bins, psi, sampling_error, shift_p_value
 from pipelines.monitor.observation import Observation, fold
-from pipelines.monitor.pass_record import PassRecord
-
-
-@dataclass(frozen=True)
-class Shift:
-    """The distance of one input, or of the score, before the detectors judge it; the fields are those of `Drift`."""
-
-    name: str
-    psi: float
-    tolerance: float
-    p_value: float
-    counts: Mapping[str, int]
+from pipelines.monitor.pass_record import Drift, PassRecord
 
 
 def natural_variation(reference: Reference, days: int, otherwise: float) -> float:
@@ -53,8 +41,8 @@ def references(profile: Profile, signature: Signature, accepted: Mapping[str, Pa
 
 def measure_shifts(
     observation: Observation, named: Mapping[str, Reference], days: int, otherwise: float
-) -> list[Shift]:
-    """Measure every input that is counted, and the score.
+) -> list[Drift]:
+    """Measure every input that is counted, and the score; evidence and listing are not judged yet.
 
     Args:
         named: name -> reference.
@@ -66,9 +54,9 @@ def measure_shifts(
         expected = fold(named[name])
         bins = sorted(expected.keys() | counts.keys())
         window, reference = (np.array([side.get(b, 0) for b in bins], dtype=np.float64) for side in (counts, expected))
-        if not reference.sum() or not window.sum():
-            continue
-        tolerance = natural_variation(named[name], days, otherwise) + sampling_error(len(bins), reference.sum())
-        p_value = float(shift_p_value(*common_bins(window, reference), tolerance))
-        shifts.append(Shift(name, psi(window, reference), tolerance, p_value, dict(counts)))
+        if reference.sum() and window.sum():
+            tolerance = natural_variation(named[name], days, otherwise) + sampling_error(len(bins), reference.sum())
+            p_value = float(shift_p_value(*common_bins(window, reference), tolerance))
+            measured = {"psi": psi(window, reference), "tolerance": tolerance, "p_value": p_value}
+            shifts.append(Drift(name=name, **measured, evidence=0.0, listed=False, counts=dict(counts)))
     return shifts

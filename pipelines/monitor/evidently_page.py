@@ -6,7 +6,6 @@ No alarm depends on them. `monitor.evidently` names the presets; both sides are 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,8 @@ from pipelines.config.read import PATH
 from pipelines.model.scorer import Scorer
 from pipelines.model.signature import Signature
 from pipelines.pages.evidently_sample import column_kinds, drift_preset, sample, sampled
+from pipelines.predictions import window
+from pipelines.predictions.labels import TARGET
 from pipelines.repository import base_model, dvc_lock
 from pipelines.repository.dvc import cached_files
 from pipelines.repository.dvc_remote import default_remote
@@ -38,34 +39,21 @@ FILES = {
 }
 
 
-@dataclass(frozen=True)
-class Predictions:
-    """Predictions of a pass: a table with each input by its name, and the names of its other columns.
-
-    Attributes:
-        label: the target as a number, as `target_value` gives it; None in a window without labels.
-    """
-
-    table: ir.Table
-    key: str
-    score: str
-    label: str | None = None
-
-
 def write_pages(
     folder: Path,
     presets: Sequence[str],
     commit: str,
-    window: Predictions,
-    labelled: Predictions | None,
+    predictions: ir.Table,
+    labelled: ir.Table | None,
     progress: Progress,
 ) -> list[str]:
     """Write evidently.html and evidently_quality.html, as far as presets ask for them.
 
     Args:
         commit: of the version that made the predictions.
-        window: of the pass, for the presets of the data.
-        labelled: matured predictions of the pass with their labels, for the presets of quality; None without any.
+        predictions: those of the pass (`Window.table`), for the presets of the data.
+        labelled: matured predictions of the pass with their label in TARGET, for the presets of quality; None without
+            any.
 
     Returns:
         A sentence for each page: where it is, or why there is none.
@@ -80,7 +68,7 @@ def write_pages(
     except MainlineError as error:
         return [f"no Evidently page: {error}"]
     for file, names in wanted.items():
-        side = window if file == "evidently.html" else labelled
+        side = predictions if file == "evidently.html" else labelled
         if side is None:
             sentences.append(f"no {file}: no label of this pass has arrived")
             continue
@@ -126,10 +114,9 @@ def _shown(signature: Signature) -> list[Any]:
     return [item for item in signature.inputs if not item.sensitive]  # of those the log holds hashes
 
 
-def _frame(side: Predictions, signature: Signature) -> Any:
-    names = [item.name for item in _shown(signature)]
-    others = {side.score: SCORE} | ({side.label: LABEL} if side.label else {})
-    return sample(side.table, side.key, [*names, *others]).rename(columns=others)
+def _frame(side: ir.Table, signature: Signature) -> Any:
+    others = {name: shown for name, shown in {window.SCORE: SCORE, TARGET: LABEL}.items() if name in side.columns}
+    return sample(side, window.REQUEST_ID, [*(item.name for item in _shown(signature)), *others]).rename(columns=others)
 
 
 def _draw(presets: Sequence[str], current: Any, reference: Any, signature: Signature) -> str:

@@ -19,9 +19,9 @@ from pipelines.monitor.pass_record import PassRecord, Verdict
 from pipelines.monitor.passes import MONITOR, Judge
 from pipelines.monitor.prometheus import FILE, metrics_text, push_metrics
 from pipelines.monitor.report import Lineages, write_report
-from pipelines.monitor.schedule import due_passes
+from pipelines.monitor.schedule import DAY, LATE, due_passes
 from pipelines.monitor.service import service_alarms
-from pipelines.predictions.log import find_first_date, parse_log
+from pipelines.predictions.log import list_dates, parse_log
 from pipelines.repository import tags
 from pipelines.repository.lineage import as_texts, describe_version
 from pipelines.repository.tags import Assignment
@@ -56,13 +56,15 @@ def monitor(why: str | None, act: bool = False) -> int:
         return _not_yet(f"no tag assigns a version of {params.model_name} to production")
     log = parse_log(url)
     history = History(log)
-    now, before, logged_since = datetime.now(UTC), history.passes(), find_first_date(log)
-    due = list(due_passes(assignments, params.monitor.every_days, now, before))
-    if not before and logged_since is None and not due:
+    now, before, dates = datetime.now(UTC), history.passes(), list_dates(log)
+    due = list(due_passes(assignments, params.monitor.every_days, now - LATE, before))
+    if not before and not dates and not due:
         return _not_yet(f"{log.name} holds no predictions")
-    # The weeks before the log are no passes; an empty log is an alarm of its own.
-    watched_since = before[0].start if before else logged_since
-    due = [item for item in due if watched_since is not None and item.end > watched_since]
+    # The weeks before the log are no passes.
+    watched_since = before[0].start if before else min(dates, default=now)
+    # Only rows of a later date show that a window is over: the clock of this machine may be ahead.
+    waiting = [item for item in due if not dates or item.end >= dates[-1] + DAY]
+    due = [item for item in due if item not in waiting and item.end > watched_since]
     Judge(params, log, history, assignments, progress).do_passes(due)
     if why is not None:
         for path in acknowledge(history, make_verdict(params, history).passes, why):
@@ -74,7 +76,8 @@ def monitor(why: str | None, act: bool = False) -> int:
         assignments,
         params.monitor.every_days,
         now,
-        is_empty=logged_since is None,
+        logged_until=max(dates, default=None),
+        waiting=waiting[0] if waiting else None,
         canary=tags.find_canary(params.model_name),
     )
     verdict = verdict.model_copy(update={"alarms": (*verdict.alarms, *of_service)})

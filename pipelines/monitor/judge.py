@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-
-import ibis
 
 from pipelines.config.monitor import Monitor, passes_between_alarms
 from pipelines.model.profile import Profile
 from pipelines.model.signature import Signature
 from pipelines.monitor.alarms import alarms_of_checks, alarms_of_drift, alarms_of_log, alarms_of_quality
 from pipelines.monitor.checks import VOLUME, check_inputs, check_volume
-from pipelines.monitor.detectors import add_evidence, adjust_holm, e_value, is_listed
-from pipelines.monitor.drift import Shift, measure_shifts, references
+from pipelines.monitor.detectors import add_evidence, adjust_holm, e_value, list_shifted
+from pipelines.monitor.drift import measure_shifts, references
 from pipelines.monitor.history import Acknowledgement
 from pipelines.monitor.observation import Observation, observe
 from pipelines.monitor.pass_record import Budget, Check, Drift, PassRecord, Quality
-from pipelines.predictions.window import TIME, Window
-
-_DAY = timedelta(days=1)
+from pipelines.monitor.schedule import DAY
+from pipelines.predictions.window import TIME, Window, instant
 
 
 @dataclass(frozen=True)
@@ -61,7 +57,7 @@ class Before:
         """Return the passes of so many days, of all versions, since the last accepted change of the volume."""
         accepted = self.accepted(version).get(VOLUME)
         since = [record for record in self.passes if accepted is None or record.start >= accepted.start]
-        return [record for record in since if record.end - record.start == days * _DAY]
+        return [record for record in since if record.end - record.start == days * DAY]
 
 
 def judge_pass(
@@ -74,17 +70,17 @@ def judge_pass(
     quality: Quality | None,
 ) -> PassRecord:
     """Judge a window: drift, input checks and volume under one budget, and the alarms of all parts."""
-    whole_days = (window.end - window.start) // _DAY
+    whole_days = (window.end - window.start) // DAY
     observation = _observe(window, whole_days, signature, profile)
     judged = observation.rows >= settings.min_rows and whole_days >= 1
-    shifts: list[Shift] = []
+    shifts: list[Drift] = []
     checks: list[Check] = []
     if judged:
         accepted = before.accepted(version)
         named = references(profile, signature, accepted)
         shifts = measure_shifts(observation, named, whole_days, settings.tolerance)
         checks = check_inputs(observation, signature, profile, accepted, whole_days, settings.tolerance)
-    if window.end - window.start == settings.every_days * _DAY:
+    if window.end - window.start == settings.every_days * DAY:
         volume = check_volume(window.rows, before.whole_passes(settings.every_days, version))
         checks += [volume] if volume else []
     drift, checks, budget, sudden = _spend(shifts, checks, before.evidence(version), settings)
@@ -114,15 +110,14 @@ def judge_pass(
 
 def _observe(window: Window, whole_days: int, signature: Signature, profile: Profile) -> Observation:
     """Count the window's last whole days: every hour of the day has the same share in them."""
-    table = window.table
-    first = window.end - whole_days * _DAY
+    table, first = window.table, window.end - whole_days * DAY
     if whole_days >= 1 and first > window.start:
-        table = table.filter(table[TIME] >= ibis.timestamp(first.replace(tzinfo=None).isoformat()))
+        table = table.filter(table[TIME] >= instant(first))
     return observe(table, signature, profile)
 
 
 def _spend(
-    shifts: Sequence[Shift], checks: Sequence[Check], evidence: Mapping[str, float], settings: Monitor
+    shifts: Sequence[Drift], checks: Sequence[Check], evidence: Mapping[str, float], settings: Monitor
 ) -> tuple[list[Drift], list[Check], Budget | None, frozenset[str]]:
     """Share the budget: half of it for Holm's test of all p-values, half for the average of the e-detectors.
 
@@ -133,29 +128,22 @@ def _spend(
     if not p_values:
         return [], list(checks), None, frozenset()
     passes = passes_between_alarms(settings.false_alarms)
-    alpha = 1 / (2 * passes)
     adjusted = adjust_holm(p_values)
-    of_checks = iter(adjusted[len(shifts) :])
+    rejected = [p_value <= 1 / (2 * passes) for p_value in adjusted]
+    of_checks = iter(rejected[len(shifts) :])
     judged = [
-        check.model_copy(update={"failed": check.failed if check.p_value is None else next(of_checks) <= alpha})
-        for check in checks
+        check if check.p_value is None else check.model_copy(update={"failed": next(of_checks)}) for check in checks
     ]
-    listed = is_listed([shift.p_value for shift in shifts])
-    drift = [
-        Drift(
-            name=shift.name,
-            psi=shift.psi,
-            tolerance=shift.tolerance,
-            p_value=shift.p_value,
-            evidence=float(add_evidence(evidence.get(shift.name, 0.0), e_value(shift.p_value))),
-            listed=is_one,
-            counts=dict(shift.counts),
-        )
-        for shift, is_one in zip(shifts, listed, strict=True)
-    ]
-    slow = sum(item.evidence for item in drift) / len(drift) if drift else 0.0
+    drift = []
+    for shift, listed in zip(shifts, list_shifted([shift.p_value for shift in shifts]), strict=True):
+        after = float(add_evidence(evidence.get(shift.name, 0.0), e_value(shift.p_value)))
+        drift.append(shift.model_copy(update={"evidence": after, "listed": listed}))
     budget = Budget(
-        passes=passes, alpha_sudden=alpha, smallest_adjusted_p=min(adjusted), slow=slow, slow_limit=2.0 * passes
+        passes=passes,
+        alpha_sudden=1 / (2 * passes),
+        smallest_adjusted_p=min(adjusted),
+        slow=sum(item.evidence for item in drift) / max(len(drift), 1),
+        slow_limit=2.0 * passes,
     )
-    sudden = frozenset(shift.name for shift, p_value in zip(shifts, adjusted, strict=False) if p_value <= alpha)
+    sudden = frozenset(shift.name for shift, is_sudden in zip(shifts, rejected, strict=False) if is_sudden)
     return drift, judged, budget, sudden

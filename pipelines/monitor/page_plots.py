@@ -68,9 +68,9 @@ def metric_plots(records: Sequence[PassRecord]) -> list[TimePlot]:
     for i, name in enumerate(list(names)[:MAX_METRICS]):
         rows = [(r, m) for r, quality in judged for m in quality.metrics if m.slice is None and m.name == name]
         points = [_point(record, m.value, m.low, m.high) for record, m in rows]
-        steps = [Band(record.start, record.end, m.promised, m.promised) for record, m in rows if m.promised is not None]
+        promised = [Band(r.start, r.end, m.promised, m.promised) for r, m in rows if m.promised is not None]
         title, subtitle = upper_first(label(name)), "95 % CI; dashed: promised at release"
-        plots.append(TimePlot(f"metric-{i}", title, subtitle, _described(points), {"head": points}, steps=tuple(steps)))
+        plots.append(TimePlot(f"metric-{i}", title, subtitle, _described(points), {"head": points}, tuple(promised)))
     return plots
 
 

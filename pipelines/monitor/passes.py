@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import ibis
-import ibis.expr.types as ir
 
 from pipelines.cli.errors import Unreachable
 from pipelines.cli.progress import Progress
@@ -19,14 +17,14 @@ from pipelines.model.profile import Profile, load_profile
 from pipelines.model.signature import Signature, load_signature
 from pipelines.monitor.actions import find_previous
 from pipelines.monitor.compaction import compact
-from pipelines.monitor.evidently_page import Predictions, write_pages
+from pipelines.monitor.evidently_page import write_pages
 from pipelines.monitor.history import History
 from pipelines.monitor.judge import Before, judge_pass
 from pipelines.monitor.pass_record import PassRecord
-from pipelines.monitor.quality import judge_quality
+from pipelines.monitor.quality import OpenWindow, judge_quality
 from pipelines.monitor.schedule import DuePass
-from pipelines.predictions.labels import TARGET, open_labels
-from pipelines.predictions.window import REQUEST_ID, SCORE, open_connection, open_window
+from pipelines.predictions.labels import open_labels
+from pipelines.predictions.window import open_connection, open_window
 from pipelines.repository import base_model
 from pipelines.repository.base_model import Base
 from pipelines.repository.tags import Assignment
@@ -79,40 +77,29 @@ class Judge:
             except Unreachable as error:
                 self.progress.print(f"The files of the prediction log are read as they are: {error}")
 
+    def _open_rows(self, due: DuePass, signature: Signature) -> OpenWindow:
+        return partial(open_window, self._connection, self.log, signature, due.assignment.release_id)
+
     def _judge(self, due: DuePass, signature: Signature, profile: Profile, before: Before) -> PassRecord:
-        release_id = due.assignment.release_id
+        open_rows, assignment = self._open_rows(due, signature), due.assignment
+        fetch_previous = partial(self._fetch_previous, assignment.release_id)
         quality = judge_quality(
-            self._connection,
-            self.log,
-            self.params,
-            due,
-            signature,
-            profile,
-            before.passes,
-            lambda: self._fetch_previous(release_id),
+            self._connection, open_rows, self.params, due, signature, profile, before.passes, fetch_previous
         )
-        with open_window(self._connection, self.log, signature, release_id, due.start, due.end) as window:
-            version, settings = due.assignment.version, self.params.monitor
-            return judge_pass(window, version, signature, profile, settings, before, quality)
+        with open_rows(due.start, due.end) as window:
+            return judge_pass(window, assignment.version, signature, profile, self.params.monitor, before, quality)
 
     def _draw_evidently(self, due: DuePass, signature: Signature, record: PassRecord) -> None:
         """Draw the pages of a pass, of its predictions and of those whose labels it judged."""
-        quality, settings = record.quality, self.params.monitor
+        quality, settings, open_rows = record.quality, self.params.monitor, self._open_rows(due, signature)
         with ExitStack() as stack:
-
-            def window(start: datetime, end: datetime) -> ir.Table:
-                span = (due.assignment.release_id, start, end)
-                return stack.enter_context(open_window(self._connection, self.log, signature, *span)).table
-
-            labelled = None
+            predictions, labelled = stack.enter_context(open_rows(due.start, due.end)).table, None
             if quality and quality.labelled and settings.labels:
                 labels = stack.enter_context(open_labels(self._connection, settings.labels, signature))
-                rows = labels.join(window(quality.matured_from, quality.matured_to), due.end)
-                labelled = Predictions(rows, REQUEST_ID, SCORE, TARGET)
-            predictions = Predictions(window(due.start, due.end), REQUEST_ID, SCORE)
-            for sentence in write_pages(
-                MONITOR, settings.evidently, due.assignment.commit, predictions, labelled, self.progress
-            ):
+                matured = stack.enter_context(open_rows(quality.matured_from, quality.matured_to))
+                labelled = labels.join(matured.table, due.end)
+            commit = due.assignment.commit
+            for sentence in write_pages(MONITOR, settings.evidently, commit, predictions, labelled, self.progress):
                 self.progress.print(sentence)
 
     def _fetch_model(self, assignment: Assignment) -> tuple[Signature, Profile] | None:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from urllib.parse import quote, urlsplit
 
 import requests
@@ -44,77 +43,65 @@ _HELP = {
 }
 
 
-@dataclass(frozen=True)
-class Sample:
-    """One value of a metric with its labels."""
-
-    name: str
-    labels: dict[str, str]
-    value: float
-
-
 def metrics_text(verdict: Verdict, every_days: int) -> str:
     """Return the newest pass and the open alarms in Prometheus' text format."""
     # By labels: Prometheus refuses a text with two values of one series, such as of two equal names of inputs.
-    samples = {(sample.name, *sample.labels.values()): sample for sample in _samples(verdict, every_days)}
+    series: dict[str, dict[str, float]] = {name: {} for name in _HELP}
+    for name, value, labels in _samples(verdict, every_days):
+        if value is not None:
+            pairs = {"model_name": verdict.model_name, **labels}
+            series[name][",".join(f'{key}="{_escape(text)}"' for key, text in pairs.items())] = float(value)
     lines = []
-    for name, explanation in _HELP.items():
-        chosen = [sample for sample in samples.values() if sample.name == name]
-        if chosen:
-            lines += [f"# HELP {name} {explanation}", f"# TYPE {name} gauge", *map(_line, chosen)]
+    for name, samples in series.items():
+        if samples:
+            lines += [f"# HELP {name} {_HELP[name]}", f"# TYPE {name} gauge"]
+            lines += [f"{name}{{{labels}}} {value!r}" for labels, value in samples.items()]
     return "\n".join([*lines, ""])
-
-
-def _line(sample: Sample) -> str:
-    labels = ",".join(f'{name}="{_escape(value)}"' for name, value in sample.labels.items())
-    return f"{sample.name}{{{labels}}} {sample.value!r}"
 
 
 def _escape(text: str) -> str:
     return text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
 
 
-def _samples(verdict: Verdict, every_days: int) -> Iterator[Sample]:
-    def sample(name: str, value: float | None, **labels: str) -> Iterable[Sample]:
-        if value is not None:
-            yield Sample(name, {"model_name": verdict.model_name, **labels}, float(value))
-
-    yield from sample("model_monitor_run_timestamp_seconds", verdict.made_at.timestamp())
-    yield from sample("model_monitor_interval_seconds", every_days * 86_400)
+def _samples(verdict: Verdict, every_days: int) -> Iterator[tuple[str, float | None, dict[str, str]]]:
+    """Yield name, value and labels."""
+    yield "model_monitor_run_timestamp_seconds", verdict.made_at.timestamp(), {}
+    yield "model_monitor_interval_seconds", every_days * 86_400, {}
     for problem in PROBLEMS:
         number = sum(alarm.problem == problem for alarm in verdict.alarms)
-        yield from sample("model_monitor_alarms", number, problem=problem)
+        yield "model_monitor_alarms", number, {"problem": problem}
     if not verdict.passes:
         return
     newest = verdict.passes[-1]
-    yield from sample("model_monitor_last_pass_timestamp_seconds", newest.end.timestamp())
-    yield from sample("model_monitor_release_info", 1, release=newest.release_id, version=newest.version)
-    yield from sample("model_monitor_rows", newest.rows)
-    yield from sample("model_monitor_judged", newest.judged)
-    yield from sample("model_monitor_budget_used_ratio", budget_used(newest))
+    yield "model_monitor_last_pass_timestamp_seconds", newest.end.timestamp(), {}
+    yield "model_monitor_release_info", 1, {"release": newest.release_id, "version": newest.version}
+    yield "model_monitor_rows", newest.rows, {}
+    yield "model_monitor_judged", newest.judged, {}
+    yield "model_monitor_budget_used_ratio", budget_used(newest), {}
     for reason, rows in newest.set_aside.items():
-        yield from sample("model_monitor_rows_set_aside", rows, reason=reason)
+        yield "model_monitor_rows_set_aside", rows, {"reason": reason}
     for drift in newest.drift:
-        yield from sample("model_data_drift_score", drift.psi, feature=drift.name)
-        yield from sample("model_data_drift_tolerance", drift.tolerance, feature=drift.name)
-        yield from sample("model_data_drift_listed", drift.listed, feature=drift.name)
+        feature = {"feature": drift.name}
+        yield "model_data_drift_score", drift.psi, feature
+        yield "model_data_drift_tolerance", drift.tolerance, feature
+        yield "model_data_drift_listed", drift.listed, feature
     for check in newest.checks:
-        yield from sample("model_input_check_failed", check.failed, feature=check.name, check=check.kind)
-    for quantile, value in newest.latency_ms.items():
-        yield from sample("model_latency_seconds", value / 1000, percentile=quantile)
+        yield "model_input_check_failed", check.failed, {"feature": check.name, "check": check.kind}
+    for quantile, milliseconds in newest.latency_ms.items():
+        yield "model_latency_seconds", milliseconds / 1000, {"percentile": quantile}
     if newest.quality is None:
         return
     quality = newest.quality
     for metric in quality.metrics:
         labels = {"metric": metric.name, "slice": metric.slice or ""}
-        yield from sample("model_quality", metric.value, **labels)
-        yield from sample("model_quality_lower", metric.low, **labels)
-        yield from sample("model_quality_upper", metric.high, **labels)
-        yield from sample("model_quality_promised", metric.promised, **labels)
-    yield from sample("model_quality_loss", quality.loss)
-    yield from sample("model_quality_loss_limit", quality.limit)
+        yield "model_quality", metric.value, labels
+        yield "model_quality_lower", metric.low, labels
+        yield "model_quality_upper", metric.high, labels
+        yield "model_quality_promised", metric.promised, labels
+    yield "model_quality_loss", quality.loss, {}
+    yield "model_quality_loss_limit", quality.limit, {}
     if quality.evidence is not None:
-        yield from sample("model_quality_evidence_ratio", quality.evidence / quality.evidence_limit)
+        yield "model_quality_evidence_ratio", quality.evidence / quality.evidence_limit, {}
 
 
 def push_metrics(text: str, model_name: str, url: str | None = None) -> bool:

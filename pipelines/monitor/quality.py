@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.cli.errors import InputError
-from pipelines.config.monitor import Labels, passes_between_alarms
+from pipelines.config.monitor import passes_between_alarms
 from pipelines.config.params import Params
 from pipelines.metrics.bounded_loss import bounded_loss
 from pipelines.model.encoding import encode
@@ -31,10 +32,10 @@ from pipelines.monitor.promise import (
 )
 from pipelines.monitor.schedule import DuePass
 from pipelines.predictions.labels import TARGET, LabelTable, open_labels
-from pipelines.predictions.window import REQUEST_ID, SCORE, TIME, open_window
+from pipelines.predictions.window import REQUEST_ID, SCORE, TIME, Window
 from pipelines.repository.base_model import Base
 from pipelines.tables.data import to_numpy
-from pipelines.tables.locations import Location, NoFile
+from pipelines.tables.locations import NoFile
 
 Floats = npt.NDArray[np.float64]
 MAX_ROWS = 100_000  # for metrics and for the previous version; the loss is that of all rows
@@ -43,11 +44,13 @@ MAX_PASSES = 4  # that a pass makes up for if they had no label, and whose corre
 
 FetchPrevious = Callable[[], tuple[str, Base] | None]
 """Fetch the model of the version before, with its tag; None if there is none."""
+OpenWindow = Callable[[datetime, datetime], AbstractContextManager[Window]]
+"""Open the predictions of a pass's release in a span of time."""
 
 
 def judge_quality(
     connection: ibis.BaseBackend,
-    log: Location,
+    open_rows: OpenWindow,
     params: Params,
     due: DuePass,
     signature: Signature,
@@ -67,10 +70,11 @@ def judge_quality(
         InputError: if the labels cannot be read, or do not fit the log.
         Unreachable: if a store does not respond.
     """
-    settings, release_id = params.monitor.labels, due.assignment.release_id
+    settings = params.monitor.labels
     if settings is None:
         return None
-    done = [record.quality for record in earlier if record.release_id == release_id and record.quality]
+    of_release = (record for record in earlier if record.release_id == due.assignment.release_id)
+    done = [record.quality for record in of_release if record.quality]
     start, end = matured_span(due, params, done)
     limit = find_limit(profile, signature.task, params.monitor.quality.tolerance)
     evidence = next((item.evidence for item in reversed(done) if item.evidence is not None), None)
@@ -81,7 +85,7 @@ def judge_quality(
         evidence=evidence,
         evidence_limit=float(passes_between_alarms(params.monitor.quality.false_alarms)),
     )
-    with open_window(connection, log, signature, release_id, start, end) as window:
+    with open_rows(start, end) as window:
         if not window.rows:
             return quality.model_copy(update={"matured_to": end})
         update: dict[str, Any] = {"predictions": window.rows}
@@ -91,7 +95,7 @@ def judge_quality(
                 scored = joined.order_by(TIME, REQUEST_ID).select(SCORE, TARGET).to_pyarrow()
                 sample = joined.order_by(joined[REQUEST_ID].hash(), REQUEST_ID).limit(MAX_ROWS)
                 sample = sample.order_by(TIME, REQUEST_ID).to_pyarrow()
-                update["corrected"] = _count_corrected(connection, log, settings, labels, due, signature, done, start)
+                update["corrected"] = _count_corrected(open_rows, labels, due, done, start)
         except NoFile:
             return quality.model_copy(update=update | {"no_labels": f"no labels found at {settings.path}"})
     if not len(scored):
@@ -174,22 +178,12 @@ def _compare(rows: Any, base: Base, signature: Signature, limit: Limit, hours: i
 
 
 def _count_corrected(
-    connection: ibis.BaseBackend,
-    log: Location,
-    settings: Labels,
-    labels: LabelTable,
-    due: DuePass,
-    signature: Signature,
-    done: Sequence[Quality],
-    start: datetime,
+    open_rows: OpenWindow, labels: LabelTable, due: DuePass, done: Sequence[Quality], start: datetime
 ) -> int:
     """Return the rows of the last passes whose label was corrected since the pass before this one."""
     counted = [item for item in done if item.labelled][-MAX_PASSES:]
-    if not counted or settings.known_at is None:
-        return 0
     corrected = labels.corrected(due.start, due.end)
-    if not corrected.count().execute():
+    if not counted or not corrected.count().execute():
         return 0
-    first = min(item.matured_from for item in counted)
-    with open_window(connection, log, signature, due.assignment.release_id, first, start) as window:
+    with open_rows(min(item.matured_from for item in counted), start) as window:
         return int(window.table.semi_join(corrected, list(labels.keys)).count().execute())

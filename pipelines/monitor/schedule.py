@@ -5,21 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 
 from pipelines.monitor.pass_record import PassRecord
 from pipelines.repository.tags import Assignment
 
 MONDAY = datetime(1970, 1, 5, tzinfo=UTC)  # the grid begins here
+DAY = timedelta(days=1)
 LATE = timedelta(hours=1)  # the service writes its last rows, and a release its tag
-
-
-@dataclass(frozen=True)
-class Span:
-    """The time in which a version was in production; without an end it still is."""
-
-    assignment: Assignment
-    start: datetime
-    end: datetime | None
 
 
 @dataclass(frozen=True)
@@ -31,36 +24,24 @@ class DuePass:
     end: datetime
 
 
-def production_spans(assignments: Iterable[Assignment]) -> list[Span]:
-    """Return the spans of all assignments, the oldest first; an assignment of the same release begins no other span."""
-    spans: list[Span] = []
-    for assignment in assignments:
-        if spans and spans[-1].assignment.release_id == assignment.release_id:
-            continue
-        if spans:
-            spans[-1] = Span(spans[-1].assignment, spans[-1].start, assignment.assigned_at)
-        spans.append(Span(assignment, assignment.assigned_at, None))
-    return spans
-
-
 def due_passes(
-    assignments: Iterable[Assignment], every_days: int, now: datetime, done: Sequence[PassRecord]
+    assignments: Iterable[Assignment], every_days: int, until: datetime, done: Sequence[PassRecord]
 ) -> Iterator[DuePass]:
-    """Yield the passes whose window has ended an hour ago and that are not done, in order.
+    """Yield the passes whose window ended at `until` or before and that are not done, in order.
 
-    A window that overlaps a pass of the same release is not judged again: `every_days` was changed.
+    An assignment of the same release begins no other pass. A window that overlaps a pass of the same release is not
+    judged again: `every_days` was changed.
     """
     length = timedelta(days=every_days)
-    spans = production_spans(assignments)
-    if not spans:
-        return
-    start = MONDAY + (spans[0].start - MONDAY) // length * length
-    while start + length + LATE <= now:
-        for span in spans:
-            begin, end = max(start, span.start), min(start + length, span.end or start + length)
+    exchanges = [next(group) for _, group in groupby(assignments, lambda item: item.release_id)]
+    ends = [*(item.assigned_at for item in exchanges[1:]), until]
+    start = MONDAY + (exchanges[0].assigned_at - MONDAY) // length * length if exchanges else until
+    while start + length <= until:
+        for assignment, span_end in zip(exchanges, ends, strict=True):
+            begin, end = max(start, assignment.assigned_at), min(start + length, span_end)
             if begin < end and not any(
-                record.release_id == span.assignment.release_id and record.start < end and begin < record.end
+                record.release_id == assignment.release_id and record.start < end and begin < record.end
                 for record in done
             ):
-                yield DuePass(span.assignment, begin, end)
+                yield DuePass(assignment, begin, end)
         start += length

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import requests
 
 from pipelines.monitor.pass_record import Alarm, PassRecord
-from pipelines.monitor.schedule import LATE
+from pipelines.monitor.schedule import DAY, LATE, DuePass
 from pipelines.repository.tags import Assignment
 
 VARIABLE = "SERVICE_URL"
@@ -30,7 +30,8 @@ def service_alarms(
     assignments: Sequence[Assignment],
     every_days: int,
     now: datetime,
-    is_empty: bool = False,
+    logged_until: datetime | None,
+    waiting: DuePass | None = None,
     canary: Assignment | None = None,
 ) -> list[Alarm]:
     """Return an alarm for each problem.
@@ -38,32 +39,43 @@ def service_alarms(
     Args:
         before, after: the passes before and after this run, the oldest first.
         assignments: to production, the oldest first; at least one.
-        is_empty: whether the prediction log has no date, although a pass was due.
+        logged_until: the newest date of the prediction log; None if it is empty.
+        waiting: the first pass that is due by the clock, and whose window is not over by the log.
         canary: that runs beside production; the service may respond with its release id, too.
     """
     url = (os.environ.get(OPERATIONS) or os.environ.get(VARIABLE, "")).rstrip("/")
     problems = [
-        *_passes_missed(before, timedelta(days=every_days), now),
-        *_no_rows(after, assignments[0], is_empty),
+        *_passes_missed(before, every_days * DAY, min(now, logged_until or now)),
+        *_no_rows(after, assignments[0], logged_until, waiting, now),
         *_of_service(url, assignments[-1], canary),
     ]
     return [Alarm(problem="service", name=name, message=message) for name, message in problems]
 
 
-def _passes_missed(passes: Sequence[PassRecord], length: timedelta, now: datetime) -> Iterator[tuple[str, str]]:
-    """Yield a problem if the passes before this run ended more than twice their length ago."""
+def _passes_missed(passes: Sequence[PassRecord], length: timedelta, until: datetime) -> Iterator[tuple[str, str]]:
+    """Yield a problem if the passes before this run ended more than twice their length before `until`."""
     newest = max((record.end for record in passes), default=None)
-    if newest is not None and now - newest > 2 * length + LATE:
-        days = (now - newest).days
+    if newest is not None and until - newest > 2 * length:
+        days = (until - newest).days
         yield "monitor", f"until this run there was no pass for {days} days; a pass is due every {length.days} days"
 
 
-def _no_rows(passes: Sequence[PassRecord], first: Assignment, is_empty: bool) -> Iterator[tuple[str, str]]:
+def _no_rows(
+    passes: Sequence[PassRecord],
+    first: Assignment,
+    logged_until: datetime | None,
+    waiting: DuePass | None,
+    now: datetime,
+) -> Iterator[tuple[str, str]]:
     newest = max(passes, key=lambda record: record.end, default=None)
-    if newest is None and is_empty:
+    if logged_until is None:
         since = f"{first.version} was put into production on {first.assigned_at:%Y-%m-%d}"
         yield "prediction log", f"the prediction log is empty, and {since}"
-    if newest is not None and not newest.rows:
+    elif waiting and now - waiting.end > DAY + LATE:
+        ends = f"the prediction log ends on {logged_until:%Y-%m-%d}, and it is {now:%Y-%m-%d}"
+        window = f"the pass from {waiting.start:%Y-%m-%d} to {waiting.end:%Y-%m-%d} waits for a later prediction"
+        yield "prediction log", f"{ends}: {window}"
+    elif newest is not None and not newest.rows:
         span = f"{newest.start:%Y-%m-%d %H:%M} to {newest.end:%Y-%m-%d %H:%M} UTC"
         yield "prediction log", f"the prediction log holds no usable prediction of {newest.version} from {span}"
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from typing import Literal, TypeGuard
 
 from markupsafe import Markup
@@ -34,7 +35,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Band:
-    """What was promised for a time: a range of values, open at an end that is None."""
+    """What was promised for a time: a range of values, open at an end that is None; one value is a dashed line."""
 
     start: datetime
     end: datetime
@@ -50,7 +51,6 @@ class TimePlot:
         name: its id in the page.
         description: what it shows, for readers who do not see it.
         lines: class of the style sheet -> points.
-        steps: values that hold for a time, drawn as dashed lines: bands with low = high.
         kind: `log` draws powers of ten.
     """
 
@@ -60,7 +60,6 @@ class TimePlot:
     description: str
     lines: dict[str, list[Point]]
     bands: tuple[Band, ...] = ()
-    steps: tuple[Band, ...] = ()
     kind: Literal["lines", "bars", "log"] = "lines"
 
 
@@ -71,7 +70,7 @@ def _drawable(value: float | None) -> TypeGuard[float]:
 def _values(plot: TimePlot) -> Iterator[float]:
     for points in plot.lines.values():
         yield from (value for p in points for value in (p.value, p.low, p.high) if _drawable(value))
-    yield from (value for band in (*plot.bands, *plot.steps) for value in (band.low, band.high) if _drawable(value))
+    yield from (value for band in plot.bands for value in (band.low, band.high) if _drawable(value))
 
 
 def draw(plot: TimePlot, axis: TimeAxis) -> Markup:
@@ -126,12 +125,11 @@ def _content(
     for band in plot.bands:
         high = y(band.high) if _drawable(band.high) else ends[0]
         low = y(band.low) if _drawable(band.low) else ends[1]
-        path = f"M{x(band.start)} {low}H{x(band.end)}V{high}H{x(band.start)}Z"
-        yield Markup('<path class="promise" d="{}"/>').format(path)
-    for step in plot.steps:
-        if _drawable(step.low):
-            path = f"M{x(step.start)} {y(step.low)}H{x(step.end)}"
-            yield Markup('<path class="equal" d="{}"/>').format(path)
+        if band.low is not None and band.low == band.high:
+            yield Markup('<path class="equal" d="M{} {}H{}"/>').format(x(band.start), low, x(band.end))
+        else:
+            path = f"M{x(band.start)} {low}H{x(band.end)}V{high}H{x(band.start)}Z"
+            yield Markup('<path class="promise" d="{}"/>').format(path)
     for name, points in plot.lines.items():
         yield from _bars(points, x, y) if plot.kind == "bars" else _line(name, points, x, y)
 
@@ -140,7 +138,7 @@ def _bars(points: Iterable[Point], x: Callable[[datetime], str], y: Callable[[fl
     for p in points:
         if _drawable(p.value):
             width = max(float(x(p.end)) - float(x(p.start)) - 1.0, 0.8)
-            box = (float(x(p.start)) + 0.5, float(y(p.value or 0.0)), width)
+            box = (float(x(p.start)) + 0.5, float(y(p.value)), width)
             yield Markup(
                 '<rect class="bar{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"><title>{}</title></rect>'
             ).format(" alarm" * p.alarm, *box, max(float(y(0.0)) - box[1], 0.5), p.note)
@@ -150,31 +148,19 @@ def _line(
     name: str, points: Sequence[Point], x: Callable[[datetime], str], y: Callable[[float], str]
 ) -> Iterator[Markup]:
     """A line with its interval, broken where a pass has no value; each pass is a dot."""
-    middle = [(p, x(p.start + (p.end - p.start) / 2)) for p in points]
-    for run in _runs(middle):
-        between = [(at, p.low, p.high) for p, at in run if _drawable(p.low) and _drawable(p.high)]
+    for has_value, group in groupby(points, lambda p: _drawable(p.value)):
+        run = [(p, x(p.start + (p.end - p.start) / 2), y(p.value or 0.0)) for p in group if has_value]
+        between = [(at, y(p.low), y(p.high)) for p, at, _ in run if _drawable(p.low) and _drawable(p.high)]
         if len(between) > 1:
-            edge = [f"{at} {y(low)}" for at, low, _ in between] + [f"{at} {y(high)}" for at, _, high in between[::-1]]
+            edge = [f"{at} {low}" for at, low, _ in between] + [f"{at} {high}" for at, _, high in between[::-1]]
             yield Markup('<path class="interval" d="M{}Z"/>').format("L".join(edge))
         if len(run) > 1:
-            path = "M" + "L".join(f"{at} {y(p.value or 0.0)}" for p, at in run)
+            path = "M" + "L".join(f"{at} {value}" for _, at, value in run)
             yield Markup('<path class="line {}" d="{}"/>').format(name, path)
-        for p, at in run:
+        for p, at, value in run:
             yield Markup('<circle class="dot {}" cx="{}" cy="{}" r="{}"><title>{}</title></circle>').format(
-                "alarm" if p.alarm else name, at, y(p.value or 0.0), 4 if p.alarm else 2, p.note
+                "alarm" if p.alarm else name, at, value, 4 if p.alarm else 2, p.note
             )
-
-
-def _runs(middle: Sequence[tuple[Point, str]]) -> Iterator[list[tuple[Point, str]]]:
-    run: list[tuple[Point, str]] = []
-    for item in middle:
-        if _drawable(item[0].value):
-            run.append(item)
-        elif run:
-            yield run
-            run = []
-    if run:
-        yield run
 
 
 def _svg(plot: TimePlot, width: int, height: int, name: str, parts: Iterable[Markup]) -> Markup:

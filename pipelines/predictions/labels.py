@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import ibis
@@ -16,17 +16,20 @@ import pyarrow.parquet as pq
 
 from pipelines.cli.errors import InputError
 from pipelines.config.monitor import Labels
+from pipelines.config.table_schema import ColumnType
 from pipelines.model.signature import Signature
 from pipelines.predictions.log_schema import log_columns
-from pipelines.predictions.window import REQUEST_ID, TIME, arrow_type
+from pipelines.predictions.window import REQUEST_ID, TIME, instant
+from pipelines.tables.cast import cast_lossless
+from pipelines.tables.column_types import ARROW
 from pipelines.tables.locations import Location
 from pipelines.tables.reader import find_files, read_batches
 
 SETTING = "monitor.labels"
 TARGET = "__target"
 OTHER_CLASSES = "other"  # the name of the negative class if it is several (pipelines/training/export.py)
-KNOWN = "__known"
-_ORDER, _LABEL = "__order", "__label"
+KNOWN, _ORDER, _LABEL = "__known", "__order", "__label"
+_TYPES = ARROW | {"integer": pa.float64(), "timestamp": pa.timestamp("us")}  # those of a window
 _TRUE, _FALSE = {"1", "true"}, {"0", "false"}
 
 
@@ -44,10 +47,7 @@ class LabelTable:
 
     def as_of(self, moment: datetime) -> ir.Table:
         """Return the newest label of each key that was known before a moment."""
-        known = self.table.filter(
-            self.table[KNOWN].isnull()
-            | (self.table[KNOWN] < ibis.timestamp(moment.astimezone(UTC).replace(tzinfo=None).isoformat()))
-        )
+        known = self.table.filter(self.table[KNOWN].isnull() | (self.table[KNOWN] < instant(moment)))
         by_key = ibis.window(
             group_by=[known[key] for key in self.keys],
             order_by=[known[KNOWN].desc(nulls_first=False), known[TARGET].desc()],
@@ -70,7 +70,7 @@ class LabelTable:
         return both.filter(both[TARGET] != both["__after"]).select(*self.keys)
 
 
-def label_keys(settings: Labels, signature: Signature) -> dict[str, tuple[str, pa.DataType]]:
+def label_keys(settings: Labels, signature: Signature) -> dict[str, tuple[str, ColumnType]]:
     """Return column of the labels -> column of a window, and its type.
 
     Raises:
@@ -78,12 +78,12 @@ def label_keys(settings: Labels, signature: Signature) -> dict[str, tuple[str, p
     """
     fields = {column: name for name, column in log_columns(signature).items()}
     inputs = {item.name: item for item in signature.inputs}
-    keys: dict[str, tuple[str, pa.DataType]] = {}
+    keys: dict[str, tuple[str, ColumnType]] = {}
     for name in settings.by:
         if name == "request_id":
-            keys[name] = (REQUEST_ID, pa.string())
+            keys[name] = (REQUEST_ID, "identifier")
         elif name == "time":
-            keys[name] = (TIME, pa.timestamp("us"))
+            keys[name] = (TIME, "timestamp")
         elif name not in fields:
             raise InputError(
                 f"{SETTING}.by: the prediction log has no column {name}",
@@ -95,7 +95,7 @@ def label_keys(settings: Labels, signature: Signature) -> dict[str, tuple[str, p
                 "Join by request_id, or by columns that are not sensitive.",
             )
         else:
-            keys[name] = (fields[name], arrow_type(inputs[fields[name]]))
+            keys[name] = (fields[name], inputs[fields[name]].type)
     return keys
 
 
@@ -108,15 +108,17 @@ def open_labels(connection: ibis.BaseBackend, settings: Labels, signature: Signa
         Unreachable: if the store does not respond.
     """
     keys = label_keys(settings, signature)
-    columns = [(window, kind) for window, kind in keys.values()]
     is_class = signature.task == "classification"
-    schema = pa.schema([*columns, (_LABEL, pa.string() if is_class else pa.float64()), (KNOWN, pa.timestamp("us"))])
+    columns: dict[str, tuple[str | None, ColumnType]] = {column: (name, kind) for name, (column, kind) in keys.items()}
+    columns[_LABEL] = (settings.label, "identifier" if is_class else "number")
+    columns[KNOWN] = (settings.known_at, "timestamp")
+    schema = pa.schema([(column, _TYPES[kind]) for column, (_, kind) in columns.items()])
     with tempfile.TemporaryDirectory(prefix="labels-") as folder:
         copy = Path(folder, "labels.parquet")
         with pq.ParquetWriter(copy, schema) as writer:
             for file in find_files(settings.path, f"{SETTING}.path"):
                 for batch in read_batches(file):
-                    writer.write_table(_typed(pa.Table.from_batches([batch]), file, settings, keys, schema))
+                    writer.write_table(_typed(pa.Table.from_batches([batch]), file, columns))
         labels = connection.read_parquet(copy)
         values = _classes(labels[_LABEL], signature) if is_class else labels[_LABEL].cast("float64")
         labels = labels.mutate(**{TARGET: values}).drop(_LABEL)
@@ -131,40 +133,35 @@ def open_labels(connection: ibis.BaseBackend, settings: Labels, signature: Signa
         yield LabelTable(usable, tuple(window for window, _ in keys.values()))
 
 
-def _typed(
-    part: pa.Table, file: Location, settings: Labels, keys: Mapping[str, tuple[str, pa.DataType]], schema: pa.Schema
-) -> pa.Table:
-    """Return the columns of the schema of a part of a file."""
-    names = [*keys, settings.label, *([settings.known_at] if settings.known_at else [])]
-    if missing := [name for name in names if name not in part.column_names]:
+def _typed(part: pa.Table, file: Location, columns: Mapping[str, tuple[str | None, ColumnType]]) -> pa.Table:
+    """Return the columns of a part of a file by their new names, in the types of a window."""
+    if missing := [name for name, _ in columns.values() if name and name not in part.column_names]:
         raise InputError(
             f"{file.name} has no column {', '.join(missing)}", f"Correct {SETTING} in params.yaml, or the file."
         )
-    arrays = []
-    for name, field in zip(names, schema, strict=False):
-        try:
-            arrays.append(_cast(part[name], field.type))
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+    arrays = {}
+    for column, (name, kind) in columns.items():
+        values = _cast(part[name], kind) if name else pa.nulls(len(part))
+        if values is None:
             raise InputError(
-                f"{file.name}: {name} cannot be read as {field.type}: {str(error).splitlines()[0][:120]}",
-                f"Correct the column, or {SETTING} in params.yaml.",
-            ) from error
-    if not settings.known_at:
-        arrays.append(pa.nulls(len(part), schema.field(KNOWN).type))
-    return pa.table(arrays, schema=schema)
+                f"{file.name}: {name} cannot be read as {kind}", f"Correct the column, or {SETTING} in params.yaml."
+            )
+        arrays[column] = values.cast(_TYPES[kind])
+    return pa.table(arrays)
 
 
-def _cast(column: pa.ChunkedArray, to: pa.DataType) -> pa.ChunkedArray:
-    """Cast a column; whole floats lose their point as text, and times with a zone become UTC."""
-    if pa.types.is_timestamp(to) and pa.types.is_string(column.type):
-        with suppress(pa.ArrowInvalid):  # it names no zone
-            column = column.cast(pa.timestamp("us", "UTC"))
-    if pa.types.is_timestamp(to) and pa.types.is_timestamp(column.type) and column.type.tz:
+def _cast(column: pa.ChunkedArray, kind: ColumnType) -> pa.ChunkedArray | None:
+    """Return a column in a type of the schema, None if it cannot be cast; as text, whole floats lose their point."""
+    if pa.types.is_timestamp(column.type):
         column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
-    if pa.types.is_string(to) and pa.types.is_floating(column.type):
+    if kind not in ("category", "identifier"):
+        return cast_lossless(column, kind)
+    if pa.types.is_floating(column.type):
         with suppress(pa.ArrowInvalid):  # they are no whole numbers
             column = column.cast(pa.int64())
-    return column.cast(to, safe=not pa.types.is_timestamp(to))
+    with suppress(pa.ArrowNotImplementedError):
+        return column.cast(pa.string())
+    return None
 
 
 def _classes(label: ir.StringColumn, signature: Signature) -> ir.Value:

@@ -14,10 +14,8 @@ from pathlib import Path
 
 from pipelines.model.signature import Signature
 from pipelines.predictions.log_lines import convert, first_row, read_sources
-from pipelines.predictions.log_schema import fits, line_columns
+from pipelines.predictions.log_schema import OPTIONAL, fits, line_columns
 from pipelines.tables.locations import PREDICTION_LOG, Location, parse_location, store_errors
-
-_OPTIONAL = frozenset({"role", "key_name", "decision"})
 
 
 @dataclass(frozen=True)
@@ -98,7 +96,7 @@ def _check_parquet(paths: Sequence[Path], signature: Signature) -> tuple[LogFile
 def _convert_lines(paths: Sequence[Path], signature: Signature, folder: Path) -> LogFiles:
     """Convert files to at most one usable Parquet file, and at most two that only tell the release of their rows."""
     columns = line_columns(signature)
-    needed = columns.keys() - _OPTIONAL
+    needed = columns.keys() - OPTIONAL
     misfits = [path for path in paths if not (first_row(path) or {}).keys() >= needed]
     fitting = [path for path in paths if path not in set(misfits)]
     unfit = convert(fitting, columns, folder / "usable.parquet")
@@ -131,17 +129,17 @@ def copy_files(log: Location, names: Sequence[str], folder: Path) -> list[Path]:
     return copies
 
 
-def find_first_date(log: Location) -> datetime | None:
-    """Return the first date with a folder in the log, UTC; None for an empty log.
+def list_dates(log: Location) -> list[datetime]:
+    """Return the beginnings of the dates with a folder in the log, UTC, in order.
 
     Raises:
         Unreachable: if the store does not respond.
     """
-    dates = []
+    found = []
     for name in _list_folder(log, log.path):
         with suppress(ValueError):
-            dates.append(datetime.strptime(name.rpartition("/")[2], "date=%Y-%m-%d").replace(tzinfo=UTC))
-    return min(dates, default=None)
+            found.append(datetime.strptime(name.rpartition("/")[2], "date=%Y-%m-%d").replace(tzinfo=UTC))
+    return sorted(found)
 
 
 def dates(start: datetime, end: datetime) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,23 @@ from pipelines.model.signature import Input, Signature
 # A file whose rows have this many bytes on average, and a row group this many, would not fit in the memory of a scan.
 _MAX_ROW_BYTES = 50_000
 _MAX_GROUP_BYTES = 256_000_000
+OPTIONAL = frozenset({"role", "key_name", "decision"})  # columns that a window does not need
+ARROW = {
+    "text": pa.string(),
+    "number": pa.float64(),
+    "integer": pa.float64(),
+    "boolean": pa.bool_(),
+    "time": pa.timestamp("us"),
+}
+"""Kind of a column -> its type in a window."""
+_IS_NUMBER = (pa.types.is_integer, pa.types.is_floating)
+_IS_TYPE: Mapping[str, Sequence[Any]] = {
+    "text": (pa.types.is_string, pa.types.is_large_string),
+    "number": _IS_NUMBER,
+    "integer": _IS_NUMBER,
+    "boolean": (pa.types.is_boolean,),
+    "time": (pa.types.is_timestamp,),
+}
 _EXACT = 2**53  # a double represents whole numbers up to this one exactly
 
 
@@ -69,34 +86,8 @@ def fits(path: Path, signature: Signature) -> bool | None:
         group = metadata.row_group(i)
         if group.total_byte_size > max(_MAX_GROUP_BYTES, _MAX_ROW_BYTES * group.num_rows):
             return None
-    if len(set(schema.names)) < len(schema.names):
-        return False
     types = {field.name: field.type for field in schema}
-    columns = log_columns(signature)
-    return (
-        "time" in types
-        and pa.types.is_timestamp(types["time"])
-        and all(name in types and _is_text(types[name]) for name in ("request_id", "release"))
-        and all(name in types and _is_number(types[name]) for name in (score_column(signature), "latency_ms"))
-        and all(
-            columns[item.name] in types and _fits_input(item, types[columns[item.name]]) for item in signature.inputs
-        )
+    needed = {column: kind for column, kind in line_columns(signature).items() if column not in OPTIONAL}
+    return len(types) == len(schema) and all(
+        column in types and any(is_type(types[column]) for is_type in _IS_TYPE[kind]) for column, kind in needed.items()
     )
-
-
-def _fits_input(item: Input, column_type: Any) -> bool:
-    if item.sensitive or item.type == "category":
-        return _is_text(column_type)
-    if item.type == "timestamp":
-        return bool(pa.types.is_timestamp(column_type))
-    if item.type == "boolean":
-        return bool(pa.types.is_boolean(column_type))
-    return _is_number(column_type)
-
-
-def _is_text(column_type: Any) -> bool:
-    return bool(pa.types.is_string(column_type) or pa.types.is_large_string(column_type))
-
-
-def _is_number(column_type: Any) -> bool:
-    return bool(pa.types.is_integer(column_type) or pa.types.is_floating(column_type))

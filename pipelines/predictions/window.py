@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import ibis
@@ -18,9 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.model.encoding import MAX_NUMBER
-from pipelines.model.signature import Input, Signature
+from pipelines.model.signature import Signature
 from pipelines.predictions.log import fetch_files
-from pipelines.predictions.log_schema import log_columns, score_column
+from pipelines.predictions.log_schema import ARROW, line_columns, log_columns, score_column
 from pipelines.tables.data import connect
 from pipelines.tables.locations import Location
 
@@ -124,59 +123,47 @@ def _logged_rows(
     connection: ibis.BaseBackend, files: Sequence[Path], signature: Signature, start: datetime, end: datetime
 ) -> ir.Table:
     """Return the rows of the files within the span, with the columns of a window and the release id; NaN is null."""
+    kinds, logged = line_columns(signature), log_columns(signature)
     if files:
         table = connection.read_parquet([str(path) for path in files], union_by_name=True)
     else:
-        table = ibis.memtable(_empty(signature))
-    time = table.time.cast("timestamp")
+        table = ibis.memtable(pa.schema([(name, ARROW[kind]) for name, kind in kinds.items()]).empty_table())
+
+    def values(name: str) -> ir.Value:
+        column = table[name]
+        if ARROW[kinds[name]] == pa.float64():
+            number = column.cast("float64")
+            return ibis.ifelse(number.isnan(), None, number)
+        return column.cast("timestamp") if kinds[name] == "time" else column
+
+    time = values("time")
     columns: dict[str, ir.Value] = {
         TIME: time,
         REQUEST_ID: table.request_id,
         _RELEASE: table.release,
-        LATENCY: _number(table.latency_ms),
-        SCORE: _number(table[score_column(signature)]),
+        LATENCY: values("latency_ms"),
+        SCORE: values(score_column(signature)),
+        **{item.name: values(logged[item.name]) for item in signature.inputs},
     }
-    logged = log_columns(signature)
-    for item in signature.inputs:
-        column = table[logged[item.name]]
-        if item.type in ("number", "integer") and not item.sensitive:
-            column = _number(column)
-        elif item.type == "timestamp" and not item.sensitive:
-            column = column.cast("timestamp")
-        columns[item.name] = column
     # A row without a time belongs to no window, so it is counted in each one that its file's date is part of.
-    within = time.isnull() | ((time >= _instant(start)) & (time < _instant(end)))
+    within = time.isnull() | ((time >= instant(start)) & (time < instant(end)))
     return table.filter(within).select(**columns)
 
 
 def _reason(table: ir.Table, signature: Signature, release_id: str) -> ir.StringValue:
     """Return why a row is set aside, or the empty text."""
-    plain = [item for item in signature.inputs if not item.sensitive]
-    numbers = [table[item.name] for item in plain if item.type in ("number", "integer")]
-    texts = [table[item.name] for item in plain if item.type == "category"]
-    no = ibis.literal(False)
-    too_large = [(column.abs() > MAX_NUMBER).fill_null(False) for column in numbers]
-    too_long = [(column.length() > MAX_TEXT).fill_null(False) for column in texts]
+    kinds = {item.name: item.type for item in signature.inputs if not item.sensitive}
+    too_large = [table[name].abs() > MAX_NUMBER for name, kind in kinds.items() if kind in ("number", "integer")]
+    too_long = [table[name].length() > MAX_TEXT for name, kind in kinds.items() if kind == "category"]
     unnamed = table[TIME].isnull() | table[REQUEST_ID].isnull() | (table[REQUEST_ID].length() > MAX_TEXT)
-    return ibis.cases(
-        ((table[_RELEASE] != release_id).fill_null(True), _OTHER_RELEASE),
-        (unnamed, "rows without time or request id"),
-        (table[SCORE].isnull() | table[SCORE].isinf(), "rows without a finite score"),
-        (_any(too_large, no), "rows with an infinite or too large number"),
-        (_any(too_long, no), f"rows with a text of more than {MAX_TEXT:,} characters"),
-        else_="",
-    )
-
-
-def _any(conditions: Sequence[ir.BooleanValue], condition: ir.BooleanValue) -> ir.BooleanValue:
-    for other in conditions:
-        condition = condition | other
-    return condition
-
-
-def _number(column: ir.Column) -> ir.Value:
-    number = column.cast("float64")
-    return ibis.ifelse(number.isnan(), None, number)
+    reasons = {
+        _OTHER_RELEASE: (table[_RELEASE] != release_id).fill_null(True),
+        "rows without time or request id": unnamed,
+        "rows without a finite score": table[SCORE].isnull() | table[SCORE].isinf(),
+        "rows with an infinite or too large number": ibis.or_(*too_large),
+        f"rows with a text of more than {MAX_TEXT:,} characters": ibis.or_(*too_long),
+    }
+    return ibis.cases(*((condition, reason) for reason, condition in reasons.items()), else_="")
 
 
 def _keep_first(table: ir.Table) -> ir.Table:
@@ -194,7 +181,7 @@ def _count_other_file(
     try:
         table = connection.read_parquet(str(path))
         time = table.time.cast("timestamp")
-        within = table.filter((time >= _instant(start)) & (time < _instant(end)))
+        within = table.filter((time >= instant(start)) & (time < instant(end)))
         of_release = (within.release == release_id).fill_null(False)
         counts = within.aggregate(rows=ibis._.count(), own=of_release.sum()).to_pyarrow().to_pylist()[0]
         rows, own = counts["rows"], counts["own"] or 0
@@ -213,26 +200,7 @@ def _is_intact(path: Path) -> bool:
     return True
 
 
-def arrow_type(item: Input) -> pa.DataType:
-    """Return the type of an input's values in a window."""
-    types = {"number": pa.float64(), "integer": pa.float64(), "boolean": pa.bool_(), "timestamp": pa.timestamp("us")}
-    return types.get(item.type, pa.string())
-
-
-def _empty(signature: Signature) -> Any:
-    columns = {
-        "time": pa.timestamp("us"),
-        "request_id": pa.string(),
-        "release": pa.string(),
-        "latency_ms": pa.float64(),
-    }
-    columns[score_column(signature)] = pa.float64()
-    for item in signature.inputs:
-        name = log_columns(signature)[item.name]
-        columns[name] = pa.string() if item.sensitive else arrow_type(item)
-    return pa.schema(list(columns.items())).empty_table()
-
-
-def _instant(time: datetime) -> ir.TimestampScalar:
+def instant(time: datetime) -> ir.TimestampScalar:
+    """Return a time as a window's column TIME holds it."""
     literal: ir.TimestampScalar = ibis.timestamp(time.astimezone(UTC).replace(tzinfo=None).isoformat())
     return literal

@@ -68,6 +68,11 @@ def write_log(log: Path, table: pa.Table, day: datetime = MONDAY, name: str = "p
     return path
 
 
+def go_on(log: Path, day: datetime) -> None:
+    """Begin another date, as the service does with the first request: it shows that the days before are over."""
+    (log / f"date={day:%Y-%m-%d}").mkdir(parents=True, exist_ok=True)
+
+
 def write_lines(log: Path, table: pa.Table, day: datetime = MONDAY, name: str = "part") -> Path:
     """Write a file of the log as the service does: gzipped lines of JSON, times as seconds since 1970."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,17 @@ import pyarrow.parquet as pq
 
 from pipelines.config.params import Params, parse
 from pipelines.model.profile import Profile
+from pipelines.model.signature import Signature
 from pipelines.monitor.history import History
 from pipelines.monitor.pass_record import PassRecord, Quality
 from pipelines.monitor.quality import judge_quality
 from pipelines.monitor.schedule import DuePass
 from pipelines.predictions.log import parse_log
-from pipelines.predictions.window import open_connection
+from pipelines.predictions.window import open_connection, open_window
 from pipelines.repository.tags import Annotation, Assignment
 from tests.engine.fixtures_repo import PARAMS
 from tests.engine.monitor import records
-from tests.engine.monitor.log_files import MONDAY, RELEASE, SIGNATURE, log_table, write_log
+from tests.engine.monitor.log_files import MONDAY, RELEASE, SIGNATURE, go_on, log_table, write_log
 
 DELAY = 14
 WEEK = timedelta(days=7)
@@ -73,6 +75,7 @@ def write_month(log: Path, labels: Path, weeks: int, rows: int = 700, changed_fr
                 truth |= generator.random(len(table)) < 0.15
             write_log(log, table, date)
             write_labels(labels / f"{date:%m%d}.parquet", table["request_id"], truth, date + timedelta(days=3))
+    go_on(log, MONDAY + weeks * WEEK)
 
 
 def write_labels(path: Path, ids: Any, labels: Any, known: datetime) -> None:
@@ -98,14 +101,16 @@ def judge(
     earlier: list[PassRecord] | None = None,
     promised: Profile | None = None,
     previous: Any = None,
+    signature: Signature = SIGNATURE,
 ) -> Quality:
     """The quality of a week's pass."""
+    connection = open_connection()
     quality = judge_quality(
-        open_connection(),
-        parse_log(str(log)),
+        connection,
+        partial(open_window, connection, parse_log(str(log)), signature, RELEASE),
         settings,
         due_pass(week),
-        SIGNATURE,
+        signature,
         promised or profile(),
         earlier or [],
         lambda: previous,

@@ -136,6 +136,14 @@ def test_a_verb_is_started_once_for_a_pass_and_a_rollback_once_for_a_version_and
     assert choose(bad_pass(), [other_before], rollback=True) == f"rollback --to {OLD}"
 
 
+def test_a_start_in_the_future_by_a_clock_that_was_ahead_stops_nothing(lasting: list[str]) -> None:
+    end, later = bad_pass().end, NOW + 10 * WEEK
+    ahead = Started(version=OLD, end=end, verb="rollback", at=later)
+    assert choose(bad_pass(), [ahead], rollback=True) == f"rollback --to {OLD}"
+    refused = Started(version=NEW, end=end, verb="retrain", at=later, done=False)
+    assert choose(bad_pass(), [refused]) == "retrain"
+
+
 def test_the_previous_version_is_the_newest_other_one(lasting: list[str]) -> None:
     again = [*ASSIGNMENTS, assignment("b" * 12, "fraud@v1.2.0", START + 2 * WEEK)]
     lasting.append("fraud@v1.2.0")

@@ -11,7 +11,7 @@ from pipelines.monitor.detectors import (
     common_bins,
     e_value,
     excess_p_value,
-    is_listed,
+    list_shifted,
     psi,
     sampling_error,
     shift_p_value,
@@ -125,7 +125,7 @@ def test_holm_adjusts_as_in_the_textbook() -> None:
 
 
 def test_benjamini_and_hochberg_list_up_to_the_last_p_value_below_its_line() -> None:
-    assert is_listed([0.01, 0.9, 0.02, 0.5]) == [True, False, True, False]
-    assert is_listed([0.04, 0.045, 0.05]) == [True, True, True]
-    assert is_listed([0.5, 0.6]) == [False, False]
-    assert is_listed([]) == []
+    assert list_shifted([0.01, 0.9, 0.02, 0.5]) == [True, False, True, False]
+    assert list_shifted([0.04, 0.045, 0.05]) == [True, True, True]
+    assert list_shifted([0.5, 0.6]) == [False, False]
+    assert list_shifted([]) == []

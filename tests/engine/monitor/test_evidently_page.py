@@ -6,12 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import ibis
+import ibis.expr.types as ir
 import pytest
 
 from pipelines.cli.progress import Progress
 from pipelines.config.params import load
 from pipelines.monitor import evidently_page
-from pipelines.monitor.evidently_page import LABEL, SCORE, Predictions, load_reference, write_pages
+from pipelines.monitor.evidently_page import LABEL, SCORE, load_reference, write_pages
+from pipelines.predictions import window
+from pipelines.predictions.labels import TARGET
+from pipelines.predictions.window import REQUEST_ID
 from pipelines.repository import git
 from pipelines.tables.data import connect, read_rows, target_value
 from tests.engine.fixtures_repo import Repo
@@ -20,22 +24,23 @@ ALL = ("DataDriftPreset", "DataSummaryPreset", "ClassificationPreset")
 
 
 @pytest.fixture
-def predictions(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> Predictions:
+def predictions(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> ir.Table:
     """The newest rows as a window of the log, with labels; the working directory is the repository."""
     monkeypatch.chdir(repo.path)
     params = load()
     table = read_rows(connect())
     table = table.filter(table[params.table.target].notnull())
-    table = table.mutate(__score=ibis.random() / 2, __label=target_value(table, params))
-    return Predictions(table.order_by(ibis.desc(params.table.key)).limit(2_000), params.table.key, "__score", "__label")
+    columns = {REQUEST_ID: table[params.table.key], window.SCORE: ibis.random() / 2}
+    table = table.mutate(**columns, **{TARGET: target_value(table, params)})
+    return table.order_by(ibis.desc(params.table.key)).limit(2_000)
 
 
 def test_pages_are_drawn_from_a_sample_of_the_window_and_of_the_training_rows(
-    predictions: Predictions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    predictions: ir.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipelines.pages.evidently_sample.SAMPLE", 500)
-    window = Predictions(predictions.table, predictions.key, predictions.score)
-    data, quality = write_pages(tmp_path, ALL, git.commit_of("HEAD"), window, predictions, Progress())
+    unlabelled = predictions.drop(TARGET)
+    data, quality = write_pages(tmp_path, ALL, git.commit_of("HEAD"), unlabelled, predictions, Progress())
     assert data == "evidently.html: 500 predictions beside 500 training rows"
     assert quality == "evidently_quality.html: 500 predictions beside 500 training rows"
     drawn = (tmp_path / "evidently.html").read_text()
@@ -45,7 +50,7 @@ def test_pages_are_drawn_from_a_sample_of_the_window_and_of_the_training_rows(
     assert "Precision" in (tmp_path / "evidently_quality.html").read_text()
 
 
-def test_the_reference_is_the_training_rows_with_the_scores_of_the_version(predictions: Predictions) -> None:
+def test_the_reference_is_the_training_rows_with_the_scores_of_the_version(predictions: ir.Table) -> None:
     params = load()
     signature, frame = load_reference(git.commit_of("HEAD"), Progress())
     shown = {item.name for item in signature.inputs if not item.sensitive}
@@ -54,12 +59,12 @@ def test_the_reference_is_the_training_rows_with_the_scores_of_the_version(predi
     assert frame[SCORE][frame[LABEL] == 1].mean() > frame[SCORE][frame[LABEL] == 0].mean()
     assert params.table.event_time
     if params.table.event_time in frame:
-        newest = predictions.table[params.table.event_time].max().execute()
+        newest = predictions[params.table.event_time].max().execute()
         assert frame[params.table.event_time].max() < newest
 
 
 def test_without_labels_only_the_page_of_the_data_is_drawn(
-    predictions: Predictions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    predictions: ir.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evidently_page, "_draw", lambda *_: "a page")
     sentences = write_pages(tmp_path, ALL, git.commit_of("HEAD"), predictions, None, Progress())
@@ -67,18 +72,18 @@ def test_without_labels_only_the_page_of_the_data_is_drawn(
     assert [path.name for path in tmp_path.glob("*.html")] == ["evidently.html"]
 
 
-def test_what_cannot_be_drawn_is_said_and_raises_nothing(predictions: Predictions, tmp_path: Path) -> None:
+def test_what_cannot_be_drawn_is_said_and_raises_nothing(predictions: ir.Table, tmp_path: Path) -> None:
     (sentence,) = write_pages(
         tmp_path, ("RegressionPreset",), git.commit_of("HEAD"), predictions, predictions, Progress()
     )
     assert sentence.startswith("no evidently_quality.html: ") and "another task" in sentence
-    broken = Predictions(predictions.table.select(predictions.key, "__score"), predictions.key, "__score")
+    broken = predictions.select(REQUEST_ID, window.SCORE)
     (sentence,) = write_pages(tmp_path, ("DataDriftPreset",), git.commit_of("HEAD"), broken, None, Progress())
     assert sentence.startswith("no evidently.html: it cannot be drawn")
     assert not list(tmp_path.glob("*.html"))
 
 
-def test_a_commit_without_rows_gives_a_sentence(predictions: Predictions, tmp_path: Path, monkeypatch: Any) -> None:
+def test_a_commit_without_rows_gives_a_sentence(predictions: ir.Table, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(evidently_page, "cached_files", lambda md5: ())
     (sentence,) = write_pages(tmp_path, ALL, git.commit_of("HEAD"), predictions, predictions, Progress())
     assert sentence.startswith("no Evidently page: the training rows")

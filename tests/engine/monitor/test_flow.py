@@ -16,7 +16,6 @@ import yaml
 from pipelines.cli.errors import Unreachable
 from pipelines.cli.files import write_json
 from pipelines.monitor import flow, passes
-from pipelines.monitor.evidently_page import Predictions
 from pipelines.monitor.history import History
 from pipelines.monitor.judge import judge_pass
 from pipelines.predictions.log import parse_log
@@ -26,7 +25,7 @@ from pipelines.repository.tags import Annotation, Assignment, Version
 from tests.engine.fixtures_model import SMALL
 from tests.engine.fixtures_repo import CommandResult
 from tests.engine.in_process import must, verb
-from tests.engine.monitor.log_files import MONDAY, RELEASE, SIGNATURE, log_table, write_lines
+from tests.engine.monitor.log_files import MONDAY, RELEASE, SIGNATURE, go_on, log_table, write_lines
 
 OTHER = "b" * 12
 ROWS = 120  # of a day
@@ -69,6 +68,7 @@ class World:
         for day in range(first, last):
             table = log_table(ROWS, MONDAY + day * DAY, seed=day, release=release)
             write_lines(self.log, change(table) if change else table, MONDAY + day * DAY, name=release)
+        go_on(self.log, MONDAY + last * DAY)
 
     def monitor(self, days: float, *arguments: str, code: int = 0, **environment: str) -> str:
         """The verb, so many days after the first Monday."""
@@ -172,8 +172,8 @@ def test_a_run_writes_page_and_metrics_and_shows_evidently_the_rows_of_its_newes
 ) -> None:
     drawn: list[tuple[str, int]] = []
 
-    def draw(_: Path, __: Any, commit: str, window: Predictions, *___: Any) -> list[str]:
-        drawn.append((commit, int(window.table.count().execute())))
+    def draw(_: Path, __: Any, commit: str, window: Any, *___: Any) -> list[str]:
+        drawn.append((commit, int(window.count().execute())))
         return []
 
     monkeypatch.setattr(passes, "write_pages", draw)
@@ -215,13 +215,39 @@ def test_two_monitors_at_once_write_one_history(world: World, monkeypatch: pytes
     assert world.passes() == [("fraud@v1.0.0", 0, 7, 7 * ROWS), ("fraud@v1.0.0", 7, 14, 7 * ROWS)]
 
 
-def test_a_clock_that_jumps_back_judges_nothing_twice_and_one_that_jumps_forward_says_so(world: World) -> None:
-    world.traffic(0, 14)
-    assert "No alarm." in world.monitor(15)
+def test_a_clock_that_jumps_judges_nothing_twice_and_loses_no_row(world: World) -> None:
+    world.traffic(0, 17)
+    assert "No alarm." in world.monitor(17)
     before = [path.read_text() for path in sorted((world.log / "monitor/passes").iterdir())]
-    assert "No alarm." in world.monitor(9)
+    for days in (9.0, -400.0):
+        assert "No alarm." in world.monitor(days)
+    for days in (22.5, 400.0, 40_000.0):  # the first window after the newest rows is half full
+        out = world.monitor(days, code=1)
+        assert "ALARM service: the prediction log ends on 2026-03-19" in out and "no pass for" not in out
     assert [path.read_text() for path in sorted((world.log / "monitor/passes").iterdir())] == before
-    assert "ALARM service: until this run there was no pass for 15 days" in world.monitor(29.5, code=1)
+    world.traffic(17, 21)
+    assert "No alarm." in world.monitor(21.3)
+    assert world.passes()[2:] == [("fraud@v1.0.0", 14, 21, 7 * ROWS)]
+
+
+def test_a_monitor_that_did_not_run_says_so_and_makes_up_for_it(world: World) -> None:
+    world.traffic(0, 7)
+    assert "No alarm." in world.monitor(7.1)
+    world.traffic(7, 29)
+    assert "ALARM service: until this run there was no pass for 22 days" in world.monitor(29.5, code=1)
+    assert len(world.passes()) == 4 and "No alarm." in world.monitor(29.6)
+
+
+def test_a_service_that_stopped_is_an_alarm_after_a_day_and_its_rows_are_judged_when_it_runs_again(
+    world: World,
+) -> None:
+    world.traffic(0, 11)
+    assert "No alarm." in world.monitor(14.5)
+    assert "the pass from 2026-03-09 to 2026-03-16 waits for a later prediction" in world.monitor(15.1, code=1)
+    assert world.passes() == [("fraud@v1.0.0", 0, 7, 7 * ROWS)]
+    world.traffic(20, 21)
+    world.monitor(21.1)
+    assert world.passes()[1:] == [("fraud@v1.0.0", 7, 14, 4 * ROWS), ("fraud@v1.0.0", 14, 21, ROWS)]
 
 
 def test_a_shift_is_an_alarm_until_somebody_acknowledges_it(world: World) -> None:
@@ -278,6 +304,7 @@ def test_an_old_version_without_files_is_passed_over_and_the_newest_is_not(world
 
 def test_a_week_without_a_row_is_a_pass_that_is_not_judged(world: World) -> None:
     world.traffic(0, 7)
+    world.traffic(14, 15)
     out = world.monitor(15, code=1)
     assert "0 predictions, too few to judge" in out and "ALARM service: the prediction log holds no usable" in out
     assert world.passes()[1] == ("fraud@v1.0.0", 7, 14, 0)

@@ -26,6 +26,7 @@ from pipelines.repository.release_id import release_id
 from pipelines.repository.tags import Annotation
 from testing.repository import SMALL, Repo, copy_sources, merge, point_at_cache
 from tests.engine.in_process import must, reproduce, verb
+from tests.engine.monitor.log_files import go_on
 from tests.engine.monitor.production import Production, produce
 
 pytestmark = [pytest.mark.watch, pytest.mark.xdist_group("months")]
@@ -56,6 +57,8 @@ class Months:
     def write(self, traffic: Production, down_until: datetime | None = None) -> None:
         """Write the log and the labels of traffic, where `configure` expects them."""
         traffic.write_log(self.log)
+        newest = max(path.name for path in self.log.glob("date=*"))
+        go_on(self.log, datetime.strptime(newest, "date=%Y-%m-%d") + DAY)
         traffic.write_labels(self.folder / "labels.parquet", down_until)
 
     def monitor(self, weeks: float, *arguments: str, code: int = 0, log: str | None = None) -> str:
@@ -217,6 +220,7 @@ def test_log_and_labels_in_a_bucket_give_the_same_passes(
     months.write(months.production(4))
     for path in (months.folder / "labels.parquet", *months.log.rglob("*.jsonl.gz")):
         client.upload_file(str(path), "production", str(path.relative_to(months.folder)))
+    client.put_object(Bucket="production", Key=f"log/date={START + 28 * DAY:%Y-%m-%d}/begun")
     assert "No alarm." in months.monitor(4)
     months.configure("s3://production/*.parquet")
     assert "No alarm." in months.monitor(4, log="s3://production/log")

@@ -23,15 +23,11 @@ from pipelines.monitor import promise, quality
 from pipelines.monitor.detectors import add_evidence
 from pipelines.monitor.pass_record import Quality
 from pipelines.monitor.promise import betting_evidence, find_limit, mean_lower_bound
-from pipelines.monitor.quality import judge_quality
-from pipelines.predictions.log import parse_log
-from pipelines.predictions.window import open_connection
 from pipelines.repository.base_model import Base
 from tests.engine.monitor.log_files import MONDAY, SIGNATURE, log_table, write_log
 from tests.engine.monitor.quality_cases import (
     START,
     WEEK,
-    due_pass,
     judge,
     judge_weeks,
     params,
@@ -364,18 +360,7 @@ def write_regression(folder: Path) -> tuple[Any, Params, Profile]:
 
 
 def judge_regression(folder: Path, settings: Params, signature: Any, promised: Profile, before: Any = None) -> Quality:
-    judged = judge_quality(
-        open_connection(),
-        parse_log(str(folder / "log")),
-        settings,
-        due_pass(2),
-        signature,
-        promised,
-        [],
-        lambda: before,
-    )
-    assert judged is not None
-    return judged
+    return judge(folder / "log", settings, 2, [], promised, before, signature)
 
 
 def test_a_regression_is_judged_by_its_clipped_error(tmp_path: Path) -> None:

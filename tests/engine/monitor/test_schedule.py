@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from pipelines.monitor.schedule import DuePass, due_passes
+from pipelines.monitor.schedule import LATE, DuePass, due_passes
 from pipelines.repository.tags import Annotation, Assignment
 from tests.engine.monitor.records import record
 
@@ -29,7 +29,7 @@ def assignment(release: str, days: float) -> Assignment:
 
 def due(*assignments: Assignment, now: float, every: int = 7, done: tuple[DuePass, ...] = ()) -> list[DuePass]:
     records = [record(item.start, item.end, item.assignment.version, item.assignment.release_id) for item in done]
-    return list(due_passes(assignments, every, at(now), records))
+    return list(due_passes(assignments, every, at(now) - LATE, records))
 
 
 def days(passes: list[DuePass]) -> list[tuple[str, float, float]]:

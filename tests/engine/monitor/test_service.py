@@ -18,7 +18,8 @@ from pipelines.repository.tags import Assignment
 from tests.engine.monitor.log_files import RELEASE
 from tests.engine.monitor.quality_cases import START, WEEK, assignment, record
 
-NOW = START + WEEK + timedelta(hours=2)
+HOUR = timedelta(hours=1)
+NOW = START + WEEK + 2 * HOUR
 
 
 class Service(BaseHTTPRequestHandler):
@@ -61,7 +62,7 @@ def alarms(before: int = 1, rows: int = 700, weeks_later: int = 0, canary: Assig
     """Name -> message, after a pass of so many rows."""
     passes = [record(0, None, rows=rows)]
     now = NOW + weeks_later * WEEK
-    found = service_alarms(passes[:before], passes, [assignment()], 7, now, canary=canary)
+    found = service_alarms(passes[:before], passes, [assignment()], 7, now, now - 2 * HOUR, canary=canary)
     assert {alarm.problem for alarm in found} <= {"service"}
     return {alarm.name: alarm.message for alarm in found}
 

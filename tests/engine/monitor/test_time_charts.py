@@ -26,8 +26,8 @@ def plots(draw_value: st.DrawFn) -> tuple[TimePlot, TimeAxis]:
     points = [Point(*when, *row, note="<&>") for when, row in zip(times, rows, strict=True)]
     bands = tuple(Band(*when, low, high) for when, (_, low, high, _) in zip(times, rows, strict=True))
     kind = draw_value(st.sampled_from(["lines", "bars", "log"]))
-    steps = tuple(band for band in bands if band.low is not None)
-    plot = TimePlot("a", 'A <title> "x"', "", "b & c", {"head": points}, bands, steps, kind)
+    bands += tuple(Band(band.start, band.end, band.low, band.low) for band in bands if band.low is not None)
+    plot = TimePlot("a", 'A <title> "x"', "", "b & c", {"head": points}, bands, kind)
     return plot, TimeAxis(times[0][0], times[-1][1], (times[0][1], times[-1][1] + timedelta(days=999)))
 
 

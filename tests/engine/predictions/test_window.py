@@ -17,7 +17,7 @@ import pytest
 
 from pipelines.cli.errors import InputError, Unreachable
 from pipelines.model.signature import Input, Signature
-from pipelines.predictions.log import find_first_date, parse_log
+from pipelines.predictions.log import list_dates, parse_log
 from pipelines.predictions.window import LATENCY, REQUEST_ID, SCORE, TIME, Window, open_connection, open_window
 from serving.signature import load
 from tests.engine.monitor.log_files import MONDAY, RELEASE, SIGNATURE, log_table, write_lines, write_log
@@ -260,8 +260,8 @@ def test_a_log_in_a_bucket_is_read_like_one_in_a_folder(
     with window("s3://log/fraud") as opened:
         assert (opened.rows, opened.set_aside) == (60, {"files that cannot be read": 1})
         assert opened.table.count().execute() == 60
-    assert find_first_date(parse_log("s3://log/fraud")) == START
-    assert find_first_date(parse_log("s3://log/other")) is None
+    assert list_dates(parse_log("s3://log/fraud"))[0] == START
+    assert list_dates(parse_log("s3://log/other")) == []
     with pytest.raises(InputError, match="no such"), window("s3://missing/fraud"):
         pass
 
