@@ -40,10 +40,15 @@ def postgres() -> Iterator[str]:
              "-E", "UTF8", "--locale=C", "--no-sync"],
             check=True, capture_output=True, cwd=folder, **command,
         )  # fmt: skip
-        control = [found[-1].with_name("pg_ctl"), "-D", folder / "data", "-w"]
+        control: list[str | Path] = [found[-1].with_name("pg_ctl"), "-D", folder / "data", "-w"]
         options = f"-h 127.0.0.1 -p {port} -k {folder} -c fsync=off"
-        start = [*control, "-l", folder / "log", "-o", options, "start"]
-        subprocess.run(start, check=True, stdout=subprocess.DEVNULL, cwd=folder, **command)
+        subprocess.run(
+            [*control, "-l", folder / "log", "-o", options, "start"],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            cwd=folder,
+            **command,
+        )
         try:
             yield f"postgresql://ann@127.0.0.1:{port}/postgres"
         finally:
