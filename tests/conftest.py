@@ -15,6 +15,7 @@ pytest_plugins = (
     "tests.engine.fixtures_repo",
     "tests.engine.fixtures_dvc",
     "tests.engine.fixtures_model",
+    "tests.engine.fixtures_postgres",
     "tests.engine.fixtures_s3",
     "tests.engine.release.engine",
     "tests.engine.release.tag_repository",
@@ -24,7 +25,7 @@ pytest_plugins = (
 # A test is of the layer of the costliest fixture that it uses; a module with a setup of its own sets `pytestmark`.
 LAYERS = {
     "workflow": {"shared_github"},
-    "server": {"s3"},
+    "server": {"postgres", "s3"},
     "repository": {"small_problem", "empty_repository", "regression_repo"},
 }
 ORDER = ("server", "workflow", "engine", "repository")

@@ -20,5 +20,5 @@ def run(arguments: argparse.Namespace) -> int:
     from pipelines.adopt.draft import Request
     from pipelines.adopt.flow import adopt
 
-    request = Request(arguments.target, arguments.positive, arguments.task)
-    return adopt(arguments.table, request, arguments.query, arguments.dry_run)
+    request = Request(arguments.target, arguments.positive, arguments.task, arguments.query)
+    return adopt(arguments.table, request, arguments.dry_run)

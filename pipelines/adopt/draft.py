@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -29,6 +30,7 @@ class Request:
     target: str
     positive: str | None = None
     task: Task | None = None
+    query: str | None = None
 
 
 @dataclass
@@ -52,7 +54,7 @@ class Draft:
     rest: bool = False
     target_why: str = ""
     key: str = ""
-    make_key: bool = False
+    make_key: Literal["hash", "row_number"] | None = None
     key_why: str = ""
     event_time: str | None = None
     label_time: str | None = None
@@ -108,6 +110,8 @@ def make_draft(
     _choose_key(connection, draft)
     typed_table(connection, draft.columns, decimal, draft.key if draft.make_key else None)
     _choose_times(connection, draft)
+    if draft.make_key:
+        _choose_made_key(connection, draft, request.query)
     _flag_names(draft)
     _choose_split(connection, draft)
     _derive(connection, draft)
@@ -205,20 +209,31 @@ def _choose_key(connection: duckdb.DuckDBPyConnection, draft: Draft) -> None:
             replace(c, type="identifier", low=None, high=None, values={}) if c.name == draft.key else c
             for c in draft.columns
         ]
+        draft.decided.append(f"key {draft.key}: {draft.key_why}")
     else:
         taken = {column.name for column in draft.columns}
         draft.key = next(name for name in ("row_id", "row_hash", "made_row_id") if name not in taken)
-        draft.make_key = True
-        draft.key_why = "made: no column is different in every row; a hash of the row without its label"
-        repeated = _repeated(connection, draft)
-        draft.unsure.append(
-            f"no column is a key: {draft.key} is made from the content of each row"
-            + (
-                f"; {repeated:,} rows equal an earlier one, and may be on the other side of the split"
-                if repeated
-                else ""
-            )
-        )
+        draft.make_key = "hash"
+
+
+def _choose_made_key(connection: duckdb.DuckDBPyConnection, draft: Draft, query: str | None) -> None:
+    """Number the rows where their order is fixed; otherwise their key is a hash, which does not depend on it."""
+    order = "the query has an ORDER BY" if re.search(r"\border\s+by\b[^()]*$", query or "", re.IGNORECASE) else ""
+    if draft.event_time and not order:
+        time = quoted(draft.event_time)
+        rises = f"SELECT bool_and(rises) FROM (SELECT {time} > lag({time}) OVER (ORDER BY rowid) AS rises FROM {VIEW})"
+        if (row := connection.execute(rises).fetchone()) and row[0]:
+            order = f"{draft.event_time} rises from row to row"
+    if order:
+        draft.make_key = "row_number"
+        how = f"the number of the row, since {order}"
+    else:
+        how = "a hash of the row without its label, since nothing fixes the order of the rows"
+    draft.key_why = f"made: no column is different in every row; {how}"
+    question = f"no column is a key: {draft.key} is {how}"
+    if repeated := _repeated(connection, draft):
+        question += f"; {repeated:,} rows equal an earlier one, and may be on the other side of the split"
+    draft.unsure.append(question)
     draft.decided.append(f"key {draft.key}: {draft.key_why}")
 
 

@@ -46,7 +46,7 @@ class Adoption:
     rows: list[dict[str, Any]]
 
 
-def adopt(table: str, request: Request, query: str | None, dry_run: bool) -> int:
+def adopt(table: str, request: Request, dry_run: bool) -> int:
     """Adopt a table.
 
     A run that was killed after it wrote the files goes on where it stopped.
@@ -63,7 +63,7 @@ def adopt(table: str, request: Request, query: str | None, dry_run: bool) -> int
         progress.print(f"Going on with the adoption on branch {BRANCH}")
         return _review(progress, None)
     base = "" if dry_run else _require_ready(root, table)
-    adoption = _decide(table, request, query, root, progress)
+    adoption = decide(table, request, root, progress)
     if dry_run:
         print(adoption.params)
         _report(adoption)
@@ -101,10 +101,10 @@ def _require_ready(root: Path, table: str) -> str:
     return git.branch()
 
 
-def _decide(table: str, request: Request, query: str | None, root: Path, progress: Progress) -> Adoption:
+def decide(table: str, request: Request, root: Path, progress: Progress) -> Adoption:
     """Find out everything, without a change of the repository."""
     with progress.step(f"Reading {Path(table).name if '://' not in table else 'the table'}"):
-        source = read_source(table, query, root)
+        source = read_source(table, request.query, root)
     with progress.step("Inferring columns"):
         columns, decimal = find_columns(source.connection)
         draft = make_draft(source.connection, columns, decimal, request)

@@ -156,7 +156,7 @@ def _ingest(draft: Draft, ingest: dict[str, Any]) -> str:
         why = "; ".join(f"{name}: {why}" for name, why in draft.drop.items())
         lines.append(_line(2, f"drop: [{', '.join(map(quote, draft.drop))}]", why))
     if draft.make_key:
-        lines.append(_line(2, "make_key: true", "the hash of a row is its key: see schema.key"))
+        lines.append(_line(2, f"make_key: {draft.make_key}", "see schema.key"))
     return "\n".join(lines)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import duckdb
 import pyarrow as pa
@@ -51,10 +51,15 @@ def read_source(name: str, query: str | None, root: Path) -> Source:
         if not query:
             raise InputError(f"TABLE={_public(name)} needs a query", 'Add QUERY="SELECT ... FROM ...".')
         url = _take_password(name)
-        parts = iter(list(read_query(url, query, root)))
-        first = next(parts)
-        _create(connection, first.schema, _chain(first, parts))
+        tables = list(read_query(url, query, root))
+        _create(connection, tables[0].schema, (batch for table in tables for batch in table.to_batches()))
         return Source(connection, {"kind": "sql", "url": url, "query": query}, ["read the rows of the query, as texts"])
+    parts = urlsplit(name)
+    if parts.scheme in ("http", "https") and ("@" in parts.netloc or parts.query):
+        raise InputError(
+            f"TABLE={_public(name)} has a user, a password or a query, which params.yaml would keep and reports print",
+            "Download the file, and name it: TABLE=path.",
+        )
     files = find_files(name if "://" in name else str(Path(name).absolute()), SETTING)
     ingest: dict[str, Any] = {"kind": "files", "paths": [_relative(name, root)]}
     form, decided = CsvFormat(), []
@@ -78,19 +83,20 @@ def read_source(name: str, query: str | None, root: Path) -> Source:
 
 
 def _public(url: str) -> str:
-    """Return the URL of a database without user and password."""
+    """Return the URL without user, password and query."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=parts.hostname or "", query=""))
 
 
 def _take_password(url: str) -> str:
     """Return the URL without its password, which goes to PGPASSWORD of this process and those that it starts."""
+    url = url.replace("postgres://", "postgresql://", 1)
     parts = urlsplit(url)
     if parts.password is None:
         return url
-    os.environ["PGPASSWORD"] = parts.password
-    host = (parts.hostname or "") + (f":{parts.port}" if parts.port else "")
-    return urlunsplit(parts._replace(netloc=f"{parts.username}@{host}"))
+    os.environ["PGPASSWORD"] = unquote(parts.password)
+    user, _, host = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}@{host}"))
 
 
 def _relative(name: str, root: Path) -> str:
@@ -108,12 +114,6 @@ def _whole(name: str) -> Path:
     """Return the whole path, without `..`; a table that is a link keeps its own name."""
     path = Path(name)
     return path.parent.resolve() / path.name
-
-
-def _chain(first: pa.Table, rest: Iterator[pa.Table]) -> Iterator[pa.RecordBatch]:
-    yield from first.to_batches()
-    for part in rest:
-        yield from part.to_batches()
 
 
 def _batches(file: Location, form: CsvFormat, schema: pa.Schema) -> Iterator[pa.RecordBatch]:

@@ -29,7 +29,8 @@ def typed_table(
     selected = [f"{_expression(column, types, decimal, missing)} AS {quoted(column.name)}" for column in columns]
     if made_key:
         selected.append(f"CAST(rowid AS VARCHAR) AS {quoted(made_key)}")
-    connection.execute(f"CREATE OR REPLACE TABLE {VIEW} AS SELECT {', '.join(selected)} FROM {RAW}")
+    # DuckDB 2.0 does not keep the order of more than 122,880 rows by itself.
+    connection.execute(f"CREATE OR REPLACE TABLE {VIEW} AS SELECT {', '.join(selected)} FROM {RAW} ORDER BY rowid")
     return ibis.duckdb.from_connection(connection).table(VIEW)
 
 

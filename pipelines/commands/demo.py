@@ -19,7 +19,7 @@ from pipelines.cli.verbs import run_verb
 from pipelines.config.params import load
 from pipelines.config.paths import REVIEW
 from pipelines.repository.base_model import temporary_worktree
-from pipelines.repository.git import commit_of, git, try_git
+from pipelines.repository.git import branch, commit_of, git, try_git
 
 BRANCH = "mainline-demo"
 REPORTS = Path(".mainline/demo")
@@ -60,6 +60,7 @@ def run(_: argparse.Namespace) -> int:
             "the demo needs the default problem, which this copy has replaced",
             "Run it in a fresh clone of the template; here, change a line of params.yaml and run `make review`.",
         )
+    base = branch() if commit_of(f"refs/heads/{branch()}") == head else head[:7]
     shutil.rmtree(REPORTS, ignore_errors=True)
     try:
         with temporary_worktree(head, "demo-worktree") as tree:
@@ -67,7 +68,7 @@ def run(_: argparse.Namespace) -> int:
             if code := run_verb("repro", cwd=tree).returncode:
                 raise AlreadyPrinted(code)
             for act in ACTS:
-                _play(act, tree, head)
+                _play(act, tree, base, head)
     finally:
         try_git("branch", "-D", BRANCH)
     print("\nBoth reports are pages to open:")
@@ -77,7 +78,7 @@ def run(_: argparse.Namespace) -> int:
     return 0
 
 
-def _play(act: Act, tree: Path, head: str) -> None:
+def _play(act: Act, tree: Path, base: str, head: str) -> None:
     """Commit the change on the scratch branch, review it, and keep the report."""
     print(f"\n{act.title}\n")
     git("checkout", "--quiet", "--force", "-B", BRANCH, head, cwd=tree)
@@ -90,7 +91,7 @@ def _play(act: Act, tree: Path, head: str) -> None:
     lines = git("diff", "--unified=0", cwd=tree).splitlines()[4:]  # without the header of the file
     print("\n".join(f"  {line}" for line in lines if line[:1] in "+-"))
     git("-c", "core.hooksPath=/dev/null", "commit", "--quiet", "--all", "-m", act.title, cwd=tree, env=AUTHOR)
-    code = run_verb("review", "--base", head, cwd=tree).returncode
+    code = run_verb("review", "--base", base, cwd=tree).returncode
     report = tree / REVIEW / "review.json"
     if code not in (0, 1) or not report.is_file():
         raise AlreadyPrinted(code or 2)

@@ -81,7 +81,8 @@ class _Table(_Ingest):
         missing: cells that mean a missing value, in every column of texts; an empty cell always does.
         decimal: the sign between a number and its decimals.
         dates: column of the schema -> format of its times (`%d.%m.%Y %H:%M`); without one they are ISO 8601.
-        make_key: make `schema.key`, which the source lacks, from a hash of each row without its label.
+        make_key: make `schema.key`, which the source lacks: `hash` of each row without its label, or `row_number`,
+            which needs rows in a fixed order, to which new ones are only appended.
     """
 
     rename: Mapping[str, str] = {}
@@ -89,7 +90,7 @@ class _Table(_Ingest):
     missing: tuple[str, ...] = ()
     decimal: Literal[".", ","] = "."
     dates: Mapping[str, Annotated[str, Field(pattern="%")]] = {}
-    make_key: bool = False
+    make_key: Literal["hash", "row_number"] | None = None
 
 
 class Files(_Table):

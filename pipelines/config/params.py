@@ -103,7 +103,7 @@ class Params(SelectionParams, SplitParams):
     @property
     def ingest_id(self) -> str:
         """16 hexadecimal digits that change with every setting that ingest reads."""
-        roles = {"event_time", "key"} | ({"target", "label_time"} if getattr(self.ingest, "make_key", False) else set())
+        roles = {"event_time", "key"} | ({"target", "label_time"} if getattr(self.ingest, "make_key", None) else set())
         document = self.table.model_dump(include=roles) | {
             "ingest": self.ingest.model_dump(mode="json", exclude={"until"} if self.ingest.until is None else None),
             "types": {name: column.type for name, column in self.table.columns.items() if not column.prepared},

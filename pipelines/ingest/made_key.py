@@ -1,10 +1,12 @@
-"""Make the key of a table that has none: a hash of each row, and how many equal rows came before it."""
+"""Make the key of a table that has none."""
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
 from hashlib import blake2b
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,13 +16,15 @@ from pipelines.config.table_schema import Table
 from pipelines.ingest.month_files import Rows
 
 SEPARATOR = "\x1f"
+Keys = Callable[[pa.Table], pa.Array]  # of the next part of the rows
 
 
-def add_key(rows: Rows, table: Table) -> Rows:
+def add_key(rows: Rows, table: Table, kind: Literal["hash", "row_number"]) -> Rows:
     """Return the rows with the column `schema.key` in front.
 
-    The label and its time are not in the hash, so that a corrected label keeps its key. The order of the columns in the
-    source does not matter; a column that the schema gains gives all rows other keys.
+    A hash has the number of equal rows before it appended. The label and its time are not in it, so that a corrected
+    label keeps its key. The order of the columns in the source does not matter; a column that the schema gains gives
+    all rows other keys. The number of a row, from 1, stays as long as rows are only appended.
 
     Raises:
         InputError: if the rows have such a column already.
@@ -28,22 +32,31 @@ def add_key(rows: Rows, table: Table) -> Rows:
     if table.key in rows.schema.names:
         raise InputError(
             f"ingest.make_key would make {table.key}, which the table has",
-            "Set ingest.make_key: false, or give schema.key another name.",
+            "Remove ingest.make_key, or give schema.key another name.",
         )
     schema = rows.schema.insert(0, pa.field(table.key, pa.string()))
-    return Rows(schema, _with_key(rows, table, schema))
+    keys = _hashes(rows.schema, table) if kind == "hash" else _numbers()
+    return Rows(schema, (pa.table([keys(part), *part.columns], schema=schema) for part in rows.parts))
 
 
-def _with_key(rows: Rows, table: Table, schema: pa.Schema) -> Iterator[pa.Table]:
+def _hashes(schema: pa.Schema, table: Table) -> Keys:
     hidden = {table.target, table.label_time}
-    hashed = [name for name in table.columns if name in rows.schema.names and name not in hidden]
+    hashed = [name for name in table.columns if name in schema.names and name not in hidden]
     counts: Counter[str] = Counter()
-    for part in rows.parts:
+
+    def keys(part: pa.Table) -> pa.Array:
         texts = [pc.fill_null(part[name].cast(pa.string()), SEPARATOR) for name in hashed]
         joined = pc.binary_join_element_wise(*texts, SEPARATOR)
-        keys = []
+        made = []
         for text in joined.to_pylist():
             digest = blake2b(text.encode(), digest_size=8).hexdigest()
-            keys.append(f"{digest}-{counts[digest]}")
+            made.append(f"{digest}-{counts[digest]}")
             counts[digest] += 1
-        yield pa.table([pa.array(keys, pa.string()), *part.columns], schema=schema)
+        return pa.array(made, pa.string())
+
+    return keys
+
+
+def _numbers() -> Keys:
+    numbers = itertools.count(1)
+    return lambda part: pa.array([str(next(numbers)) for _ in range(len(part))], pa.string())

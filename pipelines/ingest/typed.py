@@ -44,7 +44,7 @@ def typed_rows(sources: Sources, spec: Files | Sql, table: Table) -> Rows:
     names = [name for name in dict.fromkeys([*table.columns, *types]) if name in types]
     schema = pa.schema([(name, _common_type(types[name], lossless[name])) for name in names])
     typed = Rows(schema, _typed_parts(sources, spec, table, schema))
-    return add_key(typed, table) if spec.make_key else typed
+    return add_key(typed, table, spec.make_key) if spec.make_key else typed
 
 
 def _key(spec: Files | Sql) -> str:

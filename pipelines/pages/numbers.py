@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 
 def plain_number(value: float | None) -> str:
@@ -54,9 +55,16 @@ def signed(value: float | None, like: float | None = None) -> str:
     return f"+{text}" if value is not None and math.isfinite(value) and value > 0 else text
 
 
-def percent(value: float | None) -> str:
+def largest(values: Iterable[float | None]) -> float | None:
+    """The largest size in a column of numbers, with whose decimals (`like`) all of them are shown; None without any."""
+    return max((abs(value) for value in values if value is not None and math.isfinite(value)), default=None)
+
+
+def percent(value: float | None, like: float | None = None) -> str:
     """A share as per cent."""
-    return "—" if value is None or not math.isfinite(value) else f"{number(value * 100, digits=3)} %"
+    if value is None or not math.isfinite(value):
+        return "—"
+    return f"{number(value * 100, None if like is None else like * 100, digits=3)} %"
 
 
 def count(value: int | None) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipelines.pages.numbers import brief, count, number, of, percent, seconds, signed
+from pipelines.pages.numbers import brief, count, largest, number, of, percent, seconds, signed
 from pipelines.pages.safe_text import breaks, code
 
 BUDGET = 60_000  # bytes of UTF-8; GitHub refuses a comment or an issue of more than 65,536 characters
@@ -36,7 +36,7 @@ def environment(folder: Path, safe: Callable[[object], Any]) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters = (number, brief, signed, percent, count, seconds, code, breaks, upper_first, of, digest)
+    filters = (number, largest, brief, signed, percent, count, seconds, code, breaks, upper_first, of, digest)
     made.filters |= {function.__name__: function for function in filters}
     return made
 

@@ -53,6 +53,8 @@ def review(base: str | None = None, again: bool = False) -> int:
     last = report_cache.take_report()
     params = load()
     base_name, base_sha = git.base_commit(base)
+    if base_sha.startswith(base_name):
+        base_name = base_sha[:7]
     progress.print(f"Review of {git.branch()} against {base_name} ({base_sha[:7]})")
     reproduced = _reproduce()
     if reproduced.code:

@@ -6,6 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from markupsafe import Markup
@@ -13,7 +14,7 @@ from markupsafe import Markup
 from pipelines.metrics.table import COST, COST_ROWS, METRICS, label
 from pipelines.pages import charts
 from pipelines.pages.charts import Plot
-from pipelines.pages.numbers import number, of, signed
+from pipelines.pages.numbers import largest, number, of, signed
 from pipelines.pages.rendering import upper_first
 from pipelines.review.candidates import training_seconds
 from pipelines.review.findings import Findings, GateResult, MetricRow, SliceRow, counted, summary
@@ -24,6 +25,7 @@ SHIFT_WORDS = ((0.1, "little"), (0.25, "some"), (math.inf, "large"))  # the usua
 
 def view(findings: Findings) -> dict[str, Any]:
     """The variables of the templates."""
+    findings = _data_errors_once(findings)
     explanation, notes = _explanation(findings)
     reasons = one_of_each_first(findings.failures or findings.warnings)
     metrics = sorted(findings.metrics, key=lambda row: row.name != findings.headline)
@@ -34,6 +36,7 @@ def view(findings: Findings) -> dict[str, Any]:
         plots.append(Plot("importance", "Importance of the fields", "bars", loss, "", bars=bars))
     evidently = (findings.data.evidently if findings.data else None) or ""
     gates = counted(findings.gates)
+    columns = list(dict.fromkeys(name for row in findings.candidates for name in row.values))
     return {
         "f": findings,
         "passed": findings.verdict == "pass",
@@ -42,6 +45,7 @@ def view(findings: Findings) -> dict[str, Any]:
         "explanation": explanation,
         "notes": notes,
         "lead": headline(findings),
+        "tolerated": tolerated(findings),
         "saving": saving(findings),
         "other_winner": other_winner(findings),
         "reasons": reasons[:MAX_REASONS],
@@ -59,13 +63,21 @@ def view(findings: Findings) -> dict[str, Any]:
         "stages": sorted(findings.stages, key=lambda stage: stage.state != "failed"),
         "plots": plots,
         "candidates": findings.candidates,
-        "columns": list(dict.fromkeys(name for row in findings.candidates for name in row.values)),
+        "columns": columns,
+        "likes": {name: largest(row.values.get(name) for row in findings.candidates) for name in columns},
         "training_seconds": training_seconds(findings),
         "changed": _changed(findings),
         "evidently": re.match(r"(\w[\w.-]*\.html)\b(.*)", evidently, re.ASCII | re.DOTALL),
         "lower": findings.slice_metric in METRICS and METRICS[findings.slice_metric].lower_is_better,
         "answer": "probability" if findings.task == "classification" else "answer",
     }
+
+
+def _data_errors_once(findings: Findings) -> Findings:
+    """The findings without the sentences of data errors in their gates: the section of data errors has them."""
+    sentences = {error.why for error in findings.data_errors}
+    gates = tuple(replace(gate, why="") if gate.why in sentences else gate for gate in findings.gates)
+    return replace(findings, gates=gates)
 
 
 def _changed(findings: Findings) -> str:
@@ -147,6 +159,20 @@ def headline(findings: Findings) -> tuple[str, str]:
     if tone(row) == "even":
         return "No clear difference", f"{sentence}: this may be chance."
     return upper_first(word(row)), f"{sentence}.{' Lower is better.' * row.lower_is_better}"
+
+
+def tolerated(findings: Findings) -> str:
+    """Why a model that is worse passes, as a sentence; empty if it is not worse, or a gate blocks it."""
+    row = next((row for row in findings.metrics if row.name == findings.headline), None)
+    if findings.verdict == "fail" or findings.kind != "comparison" or row is None or tone(row) != "bad":
+        return ""
+    limit = _limit(row, findings.gates)
+    if limit is None or row.delta is None:
+        return "It passes because no gate judges this difference: gates.regression has no tolerance for it."
+    gate = next(gate for gate in findings.gates if gate.name == f"regression {row.name}")
+    if not gate.passed:
+        return "It passes because the gate that judges this difference does not block."
+    return f"It passes because the whole interval is within the tolerance of {number(abs(limit), row.head)}."
 
 
 def saving(findings: Findings) -> str:

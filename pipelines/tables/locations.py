@@ -93,6 +93,11 @@ def store_errors(location: Location) -> Iterator[None]:
                 f"{location.name} cannot be read; it is damaged or not of the type of its name: {first_line(error)}",
                 f"Replace the file, or change {location.setting}.",
             ) from error
+        if isinstance(error, ValueError) and "range requests" in str(error):
+            raise InputError(
+                f"{location.name} can only be read from its beginning: the server does not support range requests",
+                f"Download the file, and change {location.setting}.",
+            ) from error
         # fsspec's HTTP also raises FileNotFoundError when the server does not respond.
         if isinstance(error, FileNotFoundError) and not isinstance(error.__cause__, OSError):
             raise NoFile(
@@ -100,7 +105,7 @@ def store_errors(location: Location) -> Iterator[None]:
             ) from error
         if isinstance(error, OSError) or type(error).__module__.split(".")[0] in _STORES:
             raise Unreachable(
-                f"{location.name} cannot be reached: {first_line(error)}",
+                f"{location.name} cannot be reached: {first_line(error.__cause__ or error)}",
                 "Check disk space, address, access rights and network; then run again.",
             ) from error
         raise

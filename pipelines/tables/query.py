@@ -54,13 +54,8 @@ def _connect(url: str, root: Path) -> tuple[Any, Any]:
         if not path.is_file():
             raise InputError(f"{path}: no such file", "Correct ingest.url (TABLE=sqlite:///file.db).")
         return sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True), sqlite3.Error
-    try:
-        import psycopg  # type: ignore[import-not-found, unused-ignore]
-    except ImportError as error:
-        raise InputError(
-            "the environment has no driver for PostgreSQL",
-            "Add a line `psycopg[binary]` to requirements/pipelines.in, run `make lock`, and run this again.",
-        ) from error
+    import psycopg
+
     try:
         return psycopg.connect(url, options="-c default_transaction_read_only=on"), psycopg.Error
     except psycopg.Error as error:

@@ -72,9 +72,9 @@ def reproduce(repo: Repo) -> None:
 
 @contextmanager
 def stages_in_process(*modules: str) -> Iterator[None]:
-    """Run `dvc repro` and its stages in this process, and the verb `repro` where modules of pipelines/ start it."""
+    """Run `dvc repro` and its stages in this process, and the verbs that modules of pipelines/ start."""
     with mock.patch.object(dvc_repro, "subprocess", SimpleNamespace(**{**vars(subprocess), "Popen": DvcRepro})):
-        patches = [mock.patch(f"pipelines.{module}.run_verb", _repro) for module in modules]
+        patches = [mock.patch(f"pipelines.{module}.run_verb", run_verb) for module in modules]
         for patch in patches:
             patch.start()
         try:
@@ -84,13 +84,15 @@ def stages_in_process(*modules: str) -> Iterator[None]:
                 patch.stop()
 
 
-def _repro(
+def run_verb(
     name: str, *arguments: str, cwd: Path | None = None, capture: bool = False
 ) -> subprocess.CompletedProcess[str]:
-    assert name == "repro"
+    """`pipelines.cli.verbs.run_verb`, without a process."""
     out = io.StringIO()
     with chdir(cwd or Path()), redirect_stdout(out), redirect_stderr(out):
         code = main([name, *arguments])
+    if not capture:
+        print(out.getvalue())
     return subprocess.CompletedProcess([], code, out.getvalue(), "")
 
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import io
-import subprocess
+import shutil
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import pytest
 
-from pipelines.__main__ import main
 from pipelines.adopt.columns import Found, find_columns
 from pipelines.adopt.draft import Draft, Request, make_draft
+from pipelines.adopt.flow import Adoption, decide
 from pipelines.adopt.source import read_source
+from pipelines.cli.progress import Progress
 from tests.engine.adopt.tables import write_csv
-from tests.engine.fixtures_repo import CommandResult, Repo, copy_sources, point_at_cache
+from tests.engine.fixtures_repo import PARAMS, CommandResult, Repo, copy_sources, point_at_cache
 from tests.engine.in_process import stages_in_process, verb
 
 
@@ -45,33 +43,47 @@ def draft(tmp_path: Path) -> Callable[..., Draft]:
 
 
 @pytest.fixture
+def adoption(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Adoption]:
+    """The files that an adoption would write, beside the params.yaml of the tests' problem."""
+    shutil.copyfile(PARAMS, tmp_path / "params.yaml")
+    monkeypatch.chdir(tmp_path)
+    return lambda table, target, **request: decide(str(table), Request(target, **request), tmp_path, Progress())
+
+
+def committed(folder: Path, cache: Path) -> Repo:
+    repo = Repo(folder, cache)
+    repo.git("init", "--quiet", "--initial-branch=main")
+    repo.git("config", "user.email", "ann@example.org")
+    repo.commit("the template")
+    return repo
+
+
+@pytest.fixture
 def copy(tmp_path: Path) -> Repo:
     """A fresh copy of the template on main, with the problem of the tests, and without data or models."""
     folder = tmp_path / "copy"
     folder.mkdir()
     copy_sources(folder)
     copy = Repo(folder, tmp_path / "cache")
-    copy.git("init", "--quiet", "--initial-branch=main")
-    copy.git("config", "user.email", "ann@example.org")
     point_at_cache(copy)
-    copy.commit("the template")
-    return copy
+    return committed(folder, tmp_path / "cache")
+
+
+@pytest.fixture
+def unread(tmp_path: Path) -> Repo:
+    """A repository that holds nothing but a params.yaml: enough for an adoption that writes nothing."""
+    folder = tmp_path / "unread"
+    folder.mkdir()
+    shutil.copyfile(PARAMS, folder / "params.yaml")
+    return committed(folder, tmp_path / "cache")
 
 
 @pytest.fixture
 def adopt(copy: Repo) -> Iterator[Callable[..., CommandResult]]:
     """The verb in the copy, with the verbs that it starts and the stages in this process."""
 
-    def run_verb(name: str, *arguments: str, capture: bool = False) -> subprocess.CompletedProcess[str]:
-        out = io.StringIO()
-        with redirect_stdout(out), redirect_stderr(out):
-            code = main([name, *arguments])
-        if not capture:
-            print(out.getvalue())
-        return subprocess.CompletedProcess([], code, out.getvalue(), "")
-
     def run(table: Path | str, target: str, *options: str) -> CommandResult:
         return verb(copy, "adopt", str(table), target, *options)
 
-    with stages_in_process("review.flow"), mock.patch("pipelines.adopt.flow.run_verb", run_verb):
+    with stages_in_process("review.flow", "adopt.flow"):
         yield run

@@ -72,7 +72,7 @@ def rents(rows: int = 1500) -> dict[str, Sequence[Any]]:
 
 
 def visits(rows: int = 4000) -> dict[str, Sequence[Any]]:
-    """Several visits of each patient, without a time; the number of the visit is the key."""
+    """Several visits of each patient, without a time, but with a key; cells and names are as people write them."""
     draw = np.random.default_rng(7)
     patient = draw.integers(0, 700, rows)
     frailty = draw.normal(size=700)
@@ -80,10 +80,10 @@ def visits(rows: int = 4000) -> dict[str, Sequence[Any]]:
     return {
         "visit_id": list(range(1, rows + 1)),
         "patient_id": [f"P{n:05d}" for n in patient],
-        "blood pressure": pressure.tolist(),
-        "value": draw.normal(5, 1, rows).round(3).tolist(),
+        "Blutdruck (mmHg), 血圧": ["n/a" if n % 50 == 0 else value for n, value in enumerate(pressure.tolist())],
+        "value": ["12 kg", "-", *draw.normal(5, 1, rows - 2).round(3).tolist()],
         "ward": draw.choice(["north", "south", "west"], rows).tolist(),
-        "readmitted": (draw.random(rows) < 1 / (1 + np.exp(1.5 - frailty[patient]))).astype(int).tolist(),
+        "readmitted": (draw.random(rows) < 1 / (1 + np.exp(1.5 - 2 * frailty[patient]))).astype(int).tolist(),
     }
 
 

@@ -55,7 +55,25 @@ def test_a_target_that_is_not_there_names_columns_like_it(draft):
 
 def test_a_key_is_made_where_no_column_is_one(draft):
     decided = draft({"a": [1.5, 2.5] * 200, "b": list("xyzw") * 100, "y": ["no", "yes"] * 200}, "y")
-    assert decided.make_key and decided.key == "row_id" and any("396" in line for line in decided.unsure)
+    assert (decided.make_key, decided.key) == ("hash", "row_id") and any("396" in line for line in decided.unsure)
+
+
+@pytest.mark.parametrize(
+    ("steps", "query", "made"),
+    [
+        ([1, 1, 1], None, "row_number"),  # the time rises from row to row
+        ([1, 0, 1], None, "hash"),
+        ([1, 2, -1], None, "hash"),
+        ([1, 0, 1], "SELECT * FROM t\nORDER BY at, x", "row_number"),
+        ([1, 0, 1], "SELECT rank() OVER (ORDER BY at) FROM t", "hash"),
+    ],
+)
+def test_a_key_is_the_number_of_the_row_only_where_the_order_is_fixed(draft, steps, query, made):
+    days = np.datetime64("2025-01-01") + np.cumsum(np.resize(steps, 200))
+    decided = draft(
+        {"at": days.astype(str).tolist(), "x": [1.5, 2.5] * 100, "y": ["no", "yes"] * 100}, "y", query=query
+    )
+    assert decided.make_key == made and decided.key_why in " ".join(decided.decided)
 
 
 def test_rows_of_one_patient_stay_together(draft):
@@ -86,4 +104,4 @@ def test_a_table_without_an_input_is_refused(draft):
 
 def test_a_made_key_and_a_time_go_together(draft):
     decided = draft(rents(), "Warmmiete")
-    assert decided.make_key and decided.event_time == "Eingestellt am" and decided.task == "regression"
+    assert decided.make_key == "hash" and decided.event_time == "Eingestellt am" and decided.task == "regression"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from unittest import mock
 
 import pytest
 
+from pipelines.cli.files import write_json
 from pipelines.commands import demo
+from pipelines.config.paths import REVIEW
 from tests.engine.fixtures_repo import Repo
-from tests.engine.in_process import verb
+from tests.engine.in_process import stages_in_process, verb
 
 
 @pytest.fixture
@@ -28,18 +31,23 @@ def state(repo: Repo) -> tuple[str, ...]:
 
 def test_a_worse_model_fails_a_better_one_passes_and_nothing_is_left(repo: Repo, short: None) -> None:
     before = state(repo)
-    done = verb(repo, "demo")
+    with stages_in_process("commands.demo", "review.flow", "repository.base_model"):
+        done = verb(repo, "demo")
     assert done.code == 0, done.out
+    assert done.out.count(f"against change ({repo.git('rev-parse', '--short=7', 'HEAD')})") == 2
     pages = {name: (repo.path / demo.REPORTS / name / "review.html").read_text() for name in ("worse", "better")}
     assert "FAIL" in pages["worse"] and "PASS" in pages["better"]
     assert state(repo) == before
 
 
-def test_a_review_that_ends_otherwise_is_an_error(repo: Repo, short: None) -> None:
-    only = (demo.Act("worse", "No change that counts", {"max_iter": "61"}, 1),)
-    with mock.patch.object(demo, "ACTS", only):
+def test_a_review_that_ends_otherwise_is_an_error(repo: Repo) -> None:
+    def passes(name: str, *_: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+        write_json(cwd / REVIEW / "review.json", {"verdict": "pass"})
+        return subprocess.CompletedProcess([name], 0)
+
+    with mock.patch.object(demo, "run_verb", passes):
         done = verb(repo, "demo")
-    assert done.code == 1 and "review.html" in done.last
+    assert done.code == 1 and "worse/review.html" in done.last
     assert "mainline-demo" not in repo.git("branch")
 
 

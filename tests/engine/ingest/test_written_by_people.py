@@ -92,10 +92,10 @@ def test_another_encoding_and_separator_are_named(tmp_path):
 MADE = TABLE.model_copy(update={"key": "made", "columns": {"made": Column(type="identifier"), **TABLE.columns}})
 
 
-def made_keys(folder: Path, *lines: str) -> list[str]:
+def made_keys(folder: Path, *lines: str, kind: str = "hash") -> list[str]:
     header = "größe;on;town;paid;paid_on"
     table = MADE.model_copy(update={"columns": {k: v for k, v in MADE.columns.items() if k != "id"}})
-    return read(folder, [header, *lines], table, **SETTINGS, make_key=True)["made"].to_pylist()
+    return read(folder, [header, *lines], table, **SETTINGS, make_key=kind)["made"].to_pylist()
 
 
 def test_a_made_key_follows_the_content_and_not_the_label_or_the_order(tmp_path):
@@ -106,9 +106,18 @@ def test_a_made_key_follows_the_content_and_not_the_label_or_the_order(tmp_path)
     assert made_keys(tmp_path, "1;1.1.2025 0:00;x;1;2.1.2025 0:00") == [a]
 
 
+def test_the_number_of_a_row_goes_on_in_the_next_file(tmp_path):
+    line = "1;1.1.2025 0:00;x;0;"
+    assert made_keys(tmp_path, line, line, kind="row_number") == ["1", "2"]
+    (tmp_path / "b.csv").write_text(f"größe;on;town;paid;paid_on\n{line}\n", encoding="cp1252")
+    spec = Files(kind="files", paths=("a.csv", "b.csv"), **SETTINGS, make_key="row_number")
+    rows = files.read_rows(spec, MADE, tmp_path, lambda _: None)
+    assert [key for part in rows.parts for key in part["made"].to_pylist()] == ["1", "2", "3"]
+
+
 def test_a_key_that_is_there_is_not_made(tmp_path):
     with pytest.raises(InputError, match="make_key"):
-        read(tmp_path, LINES, **SETTINGS, make_key=True)
+        read(tmp_path, LINES, **SETTINGS, make_key="hash")
 
 
 def test_rows_of_a_query(tmp_path):

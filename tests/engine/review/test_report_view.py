@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import html
+import re
 from dataclasses import replace
 
 import pytest
 
 from pipelines.config.value import Value
 from pipelines.review import report
-from pipelines.review.findings import MetricRow, ParamChange
+from pipelines.review.findings import GateResult, MetricRow, ParamChange
 from tests.engine.review import samples
 
 
@@ -47,3 +48,46 @@ def test_the_first_line_names_settings_that_decide_what_is_judged() -> None:
     assert findings.remarks == ("changes which rows, values or decisions are judged: split.test_days",)
     heading = next(line for line in report.markdown(findings).splitlines() if line.startswith("## "))
     assert "✅" not in heading and "split.test" in heading.replace("\\", "")
+
+
+@pytest.mark.parametrize(
+    ("low", "blocks", "sentence"),
+    [
+        (-0.009, True, "It passes because the whole interval is within the tolerance of 0.0200."),
+        (-0.03, False, "It passes because the gate that judges this difference does not block."),
+        (-0.03, True, ""),
+    ],
+)
+def test_a_report_says_why_a_worse_model_passes(low, blocks, sentence) -> None:
+    row = MetricRow("average_precision", 0.76, 0.755, -0.005, low, -0.001, lower_is_better=False)
+    within = low > -0.02
+    gate = GateResult("regression average_precision", within, low, -0.02, "", group="regression", blocks=blocks)
+    findings = replace(samples.passing(), metrics=(row,), gates=(gate,))
+    for text in (report.markdown(findings).split("###")[0], report.page(findings)):
+        assert sentence in text and ("It passes because" in text) is bool(sentence)
+    unjudged = replace(findings, gates=())
+    assert "no gate judges this difference" in report.page(unjudged)
+
+
+def test_a_data_error_is_described_once() -> None:
+    findings = samples.data_errors()
+    for text in (report.markdown(findings).replace("\\", ""), html.unescape(report.page(findings))):
+        assert [text.count(error.why) for error in findings.data_errors] == [1] * len(findings.data_errors)
+    assert all(gate["why"] for gate in findings.to_json()["gates"])
+
+
+@pytest.mark.parametrize("make", [samples.passing, samples.failing, samples.regression])
+def test_the_numbers_of_a_column_have_equally_many_decimals(make) -> None:
+    """Rows of the table of metrics, and of gates, are of different units."""
+    tables = re.findall(r"(?:^\|.*\n)+", report.markdown(make()), re.MULTILINE)
+    checked = 0
+    for table in tables:
+        header, _, *rows = ([cell.strip() for cell in line.strip("|\n").split("|")] for line in table.splitlines())
+        if header[0] in ("metric", "gate"):
+            continue
+        for cells in zip(*rows, strict=True):
+            numbers = [re.fullmatch(r"[+−]?[\d,]+(\.\d+)?(?: %)?", cell) for cell in cells]
+            places = {len(match.group(1) or "") for match in numbers if match}
+            assert len(places) <= 1, cells
+            checked += len(places)
+    assert checked >= 5
