@@ -1,6 +1,6 @@
 """The canary on this host: a version that gets a share of the requests, until it is ended or its watch aborts it.
 
-Only the watch (`python -m pipelines rollout --watch`) gives it requests: without a watch it has none.
+Only the watch (`python -m pipelines rollout --watch`) gives it requests, for a minute each time.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def ensure(host: Host, version: Version, percent: int) -> None:
 
 
 def give_requests(host: Host, state: Canary) -> None:
-    """Send the canary its share of the requests, from the next one on; none if it was aborted."""
+    """Send the canary its share of the requests, from the next one on and for a minute; none if it was aborted."""
     Front(host).set_share(0 if state.aborted else state.percent)
 
 

@@ -24,6 +24,7 @@ from pipelines.deployment.service_client import host_and_port
 
 UP_SECONDS = 30.0  # until the checks of a ready replica pass
 RELOAD_SECONDS = 10.0
+SHARE_SECONDS = 60  # that a canary keeps its share without a watch
 
 
 class Front:
@@ -62,17 +63,17 @@ class Front:
         self._apply_map("roles.map", roles.to_map())
 
     def read_share(self) -> float:
-        """Return the canary's share of the requests in percent that was set last."""
-        path = self._folder / "share.map"
-        _, _, share = path.read_text(encoding="utf-8").partition(" ") if path.exists() else ("", "", "")
-        return int(share) / 100 if share.strip().isdecimal() else 0.0
+        """Return the canary's share of the requests in percent; 0 if nobody renewed it."""
+        values = dict(line.split(maxsplit=1) for line in self._share_text().splitlines() if len(line.split()) == 2)
+        share, until = (int(text) if text.isdecimal() else 0 for text in map(values.get, ("share", "until"), ("", "")))
+        return share / 100 if time.time() < until else 0.0
 
     def set_share(self, percent: float) -> None:
-        """Give the canary a share of the requests, in percent with two decimals.
+        """Give the canary a share of the requests for SHARE_SECONDS, in percent with two decimals.
 
         It is apart from the roles, so that a canary can lose its requests while another process exchanges versions.
         """
-        self._apply_map("share.map", _format_share(percent))
+        self._apply_map("share.map", f"share {round(percent * 100)}\nuntil {int(time.time()) + SHARE_SECONDS}\n")
 
     def pull(self) -> None:
         """Pull the front's image unless this host has it."""
@@ -94,7 +95,7 @@ class Front:
             if self._host.serving.keys is not None:
                 self._apply_map("keys.map", keys)
             self.apply(self.read_roles())
-            self.set_share(self.read_share())
+            self._apply_map("share.map", self._share_text())
             return
         ensure_network(self._host)
         self.pull()
@@ -102,7 +103,7 @@ class Front:
         maps = {
             "keys.map": keys,
             "roles.map": self.read_roles().to_map(),
-            "share.map": _format_share(self.read_share()),
+            "share.map": self._share_text(),
         }
         for file, text in {**files, **maps}.items():
             write_text(self._folder / file, text)
@@ -225,6 +226,10 @@ class Front:
         except Refused:
             return None
 
+    def _share_text(self) -> str:
+        path = self._folder / "share.map"
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+
     def _apply_map(self, name: str, text: str) -> None:
         """Replace a map at once, first in its file."""
         path = self._folder / name
@@ -253,10 +258,6 @@ def ensure_network(host: Host) -> None:
     """Create the network of front and replicas unless it exists."""
     if not docker("network", "ls", "--quiet", f"--filter=name=^{host.network}$").strip():
         docker("network", "create", host.network)
-
-
-def _format_share(percent: float) -> str:
-    return f"share {round(percent * 100)}\n"
 
 
 def _bind(url: str) -> str:

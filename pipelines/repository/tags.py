@@ -183,7 +183,8 @@ def find_canary(model_name: str) -> Assignment | None:
     """Return the newest assignment of the canary that runs, or None.
 
     An end, or any later assignment to production, ends a canary: a release that is killed between the tag of production
-    and the canary's end leaves no canary.
+    and the canary's end leaves no canary. Of two runs at once both may take one counter, in different stages: the
+    canary ends, too, whichever tag has the later time.
     """
     canaries = list_assignments(model_name, CANARY)
     ends = list_assignments(model_name, CANARY_END) + list_assignments(model_name)
@@ -191,7 +192,8 @@ def find_canary(model_name: str) -> Assignment | None:
     if newest is None or newest.annotation.weight is None:
         return None
     order = (newest.assigned_at, newest.counter)
-    return None if any((end.assigned_at, end.counter) > order for end in ends) else newest
+    is_ended = any((end.assigned_at, end.counter) > order or end.counter >= newest.counter for end in ends)
+    return None if is_ended else newest
 
 
 def find_highest_counter(model_name: str) -> int:

@@ -68,8 +68,8 @@ def _find_missing(rollout: Rollout, records: Sequence[Record], now: datetime) ->
     if not records:
         return "no host has reported the canary yet"
     for record in records:
-        if now - record.updated > FRESH:
-            return f"{record.host} has not looked since {record.updated:%Y-%m-%d %H:%M} UTC: run `make reconcile` there"
+        if abs(now - record.updated) > FRESH:  # a watch that ended, or a clock that is wrong
+            return f"{record.host} looked last at {record.updated:%Y-%m-%d %H:%M} UTC: run `make reconcile` there"
         if record.requests[1] < rollout.min_requests:
             return f"{record.host}: {record.requests[1]:,} of {rollout.min_requests:,} requests of the canary"
         if record.seconds < rollout.min_minutes * 60:

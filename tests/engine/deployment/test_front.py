@@ -17,7 +17,7 @@ import requests
 
 from pipelines.cli.errors import InputError, Refused
 from pipelines.deployment import replicas
-from pipelines.deployment.front import Front
+from pipelines.deployment.front import SHARE_SECONDS, Front
 from pipelines.deployment.roles import Roles
 from testing.docker import docker
 from tests.engine.deployment.stub_host import StubHost
@@ -248,7 +248,9 @@ def test_a_hundred_slow_clients_slow_nobody_down(stub_host: StubHost) -> None:
             connection.close()
 
 
-def test_canary_gets_its_share_and_a_customer_stays_on_one_side(stub_host: StubHost) -> None:
+def test_canary_gets_its_share_and_a_customer_stays_on_one_side(
+    stub_host: StubHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stub_host.sticky_header = "X-Customer-Id"
     stub_host.deploy("one")
     host, front = stub_host.host, Front(stub_host.host)
@@ -274,6 +276,11 @@ def test_canary_gets_its_share_and_a_customer_stays_on_one_side(stub_host: StubH
     assert 20 <= len(customers) <= 85 and customers_of_the_canary() == customers
     front.set_share(50)
     assert customers < customers_of_the_canary()
+    with monkeypatch.context() as patch:
+        long_ago = time.time() - SHARE_SECONDS - 1
+        patch.setattr(time, "time", lambda: long_ago)
+        front.set_share(50)
+    assert customers_of_the_canary() == set()  # nobody renewed its share
     front.set_share(0)
     assert {session.post(url, json={}, timeout=10).json()["release"] for _ in range(50)} == {"one"}
     stub_host.deploy("one")
