@@ -22,8 +22,20 @@ def _load(text: str | None) -> Any:
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(value, dict) and value:
-        for key, item in value.items():
-            yield from _leaves(item, f"{path}.{key}" if path else str(key))
-    else:
+    items = value if isinstance(value, dict) else dict(_estimators(value)) if isinstance(value, list) else {}
+    for key, item in items.items():
+        yield from _leaves(item, f"{path}.{key}" if path else str(key))
+    if not items:
         yield path, json.dumps(value, default=str, ensure_ascii=False)
+
+
+def _estimators(values: list[Any]) -> Iterator[tuple[str, Any]]:
+    """The items of a list that holds estimators, each by its name if it stands before it, else by its place."""
+    if not any(isinstance(value, dict) or _is_named(value) for value in values):
+        return
+    for i, value in enumerate(values):
+        yield (value[0], value[1]) if _is_named(value) else (str(i), value)
+
+
+def _is_named(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], dict)

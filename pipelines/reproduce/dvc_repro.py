@@ -52,13 +52,14 @@ class StageFailed(MainlineError):
         self.stages = stages
 
 
-def run_stages(progress: Progress, anew: bool = False) -> list[Stage]:
+def run_stages(progress: Progress, anew: bool = False, only: str | None = None) -> list[Stage]:
     """Run `dvc repro`, with --pull if there is a remote.
 
     DVC rewrites data.dvc to name the rows in data/; this is undone.
 
     Args:
         anew: run every stage, without the run-cache and without --pull.
+        only: only this stage and those that it needs, once no other process holds DVC's lock.
 
     Raises:
         StageFailed: if a stage fails.
@@ -67,7 +68,7 @@ def run_stages(progress: Progress, anew: bool = False) -> list[Stage]:
     """
     pointer = POINTER.read_bytes() if POINTER.is_file() else None
     options = ["--force", "--no-run-cache"] if anew else ["--pull"] if default_remote() else []
-    command = [*DVC, "repro", *options]
+    command = [*DVC, "--wait-for-lock", "repro", *options, only] if only else [*DVC, "repro", *options]
     pipe, nothing, output = subprocess.PIPE, subprocess.DEVNULL, subprocess.STDOUT
     process = subprocess.Popen(command, env=python_first(), stdin=nothing, stdout=pipe, stderr=output, text=True)
     assert process.stdout is not None

@@ -19,20 +19,23 @@ from pipelines.reproduce.data import check_ingest, difference, fetch_data
 from pipelines.reproduce.dvc_repro import Stage, StageFailed, run_stages
 
 
-def reproduce_worktree(report: Path | None = None, exact_data: bool = False, anew: bool = False) -> int:
+def reproduce_worktree(
+    report: Path | None = None, exact_data: bool = False, anew: bool = False, only: str | None = None
+) -> int:
     """Reproduce the work tree.
 
     Args:
         report: where to write stages, notes and the error, which is then not printed.
         exact_data: whether rows that differ from data.dvc are an error rather than a note.
         anew: whether every stage runs, whatever dvc.lock and the run-cache hold.
+        only: only this stage and those that it needs; the outputs of others may be missing.
 
     Returns:
         0, or with `report` the exit code of the error in it.
     """
     document: dict[str, Any] = {"stages": [], "notes": [], "error": None}
     try:
-        stages = _reproduce(document["notes"], exact_data, anew)
+        stages = _reproduce(document["notes"], exact_data, anew, only)
     except MainlineError as error:
         if report is None:
             raise
@@ -47,7 +50,7 @@ def reproduce_worktree(report: Path | None = None, exact_data: bool = False, ane
     return int(document["error"]["code"]) if document["error"] else 0
 
 
-def _reproduce(notes: list[str], exact_data: bool, anew: bool) -> list[Stage]:
+def _reproduce(notes: list[str], exact_data: bool, anew: bool, only: str | None) -> list[Stage]:
     """Reproduce the work tree and append to `notes`, also if a stage fails."""
     params, progress = load(), Progress()
     set_remote_from_environment(Path())
@@ -55,6 +58,8 @@ def _reproduce(notes: list[str], exact_data: bool, anew: bool) -> list[Stage]:
     source = fetch_data(Path(), progress.print)
     if exact_data and (note := difference(Path(), source)):
         raise InputError(note, "Run `make data` (or move data/ away), then run this again.")
+    if only:
+        return run_stages(progress, anew, only)
     prune(params)
     data_md5 = None
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import Any
 
 from pipelines.config.candidates import Candidates
@@ -21,21 +23,48 @@ def candidate_rows(
     """
     rows = []
     for name, values in selection["candidates"].items():
-        candidate = candidates[name]
-        steps = [step.estimator.rpartition(".")[2] for step in (*candidate.before, candidate)]
         start = f"candidates.{name}."
-        changed = [change for change in changes if change.path.startswith(start)]
-        is_new = any(change.path == f"{start}estimator" and change.base is None for change in changed)
-        texts = ["new"] if is_new else [_describe(change, start) for change in changed]
+        texts = _differences([change for change in changes if change.path.startswith(start)], start)
         low, high = selection["intervals"][name]
         size = selection["bytes"][name]
-        rows.append(CandidateRow(name, " → ".join(steps), "; ".join(texts), values, low, high, size))
+        classes = _classes(candidates[name].model_dump())
+        rows.append(CandidateRow(name, classes, "; ".join(texts), values, low, high, size))
     return tuple(sorted(rows, key=lambda row: row.name != selection["winner"]))
 
 
-def _describe(change: ParamChange, start: str) -> str:
-    name = change.path.removeprefix(start).removeprefix("params.")
-    return f"{name} {change.base or '—'} → {change.head or '—'}"
+def _classes(step: dict[str, Any]) -> str:
+    """The classes of an estimator with the steps before it and, in brackets, the estimators that it holds."""
+    held = ", ".join(map(_classes, _held(list(step.get("params", {}).values()))))
+    own = step["estimator"].rpartition(".")[2] + f" ({held})" * bool(held)
+    return " → ".join([*map(_classes, step.get("before", ())), own])
+
+
+def _held(value: Any) -> Iterator[dict[str, Any]]:
+    """The estimators in the parameters of another."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _held(item)
+    elif isinstance(value, dict) and "estimator" in value:
+        yield value
+
+
+def _differences(changes: list[ParamChange], start: str) -> list[str]:
+    """What differs in a candidate, as texts; of an estimator in it that one side lacks, only that."""
+    whole = {
+        change.path.removesuffix("estimator"): "new" if change.base is None else "removed"
+        for change in changes
+        if re.search(r"(?<!\.params)\.estimator$", change.path) and None in (change.base, change.head)
+    }
+    outer = [path for path in whole if not any(path != other and path.startswith(other) for other in whole)]
+    return [f"{_name(path, start)} {whole[path]}".strip() for path in outer] + [
+        f"{_name(change.path, start)} {change.base or '—'} → {change.head or '—'}"
+        for change in changes
+        if not change.path.startswith(tuple(outer))
+    ]
+
+
+def _name(path: str, start: str) -> str:
+    return path.removeprefix(start).removeprefix("params.").replace(".params.", ".").rstrip(".")
 
 
 def training_seconds(findings: Findings) -> dict[str, float]:

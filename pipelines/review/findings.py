@@ -174,8 +174,9 @@ class CandidateRow:
     """A candidate of the head.
 
     Attributes:
-        estimator: its classes, in the order in which they run.
-        changed: its settings that differ from the base's, as text; `new` if the base lacks it.
+        estimator: its classes, in the order in which they run, each with the classes that it holds.
+        changed: its settings that differ from the base's, also of the estimators that it holds, as text; `new` if the
+            base lacks it.
         values: metric -> value on the validation rows.
         low, high: the 95 % confidence interval of the criterion, None if the rows are too few.
         size: of its file, in bytes.

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
+import sys
+import time
 from dataclasses import dataclass
 
 import optuna
 from optuna.trial import FrozenTrial
 from threadpoolctl import threadpool_limits
 
-from pipelines.cli.errors import InputError
+from pipelines.cli.errors import AlreadyPrinted, InputError
 from pipelines.cli.progress import Progress
-from pipelines.cli.verbs import fit_threads
+from pipelines.cli.verbs import fit_threads, run_verb
 from pipelines.config.params import Params, load
 from pipelines.config.read import PATH
 from pipelines.metrics.table import METRICS, label
-from pipelines.pages.numbers import number
+from pipelines.pages.numbers import number, of
 from pipelines.tune import branch, mlflow_runs, page, study
 from pipelines.tune.problem import Problem
 from pipelines.tune.space import check, suggest, with_values
@@ -23,25 +25,35 @@ from pipelines.tune.space import check, suggest, with_values
 
 @dataclass(frozen=True)
 class Budget:
-    """How many trials a search has in all, or how many seconds they take together."""
+    """How many trials a search has in all, or how many seconds it takes.
+
+    Attributes:
+        started: when this process began the search.
+        earlier: seconds of the trials before that.
+    """
 
     trials: int | None
     seconds: float | None
+    started: float
+    earlier: float
 
     def is_spent(self, search: optuna.Study) -> bool:
         """Return whether no further trial begins; trials that another process is at count as well."""
-        done = study.finished(search)
         if self.trials is not None:
-            return len(done) + study.running(search) >= self.trials
-        return study.seconds_of(done) >= (self.seconds or 0.0)
+            return len(study.finished(search)) + study.running(search) >= self.trials
+        return self.earlier + time.monotonic() - self.started >= (self.seconds or 0.0)
 
 
-def tune(name: str, trials: int | None, seconds: float | None) -> int:
+def tune(name: str, trials: int | None, seconds: float | None, started: float) -> int:
     """Search for parameters of a candidate, and commit the best ones on the branch `tune-CANDIDATE`.
 
     Run again after a kill it goes on, and with more trials it goes further.
 
+    Args:
+        started: when the search began, by the monotonic clock.
+
     Raises:
+        AlreadyPrinted: if the rows cannot be prepared.
         InputError: if params.yaml has no such candidate or no space for it, the space does not fit the estimator, the
             rows are missing, or no trial has a score.
         Refused: if another process searches here, or the branch holds other commits.
@@ -50,6 +62,7 @@ def tune(name: str, trials: int | None, seconds: float | None) -> int:
     progress, params = Progress(), load()
     _require_space(params, name)
     branch.require_own_branch(name)
+    _prepare(progress)
     with progress.step("Reading the rows"):
         problem = Problem(params)
     candidate, spaces, metric = params.candidates[name], params.search.spaces[name], params.selection.metric
@@ -59,14 +72,28 @@ def tune(name: str, trials: int | None, seconds: float | None) -> int:
         study.open_study(name, problem.identity(name), direction) as search,
         threadpool_limits(int(fit_threads()), user_api="openmp"),
     ):
-        if done := len(study.finished(search)):
-            progress.print(f"Going on after {done} trials")
+        before = study.finished(search)
+        if before:
+            progress.print(f"Going on after {of(len(before), 'trial')}")
         if study.BASELINE not in search.user_attrs:
             with progress.step("Fitting the parameters of params.yaml"):
                 search.set_user_attr(study.BASELINE, problem.score(name, candidate))
         progress.print(f"{label(metric)} of the parameters in {PATH}: {number(search.user_attrs[study.BASELINE])}")
-        _search(search, problem, name, Budget(trials, seconds), progress)
+        _search(search, problem, name, Budget(trials, seconds, started, study.seconds_of(before)), progress)
         return _end(search, problem, name, progress)
+
+
+def _prepare(progress: Progress) -> None:
+    """Reproduce prepared/ from the rows and features/ as they are now.
+
+    Raises:
+        AlreadyPrinted: if that fails.
+    """
+    with progress.step("Preparing the rows"):
+        done = run_verb("repro", "--stage", "prepare", capture=True)
+    if done.returncode:
+        print(done.stderr, end="", file=sys.stderr)
+        raise AlreadyPrinted(done.returncode)
 
 
 def _require_space(params: Params, name: str) -> None:
@@ -114,20 +141,21 @@ def _print_trial(trial: FrozenTrial, is_best: bool, progress: Progress) -> None:
 
 
 def _end(search: optuna.Study, problem: Problem, name: str, progress: Progress) -> int:
-    best, metric = study.best(search), problem.params.selection.metric
+    best, metric, trials = study.best(search), problem.params.selection.metric, study.finished(search)
+    if not trials:
+        raise InputError("SECONDS passed before the first trial", "Give more.")
     if best is None or best.value is None:
-        errors = [trial.user_attrs[study.ERROR] for trial in study.finished(search)]
         raise InputError(
-            f"no trial has a score; the last one: {errors[-1] if errors else 'there is none'}",
+            f"no trial has a score; the last one: {trials[-1].user_attrs[study.ERROR]}",
             f"Fix search.spaces.{name} in {PATH}.",
         )
-    baseline, trials = search.user_attrs[study.BASELINE], study.finished(search)
+    baseline = search.user_attrs[study.BASELINE]
     with progress.step("Drawing the page"):
         page.write(search, problem.params, name)
     if why_not_logged := mlflow_runs.log(search, problem.params, name, progress):
         progress.print(why_not_logged)
     found = (
-        f"Best of {len(trials)} trials: {label(metric)} {number(best.value)} on the validation rows; "
+        f"Best of {of(len(trials), 'trial')}: {label(metric)} {number(best.value)} on the validation rows; "
         f"the parameters in {PATH} have {number(baseline)}."
     )
     progress.print(f"{found} See {page.path_of(name)}.")

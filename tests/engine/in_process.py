@@ -104,11 +104,12 @@ class DvcRepro:
 
         self.lines: list[str] = []
         self.code = 0
+        targets = [word for word in command[command.index("repro") + 1 :] if not word.startswith("-")]
         options = {"force": "--force" in command, "run_cache": "--no-run-cache" not in command}
         with mock.patch("dvc.stage.run._run", self._run_stage), self._log():
             try:
                 with Dvc() as dvc:
-                    dvc.reproduce(pull="--pull" in command, **options)
+                    dvc.reproduce(targets or None, pull="--pull" in command, **options)
             except Exception as error:  # as the command does
                 self._add(f"ERROR: {': '.join(_causes(error))}")
                 self.code = 255

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from pipelines.config.params import parse
 from pipelines.review import report
 from pipelines.review.candidates import candidate_rows, console_lines, training_seconds
@@ -42,6 +44,58 @@ def test_parameters_that_differ_from_the_base_are_named_with_both_values():
 def test_a_candidate_that_the_base_lacks_is_new():
     base = SMALL.replace("  boosting:\n", "  trees:\n")
     assert [row.changed for row in rows(base, SMALL)] == ["", "new"]
+
+
+STACK = """
+  stack:
+    estimator: sklearn.ensemble.StackingClassifier
+    params:
+      estimators:
+        - - trees
+          - {estimator: lightgbm.LGBMClassifier, params: {n_estimators: 50, random_state: 7}}
+        - - linear
+          - estimator: sklearn.linear_model.LogisticRegression
+            before: [{estimator: sklearn.impute.SimpleImputer, params: {strategy: mean}}]
+      final_estimator: {estimator: sklearn.linear_model.LogisticRegression, params: {C: 1.0}}
+"""
+STACKED = SMALL.replace("candidates:\n", f"candidates:{STACK}")
+LINEAR = STACK[STACK.index("        - - linear") : STACK.index("      final_estimator")]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changed"),
+    [
+        ("n_estimators: 50", "n_estimators: 80", "estimators.trees.n_estimators 50 → 80"),
+        ("strategy: mean", "strategy: median", 'estimators.linear.before.0.strategy "mean" → "median"'),
+        ("{C: 1.0}", "{C: 2.0}", "final_estimator.C 1.0 → 2.0"),
+        (
+            "lightgbm.LGBM",
+            "xgboost.XGB",
+            'estimators.trees.estimator "lightgbm.LGBMClassifier" → "xgboost.XGBClassifier"',
+        ),
+        (LINEAR, "", "estimators.linear removed"),
+        (STACK, "\n", None),
+    ],
+)
+def test_a_stack_names_its_members_and_what_differs_in_them(old, new, changed):
+    other = STACKED.replace(old, new)
+    assert other != STACKED
+    if changed is None:
+        assert stacked(other, STACKED).changed == "new"
+        return
+    assert stacked(STACKED, STACKED).estimator == (
+        "StackingClassifier (LGBMClassifier, SimpleImputer → LogisticRegression, LogisticRegression)"
+    )
+    assert stacked(STACKED, other).changed == changed
+    if old == LINEAR:
+        assert stacked(other, STACKED).changed == "estimators.linear new"
+
+
+def stacked(base, head):
+    selection = SELECTION | {
+        key: {**SELECTION[key], "stack": SELECTION[key]["boosting"]} for key in ("candidates", "intervals", "bytes")
+    }
+    return candidate_rows(parse(head).candidates, selection, param_changes(base, head))[-1]
 
 
 def test_the_console_names_the_score_with_its_interval_the_size_and_the_changes():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 import yaml
 
 from pipelines.config.paths import PREPARED
+from pipelines.tune import flow
 from testing.repository import quiet_environment
 from tests.engine.fixtures_model import SMALL, raw_columns
 from tests.engine.fixtures_repo import merge
@@ -38,6 +40,11 @@ def table(rows: int = ROWS) -> pa.Table:
     return pa.table(columns | {"order_id": [f"o{i}" for i in range(rows)], "returned": returned})
 
 
+def tune(name: str, trials: int | None, seconds: float | None, started: float | None = None) -> int:
+    """A search that begins now, or began before."""
+    return flow.tune(name, trials, seconds, time.monotonic() if started is None else started)
+
+
 def git(*arguments: str) -> str:
     return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True).stdout.strip()
 
@@ -49,6 +56,8 @@ def problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Problem:
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     monkeypatch.delenv("SEARCH_STORAGE", raising=False)
+    # There is no pipeline here, and prepared/ is as it should be.
+    monkeypatch.setattr(flow, "run_verb", lambda *_, **__: subprocess.CompletedProcess([], 0, "", ""))
 
     def made(name: str = "team", **changes: Any) -> Path:
         folder = tmp_path / name

@@ -9,10 +9,10 @@ from pipelines.cli.errors import InputError
 from pipelines.config.candidates import Candidate
 from pipelines.config.params import load, parse
 from pipelines.config.search import Space
-from pipelines.tune.flow import tune
 from pipelines.tune.problem import Problem
 from pipelines.tune.space import current_values, with_values
 from tests.engine.fixtures_model import SMALL
+from tests.engine.tune.conftest import tune
 
 IMPUTER = {"estimator": "sklearn.impute.SimpleImputer", "params": {"strategy": "median", "keep_empty_features": True}}
 

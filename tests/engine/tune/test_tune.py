@@ -18,14 +18,14 @@ import pytest
 import yaml
 
 import pipelines.tune
-from pipelines.cli.errors import InputError, Refused, Unreachable
+from pipelines.cli.errors import AlreadyPrinted, InputError, Refused, Unreachable
 from pipelines.config.params import load
 from pipelines.config.paths import PREPARED
-from pipelines.tune import mlflow_runs, study
-from pipelines.tune.flow import tune
+from pipelines.tune import flow, mlflow_runs, study
 from pipelines.tune.problem import Problem
 from testing.repository import ROOT
-from tests.engine.tune.conftest import git, table
+from tests.engine.in_process import must, stages_in_process, verb
+from tests.engine.tune.conftest import git, table, tune
 
 pytestmark = pytest.mark.repository
 
@@ -78,7 +78,8 @@ def test_a_search_that_was_killed_goes_on_as_if_it_had_not_been(problem, capsys)
     expected = tried()
     problem("killed")
     killed = (
-        "import os\n"
+        "import os, subprocess, time\n"
+        "flow_run = subprocess.CompletedProcess([], 0, '', '')\n"
         "from pipelines.tune import flow, problem\n"
         "calls, score = [], problem.Problem.score\n"
         "def dies(*rest):\n"
@@ -86,7 +87,8 @@ def test_a_search_that_was_killed_goes_on_as_if_it_had_not_been(problem, capsys)
         "    if len(calls) == 13: os._exit(9)\n"
         "    return score(*rest)\n"
         "problem.Problem.score = dies\n"
-        "flow.tune('boosting', 14, None)\n"
+        "flow.run_verb = lambda *_, **__: flow_run\n"
+        "flow.tune('boosting', 14, None, time.monotonic())\n"
     )
     done = subprocess.run([sys.executable, "-c", f"import sys; sys.path.append({str(ROOT)!r})\n{killed}"])
     assert done.returncode == 9 and len(tried()) < 14
@@ -126,9 +128,47 @@ def test_a_budget_of_nothing_is_refused(budget):
 
 def test_a_budget_of_seconds_ends_the_search(problem, monkeypatch):
     problem()
-    monkeypatch.setattr(study, "seconds_of", lambda done: 10.0 * len(done))
-    tune("boosting", None, 25.0)
+    clock, score = [100.0], Problem.score
+
+    def slow(*rest):
+        clock[0] += 10
+        return score(*rest)
+
+    monkeypatch.setattr(Problem, "score", slow)
+    monkeypatch.setattr(flow, "time", Namespace(monotonic=lambda: clock[0]))
+    # Reading took 9 seconds, and the parameters of params.yaml are fitted once.
+    tune("boosting", None, 40.0, started=91.0)
     assert len(tried()) == 3
+    monkeypatch.setattr(study, "seconds_of", lambda done: 10.0 * len(done))
+    tune("boosting", None, 50.0, started=clock[0] - 5)
+    assert len(tried()) == 5  # three of the earlier run count
+
+
+def test_seconds_that_pass_before_the_first_trial_are_named(problem):
+    problem()
+    with pytest.raises(InputError, match="SECONDS passed before the first trial"):
+        tune("boosting", None, 5.0, started=time.monotonic() - 5)
+
+
+def test_rows_that_cannot_be_prepared_end_the_search_with_the_error_and_its_code(problem, monkeypatch, capsys):
+    problem()
+    failed = subprocess.CompletedProcess([], 2, "", "stage prepare failed:\nfeatures/prepare.py raises\nCorrect it.\n")
+    monkeypatch.setattr(flow, "run_verb", lambda *_, **__: failed)
+    with pytest.raises(AlreadyPrinted) as error:
+        tune("boosting", 2, None)
+    assert error.value.code == 2 and capsys.readouterr().err.endswith("Correct it.\n")
+
+
+def test_the_search_reads_the_rows_as_features_prepare_them_now(repo, capsys):
+    repo.params(lambda document: document.update(search={"spaces": {"boosting": {"max_iter": {"from": 5, "to": 9}}}}))
+    path = repo.path / "features/prepare.py"
+    path.write_text(path.read_text().replace("86_400", "43_200"))
+    before = sum(pq.read_table(repo.path / PREPARED)["payments_24h"].to_pylist())
+    with stages_in_process("tune.flow"):
+        must(verb(repo, "tune", "boosting", "--trials", "1"))
+    assert sum(pq.read_table(repo.path / PREPARED)["payments_24h"].to_pylist()) < before
+    lock = yaml.safe_load((repo.path / "dvc.lock").read_text())["stages"]
+    assert lock["prepare"]["outs"][0]["md5"] != lock["train@boosting"]["deps"][0]["md5"]  # no other stage ran
 
 
 def test_no_row_of_the_test_side_is_read(problem):
