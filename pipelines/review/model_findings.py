@@ -216,32 +216,18 @@ def _measure(
     measure_history: Callable[..., history.History],
     params: Params,
 ) -> Evidence:
-    """The evidence by other settings; only what they change is measured again."""
-    gates, before = params.gates, evidence.params
-    if params.value != before.value:
-        compared = replace(compared, costs=costs_of(compared.arrow, compared.target, params.value))
-    same_draws = (gates.resamples, gates.seed, params.value) == (
-        before.gates.resamples,
-        before.gates.seed,
-        before.value,
-    )
-    same_history = same_draws and gates.history == before.gates.history
-    same_slices = same_draws and (params.slices, params.table) == (before.slices, before.table)
-    same_test = params.split == before.split
-    same_groups = (params.fairness, params.table) == (before.fairness, before.table)
+    """The evidence by other settings."""
+    compared = replace(compared, costs=costs_of(compared.arrow, compared.target, params.value))
+    test = rows_on_side(table, params, split_boundaries(table, params), "test")
     return replace(
         evidence,
         params=params,
-        test_rows=evidence.test_rows if same_test else _count_test_rows(table, params),
-        metrics=evidence.metrics if same_draws else compare.metric_rows(compared, gates.resamples, gates.seed),
-        history=evidence.history if same_history else measure_history(params=params).rows,
-        slices=evidence.slices if same_slices else slice_rows(compared, params),
-        groups=evidence.groups if same_groups else group_rows(compared, params),
+        test_rows=int(test.count().execute()),
+        metrics=compare.metric_rows(compared, params.gates.resamples, params.gates.seed),
+        history=measure_history(params=params).rows,
+        slices=slice_rows(compared, params),
+        groups=group_rows(compared, params),
     )
-
-
-def _count_test_rows(table: ir.Table, params: Params) -> int:
-    return int(rows_on_side(table, params, split_boundaries(table, params), "test").count().execute())
 
 
 def _compare_rows(
