@@ -27,8 +27,8 @@ from pipelines.model.encoding import Columns
 from pipelines.model.scorer import Scorer
 from pipelines.model.signature import load_signature
 from pipelines.repository import base_model, dvc_lock
-from pipelines.repository.dvc import cached_files
-from pipelines.repository.dvc_remote import default_remote, set_remote_from_environment
+from pipelines.repository.dvc import fetch_folder
+from pipelines.repository.dvc_remote import set_remote_from_environment
 from pipelines.repository.git import commit_of, dirty, git, text_at
 from pipelines.repository.registered import registered_version
 from pipelines.repository.release_id import release_id
@@ -172,10 +172,7 @@ class Comparison:
     def _fetch_rows(self, name: str) -> tuple[Path, ...]:
         """The Parquet files of a folder as dvc.lock names it."""
         md5 = self.locked[name]
-        files = cached_files(md5, whole=True)
-        if not files and default_remote():
-            base_model.fetch_from_remote(self.commit, [name])
-            files = cached_files(md5, whole=True)
+        files = fetch_folder(md5, self.progress)
         if not files:
             raise InputError(f"the folder that dvc.lock names ({md5}) is in no cache and no remote", "Push it.")
         return files
