@@ -105,9 +105,10 @@ def _findings(
     if not_reproducible := _reproducibility_note():
         progress.print(not_reproducible)
         notes.append(not_reproducible)
-    rows_of_base = base_rows.fetch(base, progress) if base and kind != "new model" else BaseRows()
+    compared_with = None if kind == "new model" else base
+    rows_of_base = base_rows.fetch(compared_with, progress) if compared_with else BaseRows()
     with progress.step("Scoring both models on the same rows"):
-        fields = model_findings(params, base, kind, base_sha, rows_of_base)
+        fields = model_findings(params, compared_with, kind, base_sha, rows_of_base)
     notes += fields.pop("notes", ())
     if weaker := fields.get("weaker_rules"):
         rules = "; ".join(f"{rule.path}: {rule.base} → {rule.head or 'removed'}" for rule in weaker)

@@ -89,7 +89,7 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str,
     """Score base and head on the same rows, and evaluate the gates by the rules of the head and of the base.
 
     Args:
-        base: None if the base has no model.
+        base: None on a new model.
         base_sha: the base's commit.
         base_rows: the rows that the base's model was made from.
 
@@ -100,7 +100,7 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str,
     table = read_rows(connection)
     split = load_split()
     head = Scorer(MODEL, SIGNATURE)
-    base_scorer = Scorer(base.model, base.signature) if base and kind != "new model" else None
+    base_scorer = Scorer(base.model, base.signature) if base else None
     why_not = compare.not_comparable(table, base_scorer.signature, params.table.event_time) if base_scorer else None
     comparable = base_scorer is not None and why_not is None
     same_choice = params.task == "classification" and base is not None and _chooses_like_head(params, split, base)
@@ -116,7 +116,7 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str,
     scored_inputs = None
     if not base_rows.prepared_alike or set(inputs_of_base) != set(params.inputs):
         known = before if base_rows.files and not compared_rows.why_not else None
-        scored_inputs = _score_inputs(table, known, params, split, base if base_scorer else None)
+        scored_inputs = _score_inputs(table, known, params, split, base)
     reason = params.gates.allow_gain or ""
     evidence = Evidence(
         params=params,
@@ -143,7 +143,11 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str,
     weaker, weaker_rules = weaker_results(base_sha, results, evidence, head, measure)
     selection = json.loads(SELECTION.read_text(encoding="utf-8"))
     param_changes = changes.param_changes(git.text_at(base_sha, str(PATH)), PATH.read_text(encoding="utf-8"))
-    features = _feature_changes(params, base, table, before) if base and kind != "new model" else None
+    features = None
+    if base:
+        rows_of_base = None if before is table or isinstance(before, str) else before
+        texts = git.text_at(base.commit, str(PATH)), PATH.read_text(encoding="utf-8")
+        features = feature_changes(*texts, params.table.key, table, rows_of_base)
     return {
         "params": param_changes,
         "gates": (*results, *weaker),
@@ -164,20 +168,14 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str,
         "candidates": candidate_rows(params.candidates, selection, param_changes),
         "criterion": selection["criterion"],
         "winner": selection["winner"],
-        "base_winner": _winner_at(base.commit) if base and kind != "new model" else None,
+        "base_winner": _winner_at(base.commit) if base else None,
         "importance": importance,
         "plots": plots.plots(compared) if evidence.rows else (),
         "value": params.value,
         "threshold": (compared.base_threshold, compared.head_threshold),
         "features": features,
-        "data": _data_change(table, params, split, base, evidence) if base and kind != "new model" else None,
+        "data": _data_change(table, params, split, base, evidence) if base else None,
     }
-
-
-def _feature_changes(params: Params, base: Base, table: ir.Table, before: ir.Table | str) -> FeatureChanges | None:
-    text, head = git.text_at(base.commit, str(PATH)), PATH.read_text(encoding="utf-8")
-    rows_of_base = None if before is table or isinstance(before, str) else before
-    return feature_changes(text, head, params.table.key, table, rows_of_base)
 
 
 def prepared_notes(features: FeatureChanges | None, base: Scorer | None, base_rows: BaseRows) -> list[str]:
