@@ -27,7 +27,7 @@ from pipelines.review.candidates import candidate_rows
 from pipelines.review.feature_changes import feature_changes
 from pipelines.review.findings import DataChange, FeatureChanges, Kind
 from pipelines.review.gates import evaluate
-from pipelines.review.gates.evidence import Evidence, ModelFiles
+from pipelines.review.gates.evidence import Evidence
 from pipelines.review.gates.fairness import group_rows
 from pipelines.review.gates.slices import slice_rows
 from pipelines.review.reasons import is_new_reason
@@ -121,8 +121,8 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str,
     evidence = Evidence(
         params=params,
         kind=kind,
-        head=ModelFiles(MODEL, SIGNATURE),
-        base=ModelFiles(base.model, base.signature) if base and comparable else None,
+        head=MODEL,
+        base=base.model if base and comparable else None,
         not_comparable=why_not,
         rows=len(compared.target),
         test_rows=len(compared.target) + compared.left_out,
