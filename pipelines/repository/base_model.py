@@ -1,14 +1,13 @@
 """Fetch the model of a past commit: from the cache, else from the remote, else by reproducing it."""
 
-import filecmp
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.cli.errors import InputError, Unreachable
+from pipelines.cli.files import write_bytes
 from pipelines.cli.progress import Progress
 from pipelines.cli.verbs import run_verb
 from pipelines.repository import dvc_lock
@@ -130,7 +129,7 @@ def reproduce(commit: str, progress: Progress, reason: str = "") -> Base:
     """
     md5s = _locked_md5s(commit)
     folder = _folder(md5s).with_suffix(".reproduced")
-    source = "cache" if folder.is_dir() else "reproduced"
+    source = "cache" if (folder / "model.onnx").is_file() else "reproduced"
     if source == "reproduced":
         with progress.step(f"Reproducing the model of {commit[:12]}, which is in no cache and no remote"):
             _reproduce_into(folder, commit, reason)
@@ -164,22 +163,9 @@ def _copy_from_cache(md5s: dict[str, str], folder: Path) -> bool:
 
 
 def _copy_files(sources: dict[str, Path], folder: Path) -> None:
-    """Copy files into a folder that exists only once all of them are there; another process may do the same."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        copies = Path(scratch) / folder.name
-        copies.mkdir()
-        for name, path in sources.items():
-            shutil.copyfile(path, copies / Path(name).name)
-        names = [path.name for path in copies.iterdir()]
-        if len(filecmp.cmpfiles(folder, copies, names, shallow=False)[0]) == len(names):
-            return
-        shutil.rmtree(folder, ignore_errors=True)
-        try:
-            copies.rename(folder)
-        except OSError:
-            if not folder.is_dir():  # it is there if another process was first
-                raise
+    """Copy files into a folder, each whole or not at all; another process may do the same."""
+    for name, path in sources.items():
+        write_bytes(folder / Path(name).name, path.read_bytes())
 
 
 def _reproduce_into(folder: Path, commit: str, reason: str) -> None:
@@ -192,7 +178,8 @@ def _reproduce_into(folder: Path, commit: str, reason: str) -> None:
                 + printed,
                 "Set DVC_REMOTE_URL to where the base's model was pushed, or choose another BASE.",
             )
-        _copy_files({name: tree / name for name in FILES if (tree / name).is_file()}, folder)
+        # The model last: where it is, the others are.
+        _copy_files({name: tree / name for name in reversed(FILES) if (tree / name).is_file()}, folder)
 
 
 @contextmanager
