@@ -40,10 +40,11 @@ def fetch(base: Base, progress: Progress) -> BaseRows:
     if dvc_lock.prepared_md5(now) == md5:
         return BaseRows(unchanged=True, prepared_alike=True)
     why_not = f"the base's rows ({md5[:12]}, commit {base.commit[:7]}) are not in DVC's cache"
+    try:
+        if files := fetch_folder(md5, progress):
+            return BaseRows(unchanged, files=files)
+    except Unreachable as error:
+        return BaseRows(unchanged, why_not=f"{why_not}, and the remote cannot be read: {error}")
     if remote := default_remote():
         why_not += f", and not in the remote {remote}"
-    try:
-        files = fetch_folder(md5, progress)
-    except Unreachable as error:
-        files, why_not = (), f"{why_not}, which cannot be read: {error}"
-    return BaseRows(unchanged, files=files, why_not="" if files else why_not)
+    return BaseRows(unchanged, why_not=why_not)

@@ -91,7 +91,7 @@ def test_rows_that_are_not_in_the_cache_are_fetched_from_the_remote(cache):
 def test_a_remote_that_fails_is_named(cache):
     Path(".dvc/config.local").write_text("[core]\n    remote = far\n['remote \"far\"']\n    url = s3://bucket/there\n"
                                    "    endpointurl = http://127.0.0.1:9\n")  # fmt: skip
-    assert "remote far, which cannot be read: " in fetch().why_not
+    assert "in DVC's cache, and the remote cannot be read: " in fetch().why_not
 
 
 def test_a_base_without_rows_in_its_lock_is_told(cache, monkeypatch):
