@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pyarrow.parquet as pq
 
 from bench.problem import Problem
 from bench.results import Result
-from bench.timing import THREADS, Show, in_turns
+from bench.timing import THREADS, Show, in_turns, peak_memory
 from pipelines.model.profile import Profile, Reference
 from pipelines.model.signature import Input, Signature
 from pipelines.monitor.drift import measure_shifts, references
@@ -33,13 +32,6 @@ INPUTS = (
     *(Input(f"category_{i}", "category") for i in range(CATEGORIES)),
 )
 SIGNATURE = Signature("fraud", "classification", "is_fraud", INPUTS, "probability", "boosting", ("0", "1"), 0.5)
-# A process inherits the peak memory of its parent, so a small process starts the one that is measured.
-_PEAK = """
-import resource, subprocess, sys
-code = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
-sys.exit(code)
-"""
 
 
 def measure(problem: Problem, show: Show) -> list[Result]:
@@ -52,7 +44,7 @@ def measure(problem: Problem, show: Show) -> list[Result]:
     few = files[: FEWER_ROWS // FILE_ROWS]
     many = in_turns({"drift": lambda: drift(files, reference), "read": lambda: read(files)}, show, runs=3)
     show("memory of drift")
-    peak = _peak(folder, reference)
+    peak = peak_memory(["bench.drift", str(folder), str(reference)])
     fewer = in_turns({"drift": lambda: drift(few, reference)}, show, runs=3)
     fewer |= in_turns({"Evidently": lambda: evidently(files[-2:], few)}, show, runs=1)
     note = f"{THREADS} threads"
@@ -125,16 +117,6 @@ def evidently(reference: list[Path], current: list[Path]) -> None:
     frames = [pq.read_table(list(map(str, files)), columns=columns).to_pandas() for files in (current, reference)]
     sides = [Dataset.from_pandas(frame, data_definition=definition) for frame in frames]
     Report([DataDriftPreset(num_method="psi", cat_method="psi")]).run(*sides).dict()
-
-
-def _peak(folder: Path, reference: Path) -> float:
-    """Peak resident memory (GB) of a process that measures the drift of a folder."""
-    command = [sys.executable, "-m", "bench.drift", str(folder), str(reference)]
-    done = subprocess.run([sys.executable, "-c", _PEAK, *command], capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"drift ended with {done.returncode}:\n{done.stderr}")
-    kilobytes = int(done.stdout) / (1024 if sys.platform == "darwin" else 1)
-    return kilobytes * 1024 / 1e9
 
 
 if __name__ == "__main__":

@@ -23,14 +23,9 @@ class Problem:
         self._show = show
 
     @cached_property
-    def with_data(self) -> Repo:
-        """The default problem with its rows in data/, not reproduced."""
-        return self._made("default", {})
-
-    @cached_property
     def default(self) -> Repo:
         """The default problem, reproduced and committed on main."""
-        return self._reproduced(self.with_data)
+        return self._reproduced(self._made("default", {}))
 
     @cached_property
     def small(self) -> Repo:

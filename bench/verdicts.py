@@ -34,7 +34,7 @@ from pipelines.model.encoding import encode
 from pipelines.model.inputs import inputs_of
 from pipelines.model.threshold import choose_threshold
 from pipelines.review.compare import Compared, ValidationRows, metric_rows
-from pipelines.review.gates.evidence import Evidence, ModelFiles
+from pipelines.review.gates.evidence import Evidence
 from pipelines.review.gates.fairness import fairness_gate, group_rows, wilson
 from pipelines.review.gates.regression import regression_gate
 from pipelines.review.gates.slices import slice_rows, slices_gate
@@ -197,10 +197,10 @@ def review(job: tuple[Cell, int]) -> tuple[Cell, list[tuple[str, str]]]:
     """The state of every comparing gate of one review, with the gate's kind."""
     cell, seed = job
     pair, params = compared(cell, seed), bank().params
-    files = ModelFiles(Path("model.onnx"), Path("signature.json"))
+    model = Path("model.onnx")
     params = params.model_copy(update={"gates": params.gates.model_copy(update={"resamples": RESAMPLES})})
     evidence = Evidence(
-        params=params, head=files, base=files, rows=cell.rows, prevalence=float(pair.target.mean()),
+        params=params, head=model, base=model, rows=cell.rows, prevalence=float(pair.target.mean()),
         metrics=metric_rows(pair, RESAMPLES, seed), slices=slice_rows(pair, params), groups=group_rows(pair, params),
     )  # fmt: skip
     gates = (("regression", regression_gate), ("slices", slices_gate), ("fairness", fairness_gate))

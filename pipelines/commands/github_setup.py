@@ -48,6 +48,7 @@ ROLES = {
     "AWS_MONITOR_ROLE_ARN": ("ref:refs/heads/main",),
     "AWS_RELEASE_ROLE_ARN": ("environment:production",),
 }
+_VARIABLES = "actions/variables"
 WITHOUT_RULESETS = (
     "no rulesets: everyone with write access can push to main without a review, and move or delete tags of releases"
 )
@@ -83,6 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     github = GitHub.from_environment(_repository_of_origin)
     rulesets = _read_rulesets()
+    variables = {name: os.environ[name] for name in VARIABLES if os.environ.get(name)}
     try:
         repository = github.call("GET", "")
         if repository.get("permissions", {}).get("admin") is False:
@@ -92,10 +94,10 @@ def run(arguments: argparse.Namespace) -> int:
         parts: tuple[tuple[Iterator[Change], str, tuple[type[MainlineError], ...]], ...] = (
             (_compare_repository(repository), "", ()),
             (_compare_labels(github), "", ()),
-            (_compare_variables(github), "", ()),
+            (_compare_variables(github, variables), "", ()),
             (_compare_rulesets(github, rulesets), WITHOUT_RULESETS, (Refused,)),
             (_compare_environments(github), WITHOUT_ENVIRONMENTS, (Refused, InputError)),
-            (_compare_done(github), "", ()),
+            (_compare_variables(github, {DONE: "true"}), "", ()),
         )
         count, missing = 0, []
         for changes, consequence, lacking in parts:
@@ -107,7 +109,7 @@ def run(arguments: argparse.Namespace) -> int:
                 missing.append(f"  {consequence} ({error})")
         if not count:
             print(f"nothing to change in {github.repository}")
-        _print_advice(github, is_public=not repository.get("private"))
+        _print_advice(github, _read_variables(github) | variables, is_public=not repository.get("private"))
     except Refused as error:
         remedy = "Use an administrator's token: `GITHUB_TOKEN=$(gh auth token) make github-setup`; see docs/github.md."
         raise Refused(str(error), remedy) from error
@@ -138,7 +140,7 @@ def _require_main(repository: str, branch: str) -> None:
         )
 
 
-def _print_advice(github: GitHub, is_public: bool) -> None:
+def _print_advice(github: GitHub, variables: dict[str, str], is_public: bool) -> None:
     """Print how settings stand that only a person should change."""
     if not github.call("GET", "actions/permissions/workflow")["can_approve_pull_request_reviews"]:
         print(
@@ -147,7 +149,6 @@ def _print_advice(github: GitHub, is_public: bool) -> None:
             f"`gh api -X PUT repos/{github.repository}/actions/permissions/workflow "
             "-F can_approve_pull_request_reviews=true`"
         )
-    variables = _read_variables(github) | {name: os.environ[name] for name in VARIABLES if os.environ.get(name)}
     if any(name in variables for name in ("DVC_REMOTE_URL", *ROLES)):
         prefix = github.call("GET", "actions/oidc/customization/sub").get("sub_claim_prefix")
         for role, subjects in ROLES.items():
@@ -199,27 +200,17 @@ def _compare_labels(github: GitHub) -> Iterator[Change]:
             yield Change(f"label {name}", "PATCH", f"labels/{name}", wanted)
 
 
-def _compare_variables(github: GitHub) -> Iterator[Change]:
+def _compare_variables(github: GitHub, wanted: dict[str, str]) -> Iterator[Change]:
     current = _read_variables(github)
-    for name in VARIABLES:
-        yield from _compare_variable(current, name, os.environ.get(name) or current.get(name))
-
-
-def _compare_done(github: GitHub) -> Iterator[Change]:
-    yield from _compare_variable(_read_variables(github), DONE, "true")
+    for name, value in wanted.items():
+        if current.get(name) != value:
+            request = ("PATCH", f"{_VARIABLES}/{name}") if name in current else ("POST", _VARIABLES)
+            description = f"variable {name}: {current.get(name, 'new')} -> {value}"
+            yield Change(description, *request, {"name": name, "value": value})
 
 
 def _read_variables(github: GitHub) -> dict[str, str]:
-    return {variable["name"]: variable["value"] for variable in github.pages("actions/variables", key="variables")}
-
-
-def _compare_variable(current: dict[str, str], name: str, value: str | None) -> Iterator[Change]:
-    if current.get(name) != value:
-        path = "actions/variables"
-        request = ("PATCH", f"{path}/{name}") if name in current else ("POST", path)
-        yield Change(
-            f"variable {name}: {current.get(name, 'new')} -> {value}", *request, {"name": name, "value": value}
-        )
+    return {variable["name"]: variable["value"] for variable in github.pages(_VARIABLES, key="variables")}
 
 
 def _compare_environments(github: GitHub) -> Iterator[Change]:

@@ -27,8 +27,8 @@ from pipelines.model.encoding import Columns
 from pipelines.model.scorer import Scorer
 from pipelines.model.signature import load_signature
 from pipelines.repository import base_model, dvc_lock
-from pipelines.repository.dvc import cached_files
-from pipelines.repository.dvc_remote import default_remote, set_remote_from_environment
+from pipelines.repository.dvc import fetch_folder
+from pipelines.repository.dvc_remote import set_remote_from_environment
 from pipelines.repository.git import commit_of, dirty, git, text_at
 from pipelines.repository.registered import registered_version
 from pipelines.repository.release_id import release_id
@@ -90,8 +90,8 @@ def _verify(commit: str, params: Params) -> None:
         other = sorted(name for name in locked.keys() | rebuilt.keys() if locked.get(name) != rebuilt.get(name))
         comparison = Comparison(commit, tree, params, locked, progress)
         differences = {name: comparison.difference(name) for name in other}
-    lines = [f"  {name}: {difference}" for name, difference in differences.items()]
-    if any(difference.refused for difference in differences.values()):
+    lines = [f"  {name}: {words}" for name, (words, _) in differences.items()]
+    if any(refused for _, refused in differences.values()):
         raise Refused(
             f"training {commit[:12]} again gives other outputs than its dvc.lock names:\n" + "\n".join(lines),
             "Run `python -m pipelines repro --anew` on the branch and commit dvc.lock and reports/. If it differs each "
@@ -99,17 +99,6 @@ def _verify(commit: str, params: Params) -> None:
         )
     equal = f"{len(rebuilt) - len(other)} of {len(rebuilt)} outputs of {commit[:12]} have the md5 of dvc.lock"
     _report("\n".join([f"Verified: {equal}{', the others agree:' if lines else ''}", *lines]))
-
-
-@dataclass(frozen=True)
-class Difference:
-    """How an output whose bytes differ compares, in words, and whether that is refused."""
-
-    words: str
-    refused: bool
-
-    def __str__(self) -> str:
-        return self.words
 
 
 @dataclass(frozen=True)
@@ -122,23 +111,27 @@ class Comparison:
     locked: dict[str, str]
     progress: Progress
 
-    def difference(self, name: str) -> Difference:
-        """Compare an output whose bytes differ: a model by its scores, any other file or table by its numbers."""
+    def difference(self, name: str) -> tuple[str, bool]:
+        """Compare an output whose bytes differ: a model by its scores, any other file or table by its numbers.
+
+        Returns:
+            The difference in words, and whether it is refused.
+        """
         if name not in self.locked or not (self.tree / name).exists():
-            return Difference("is not in dvc.lock" if name not in self.locked else "is no longer an output", True)
+            return ("is not in dvc.lock" if name not in self.locked else "is no longer an output", True)
         try:
             if name == str(PREPARED):
                 largest = rows_difference(self._fetch_rows(name), sorted((self.tree / PREPARED).glob("*.parquet")))
             else:
                 largest = self._of_scores(name) if name.endswith(".onnx") else self._of_texts(name)
         except MainlineError as error:
-            return Difference(f"has other bytes, which cannot be compared: {error}", True)
+            return (f"has other bytes, which cannot be compared: {error}", True)
         what = "scores of the validation and test rows" if name.endswith(".onnx") else "numbers"
         if largest is None:
-            return Difference("has another content", True)
+            return ("has another content", True)
         if not largest <= LIMIT:
-            return Difference(f"{what} differ by up to {largest:.3g}; the limit is {LIMIT:g}", True)
-        return Difference(f"other bytes; {what} agree (largest difference {largest:.3g})", False)
+            return (f"{what} differ by up to {largest:.3g}; the limit is {LIMIT:g}", True)
+        return (f"other bytes; {what} agree (largest difference {largest:.3g})", False)
 
     def _of_scores(self, name: str) -> float:
         """The largest difference of two scores; for a regression, as a share of the largest score."""
@@ -172,10 +165,7 @@ class Comparison:
     def _fetch_rows(self, name: str) -> tuple[Path, ...]:
         """The Parquet files of a folder as dvc.lock names it."""
         md5 = self.locked[name]
-        files = cached_files(md5, whole=True)
-        if not files and default_remote():
-            base_model.fetch_from_remote(self.commit, [name])
-            files = cached_files(md5, whole=True)
+        files = fetch_folder(md5, self.progress)
         if not files:
             raise InputError(f"the folder that dvc.lock names ({md5}) is in no cache and no remote", "Push it.")
         return files

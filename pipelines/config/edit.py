@@ -18,7 +18,7 @@ def with_value(text: str, path: Sequence[str], value: Any) -> str:
         InputError: if the value cannot be set without a change of others.
     """
     edited = _edit(text, path, value)
-    if yaml.safe_load(edited) != _expected(yaml.safe_load(text), path, value):
+    if yaml.safe_load(edited) != _with(yaml.safe_load(text), path, value):
         raise InputError(f"{'.'.join(path)} cannot be set in {PATH}", f"Set it to {value} by hand, and run again.")
     return edited
 
@@ -31,7 +31,7 @@ def _edit(text: str, path: Sequence[str], value: Any) -> str:
             continue
         following = next((item for name, item in node.value if name.value == key), None)
         if following is None:
-            return _add(text, node, key, _nested(path[i + 1 :], value))
+            return _add(text, node, key, _with({}, path[i + 1 :], value))
         node = following
     before = text[: node.start_mark.index]
     blank = " " * before.endswith(":")  # for a key without a value
@@ -48,27 +48,13 @@ def _add(text: str, mapping: Any, key: str, value: Any) -> str:
     return text[: first.index] + entry + separator + text[first.index :]
 
 
-def _nested(path: Sequence[str], value: Any) -> Any:
-    return {path[0]: _nested(path[1:], value)} if path else value
-
-
-def _expected(document: Any, path: Sequence[str], value: Any) -> Any:
-    document = _unshared(document)
-    parent = document
-    for i, key in enumerate(path[:-1]):
-        if isinstance(parent, dict) and key not in parent:
-            parent[key] = _nested(path[i + 1 :], value)
-            return document
-        parent = parent[int(key) if isinstance(parent, list) else key]
-    parent[int(path[-1]) if isinstance(parent, list) else path[-1]] = value
-    return document
-
-
-def _unshared(document: Any) -> Any:
-    """Return a copy in which what an alias repeats is no longer one object in two places."""
-    if isinstance(document, dict):
-        return {key: _unshared(item) for key, item in document.items()}
-    return [_unshared(item) for item in document] if isinstance(document, list) else document
+def _with(document: Any, path: Sequence[str], value: Any) -> Any:
+    """Return a copy of a document with another value at a path."""
+    if not path:
+        return value
+    if isinstance(document, list):
+        return [_with(item, path[1:], value) if i == int(path[0]) else item for i, item in enumerate(document)]
+    return {**document, path[0]: _with(document.get(path[0], {}), path[1:], value)}
 
 
 def _written(value: Any) -> str:

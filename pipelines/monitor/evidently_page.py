@@ -22,8 +22,7 @@ from pipelines.pages.evidently_sample import column_kinds, drift_preset, sample,
 from pipelines.predictions import window
 from pipelines.predictions.labels import TARGET
 from pipelines.repository import base_model, dvc_lock
-from pipelines.repository.dvc import cached_files
-from pipelines.repository.dvc_remote import default_remote
+from pipelines.repository.dvc import fetch_folder
 from pipelines.repository.git import text_at
 from pipelines.tables.data import connect
 from pipelines.tables.rows import load_rows
@@ -90,12 +89,8 @@ def load_reference(commit: str, progress: Progress) -> tuple[Signature, Any]:
     Raises:
         MainlineError: if the rows or the model are in no cache and no remote, or do not fit the settings.
     """
-    folder, md5 = dvc_lock.prepared_rows(text_at(commit, str(dvc_lock.PATH))) or ("", "")
-    files = cached_files(md5) if md5 else ()
-    if md5 and not files and default_remote():
-        with progress.step(f"Fetching the training rows of {commit[:12]} from the remote"):
-            base_model.fetch_from_remote(commit, [folder])
-        files = cached_files(md5)
+    md5 = dvc_lock.prepared_md5(text_at(commit, str(dvc_lock.PATH)))
+    files = fetch_folder(md5, progress) if md5 else ()
     base = base_model.fetch_stored(commit, progress)
     if not files or base is None or base.split is None:
         raise InputError(

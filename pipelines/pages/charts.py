@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
+from pipelines.pages.numbers import brief
 from pipelines.pages.safe_text import clip
 
 Point = tuple[float, float]
@@ -62,15 +63,6 @@ def ticks(low: float, high: float, count: int = 5) -> tuple[float, ...]:
     step = next(m * magnitude for m in (1, 2, 2.5, 5, 10) if m * magnitude * count >= (high - low) * (1 - 1e-9))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return tuple(float(f"{i * step:.12g}") for i in range(first, last + 1))
-
-
-def short(value: float) -> str:
-    """A number for the end of a bar, with a minus sign."""
-    if value and (abs(value) >= 1e9 or abs(value) < 1e-4):
-        text = f"{value:.2e}"
-    else:
-        text = f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:,.4g}"
-    return text.replace("-", "−")
 
 
 def tick(value: float) -> str:
@@ -148,10 +140,10 @@ def _bars(plot: Plot, bars: Sequence[tuple[str, float]]) -> Markup:
         parts.append(text.format(LABEL_END, middle, "end", "label", named))
         box = (min(zero, end), i * BAR + 3, max(abs(end - zero), 0.8), BAR - 6)
         parts.append(Markup('<rect class="bar" x="{:.1f}" y="{}" width="{:.1f}" height="{}" rx="2"/>').format(*box))
-        parts.append(text.format(where[0], middle, where[1], "value", short(value)))
+        parts.append(text.format(where[0], middle, where[1], "value", brief(value)))
     height = len(bars) * BAR
     parts.append(Markup('<path class="axis" d="M{:.1f} 0V{}"/>').format(zero, height))
-    label = f"{plot.title}: {len(bars)} bars, {bars[0][0]} {short(bars[0][1])} first"
+    label = f"{plot.title}: {len(bars)} bars, {bars[0][0]} {brief(bars[0][1])} first"
     return _svg(height, label, Markup("").join(parts))
 
 

@@ -1,18 +1,17 @@
 """Fetch the model of a past commit: from the cache, else from the remote, else by reproducing it."""
 
-import filecmp
 import shutil
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.cli.errors import InputError, Unreachable
+from pipelines.cli.files import write_bytes
 from pipelines.cli.progress import Progress
 from pipelines.cli.verbs import run_verb
 from pipelines.repository import dvc_lock
-from pipelines.repository.dvc import error_of, file_md5, run_dvc
+from pipelines.repository.dvc import fetch_from_remote, file_md5, open_dvc
 from pipelines.repository.dvc_remote import default_remote
 from pipelines.repository.git import git, text_at
 
@@ -82,9 +81,12 @@ def fetch_stored(commit: str, progress: Progress) -> Base | None:
     """Fetch the files from the cache, else from the remote; None if the cache lacks them and there is no remote.
 
     Raises:
+        InputError: if the commit's dvc.lock names no model.
         Unreachable: if the remote does not respond, or does not have them.
     """
     md5s = _locked_md5s(commit)
+    if MODEL not in md5s:
+        raise InputError(f"dvc.lock of {commit[:12]} names no model", "Name a commit with a model.")
     folder = _folder(md5s)
     source = fetch_outputs(commit, md5s, folder, progress)
     return Base(commit, folder, source, md5s[MODEL], md5s[MODEL]) if source else None
@@ -102,58 +104,18 @@ def fetch_outputs(commit: str, md5s: dict[str, str], folder: Path, progress: Pro
     Raises:
         Unreachable: if the remote does not respond, or does not have them.
     """
-    if _have_md5s({folder / Path(name).name: md5 for name, md5 in md5s.items()}):
-        return "cache"
     with progress.step(f"Fetching the model of {commit[:12]} from the cache"):
         if _copy_from_cache(md5s, folder):
             return "cache"
-    if not default_remote():
+    if not (remote := default_remote()):
         return None
     with progress.step(f"Fetching the model of {commit[:12]} from the remote"):
-        fetch_from_remote(commit, md5s)
-        return "remote" if _copy_from_cache(md5s, folder) else None
-
-
-def fetch_each(commits: list[str]) -> dict[str, Path | str]:
-    """Fetch the files of several commits from the cache or, all at once, from the remote; never reproduce them.
-
-    Returns:
-        For each commit the folder with its files, or why they are not there.
-    """
-    fetched: dict[str, Path | str] = {}
-    wanted: dict[str, dict[str, str]] = {}
-    for commit in commits:
-        try:
-            wanted[commit] = _locked_md5s(commit)
-        except InputError as error:
-            fetched[commit] = str(error).splitlines()[0]
-    reason = _pull([md5 for md5s in wanted.values() for md5 in md5s.values()])
-    for commit, md5s in wanted.items():
-        if MODEL not in md5s:
-            fetched[commit] = f"dvc.lock of {commit[:12]} names no model"
-        elif _have_md5s({_folder(md5s) / Path(name).name: md5 for name, md5 in md5s.items()}) or _copy_from_cache(
-            md5s, _folder(md5s)
-        ):
-            fetched[commit] = _folder(md5s)
-        else:
-            fetched[commit] = f"its model is in no cache and no remote{reason}"
-    return fetched
-
-
-def _pull(md5s: list[str]) -> str:
-    """Fetch files that are not in the cache from the remote, and return why that failed, or nothing."""
-    from dvc.repo import Repo
-    from dvc_data.hashfile.hash_info import HashInfo
-
-    with Repo() as repo:
-        missing = [HashInfo("md5", md5) for md5 in md5s if not Path(repo.cache.local.oid_to_path(md5)).is_file()]
-        if not missing or not default_remote():
-            return ""
-        try:
-            repo.cloud.pull(missing)
-        except Exception as error:  # a store raises what its library does, and nothing here may end a review
-            return f" (the remote: {' '.join(str(error).split())[:200]})"
-    return ""
+        fetch_from_remote(md5s.values())
+        if not _copy_from_cache(md5s, folder):
+            raise Unreachable(
+                f"the model is not in the remote {remote}", "Push it (`make push`) from where it was made."
+            )
+    return "remote"
 
 
 def reproduce(commit: str, progress: Progress, reason: str = "") -> Base:
@@ -167,7 +129,7 @@ def reproduce(commit: str, progress: Progress, reason: str = "") -> Base:
     """
     md5s = _locked_md5s(commit)
     folder = _folder(md5s).with_suffix(".reproduced")
-    source = "cache" if folder.is_dir() else "reproduced"
+    source = "cache" if (folder / "model.onnx").is_file() else "reproduced"
     if source == "reproduced":
         with progress.step(f"Reproducing the model of {commit[:12]}, which is in no cache and no remote"):
             _reproduce_into(folder, commit, reason)
@@ -189,10 +151,10 @@ def _have_md5s(md5s: dict[Path, str]) -> bool:
 
 
 def _copy_from_cache(md5s: dict[str, str], folder: Path) -> bool:
-    """Copy the files from DVC's cache; return False if it lacks one, or holds a truncated one."""
-    from dvc.repo import Repo
-
-    with Repo() as repo:
+    """Copy files that the folder lacks from DVC's cache; return False if that lacks one, or holds a truncated one."""
+    if _have_md5s({folder / Path(name).name: md5 for name, md5 in md5s.items()}):
+        return True
+    with open_dvc(Path()) as repo:
         cached = {name: Path(repo.cache.local.oid_to_path(md5)) for name, md5 in md5s.items()}
     if not _have_md5s({cached[name]: md5 for name, md5 in md5s.items()}):
         return False
@@ -200,35 +162,10 @@ def _copy_from_cache(md5s: dict[str, str], folder: Path) -> bool:
     return True
 
 
-def fetch_from_remote(commit: str, targets: Iterable[str]) -> None:
-    """Run `dvc fetch` in a worktree of the commit, because the stages of its dvc.yaml may differ from those here.
-
-    Raises:
-        Unreachable: with DVC's message, also if the remote does not have them.
-    """
-    with temporary_worktree(commit) as tree:
-        done = run_dvc(tree, "fetch", *targets)
-    if done.returncode:
-        raise Unreachable(error_of(done), "Fix DVC_REMOTE_URL or the network.")
-
-
 def _copy_files(sources: dict[str, Path], folder: Path) -> None:
-    """Copy files into a folder that exists only once all of them are there; another process may do the same."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        copies = Path(scratch) / folder.name
-        copies.mkdir()
-        for name, path in sources.items():
-            shutil.copyfile(path, copies / Path(name).name)
-        names = [path.name for path in copies.iterdir()]
-        if len(filecmp.cmpfiles(folder, copies, names, shallow=False)[0]) == len(names):
-            return
-        shutil.rmtree(folder, ignore_errors=True)
-        try:
-            copies.rename(folder)
-        except OSError:
-            if not folder.is_dir():  # it is there if another process was first
-                raise
+    """Copy files into a folder, each whole or not at all; another process may do the same."""
+    for name, path in sources.items():
+        write_bytes(folder / Path(name).name, path.read_bytes())
 
 
 def _reproduce_into(folder: Path, commit: str, reason: str) -> None:
@@ -241,7 +178,8 @@ def _reproduce_into(folder: Path, commit: str, reason: str) -> None:
                 + printed,
                 "Set DVC_REMOTE_URL to where the base's model was pushed, or choose another BASE.",
             )
-        _copy_files({name: tree / name for name in FILES if (tree / name).is_file()}, folder)
+        # The model last: where it is, the others are.
+        _copy_files({name: tree / name for name in reversed(FILES) if (tree / name).is_file()}, folder)
 
 
 @contextmanager

@@ -4,13 +4,15 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pipelines.cli.errors import InputError, Unreachable
+from pipelines.cli.progress import Progress
 from pipelines.cli.verbs import python_first
+from pipelines.repository.dvc_remote import default_remote
 
 DVC = (sys.executable, "-m", "dvc")
 
@@ -84,19 +86,46 @@ def in_cache(root: Path, md5: str) -> bool:
         return True
 
 
-def cached_files(md5: str, whole: bool = False) -> tuple[Path, ...]:
-    """Return the Parquet files of a folder in DVC's cache; empty if one of them is not there.
+def fetch_from_remote(md5s: Iterable[str]) -> None:
+    """Fetch files and folders that the cache lacks from the default remote, if there is one and it has them.
+
+    Raises:
+        Unreachable: if the remote does not respond.
+    """
+    from dvc_data.hashfile.hash_info import HashInfo
+
+    if default_remote():
+        with open_dvc(Path()) as repo:
+            try:
+                repo.cloud.pull([HashInfo("md5", md5) for md5 in md5s])
+            except Exception as error:  # a store raises what its library does
+                reason = " ".join(str(error).split())[:200]
+                raise Unreachable(reason, "Fix DVC_REMOTE_URL or the network.") from error
+
+
+def fetch_folder(md5: str, progress: Progress) -> tuple[Path, ...]:
+    """Return the Parquet files of a folder in DVC's cache, if need be fetched from the remote.
 
     Args:
         md5: of the folder, which ends in .dir.
-        whole: accept only files with the right md5; the cache is shared and may hold a truncated file.
+
+    Returns:
+        Nothing if a file is neither there nor in the remote, or is damaged: the cache is shared.
+
+    Raises:
+        Unreachable: if the remote does not respond.
     """
-    with open_dvc(Path()) as repo:
-        odb = repo.cache.local
-        listing = Path(odb.oid_to_path(md5))
+    with open_dvc(Path()) as repo, progress.step(f"Fetching rows ({md5[:12]}) from the cache or the remote"):
+        path_of = repo.cache.local.oid_to_path
+        listing = Path(path_of(md5))
+        if not listing.is_file():
+            fetch_from_remote([md5])
         if not listing.is_file():
             return ()
         entries = json.loads(listing.read_text(encoding="utf-8"))
-        files = {Path(odb.oid_to_path(e["md5"])): e["md5"] for e in entries if e["relpath"].endswith(".parquet")}
-    complete = all(path.is_file() and (not whole or file_md5(path) == digest) for path, digest in files.items())
-    return tuple(files) if complete else ()
+        files = {
+            Path(path_of(entry["md5"])): entry["md5"] for entry in entries if entry["relpath"].endswith(".parquet")
+        }
+        if not all(path.is_file() for path in files):
+            fetch_from_remote(files.values())
+    return tuple(files) if all(path.is_file() and file_md5(path) == digest for path, digest in files.items()) else ()

@@ -8,7 +8,6 @@ import yaml
 
 from pipelines.cli.errors import InputError
 from pipelines.config.paths import PREPARED
-from pipelines.repository.data_pointer import DATA
 
 PATH = Path("dvc.lock")
 _NOT_GENERATED = ("reports/review/", "reports/monitor/", "reports/README.md")  # of reports/
@@ -40,12 +39,9 @@ def data_md5(text: str | None) -> str | None:
     return _md5s(text, "deps", str(PATH)).get("data")
 
 
-def prepared_rows(text: str | None) -> tuple[str, str] | None:
-    """Return the folder that the model was trained on and its md5; it is data/ in commits without a stage `prepare`."""
-    for folder, md5 in ((str(PREPARED), outputs(text).get(str(PREPARED))), (str(DATA), data_md5(text))):
-        if md5:
-            return folder, md5
-    return None
+def prepared_md5(text: str | None) -> str | None:
+    """Return the md5 of the rows that the model was trained on: data/ in commits without a stage `prepare`."""
+    return outputs(text).get(str(PREPARED)) or data_md5(text)
 
 
 def _md5s(text: str | None, key: str, name: str) -> dict[str, str]:

@@ -12,28 +12,18 @@ from pipelines.cli.files import write_bytes
 from pipelines.config.params import Params
 from pipelines.model.inputs import inputs_of
 from pipelines.pages.evidently_sample import column_kinds, drift_preset, sample
-from pipelines.repository.dvc import cached_files
+from pipelines.review.base_rows import BaseRows
 from pipelines.tables.data import connect, read_rows
 
 
-def write(path: Path, params: Params, base_sha: str, base_data: str) -> str:
-    """Write the page.
-
-    Args:
-        base_data: md5 of the base's prepared/, which ends in .dir.
-
-    Returns:
-        Where the page is, or why there is none.
-    """
-    files = cached_files(base_data)
-    if not files:
-        return (
-            f"no Evidently page: the base's rows ({base_data[:12]}, commit {base_sha[:7]}) are not in DVC's cache here"
-        )
+def write(path: Path, params: Params, base_rows: BaseRows) -> str:
+    """Write the page, and return where it is, or why there is none."""
+    if not base_rows.files:
+        return f"no Evidently page: {base_rows.why_not}"
     connection = connect()
     columns = [item.name for item in inputs_of(params) if not item.sensitive]
     head = read_rows(connection)
-    base = connection.read_parquet([str(file) for file in files], union_by_name=True)
+    base = connection.read_parquet([str(file) for file in base_rows.files], union_by_name=True)
     missing = sorted(set(columns) - set(base.columns))
     shown = [name for name in columns if name not in missing]
     try:

@@ -14,6 +14,8 @@ from pipelines.pages.charts import Plot
 # Settings that are no rules, and decide what the rules are applied to.
 WHAT_IS_JUDGED = ("model_name", "task", "schema.", "split.", "selection.threshold")
 Kind = Literal["comparison", "restore", "new model"]
+# What only the page and the comment show.
+_NOT_IN_JSON = ("task", "headline", "left_out", "slice_metric", "data", "importance", "plots", "threshold", "value")
 
 
 @dataclass(frozen=True)
@@ -335,32 +337,10 @@ class Findings:
     def to_json(self) -> dict[str, Any]:
         """The document review.json."""
         document: dict[str, Any] = {
+            **{name: value for name, value in asdict(self).items() if name not in _NOT_IN_JSON},
             "verdict": self.verdict,
-            "kind": self.kind,
-            "name": self.name,
-            "base": asdict(self.base),
-            "head": asdict(self.head),
-            "rows": self.rows,
-            "metrics": [asdict(row) for row in self.metrics],
-            "history": [asdict(row) for row in self.history],
-            "gates": [asdict(gate) for gate in self.gates],
-            "critical": [asdict(case) for case in self.critical],
-            "slices": [asdict(row) for row in self.slices],
-            "groups": [asdict(row) for row in self.groups],
-            "candidates": [asdict(row) for row in self.candidates],
-            "criterion": self.criterion,
-            "winner": self.winner,
-            "base_winner": self.base_winner,
-            "stages": [asdict(stage) for stage in self.stages],
-            "params": [asdict(change) for change in self.params],
             "features": asdict(self.features or FeatureChanges()),
-            "data_errors": [asdict(error) for error in self.data_errors],
-            "notes": list(self.notes),
-            "release": self.release,
-            "pull_request": self.pull_request,
-            "remarks": list(self.remarks),
-            "weaker_rules": [asdict(change) for change in self.weaker_rules],
-            "changed_code": list(self.changed_code),
+            "remarks": self.remarks,
         }
         if self.task == "regression":
             # Keys that have no meaning for a regression are left out.

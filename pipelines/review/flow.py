@@ -20,7 +20,8 @@ from pipelines.repository import dvc_lock, git
 from pipelines.repository.dvc import file_md5
 from pipelines.repository.registered import registered_version
 from pipelines.repository.release_id import worktree_release_id
-from pipelines.review import report_cache
+from pipelines.review import base_rows, report_cache
+from pipelines.review.base_rows import BaseRows
 from pipelines.review.candidates import console_lines
 from pipelines.review.findings import DataChange, Findings, GateResult, Side, StageRow, data_errors, summary
 
@@ -90,7 +91,6 @@ def _findings(
 ) -> Findings:
     """The findings of a head whose pipeline ran to its end."""
     from pipelines.repository import base_model
-    from pipelines.review import base_rows
     from pipelines.review.model_findings import declared_new_model, model_findings, review_kind
     from pipelines.review.own_code import changed_code
 
@@ -107,9 +107,10 @@ def _findings(
     if not_reproducible := _reproducibility_note():
         progress.print(not_reproducible)
         notes.append(not_reproducible)
-    rows_of_base = base_rows.fetch(base, progress) if base and kind != "new model" else base_rows.BaseRows()
+    compared_with = None if kind == "new model" else base
+    rows_of_base = base_rows.fetch(compared_with, progress) if compared_with else BaseRows()
     with progress.step("Scoring both models on the same rows"):
-        fields = model_findings(params, base, kind, base_sha, rows_of_base)
+        fields = model_findings(params, compared_with, kind, base_sha, rows_of_base)
     notes += fields.pop("notes", ())
     if weaker := fields.get("weaker_rules"):
         rules = "; ".join(f"{rule.path}: {rule.base} → {rule.head or 'removed'}" for rule in weaker)
@@ -132,23 +133,22 @@ def _findings(
         changed_code=changed_code(base_sha),
         **fields,
     )
-    return replace(findings, data=_reported_data_change(findings.data, params, base_sha, progress))
+    return replace(findings, data=_reported_data_change(findings.data, params, rows_of_base, progress))
 
 
 def _reported_data_change(
-    change: DataChange | None, params: Params, base_sha: str, progress: Progress
+    change: DataChange | None, params: Params, base_rows: BaseRows, progress: Progress
 ) -> DataChange | None:
     """The change of the data, None if neither the rows nor the split changed.
 
-    If the rows changed and the base's are in DVC's cache, an Evidently page is written beside the report.
+    If the rows changed and the base's are there, an Evidently page is written beside the report.
     """
-    before, now = (dvc_lock.prepared_rows(text) for text in (git.text_at(base_sha, "dvc.lock"), dvc_lock.read()))
-    if change is None or before is None or now is None or before[1] == now[1]:
+    if change is None or base_rows.prepared_alike:
         return change if change and change.sides_changed else None
     from pipelines.review import evidently_page
 
     with progress.step("Drawing what changed in the data (Evidently)"):
-        outcome = evidently_page.write(REVIEW / "data.html", params, base_sha, before[1])
+        outcome = evidently_page.write(REVIEW / "data.html", params, base_rows)
     return replace(change, evidently=outcome)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import ibis.expr.types as ir
 import numpy as np
+from rich.console import Console
 
-from pipelines.cli.errors import InputError
+from pipelines.cli.errors import InputError, MainlineError
+from pipelines.cli.progress import Progress
 from pipelines.config.params import Params
 from pipelines.config.paths import MODEL
 from pipelines.metrics.bootstrap import paired_bootstrap, too_few
@@ -91,19 +92,18 @@ def _earlier_models(table: ir.Table, params: Params, count: int) -> tuple[dict[s
     models: dict[str, EarlierModel] = {}
     notes: list[str] = []
 
-    def add(versions: list[Version]) -> None:
-        fetched = base_model.fetch_each([version.commit for version in versions])
-        for version in versions:
-            try:
-                models[version.tag] = _comparable_model(table, params, version.commit, fetched[version.commit])
-            except InputError as error:
-                notes.append(f"Not compared with {version.tag}: {error}.")
+    def add(version: Version) -> None:
+        try:
+            models[version.tag] = _comparable_model(table, params, version.commit)
+        except MainlineError as error:
+            notes.append(f"Not compared with {version.tag}: {str(error).splitlines()[0]}.")
 
     last, best = _last_and_best(params, count)
-    add(last)
+    for version in last:
+        add(version)
     for version in best[:count]:
         if version not in last:
-            add([version])
+            add(version)
         if version.tag in models:
             break
     return models, notes
@@ -128,15 +128,16 @@ def _last_and_best(params: Params, count: int) -> tuple[list[Version], list[Vers
     return last, sorted(known, key=lambda version: (gains[version.tag], version.number), reverse=True)
 
 
-def _comparable_model(table: ir.Table, params: Params, commit: str, folder: Path | str) -> EarlierModel:
-    """The model of a version.
+def _comparable_model(table: ir.Table, params: Params, commit: str) -> EarlierModel:
+    """The model of a commit, which is never reproduced.
 
     Raises:
-        InputError: if its model cannot be compared, or `folder` says why it is not there.
+        MainlineError: if the model cannot be fetched, or not be compared.
     """
-    if isinstance(folder, str):
-        raise InputError(folder, "")
-    scorer = Scorer(folder / "model.onnx", folder / "signature.json")
+    model = base_model.fetch_stored(commit, Progress(Console(quiet=True)))
+    if model is None:
+        raise InputError("its model is in no cache and no remote", "")
+    scorer = Scorer(model.model, model.signature)
     signature = scorer.signature
     if (signature.task, signature.target) != (params.task, params.table.target):
         raise InputError(f"it predicts {signature.target} by {signature.task}", "")

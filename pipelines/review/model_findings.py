@@ -26,9 +26,9 @@ from pipelines.review.base_rows import BaseRows
 from pipelines.review.candidates import candidate_rows
 from pipelines.review.earlier_model import comparable_model
 from pipelines.review.feature_changes import feature_changes
-from pipelines.review.findings import DataChange, FeatureChanges, Kind
+from pipelines.review.findings import DataChange, Kind
 from pipelines.review.gates import evaluate
-from pipelines.review.gates.evidence import Evidence, ModelFiles
+from pipelines.review.gates.evidence import Evidence
 from pipelines.review.gates.fairness import group_rows
 from pipelines.review.gates.slices import slice_rows
 from pipelines.review.reasons import is_new_reason
@@ -90,7 +90,7 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str,
     """Score base and head on the same rows, and evaluate the gates by the rules of the head and of the base.
 
     Args:
-        base: None if the base has no model.
+        base: None on a new model.
         base_sha: the base's commit.
         base_rows: the rows that the base's model was made from.
 
@@ -101,7 +101,7 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str,
     table = read_rows(connection)
     split = load_split()
     head = Scorer(MODEL, SIGNATURE)
-    base_scorer = Scorer(base.model, base.signature) if base and kind != "new model" else None
+    base_scorer = Scorer(base.model, base.signature) if base else None
     earlier, why_not = None, None
     if base and base_scorer:
         try:
@@ -121,13 +121,13 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str,
     scored_inputs = None
     if not base_rows.prepared_alike or set(inputs_of_base) != set(params.inputs):
         known = before if base_rows.files and not compared_rows.why_not else None
-        scored_inputs = _score_inputs(table, known, params, split, base if base_scorer else None)
+        scored_inputs = _score_inputs(table, known, params, split, base)
     reason = params.gates.allow_gain or ""
     evidence = Evidence(
         params=params,
         kind=kind,
-        head=ModelFiles(MODEL, SIGNATURE),
-        base=ModelFiles(base.model, base.signature) if base and earlier else None,
+        head=MODEL,
+        base=base.model if base and earlier else None,
         not_comparable=why_not,
         rows=len(compared.target),
         test_rows=len(compared.target) + compared.left_out,
@@ -148,6 +148,11 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str,
     weaker, weaker_rules = weaker_results(base_sha, results, evidence, head, measure)
     selection = json.loads(SELECTION.read_text(encoding="utf-8"))
     param_changes = changes.param_changes(git.text_at(base_sha, str(PATH)), PATH.read_text(encoding="utf-8"))
+    features = None
+    if base:
+        rows_of_base = None if before is table or isinstance(before, str) else before
+        texts = git.text_at(base.commit, str(PATH)), PATH.read_text(encoding="utf-8")
+        features = feature_changes(*texts, params.table.key, table, rows_of_base)
     return {
         "params": param_changes,
         "gates": (*results, *weaker),
@@ -167,20 +172,14 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str,
         "candidates": candidate_rows(params.candidates, selection, param_changes),
         "criterion": selection["criterion"],
         "winner": selection["winner"],
-        "base_winner": _winner_at(base.commit) if base and kind != "new model" else None,
+        "base_winner": _winner_at(base.commit) if base else None,
         "importance": importance,
         "plots": plots.plots(compared) if evidence.rows else (),
         "value": params.value,
         "threshold": (compared.base_threshold, compared.head_threshold),
-        "features": _feature_changes(params, base, table, before) if base and kind != "new model" else None,
-        "data": _data_change(table, params, split, base, evidence) if base and kind != "new model" else None,
+        "features": features,
+        "data": _data_change(table, params, split, base, evidence) if base else None,
     }
-
-
-def _feature_changes(params: Params, base: Base, table: ir.Table, before: ir.Table | str) -> FeatureChanges | None:
-    text, head = git.text_at(base.commit, str(PATH)), PATH.read_text(encoding="utf-8")
-    rows_of_base = None if before is table or isinstance(before, str) else before
-    return feature_changes(text, head, params.table.key, table, rows_of_base)
 
 
 def _chooses_like_head(params: Params, split: dict[str, Any], base: Base) -> bool:
@@ -201,32 +200,18 @@ def _measure(
     measure_history: Callable[..., history.History],
     params: Params,
 ) -> Evidence:
-    """The evidence by other settings; only what they change is measured again."""
-    gates, before = params.gates, evidence.params
-    if params.value != before.value:
-        compared = replace(compared, costs=costs_of(compared.arrow, compared.target, params.value))
-    same_draws = (gates.resamples, gates.seed, params.value) == (
-        before.gates.resamples,
-        before.gates.seed,
-        before.value,
-    )
-    same_history = same_draws and gates.history == before.gates.history
-    same_slices = same_draws and (params.slices, params.table) == (before.slices, before.table)
-    same_test = params.split == before.split
-    same_groups = (params.fairness, params.table) == (before.fairness, before.table)
+    """The evidence by other settings."""
+    compared = replace(compared, costs=costs_of(compared.arrow, compared.target, params.value))
+    test = rows_on_side(table, params, split_boundaries(table, params), "test")
     return replace(
         evidence,
         params=params,
-        test_rows=evidence.test_rows if same_test else _count_test_rows(table, params),
-        metrics=evidence.metrics if same_draws else compare.metric_rows(compared, gates.resamples, gates.seed),
-        history=evidence.history if same_history else measure_history(params=params).rows,
-        slices=evidence.slices if same_slices else slice_rows(compared, params),
-        groups=evidence.groups if same_groups else group_rows(compared, params),
+        test_rows=int(test.count().execute()),
+        metrics=compare.metric_rows(compared, params.gates.resamples, params.gates.seed),
+        history=measure_history(params=params).rows,
+        slices=slice_rows(compared, params),
+        groups=group_rows(compared, params),
     )
-
-
-def _count_test_rows(table: ir.Table, params: Params) -> int:
-    return int(rows_on_side(table, params, split_boundaries(table, params), "test").count().execute())
 
 
 def _compare_rows(

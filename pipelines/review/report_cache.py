@@ -7,65 +7,56 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipelines.cli.files import write_text
 from pipelines.config.params import load
 from pipelines.config.paths import MODEL, REVIEW
-from pipelines.config.read import PATH
-from pipelines.repository import dvc_lock, git, tags
+from pipelines.repository import git, tags
 from pipelines.repository.dvc import file_md5
 
 KEY = REVIEW / ".inputs"
 REPORTS = tuple(REVIEW / name for name in ("review.json", "review.md", "review.html"))
+_FILES = (*REPORTS, KEY)  # the key last, which says that the others are whole
+# Whatever a review imports, and its templates, is in pipelines/.
+_INPUTS = ["dvc.lock", "params.yaml", "requirements/pipelines.txt", "tests/critical", "pipelines"]
 
 
 def inputs_key(base_sha: str, notes: list[str]) -> str:
     """A hash of all that a report depends on, without the seconds of stages and where the base's model came from."""
-    parts: dict[str, Any] = {"base": base_sha, "head": git.commit_of("HEAD"), "branch": git.branch(), "notes": notes}
-    files = [dvc_lock.PATH, PATH, MODEL, Path("requirements/pipelines.txt")]
-    files += sorted(Path("tests/critical").glob("*.yaml"))
-    files += sorted(Path("pipelines").rglob("*"))  # whatever a review imports, and its templates
-    for path in files:
-        if path.is_file() and "__pycache__" not in path.parts:
-            parts[str(path)] = file_md5(path)
     model_name = load().model_name
-    parts["tags"] = sorted(tags.versions_by_release_id(model_name).items())
-    parts["assignments"] = [assignment.tag for assignment in tags.list_assignments(model_name)]
+    parts = {
+        "base": base_sha,
+        "head": git.commit_of("HEAD"),
+        "branch": git.branch(),
+        "notes": notes,
+        "tree": git.tree_of_worktree(_INPUTS),
+        "model": file_md5(MODEL),
+        "tags": sorted(tags.versions_by_release_id(model_name).items()),
+        "assignments": [assignment.tag for assignment in tags.list_assignments(model_name)],
+    }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-@dataclass(frozen=True)
-class Report:
-    """The files of a report, and the key of its inputs."""
-
-    key: str
-    files: dict[Path, bytes]
-
-
-def take_report() -> Report | None:
-    """Remove the last report; return it, or None if a file of it or its key is missing."""
-    files = {path: path.read_bytes() for path in (KEY, *REPORTS) if path.is_file()}
-    for path in (KEY, *REPORTS):
+def take_report() -> dict[Path, bytes]:
+    """Remove the last report; return its files and the key of its inputs, or nothing if one is missing."""
+    files = {path: path.read_bytes() for path in _FILES if path.is_file()}
+    for path in _FILES:
         path.unlink(missing_ok=True)
-    if len(files) <= len(REPORTS):
-        return None
-    return Report(files.pop(KEY).decode(errors="replace"), files)
+    return files if len(files) == len(_FILES) else {}
 
 
-def use_again(last: Report | None, key: str) -> dict[str, Any] | None:
+def use_again(last: dict[Path, bytes], key: str) -> dict[str, Any] | None:
     """Put the last report back and return its review.json; None if there is none, or its inputs had another key."""
-    if last is None or last.key != key:
+    if last.get(KEY) != key.encode():
         return None
     try:
-        document: dict[str, Any] = json.loads(last.files[REPORTS[0]])
+        document: dict[str, Any] = json.loads(last[REPORTS[0]])
     except ValueError:
         return None
-    for path, content in last.files.items():
+    for path, content in last.items():
         path.write_bytes(content)
-    remember(key)
     return document
 
 

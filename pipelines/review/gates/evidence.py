@@ -14,21 +14,13 @@ from pipelines.tables.leak_scores import LeakScores
 
 
 @dataclass(frozen=True)
-class ModelFiles:
-    """A model file and its signature."""
-
-    model: Path
-    signature: Path
-
-
-@dataclass(frozen=True)
 class Evidence:
     """The measurements of a review.
 
     Attributes:
         data_errors: if there are any, no model was trained and nothing else was measured.
-        head: None if the rows have errors.
-        base: None if there is no base to compare with, or the head is not comparable with it.
+        head: the model file, with signature.json beside it; None if the rows have errors.
+        base: the same; None if there is no base to compare with, or the head is not comparable with it.
         not_comparable: why the base's model cannot be scored on the head's rows, None if it can.
         rows: test rows that were scored.
         test_rows: rows with a label that `params.split` chooses for the test.
@@ -43,8 +35,8 @@ class Evidence:
     params: Params
     kind: Kind = "comparison"
     data_errors: tuple[DataError, ...] = ()
-    head: ModelFiles | None = None
-    base: ModelFiles | None = None
+    head: Path | None = None
+    base: Path | None = None
     not_comparable: str | None = None
     rows: int = 0
     test_rows: int = 0

@@ -9,5 +9,5 @@ from pipelines.review.gates.evidence import Evidence
 def model_size_gate(evidence: Evidence) -> list[GateResult]:
     """One result, in megabytes of a million bytes."""
     assert evidence.head is not None
-    size, limit = evidence.head.model.stat().st_size / 1e6, evidence.params.gates.max_model_mb
+    size, limit = evidence.head.stat().st_size / 1e6, evidence.params.gates.max_model_mb
     return [GateResult("model size", size <= limit, size, limit, f"{size:.1f} MB; maximum is {limit:g} MB")]

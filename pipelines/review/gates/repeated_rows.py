@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
+
+from scipy.special import bdtrc
 
 from pipelines.review.findings import GateResult
 from pipelines.review.gates.evidence import Evidence
@@ -32,20 +33,7 @@ def repeated_rows_gate(evidence: Evidence) -> Iterator[GateResult]:
             why += f"up to {limit:.2%} are expected, twice the share of training rows that have an equal one"
         else:
             why += f"gates.max_repeated_rows is {setting:.2%}"
-        passed = count < MIN_REPEATED or binomial_tail(count, total, limit) >= FALSE_ALARMS
+        passed = count < MIN_REPEATED or float(bdtrc(count - 1, total, limit)) >= FALSE_ALARMS
         if passed and part.share > limit:
             why += f"; fewer than {MIN_REPEATED} never fail" if count < MIN_REPEATED else "; the excess may be chance"
         yield GateResult(f"repeated rows: {part.of}", passed, part.share, limit, why)
-
-
-def binomial_tail(count: int, total: int, share: float) -> float:
-    """Chernoff's bound on the probability of at least `count` of `total` rows if each is one with this probability."""
-    seen = count / total
-    if seen <= share:
-        return 1.0
-    if not share:
-        return 0.0
-    divergence = seen * math.log(seen / share)
-    if seen < 1:
-        divergence += (1 - seen) * math.log((1 - seen) / (1 - share))
-    return math.exp(-total * divergence)

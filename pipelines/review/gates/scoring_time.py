@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 
+from pipelines.config.paths import SIGNATURE
 from pipelines.model.scorer import Scorer
 from pipelines.review.findings import GateResult
 from pipelines.review.gates.evidence import Evidence
@@ -15,7 +16,7 @@ ROUNDS, CALLS = 5, 100
 def scoring_time_gate(evidence: Evidence) -> list[GateResult]:
     """One result: the head's time of a row over the base's, both measured now, on one thread."""
     assert evidence.head is not None and evidence.base is not None
-    scorers = [Scorer(files.model, files.signature, threads=1) for files in (evidence.head, evidence.base)]
+    scorers = [Scorer(model, model.with_name(SIGNATURE.name), threads=1) for model in (evidence.head, evidence.base)]
     # In turns, so that a busy moment of the machine slows both.
     rounds = [[row_seconds(scorer) for scorer in scorers] for _ in range(ROUNDS)]
     head, base = (statistics.median(times) for times in zip(*rounds, strict=True))

@@ -84,7 +84,7 @@ def test_what_cannot_be_drawn_is_said_and_raises_nothing(predictions: ir.Table, 
 
 
 def test_a_commit_without_rows_gives_a_sentence(predictions: ir.Table, tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(evidently_page, "cached_files", lambda md5: ())
+    monkeypatch.setattr(evidently_page, "fetch_folder", lambda *_: ())
     (sentence,) = write_pages(tmp_path, ALL, git.commit_of("HEAD"), predictions, predictions, Progress())
     assert sentence.startswith("no Evidently page: the training rows")
 

@@ -11,7 +11,7 @@ import yaml
 
 from pipelines.config.params import parse
 from pipelines.review.compare import Compared
-from pipelines.review.gates.evidence import Evidence, ModelFiles
+from pipelines.review.gates.evidence import Evidence
 from tests.engine.fixtures_model import SMALL, SmallModel
 
 
@@ -64,7 +64,7 @@ def evidence(
     task: str = "classification", sections: dict[str, dict[str, Any]] | None = None, **fields: Any
 ) -> Evidence:
     """Evidence of a comparison with the small params.yaml, with changes to its sections."""
-    files = ModelFiles(Path("model.onnx"), Path("signature.json"))
+    model = Path("model.onnx")
     if "params" not in fields:
         fields["params"] = params(task, **(sections or {}))
-    return Evidence(**{"head": files, "base": files, "rows": 100, **fields})
+    return Evidence(**{"head": model, "base": model, "rows": 100, **fields})

@@ -27,7 +27,7 @@ from pipelines.review.findings import (
     StageRow,
 )
 from pipelines.review.gates import GATES, Gate, evaluate
-from pipelines.review.gates.evidence import Evidence, ModelFiles
+from pipelines.review.gates.evidence import Evidence
 from pipelines.review.gates.model_size import model_size_gate
 from pipelines.review.gates.scoring_time import scoring_time_gate
 from tests.engine.fixtures_repo import PARAMS
@@ -178,13 +178,13 @@ def _fixed(result: GateResult, _: Evidence) -> list[GateResult]:
 
 def evaluated(findings: Findings) -> Findings:
     """The findings with the results of the gates on their rows."""
-    files = ModelFiles(Path("model.onnx"), Path("signature.json"))
+    model = Path("model.onnx")
     evidence = Evidence(
         params=parse(PARAMS.read_text()),
         kind=findings.kind,
         data_errors=findings.data_errors,
-        head=files if findings.head.model else None,
-        base=files if findings.base.model else None,
+        head=model if findings.head.model else None,
+        base=model if findings.base.model else None,
         rows=findings.rows,
         prevalence=None if findings.task == "regression" else 0.012,
         metrics=findings.metrics,

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
-from pipelines.cli.errors import Unreachable
 from pipelines.cli.progress import Progress
 from pipelines.repository import dvc_lock, git
 from pipelines.repository.base_model import Base
 from pipelines.review import base_rows
 
-LISTING = "1" * 32 + ".dir"
+
+def digest(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+ROWS = b"rows"
+LISTED = json.dumps([{"md5": digest(ROWS), "relpath": "a.parquet"}])
+LISTING = digest(LISTED.encode()) + ".dir"
 LOCK = "stages: {{split: {{deps: [{{path: data, md5: {md5}}}]}}}}\n"
 BASE = Base("b" * 40, Path("base"), "cache", "2" * 32, "2" * 32)
 
@@ -31,13 +38,11 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setattr(git, "text_at", lambda *_: LOCK.format(md5=LISTING))
 
     def put() -> Path:
-        content = b"rows"
-        digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
-        listing, rows = Path(path_of(LISTING)), Path(path_of(digest))
+        listing, rows = Path(path_of(LISTING)), Path(path_of(digest(ROWS)))
         for path in (listing, rows):
             path.parent.mkdir(parents=True, exist_ok=True)
-        rows.write_bytes(content)
-        listing.write_text(json.dumps([{"md5": digest, "relpath": "a.parquet"}]))
+        rows.write_bytes(ROWS)
+        listing.write_text(LISTED)
         return rows
 
     return put
@@ -72,21 +77,21 @@ def test_rows_are_read_from_the_cache_if_they_are_undamaged(cache):
     assert fetch().files == () and "not in DVC's cache" in fetch().why_not
 
 
-def test_rows_that_are_not_in_the_cache_are_fetched_from_the_remote(cache, monkeypatch):
-    monkeypatch.setattr(base_rows, "default_remote", lambda: "storage")
-    monkeypatch.setattr(base_rows, "fetch_from_remote", lambda commit, targets: cache())
-    assert len(fetch().files) == 1
+def test_rows_that_are_not_in_the_cache_are_fetched_from_the_remote(cache):
+    rows = cache()
+    Path(".dvc/config.local").write_text("[core]\n    remote = far\n['remote \"far\"']\n    url = ../far\n")
+    shutil.copytree(".dvc/cache", "far")
+    shutil.rmtree(".dvc/cache")
+    assert fetch().files == (rows,) and rows.read_bytes() == ROWS
+    shutil.rmtree(".dvc/cache")
+    shutil.rmtree("far")
+    assert fetch().files == () and "not in the remote far" in fetch().why_not
 
 
-def test_a_remote_that_fails_is_named(cache, monkeypatch):
-    def unreachable(commit, targets):
-        raise Unreachable("no route to host", "Fix it.")
-
-    monkeypatch.setattr(base_rows, "default_remote", lambda: "storage")
-    monkeypatch.setattr(base_rows, "fetch_from_remote", unreachable)
-    assert "no route to host" in fetch().why_not
-    monkeypatch.setattr(base_rows, "fetch_from_remote", lambda commit, targets: None)
-    assert "not in the remote storage" in fetch().why_not
+def test_a_remote_that_fails_is_named(cache):
+    Path(".dvc/config.local").write_text("[core]\n    remote = far\n['remote \"far\"']\n    url = s3://bucket/there\n"
+                                   "    endpointurl = http://127.0.0.1:9\n")  # fmt: skip
+    assert "in DVC's cache, and the remote cannot be read: " in fetch().why_not
 
 
 def test_a_base_without_rows_in_its_lock_is_told(cache, monkeypatch):

@@ -11,8 +11,12 @@ from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from pipelines.cli.errors import Unreachable
+from pipelines.cli.progress import Progress
 from pipelines.repository import dvc_lock
-from pipelines.repository.base_model import fetch_each
+from pipelines.repository.base_model import fetch_stored
 from pipelines.repository.tags import Annotation
 from tests.engine.fixtures_repo import Repo, point_at_cache
 from tests.engine.in_process import must, reproduce, review
@@ -105,19 +109,20 @@ def only_setting() -> dict[str, Any]:
     return {"versions": 4, "regression": {"average_precision": 0.01}}
 
 
-def test_models_of_versions_come_from_the_remote_and_none_is_rebuilt(repo: Repo, tmp_path: Path) -> None:
+def test_models_of_versions_come_from_the_remote(repo: Repo, tmp_path: Path) -> None:
     commit = repo.git("rev-parse", "HEAD")
     remote, empty = tmp_path / "remote", tmp_path / "empty"
     shutil.copytree(repo.cache, remote)
     point_at_cache(Repo(repo.path, empty))
     shutil.rmtree(repo.path / ".mainline", ignore_errors=True)
     with chdir(repo.path):
-        assert "in no cache and no remote" in str(fetch_each([commit])[commit])
+        assert fetch_stored(commit, Progress()) is None
         with (repo.path / ".dvc/config.local").open("a") as file:
             file.write(f"[core]\n    remote = far\n['remote \"far\"']\n    url = {remote}\n")
-        folder = fetch_each([commit])[commit]
-        assert isinstance(folder, Path) and json.loads((folder / "signature.json").read_text())
+        model = fetch_stored(commit, Progress())
+        assert model.source == "remote" and json.loads(model.signature.read_text())
         shutil.rmtree(repo.path / ".mainline")
         shutil.rmtree(remote)
         shutil.rmtree(empty)
-        assert "in no cache and no remote" in str(fetch_each([commit])[commit])
+        with pytest.raises(Unreachable, match="not in the remote far"):
+            fetch_stored(commit, Progress())

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipelines.cli.errors import InputError
-from pipelines.repository import base_model, tags
+from pipelines.repository import tags
 from pipelines.repository.tags import Annotation, Assignment, Version
 from pipelines.review import history
 from tests.engine.review.made_up import params
@@ -37,19 +37,15 @@ def compared(monkeypatch: pytest.MonkeyPatch):
                 moment = datetime(2026, 1, 1, tzinfo=UTC)
                 assignments.append(Assignment(f"orders#production#{i + 1}", i + 1, "c", moment, promised))
 
-        def fetch_each(commits):
-            fetched.extend(commits)
-            return {commit: commit.removeprefix("commit ") for commit in commits}
-
-        def model(table, params, commit, tag):
-            if tag in gone:
+        def comparable(table, params, commit):
+            fetched.append(commit)
+            if commit.removeprefix("commit ") in gone:
                 raise InputError("its model is in no cache", "")
-            return tag
+            return commit
 
         monkeypatch.setattr(tags, "list_lasting_versions", lambda name: versions[::-1])
         monkeypatch.setattr(tags, "list_assignments", lambda name: assignments)
-        monkeypatch.setattr(base_model, "fetch_each", fetch_each)
-        monkeypatch.setattr(history, "_comparable_model", model)
+        monkeypatch.setattr(history, "_comparable_model", comparable)
         monkeypatch.setattr(history, "file_md5", lambda path: HEAD)
         models, notes = history._earlier_models(None, params(gates=gates), 2)
         return [tag.removeprefix("orders@v") for tag in models], notes, len(fetched)

@@ -66,6 +66,7 @@ def repository(tmp_path, monkeypatch):
     for path in KEYED:
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(SMALL if path == "params.yaml" else "text\n")
+    (tmp_path / ".gitignore").write_text("__pycache__/\n/models/\n")
     identity = ("-c", "user.name=tests", "-c", "user.email=tests@example.invalid")
     for command in (("init", "--quiet"), ("add", "--all"), (*identity, "commit", "--quiet", "-m", "first")):
         git.git(*command)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import grimp
 import pytest
 
 from pipelines.repository import git
 from pipelines.review import weaker_rules
 from pipelines.review.base_rules import BaseRules
 from pipelines.review.findings import GateResult
-from pipelines.review.own_code import changed_code, files_used
+from pipelines.review.own_code import changed_code
 from pipelines.review.weaker_rules import _as_weaker, _by_base
 from testing.repository import ROOT
 from tests.engine.review.made_up import evidence, params
@@ -48,28 +49,32 @@ def test_a_restore_shows_the_rules_of_the_base_and_does_not_block():
     assert not weaker(kind="restore").blocks
 
 
-def test_the_code_of_the_review_is_what_it_and_the_validation_import(monkeypatch):
+def test_every_module_that_the_review_and_the_stages_it_relies_on_import_counts_as_its_code(monkeypatch):
     monkeypatch.chdir(ROOT)
-    files = {path.as_posix() for path in files_used()}
-    assert {
-        "pipelines/review/compare.py",
-        "pipelines/metrics/bootstrap.py",
-        "pipelines/config/gates.py",
-        "pipelines/model/critical_cases.py",
-        "pipelines/repository/base_model.py",
-        "pipelines/training/data_checks.py",
-        "pipelines/training/split.py",
+    graph = grimp.build_graph("pipelines", cache_dir=None)
+    stages = [f"pipelines.training.{name}" for name in ("prepare", "validate", "split", "evaluate")]
+    begin = [name for name in graph.modules if name.startswith(("pipelines.review", "pipelines.reproduce"))]
+    used = {name for module in begin + stages for name in (module, *graph.find_upstream_modules(module))}
+    paths = [name.replace(".", "/") + ".py" for name in sorted(used) if not graph.find_children(name)]
+    monkeypatch.setattr(git, "try_git", lambda *_: None)
+    monkeypatch.setattr(git, "dirty", lambda: paths)
+    assert "pipelines/training/data_checks.py" in paths and list(changed_code("base")) == paths
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "dvc.yaml",
+        "Makefile",
         "pipelines/__main__.py",
-        "pipelines/reproduce/__init__.py",
-    } <= files
-    assert not any(
-        path.startswith(("pipelines/release/", "pipelines/publish/", "pipelines/predict/")) for path in files
-    )
-
-
-@pytest.mark.parametrize("path", ["dvc.yaml", "Makefile", "pipelines/__main__.py", "pipelines/training/split.py"])
+        "pipelines/training/split.py",
+        "pipelines/pages/templates/style.css",
+    ],
+)
 def test_a_change_of_what_runs_the_review_is_named(monkeypatch, path):
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(git, "try_git", lambda *_: None)
-    monkeypatch.setattr(git, "dirty", lambda: [path, "README.md", "pipelines/publish/__init__.py"])
+    monkeypatch.setattr(
+        git, "dirty", lambda: [path, "README.md", "pipelines/review/README.md", "pipelines/publish/__init__.py"]
+    )
     assert changed_code("base") == (path,)

@@ -8,18 +8,17 @@ from types import SimpleNamespace
 import pytest
 
 from pipelines.review.gates import scoring_time
-from pipelines.review.gates.evidence import ModelFiles
 from pipelines.review.gates.model_size import model_size_gate
 from pipelines.review.gates.scoring_time import scoring_time_gate
 from tests.engine.review.made_up import evidence
 
 
 def test_the_size_is_measured_in_megabytes(tmp_path: Path):
-    files = ModelFiles(tmp_path / "model.onnx", tmp_path / "signature.json")
-    files.model.write_bytes(bytes(5_000_000))
-    assert [result.passed for result in model_size_gate(evidence(head=files))] == [True]
-    files.model.write_bytes(bytes(5_000_001))
-    assert [result.passed for result in model_size_gate(evidence(head=files))] == [False]
+    model = tmp_path / "model.onnx"
+    model.write_bytes(bytes(5_000_000))
+    assert [result.passed for result in model_size_gate(evidence(head=model))] == [True]
+    model.write_bytes(bytes(5_000_001))
+    assert [result.passed for result in model_size_gate(evidence(head=model))] == [False]
 
 
 @pytest.fixture
@@ -42,7 +41,7 @@ def slow_scorers(monkeypatch):
 
 
 def test_the_time_of_one_row_on_one_thread_is_judged_relative_to_the_base(slow_scorers):
-    slow, fast = (ModelFiles(Path(name), Path("signature")) for name in ("30", "10"))
+    slow, fast = Path("30"), Path("10")
 
     def ratio(head, base, limit):
         (result,) = scoring_time_gate(evidence(sections={"gates": {"scoring_time_ratio": limit}}, head=head, base=base))
