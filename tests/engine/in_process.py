@@ -13,6 +13,7 @@ import os
 import shlex
 import subprocess
 import sys
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from importlib import import_module
@@ -106,7 +107,8 @@ class DvcRepro:
         self.code = 0
         targets = [word for word in command[command.index("repro") + 1 :] if not word.startswith("-")]
         options = {"force": "--force" in command, "run_cache": "--no-run-cache" not in command}
-        with mock.patch("dvc.stage.run._run", self._run_stage), self._log():
+        patches = mock.patch("dvc.stage.run._run", self._run_stage), mock.patch("dvc.dvcfile.modify_yaml", _modify_yaml)
+        with patches[0], patches[1], self._log():
             try:
                 with Dvc() as dvc:
                     dvc.reproduce(targets or None, pull="--pull" in command, **options)
@@ -152,6 +154,21 @@ class DvcRepro:
             mock.patch.object(logger, "propagate", False),
         ):
             yield
+
+
+@contextmanager
+def _modify_yaml(path: str, fs: object = None) -> Iterator[dict[str, Any]]:
+    """Read and rewrite dvc.lock in C: DVC, which keeps comments, takes 0.4 s a stage for the same file."""
+    from ruamel.yaml import YAML
+
+    yaml = YAML(typ="safe")
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False
+    yaml.Representer.add_representer(OrderedDict, yaml.Representer.represent_dict)
+    file = Path(path)
+    document = yaml.load(file) if file.exists() else {}
+    yield document
+    yaml.dump(document, file)
 
 
 def _causes(error: BaseException | None) -> Iterator[str]:

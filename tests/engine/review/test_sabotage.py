@@ -84,8 +84,7 @@ def mask_of_test_rows(repo: Repo, table: pa.Table) -> np.ndarray:
 
 
 def gates_on_rows(repo: Repo) -> dict[str, str]:
-    """Reproduce and review; the failed gates on rows and on what is too good, by name."""
-    reproduce(repo)
+    """Review; the failed gates on rows and on what is too good, by name."""
     with no_page:
         review(repo)
     groups = ("rows", "plausible")
@@ -106,7 +105,6 @@ def test_shuffled_labels_fail_the_regression_gate(repo: Repo) -> None:
         return set_column(table, "is_fraud", labels.tolist())
 
     change_rows(repo, shuffle)
-    reproduce(repo)
     review_fails(repo, "regression average_precision", "floor average_precision")
     # The data changed, and the base's rows are in the cache.
     assert (repo.path / "reports/review/data.html").is_file()
@@ -120,7 +118,6 @@ def test_a_slice_with_wrong_labels_fails_its_gate(repo: Repo) -> None:
 
     change_rows(repo, mislabel)
     repo.params(remove_metric_gates)
-    reproduce(repo)
     with no_page:
         review_fails(repo, "slice channel=online")
 
@@ -180,7 +177,6 @@ def test_a_sensitive_group_made_worse_fails_the_fairness_gate(repo: Repo) -> Non
     repo.params(remove_metric_gates)
     # 22 of the test rows are fraud on the oldest customers: they can show a ratio below 0.8, not one below 0.4.
     repo.params(lambda document: document["fairness"].update(min_recall_ratio=0.8))
-    reproduce(repo)
     with no_page:
         review_fails(repo, "fairness age_group: recall")
 
