@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from pipelines.review.changes import param_changes
 from tests.engine.fixtures_model import SMALL
 from tests.engine.review import samples
 
-SELECTION = {
+SELECTION: dict[str, Any] = {
     "criterion": "roc_auc",
     "winner": "logistic",
     "candidates": {"boosting": {"roc_auc": 0.71, "brier": 0.2}, "logistic": {"roc_auc": 0.75, "brier": None}},

@@ -47,8 +47,8 @@ def compared(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(tags, "list_assignments", lambda name: assignments)
         monkeypatch.setattr(history, "_comparable_model", comparable)
         monkeypatch.setattr(history, "file_md5", lambda path: HEAD)
-        models, notes = history._earlier_models(None, params(gates=gates), 2)
-        return [tag.removeprefix("orders@v") for tag in models], notes, len(fetched)
+        kept, notes = history._earlier_models(None, params(gates=gates), 2)
+        return [tag.removeprefix("orders@v") for tag in kept], notes, len(fetched)
 
     return run
 

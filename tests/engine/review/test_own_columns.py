@@ -123,7 +123,7 @@ def test_a_column_that_the_head_does_not_make_or_declares_otherwise_is_made(rows
     without = params(schema=schema(items=None), features={"use": ["price", "size"]})
     for head in (without, params(schema=schema(items={"type": "number", "prepared": True}))):
         own = own_columns(base, signature(logistic), head)
-        assert own["items"].type == pa.int64() and own.num_rows == len(rows)
+        assert own is not None and own["items"].type == pa.int64() and own.num_rows == len(rows)
 
 
 def test_rows_that_the_commits_own_schema_would_refuse_are_given_to_its_function(rows, logistic):
