@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import yaml
 
 from pipelines.github.client import GitHub
@@ -85,6 +86,35 @@ def test_fraud_that_changes_opens_one_issue_and_starts_one_retraining_for_each_p
     assert [item["quality"]["labelled"] for item in shown] == [0, 700, 700, 700]
     assert [alarm["problem"] for item in shown for alarm in item["alarms"]] == ["quality"]
     assert json.loads(labelled.monitor(29, "--history", "fraud@v9.0.0")) == []
+
+
+def test_a_message_that_a_killed_run_did_not_send_is_sent_once_by_the_next(
+    labelled: World, started: list[tuple[str, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Response:
+        def raise_for_status(self) -> None: ...
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_: Any, **__: Any) -> Any:
+        raise Killed
+
+    def send(_: str, json: Any, timeout: float) -> Response:
+        sent.append(json["text"])
+        return Response()
+
+    sent: list[str] = []
+    write_month(labelled.log, tmp_path / "labels", WEEKS, changed_from=2)
+    monkeypatch.setenv("MONITOR_WEBHOOK", "https://hooks.example.org/secret")
+    monkeypatch.setenv("GITHUB_TOKEN", "")
+    monkeypatch.setattr(requests, "post", die)
+    with pytest.raises(Killed):
+        labelled.monitor(29, "--act")
+    monkeypatch.setattr(requests, "post", send)
+    for _ in range(2):
+        labelled.monitor(29, "--act", code=1)
+    assert len(sent) == 1 and "quality" in sent[0]
 
 
 def test_labels_that_are_gone_are_an_alarm_and_the_rest_of_the_pass_is_judged(labelled: World, tmp_path: Path) -> None:
