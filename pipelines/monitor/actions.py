@@ -19,11 +19,13 @@ from pipelines.monitor.history import History, Started
 from pipelines.monitor.pass_record import PassRecord, Problem, Quality, Verdict
 from pipelines.monitor.report_view import NEXT
 from pipelines.monitor.schedule import DAY
+from pipelines.pages.numbers import of
 from pipelines.pages.safe_text import escape
 from pipelines.repository import tags
 from pipelines.repository.tags import Assignment
 
 WEBHOOK = "MONITOR_WEBHOOK"
+MESSAGE = "message.txt"  # in the history: the last one that was sent
 LABEL = "monitor"
 MAX_STARTS = 3  # for a pass
 _SECONDS = 10
@@ -74,7 +76,7 @@ def format_issue(verdict: Verdict, problem: Problem) -> str | None:
     listed = [f"- {escape(alarm.message)}" for alarm in alarms]
     return "\n".join(
         [
-            f"**{len(alarms)} alarm{'s' if len(alarms) > 1 else ''}** for `{verdict.model_name}`:",
+            f"**{of(len(alarms), 'alarm')}** for `{verdict.model_name}`:",
             "",
             *listed,
             "",
@@ -89,19 +91,28 @@ def format_issue(verdict: Verdict, problem: Problem) -> str | None:
     )
 
 
-def send_message(verdict: Verdict) -> None:
-    """Send the alarms to the webhook, if one is named; a failure is printed, and changes nothing."""
-    if not (url := os.environ.get(WEBHOOK)) or not verdict.alarms:
+def send_message(verdict: Verdict, history: History) -> None:
+    """Send the alarms to the webhook, if one is named, unless the last message held the same.
+
+    A failure is printed, changes nothing, and lets the next run send them.
+    """
+    if not (url := os.environ.get(WEBHOOK)):
         return
-    alarms = [f"• {alarm.problem}: {alarm.message}" for alarm in verdict.alarms]
-    text = "\n".join([f"{verdict.model_name}: {len(alarms)} alarm{'s' if len(alarms) > 1 else ''}", *alarms])
-    # Slack reads these three signs as markup.
-    for sign, name in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
-        text = text.replace(sign, name)
+    text, alarms = "", [f"• {alarm.problem}: {alarm.message}" for alarm in verdict.alarms]
+    if alarms:
+        text = "\n".join([f"{verdict.model_name}: {of(len(alarms), 'alarm')}", *alarms])
+        # Slack reads these three signs as markup.
+        for sign, name in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
+            text = text.replace(sign, name)
+    if text == (history.read_file(MESSAGE) or ""):
+        return
     try:
-        requests.post(url, json={"text": text}, timeout=_SECONDS).raise_for_status()
+        if text:
+            requests.post(url, json={"text": text}, timeout=_SECONDS).raise_for_status()
     except requests.RequestException as error:
         print(f"{WEBHOOK}: the message was not delivered ({type(error).__name__})")  # the URL is a secret
+    else:
+        history.write_file(MESSAGE, text)
 
 
 def start_verb(

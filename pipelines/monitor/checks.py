@@ -10,6 +10,7 @@ from pipelines.monitor.detectors import excess_p_value, volume_p_value
 from pipelines.monitor.drift import natural_variation
 from pipelines.monitor.observation import Observation
 from pipelines.monitor.pass_record import Check, CheckKind, PassRecord
+from pipelines.predictions.window import OTHER_RELEASE
 
 VOLUME = "volume"
 MIN_PASSES = 4  # before a pass whose volume is judged
@@ -64,9 +65,14 @@ def _kinds(item: Input, observation: Observation, reference: Reference) -> Itera
         yield "out of range", observation.outside[name], 1
 
 
+def count_requests(rows: int, set_aside: Mapping[str, int]) -> int:
+    """Return the predictions of all versions: a canary takes its share from production's."""
+    return rows + set_aside.get(OTHER_RELEASE, 0)
+
+
 def check_volume(rows: int, earlier: Sequence[PassRecord]) -> Check | None:
-    """Test the rows of a whole pass against those of earlier whole passes; None if there are too few of these."""
-    volumes = [record.rows for record in earlier][-MAX_PASSES:]
+    """Test the requests of a whole pass against those of earlier whole passes; None if there are too few of these."""
+    volumes = [count_requests(record.rows, record.set_aside) for record in earlier][-MAX_PASSES:]
     if len(volumes) < MIN_PASSES:
         return None
     mean = sum(volumes) / len(volumes)

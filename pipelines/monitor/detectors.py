@@ -101,9 +101,14 @@ def e_value(p_value: Any) -> Any:
     return 0.5 / np.sqrt(np.maximum(np.asarray(p_value), LARGEST_EVIDENCE**-1))
 
 
-def add_evidence(evidence: Any, new: Any) -> Any:
-    """Return the e-detector after a pass with the e-value `new`, M = (M + 1) e (Shin et al., arXiv 2203.03532)."""
-    return np.minimum((np.asarray(evidence) + 1) * new, LARGEST_EVIDENCE)
+def add_evidence(evidence: Any, new: Any, limit: float = LARGEST_EVIDENCE) -> Any:
+    """Return the e-detector after a pass with the e-value `new`, M = (M + 1) e (Shin et al., arXiv 2203.03532).
+
+    Args:
+        limit: evidence above it is not carried on, so that an alarm ends soon after its cause. Less evidence raises no
+            false alarm more.
+    """
+    return np.minimum((np.minimum(evidence, limit) + 1) * new, LARGEST_EVIDENCE)
 
 
 def adjust_holm(p_values: Sequence[float]) -> list[float]:

@@ -84,8 +84,7 @@ def monitor(why: str | None, act: bool = False) -> int:
     _write_outputs(verdict, params, history, assignments)
     _print(verdict, params)
     if act:
-        if len(history.passes()) > len(before) or of_service:
-            actions.send_message(verdict)
+        actions.send_message(verdict, history)
         actions.report_problems(verdict)
         actions.start_verb(params, verdict, history, assignments, now)
     return _conclude(verdict)

@@ -4,6 +4,7 @@
 `monitor/acknowledged/2026-03-20T101500Z-2026-03-16T0000.json` says that a person accepts what the alarms of the pass
 that ended on 2026-03-16 reported.
 `monitor/started/2026-03-20T061700Z.json` says that a retraining or a rollback was started.
+`monitor/message.txt` is the last message that was sent to the webhook.
 `monitor/metrics.prom` is the newest pass as metrics of Prometheus.
 """
 
@@ -95,7 +96,7 @@ class History:
     def add_pass(self, record: PassRecord) -> PassRecord:
         """Write a pass, unless another monitor did; return the one that is in the history."""
         path = f"passes/{_name(record)}.json"
-        if text := self._read_file(path):
+        if text := self.read_file(path):
             return _parse(PassRecord, path, text)
         self._write(path, record.model_dump(mode="json"))
         return record
@@ -119,6 +120,14 @@ class History:
         with store_errors(self._log):
             self._filesystem.pipe_file(path, text.encode())
 
+    def read_file(self, name: str) -> str | None:
+        """Return the text of a file of the folder; None if it is not there."""
+        with store_errors(self._log):
+            try:
+                return str(self._filesystem.cat_file(f"{self._folder}/{name}").decode(errors="replace"))
+            except FileNotFoundError:
+                return None
+
     def _read(self, folder: str) -> Iterable[tuple[str, str]]:
         with store_errors(self._log):
             self._filesystem.invalidate_cache()
@@ -129,13 +138,6 @@ class History:
             paths = [name for name in names if name.endswith(".json") and not name.rpartition("/")[2].startswith(".")]
             contents = self._filesystem.cat(paths) if paths else {}
         return [(name, content.decode(errors="replace")) for name, content in sorted(contents.items())]
-
-    def _read_file(self, name: str) -> str | None:
-        with store_errors(self._log):
-            try:
-                return str(self._filesystem.cat_file(f"{self._folder}/{name}").decode(errors="replace"))
-            except FileNotFoundError:
-                return None
 
     def _write(self, name: str, document: dict[str, Any]) -> None:
         self.write_file(name, json.dumps(document, indent=2, sort_keys=True) + "\n")

@@ -9,7 +9,7 @@ from pipelines.config.monitor import Monitor, passes_between_alarms
 from pipelines.model.profile import Profile
 from pipelines.model.signature import Signature
 from pipelines.monitor.alarms import alarms_of_checks, alarms_of_drift, alarms_of_log, alarms_of_quality
-from pipelines.monitor.checks import VOLUME, check_inputs, check_volume
+from pipelines.monitor.checks import VOLUME, check_inputs, check_volume, count_requests
 from pipelines.monitor.detectors import add_evidence, adjust_holm, e_value, list_shifted
 from pipelines.monitor.drift import measure_shifts, references
 from pipelines.monitor.history import Acknowledgement
@@ -81,7 +81,8 @@ def judge_pass(
         shifts = measure_shifts(observation, named, whole_days, settings.tolerance)
         checks = check_inputs(observation, signature, profile, accepted, whole_days, settings.tolerance)
     if window.end - window.start == settings.every_days * DAY:
-        volume = check_volume(window.rows, before.whole_passes(settings.every_days, version))
+        requests = count_requests(window.rows, window.set_aside)
+        volume = check_volume(requests, before.whole_passes(settings.every_days, version))
         checks += [volume] if volume else []
     drift, checks, budget, sudden = _spend(shifts, checks, before.evidence(version), settings)
     alarms = [
@@ -134,16 +135,17 @@ def _spend(
     judged = [
         check if check.p_value is None else check.model_copy(update={"failed": next(of_checks)}) for check in checks
     ]
-    drift = []
+    slow_limit, drift = 2.0 * passes, []
     for shift, listed in zip(shifts, list_shifted([shift.p_value for shift in shifts]), strict=True):
-        after = float(add_evidence(evidence.get(shift.name, 0.0), e_value(shift.p_value)))
+        # One name alone can raise the average to its limit.
+        after = float(add_evidence(evidence.get(shift.name, 0.0), e_value(shift.p_value), slow_limit * len(shifts)))
         drift.append(shift.model_copy(update={"evidence": after, "listed": listed}))
     budget = Budget(
         passes=passes,
         alpha_sudden=1 / (2 * passes),
         smallest_adjusted_p=min(adjusted),
         slow=sum(item.evidence for item in drift) / max(len(drift), 1),
-        slow_limit=2.0 * passes,
+        slow_limit=slow_limit,
     )
     sudden = frozenset(shift.name for shift, is_sudden in zip(shifts, rejected, strict=False) if is_sudden)
     return drift, judged, budget, sudden

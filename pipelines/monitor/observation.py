@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -162,7 +163,7 @@ def _count_missing(table: ir.Table, names: Sequence[str]) -> tuple[int, dict[str
 
 def _latency(table: ir.Table) -> dict[str, float]:
     """Return the quantiles of the latency in tenths of a millisecond, so that few numbers are held in memory."""
-    rounded = table.filter(table[LATENCY].notnull()).group_by(milliseconds=table[LATENCY].round(1))
+    rounded = table.filter(table[LATENCY].abs() < math.inf).group_by(milliseconds=table[LATENCY].round(1))
     counted = rounded.aggregate(rows=ibis._.count()).order_by("milliseconds").to_pyarrow().to_pydict()
     up_to = list(accumulate(counted["rows"]))
     return {

@@ -135,7 +135,9 @@ def _judge_loss(
         return {}
     loss = _loss(rows, to_numpy(rows, SCORE), signature.task, limit)
     hours = max(round((end - before.matured_from) / timedelta(hours=1)), 2)
-    evidence = float(add_evidence(before.evidence or 0.0, betting_evidence(loss, limit.mean, hours)))
+    evidence = float(
+        add_evidence(before.evidence or 0.0, betting_evidence(loss, limit.mean, hours), before.evidence_limit)
+    )
     update: dict[str, Any] = {"loss": float(loss.mean()) * limit.largest, "evidence": evidence}
     previous = fetch_previous() if evidence >= before.evidence_limit else None
     if previous is not None:

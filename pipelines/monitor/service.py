@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 import requests
 
@@ -17,6 +17,7 @@ from pipelines.repository.tags import Assignment
 VARIABLE = "SERVICE_URL"
 OPERATIONS = "OPERATIONS_URL"  # of a front, whose public port has no metrics
 MAX_DROPPED = 0.001  # of the rows of the prediction log
+MAX_REPLICAS = 100
 MAX_UNANSWERED = 0.001  # of the requests to a front: those that no replica answered
 _SECONDS = 10
 _ROWS = "mainline_log_rows_{}_total"
@@ -75,7 +76,7 @@ def _no_rows(
         ends = f"the prediction log ends on {logged_until:%Y-%m-%d}, and it is {now:%Y-%m-%d}"
         window = f"the pass from {waiting.start:%Y-%m-%d} to {waiting.end:%Y-%m-%d} waits for a later prediction"
         yield "prediction log", f"{ends}: {window}"
-    elif newest is not None and not newest.rows:
+    elif newest is not None and not newest.rows and newest.end - newest.start >= DAY:
         span = f"{newest.start:%Y-%m-%d %H:%M} to {newest.end:%Y-%m-%d %H:%M} UTC"
         yield "prediction log", f"the prediction log holds no usable prediction of {newest.version} from {span}"
 
@@ -87,11 +88,14 @@ def _of_service(url: str, assignment: Assignment, canary: Assignment | None) -> 
     try:
         release = _get(f"{url}/info").json()["release"]
         metrics = _read_metrics(url)
+        unanswered, fallbacks = (_counter(metrics, _BACKEND.format(name)) for name in ("unavailable", "fallback"))
+        dropped, written = (_counter(metrics, _ROWS.format(name)) for name in ("dropped", "written"))
+        received, missed = _counter(metrics, _REQUESTS), unanswered + fallbacks
     except requests.RequestException as error:
         yield "service", f"the service does not respond as expected: {type(error).__name__}"
         return
     except (ValueError, TypeError, KeyError):
-        yield "service", "/info of the service names no release id"
+        yield "service", "/info of the service names no release id, or a counter of /metrics is no number"
         return
     if release not in (assignment.release_id, canary and canary.release_id):
         shown = str(release)[:40] if re.fullmatch(r"[\w.-]+", str(release)) else "another text"
@@ -99,15 +103,12 @@ def _of_service(url: str, assignment: Assignment, canary: Assignment | None) -> 
             "release",
             f"the service has release id {shown}; {assignment.version} ({assignment.release_id}) is in production",
         )
-    unanswered, fallbacks = (_counter(metrics, _BACKEND.format(name)) for name in ("unavailable", "fallback"))
-    received, missed = _counter(metrics, _REQUESTS), unanswered + fallbacks
     if missed > MAX_UNANSWERED * received:
         yield (
             "front",
             f"no replica answered {missed:,.0f} of {received:,.0f} requests since the front's start; "
             f"{fallbacks:,.0f} of them got serving.fallback",
         )
-    dropped, written = (_counter(metrics, _ROWS.format(name)) for name in ("dropped", "written"))
     if dropped > MAX_DROPPED * (dropped + written):
         yield (
             "rows",
@@ -119,10 +120,9 @@ def _read_metrics(url: str) -> str:
     """Return the metrics of a service, or of a front and of all its replicas of production."""
     text = _get(f"{url}/metrics").text
     if "haproxy_" in text:
-        numbers = itertools.count(1)
-        pages = (requests.get(f"{url}/metrics/production/{number}", timeout=_SECONDS) for number in numbers)
+        pages = (requests.get(f"{url}/metrics/production/{n}", timeout=_SECONDS) for n in range(1, MAX_REPLICAS + 1))
         # A replica that is down has no metrics (503), and after the last one there are no more (404).
-        text += "".join(page.text for page in itertools.takewhile(lambda page: page.status_code != 404, pages))
+        text += "".join(page.text for page in takewhile(lambda page: page.status_code != 404, pages))
     return text
 
 

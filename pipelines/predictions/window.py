@@ -28,10 +28,8 @@ TIME, REQUEST_ID, LATENCY, SCORE = "__time", "__request_id", "__latency_ms", "__
 _RELEASE = "__release"
 MAX_TEXT = 1_000
 MEMORY = "700MB"
-_OTHER_RELEASE, _OTHER_SCHEMA = "rows of another release", "rows of another schema"
-UNREADABLE, _REPEATED = "files that cannot be read", "rows with a repeated request id"
-# These are expected while a service is exchanged, or when a client tries again; all others are errors of the log.
-HARMLESS = frozenset({_OTHER_RELEASE, _REPEATED})
+OTHER_RELEASE, _OTHER_SCHEMA = "rows of another release", "rows of another schema"
+UNREADABLE, REPEATED = "files that cannot be read", "rows with a repeated request id"
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,7 @@ def open_window(
             once = Path(folder, "once.parquet")
             _keep_first(table).to_parquet(once)
             table = connection.read_parquet(once)
-            set_aside[_REPEATED] = repeated
+            set_aside[REPEATED] = repeated
         counted = {reason: count for reason, count in sorted(set_aside.items()) if count}
         yield Window(start, end, release_id, table, rows - repeated, counted, files.count - damaged)
 
@@ -157,7 +155,7 @@ def _reason(table: ir.Table, signature: Signature, release_id: str) -> ir.String
     too_long = [table[name].length() > MAX_TEXT for name, kind in kinds.items() if kind == "category"]
     unnamed = table[TIME].isnull() | table[REQUEST_ID].isnull() | (table[REQUEST_ID].length() > MAX_TEXT)
     reasons = {
-        _OTHER_RELEASE: (table[_RELEASE] != release_id).fill_null(True),
+        OTHER_RELEASE: (table[_RELEASE] != release_id).fill_null(True),
         "rows without time or request id": unnamed,
         "rows without a finite score": table[SCORE].isnull() | table[SCORE].isinf(),
         "rows with an infinite or too large number": ibis.or_(*too_large),
@@ -188,7 +186,7 @@ def _count_other_file(
     except (duckdb.Error, ibis.IbisError, AttributeError):
         pass  # it has no column `release` or `time`
     set_aside[_OTHER_SCHEMA] += own
-    set_aside[_OTHER_RELEASE] += rows - own
+    set_aside[OTHER_RELEASE] += rows - own
 
 
 def _is_intact(path: Path) -> bool:

@@ -273,7 +273,9 @@ def test_an_issue_does_not_change_while_its_alarms_are_the_same() -> None:
     assert format_issue(verdict(item), "drift") is None
 
 
-def test_the_message_is_slacks_json_and_is_sent_only_with_an_alarm(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_message_is_slacks_json_and_is_sent_once_and_only_with_an_alarm(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     sent: list[tuple[str, Any]] = []
 
     class Response:
@@ -284,20 +286,26 @@ def test_the_message_is_slacks_json_and_is_sent_only_with_an_alarm(monkeypatch: 
         return Response()
 
     monkeypatch.setattr(requests, "post", post)
-    send_message(verdict(bad_pass()))
+    send_message(verdict(bad_pass()), history(tmp_path))
     monkeypatch.setenv("MONITOR_WEBHOOK", "https://hooks.example.org/secret")
-    send_message(verdict(record(3, None)))
+    send_message(verdict(record(3, None)), history(tmp_path))
     assert sent == []
-    send_message(verdict(bad_pass(), alarms=[Alarm(problem="drift", name="a", message="a < b & c")]))
+    alarm = verdict(bad_pass(), alarms=[Alarm(problem="drift", name="a", message="a < b & c")])
+    for _ in range(2):
+        send_message(alarm, history(tmp_path))
     ((url, document),) = sent
     assert url == "https://hooks.example.org/secret" and set(document) == {"text"}
     assert json.dumps(document) and "fraud: 1 alarm\n" in document["text"] and "a &lt; b &amp; c" in document["text"]
+    for again in (verdict(record(3, None)), alarm):  # it had ended
+        send_message(again, history(tmp_path))
+    assert len(sent) == 2
 
 
 def test_a_webhook_that_fails_changes_nothing_and_is_not_printed(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setenv("MONITOR_WEBHOOK", "http://127.0.0.1:9/secret")
-    send_message(verdict(bad_pass()))
+    for _ in range(2):
+        send_message(verdict(bad_pass()), history(tmp_path))
     out = capsys.readouterr().out
-    assert "not delivered" in out and "secret" not in out
+    assert out.count("not delivered") == 2 and "secret" not in out

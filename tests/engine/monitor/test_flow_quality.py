@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import yaml
 
 from pipelines.github.client import GitHub
-from pipelines.monitor import actions, promise
+from pipelines.monitor import actions, compaction, flow, history, promise, report
 from pipelines.repository import base_model, tags
 from pipelines.repository.base_model import Base
 from tests.engine.github.test_one_issue import IssueGitHub
-from tests.engine.monitor.quality_cases import profile, write_month
+from tests.engine.monitor.log_files import MONDAY, go_on
+from tests.engine.monitor.quality_cases import WEEK, profile, write_month
 from tests.engine.monitor.test_flow import World
 from tests.engine.monitor.test_flow import model as model
 from tests.engine.monitor.test_flow import world as world
@@ -85,6 +89,76 @@ def test_fraud_that_changes_opens_one_issue_and_starts_one_retraining_for_each_p
     assert [item["quality"]["labelled"] for item in shown] == [0, 700, 700, 700]
     assert [alarm["problem"] for item in shown for alarm in item["alarms"]] == ["quality"]
     assert json.loads(labelled.monitor(29, "--history", "fraud@v9.0.0")) == []
+
+
+def test_a_message_that_a_killed_run_did_not_send_is_sent_once_by_the_next(
+    labelled: World, started: list[tuple[str, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Response:
+        def raise_for_status(self) -> None: ...
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_: Any, **__: Any) -> Any:
+        raise Killed
+
+    def send(_: str, json: Any, timeout: float) -> Response:
+        sent.append(json["text"])
+        return Response()
+
+    sent: list[str] = []
+    write_month(labelled.log, tmp_path / "labels", WEEKS, changed_from=2)
+    monkeypatch.setenv("MONITOR_WEBHOOK", "https://hooks.example.org/secret")
+    monkeypatch.setenv("GITHUB_TOKEN", "")
+    monkeypatch.setattr(requests, "post", die)
+    with pytest.raises(Killed):
+        labelled.monitor(29, "--act")
+    monkeypatch.setattr(requests, "post", send)
+    for _ in range(2):
+        labelled.monitor(29, "--act", code=1)
+    assert len(sent) == 1 and "quality" in sent[0]
+
+
+def test_a_run_that_is_killed_at_any_write_and_repeated_ends_as_one_that_was_not(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    writes = 0  # until the run is killed
+
+    def count(write: Any) -> Any:
+        def counted(*arguments: Any) -> Any:
+            nonlocal writes
+            writes -= 1
+            if writes == 0:
+                raise Killed
+            return write(*arguments)
+
+        return counted
+
+    world.traffic(0, 2)
+    go_on(world.log, MONDAY + WEEK)
+    lines = world.log.rename(tmp_path / "lines")
+    monkeypatch.setattr(compaction, "_remove", count(compaction._remove))
+    monkeypatch.setattr(compaction, "_upload", count(compaction._upload))
+    for module in (history, flow, report):
+        monkeypatch.setattr(module, "write_text", count(module.write_text))
+    ends = []
+    for number in range(100):
+        writes = number
+        world.log = shutil.copytree(lines, tmp_path / f"log-{number}")
+        with suppress(Killed):
+            world.monitor(8)
+        is_killed = writes == 0
+        if is_killed:
+            world.monitor(8)
+        files = [path for path in world.log.rglob("*") if path.is_file() and path.suffix != ".prom"]
+        ends.append({str(path.relative_to(world.log)): path.stat().st_size for path in files})
+        if number and not is_killed:
+            break
+    assert len(ends) == 11 and all(end == ends[0] for end in ends)
 
 
 def test_labels_that_are_gone_are_an_alarm_and_the_rest_of_the_pass_is_judged(labelled: World, tmp_path: Path) -> None:

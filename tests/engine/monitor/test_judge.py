@@ -150,6 +150,35 @@ def test_many_unusable_rows_are_an_alarm_and_few_are_not(judge: Judge) -> None:
     assert record.alarms == () and record.set_aside == {"rows with an infinite or too large number": 14}
 
 
+def test_many_requests_with_one_id_are_an_alarm_because_they_are_in_no_test(judge: Judge) -> None:
+    def repeat(every: int) -> Callable[[pa.Table], pa.Table]:
+        return lambda table: replace(
+            table, "request_id", ["x" if i % every == 0 else v for i, v in enumerate(table["request_id"].to_pylist())]
+        )
+
+    assert named(judge(repeat(4))) == {("input", "prediction log")}
+    assert judge(repeat(50), week=1).alarms == ()
+
+
+def test_the_requests_of_a_canary_count_as_volume(judge: Judge) -> None:
+    def share(table: pa.Table) -> pa.Table:
+        return replace(table, "release", ["f" * 12 if i % 2 else RELEASE for i in range(len(table))])
+
+    first = judge()
+    weeks = [{"start": first.start + week * WEEK, "end": first.end + week * WEEK} for week in range(9)]
+    passes = [first.model_copy(update=week) for week in weeks]
+    record = judge(share, tuple(passes), week=9)
+    assert record.alarms == () and record.rows == 3.5 * ROWS
+    volume = judge(passes=(*passes[1:], record), week=10).checks[-1]
+    assert volume.kind == "volume" and volume.p_value == 1
+
+
+def test_a_latency_that_is_no_number_is_left_out(judge: Judge) -> None:
+    latency = [*[float("inf")] * 50, *[float("-inf")] * 50, float("nan"), None, *[2.0] * (ROWS - 102)]
+    record = judge(lambda table: replace(table, "latency_ms", pa.array(latency, pa.float64())))
+    assert record.latency_ms == {"0.5": 2.0, "0.95": 2.0, "0.99": 2.0} and record.alarms == ()
+
+
 def test_a_file_that_cannot_be_read_is_an_alarm_unless_it_is_one_of_hundreds() -> None:
     def alarms(files: int) -> list[Alarm]:
         start = datetime(2026, 3, 2, tzinfo=UTC)
@@ -185,6 +214,14 @@ def test_evidence_adds_up_over_passes_of_a_version_and_begins_anew_with_another(
 
     grown, anew = evidence(second), evidence(other)
     assert all(grown[name] == pytest.approx((evidence(first)[name] + 1) * anew[name]) for name in anew)
+
+
+def test_a_shift_that_has_ended_is_no_alarm_for_long(judge: Judge) -> None:
+    passes = [judge(lambda table: replace(table, "amount", table["amount"].to_numpy() / 5))]
+    assert passes[0].budget and passes[0].budget.slow > 100 * passes[0].budget.slow_limit
+    for week in (1, 2, 3):
+        passes.append(judge(passes=tuple(passes), week=week))
+    assert ("drift", "amount") in named(passes[0]) and passes[3].alarms == ()
 
 
 def test_an_acknowledged_shift_is_the_new_reference_of_its_input_alone(judge: Judge) -> None:

@@ -208,6 +208,14 @@ def test_a_month_in_which_fraud_changes_raises_the_alarm_in_the_first_pass_that_
 
 
 @pytest.mark.watch
+def test_a_quality_that_has_recovered_is_no_alarm_for_long(tmp_path: Path) -> None:
+    write_month(tmp_path / "log", tmp_path / "labels", 4)
+    settings = params(tmp_path / "labels")
+    past = judge(tmp_path / "log", settings, 2).model_copy(update={"evidence": 1e12})
+    recovered = judge(tmp_path / "log", settings, 3, [record(2, past)], profile(mean=0.06))
+    assert recovered.evidence is not None and 0 < recovered.evidence < recovered.evidence_limit
+
+
 def test_a_quiet_month_raises_none(tmp_path: Path) -> None:
     write_month(tmp_path / "log", tmp_path / "labels", 6)
     judged = judge_weeks(tmp_path / "log", params(tmp_path / "labels"), 7)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -130,6 +130,33 @@ def test_operations_url_is_asked_in_place_of_the_service(
 def test_a_service_without_an_answer_is_an_alarm(service: dict[str, str | None], info: str | None) -> None:
     service["/info"] = info
     assert set(alarms()) == {"service"}
+
+
+@pytest.mark.parametrize("number", ["many", "1e400", "NaN", "-5"])
+def test_a_counter_that_is_no_count_ends_no_run(service: dict[str, str | None], number: str) -> None:
+    service["/metrics"] = metrics(10_000, 0).replace("total 0.0", f"total {number}")
+    assert set(alarms()) <= {"service", "rows"}
+
+
+def test_a_front_that_has_a_page_for_every_number_ends(
+    service: dict[str, str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Everything(dict[str, str | None]):
+        def __contains__(self, _: object) -> bool:
+            return True
+
+        def get(self, path: str, _: object = None) -> Any:
+            return dict.get(self, path, metrics(10, 0))
+
+    monkeypatch.setattr(Service, "pages", Everything(service | {"/metrics": front(0, 0)}))
+    assert alarms() == {}
+
+
+def test_ten_minutes_without_a_request_are_no_alarm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SERVICE_URL", raising=False)
+    short = record(0, None, rows=0)
+    short = short.model_copy(update={"start": short.end - HOUR / 6})
+    assert service_alarms([], [short], [assignment()], 7, NOW, NOW - 2 * HOUR) == []
 
 
 def test_a_service_that_does_not_run_is_an_alarm(monkeypatch: pytest.MonkeyPatch) -> None:
