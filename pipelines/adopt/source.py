@@ -123,9 +123,22 @@ def _batches(file: Location, form: CsvFormat, schema: pa.Schema) -> Iterator[pa.
 
 
 def _create(connection: duckdb.DuckDBPyConnection, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
-    reader = pa.RecordBatchReader.from_batches(schema, batches)
-    connection.register("arriving", reader)
-    connection.execute(f"CREATE TABLE {RAW} AS SELECT * FROM arriving")
+    raised: list[BaseException] = []
+
+    def watched() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from batches
+        except BaseException as error:
+            raised.append(error)
+            raise
+
+    connection.register("arriving", pa.RecordBatchReader.from_batches(schema, watched()))
+    try:
+        connection.execute(f"CREATE TABLE {RAW} AS SELECT * FROM arriving")
+    except (duckdb.Error, RuntimeError):
+        if raised:  # DuckDB makes an error of its own of it
+            raise raised[0] from None
+        raise
     connection.unregister("arriving")
     count = connection.execute(f"SELECT count(*) FROM {RAW}").fetchone()
     if not count or not count[0]:
@@ -145,9 +158,11 @@ def _csv_format(file: Location) -> CsvFormat:
             found = duckdb.execute("SELECT Delimiter FROM sniff_csv(?)", [str(path)]).fetchone()
         except duckdb.Error:
             found = None
-    separator = str(found[0]) if found else ","
-    # A table of one column has no separator: DuckDB then names one that the header does not have.
-    return CsvFormat(separator if separator in header[0] else ",", encoding)
+    separator = str(found[0]) if found else ""
+    # DuckDB names none where rows differ in length, and one that the header does not have for a table of one column.
+    if not separator or separator not in header[0]:
+        separator = max(",;\t|", key=header[0].count)
+    return CsvFormat(separator, encoding)
 
 
 def _encoding(file: Location) -> str:

@@ -30,15 +30,21 @@ def end_with_code(main: Callable[[], int | None]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        print("Interrupted; run the same command again to go on.", file=sys.stderr)
-        return 130
+        return _interrupted()
     except Exception as error:  # otherwise Python ends with 1, which means that a gate failed
         # DVC's own database raises the latter on a full disk.
         if getattr(error, "errno", None) in _DISK or isinstance(error, sqlite3.OperationalError):
             return _print(unwritable_disk(f"the disk cannot be written: {error}"))
+        if str(error) == "Query interrupted":  # DuckDB's form of a KeyboardInterrupt
+            return _interrupted()
         traceback.print_exc()
         print("Internal error of Mainline: please report it with the traceback above.", file=sys.stderr)
         return INTERNAL_ERROR
+
+
+def _interrupted() -> int:
+    print("Interrupted; run the same command again to go on.", file=sys.stderr)
+    return 130
 
 
 def _print(error: MainlineError) -> int:

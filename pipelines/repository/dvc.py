@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ def dvc_or_fail(root: Path, *arguments: str, remedy: str) -> str:
     """Run a DVC command and return the last line that it prints; raise Unreachable if it fails."""
     done = run_dvc(root, *arguments)
     if done.returncode:
-        raise Unreachable(f"dvc {arguments[0]} failed: {error_of(done)}", remedy)
+        raise busy_error(done.stderr, root) or Unreachable(f"dvc {arguments[0]} failed: {error_of(done)}", remedy)
     return (done.stdout.strip().splitlines() or ["done"])[-1]
 
 
@@ -35,6 +37,35 @@ def error_of(done: subprocess.CompletedProcess[str]) -> str:
     text = done.stderr or done.stdout
     words = text[max(0, text.find("ERROR:")) :].removeprefix("ERROR:").split()
     return " ".join(words)[:400] or f"exit code {done.returncode}"
+
+
+def busy_error(text: str, root: Path) -> Unreachable | None:
+    """Return the error that names the holder of DVC's lock, if DVC failed because of it.
+
+    DVC's own message advises to remove the lock's file, which lets two commands write the same files.
+    """
+    if not re.search(r"Unable to acquire lock|is busy, it is being blocked", text):
+        return None
+    lock, named = root / ".dvc/tmp/lock", re.search(r"\(PID (\d+)\)", text)
+    pid = named[1] if named else lock.read_text(encoding="utf-8") if lock.is_file() else ""
+    return Unreachable(f"another command works in this folder: {_process(pid)}", "Wait until it ends, and run again.")
+
+
+def _process(pid: str) -> str:
+    """Return number, command and start of a process, or of the verb that started it."""
+    import psutil  # type: ignore[import-untyped, unused-ignore]
+
+    try:
+        process = psutil.Process(int(pid))
+        verbs = [each for each in (process, *process.parents()) if "pipelines" in each.cmdline()]
+        process = (verbs or [process])[-1]
+        words = process.cmdline()
+        # The rest of a command may hold a password.
+        command = " ".join(words[words.index("pipelines") :][:2] if verbs else words[:4])
+        since = datetime.fromtimestamp(process.create_time()).astimezone()
+        return f"process {process.pid} ({command}), since {since:%H:%M:%S}"
+    except (ValueError, psutil.Error):
+        return "it has ended by now"
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from pipelines.cli.errors import InputError, MainlineError, Unreachable, unwritable_disk
@@ -16,7 +17,7 @@ from pipelines.cli.files import write_bytes
 from pipelines.cli.progress import Progress
 from pipelines.cli.verbs import python_first
 from pipelines.repository.data_pointer import POINTER
-from pipelines.repository.dvc import DVC
+from pipelines.repository.dvc import DVC, busy_error
 from pipelines.repository.dvc_remote import default_remote
 
 State = Literal["cached", "pulled", "ran", "failed"]
@@ -127,6 +128,8 @@ def _error_of(stages: list[Stage], printed: list[str]) -> MainlineError:
         *message, remedy = [f"stage {stages[-1].name} failed:", *lines[-_MAX_LINES - 1 :]]
         return StageFailed("\n".join(message), remedy, stages, code)
     text = "\n".join(errors) or "\n".join(printed[-5:])
+    if busy := busy_error("\n".join(printed), Path()):
+        return busy
     if _DISK.search(text):
         return unwritable_disk(f"the disk cannot be written: {text}")
     if _NETWORK.search(text):

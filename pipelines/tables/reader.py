@@ -111,7 +111,7 @@ def _format_errors(file: Location, form: CsvFormat) -> Iterator[None]:
             remedy += " the file in UTF-8."
         elif "columns, got" in str(error):
             problem = f"has rows of different lengths if {form.separator!r} separates their cells"
-            remedy = "Set ingest.separator, or correct the row." if set_in_ingest else "Separate the cells by commas."
+            remedy = "Set ingest.separator, or correct the row." if set_in_ingest else "Correct the row."
         else:
             raise
         raise InputError(f"{file.name} {problem}: {first_line(error)}", remedy) from error

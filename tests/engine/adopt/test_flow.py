@@ -104,6 +104,13 @@ def test_a_missing_identity_is_refused(unread, tables):
     assert done.code == 2 and "git config user.email" in done.last
 
 
+def test_a_row_with_too_few_cells_is_an_error_of_the_table(unread, tables):
+    with tables["small"].open("a") as file:
+        file.write("S-301\t1\n")
+    done = verb(unread, "adopt", str(tables["small"]), "response")
+    assert done.code == 2 and "different lengths" in done.out and "Traceback" not in done.out
+
+
 def test_rows_of_a_query(unread, adoption, tmp_path):
     columns = small()
     with sqlite3.connect(tmp_path / "lab.db") as database:

@@ -48,3 +48,8 @@ def test_a_closed_pipe_is_not_an_error(tmp_path, monkeypatch):
     with (tmp_path / "out").open("w") as out:
         monkeypatch.setattr("sys.stdout", out)
         assert exit_code_of(BrokenPipeError()) == 0
+
+
+def test_a_query_of_duckdb_that_is_interrupted_ends_like_any_interrupt():
+    assert exit_code_of(RuntimeError("Query interrupted")) == 130
+    assert exit_code_of(RuntimeError("another error")) == 70
