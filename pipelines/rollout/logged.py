@@ -35,8 +35,8 @@ from pipelines.rollout.replay import REQUEST_PREFIX
 from pipelines.tables.data import to_numpy
 from pipelines.tables.locations import NoFile
 
-# Of probabilities those of serving/metrics.py; values can be of any size, so their edges grow by a quarter each.
-_SIZES = 10 ** np.arange(-3, 9.1, 0.1)
+# Those of serving/metrics.py.
+_SIZES = np.array([10 ** (tenth / 10) for tenth in range(-30, 91)])
 EDGES = {
     "classification": np.array([0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 0.5, 0.7, 0.9]),
     "regression": np.concatenate([-_SIZES[::-1], [0.0], _SIZES]),
