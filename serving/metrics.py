@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import collections
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -17,14 +17,15 @@ _REQUESTS = Counter("mainline_requests", "Requests answered.", ["endpoint", "sta
 _BY_KEY = Counter("mainline_key_requests", "Requests answered, by the name of the access key.", ["key", "status"])
 _LATENCY = Histogram("mainline_request_seconds", "From a request to its response.", ["endpoint"], buckets=_SECONDS)
 _PREDICTIONS = Counter("mainline_predictions", "Predictions by class (a regression has one).", ["class"])
-_SCORES = Counter("mainline_scores", "Predictions by bin of the probability (not of a regression).", ["bin"])
+_SCORES = Counter("mainline_scores", "Predictions by bin of the probability, or of a regression's value.", ["bin"])
 _WRITTEN = Counter("mainline_log_rows_written", "Rows of the prediction log that were written.")
 _DROPPED = Counter("mainline_log_rows_dropped", "Rows of the prediction log that were lost.")
 _INFO = Gauge("mainline_release_info", "1 for the release that is served.", ["release", "version", "role"])
 MAX_KEYS = 100
 # The same for all models, so that a rollout can compare two. Fine where rare classes have their scores.
 SCORE_EDGES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 0.5, 0.7, 0.9)
-_bin = partial(bisect_right, SCORE_EDGES)
+_SIZES = [10 ** (tenth / 10) for tenth in range(-30, 91)]
+VALUE_EDGES = (*(-size for size in reversed(_SIZES)), 0.0, *_SIZES)  # values can be of any size
 
 
 class Metrics:
@@ -34,7 +35,8 @@ class Metrics:
         """`classes` are the negative and the positive one, or none for a regression."""
         _INFO.labels(release, version or "", role).set(1)
         self._predictions = [_PREDICTIONS.labels(name).inc for name in classes or ("value",)]
-        self._scores = [_SCORES.labels(number).inc for number in range(len(SCORE_EDGES) + 1)] if classes else []
+        self._bin = partial(bisect_right, SCORE_EDGES if classes else VALUE_EDGES)
+        self._scores: dict[int, Callable[[float], None]] = {}
         self._keys: set[str] = set()
         self._requests: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
 
@@ -63,10 +65,10 @@ class Metrics:
             self._predictions[1](positive)
 
     def count_scores(self, scores: Iterable[float]) -> None:
-        """Count probabilities by bin; do nothing for a regression."""
-        if self._scores:
-            for number, count in collections.Counter(map(_bin, scores)).items():
-                self._scores[number](count)
+        """Count probabilities, or the values of a regression, by bin."""
+        for number, count in collections.Counter(map(self._bin, scores)).items():
+            increase = self._scores.get(number) or self._scores.setdefault(number, _SCORES.labels(number).inc)
+            increase(count)
 
     def count_written_rows(self, rows: int) -> None:
         """Count rows of the prediction log that were written."""

@@ -24,10 +24,11 @@ def run(arguments: argparse.Namespace) -> int:
     from pipelines.config.params import load
     from pipelines.deployment.host import Host
     from pipelines.rollout.advance import abort, advance
+    from pipelines.rollout.counters import SCORE_BINS
     from pipelines.rollout.watch import watch
 
     params = load()
     if arguments.watch:
         host = Host.of_rollout(params)
-        return watch(host, params.rollout) if host and params.rollout else 0
+        return watch(host, params.rollout, SCORE_BINS[params.task]) if host and params.rollout else 0
     return abort(params.model_name, arguments.abort) if arguments.abort else advance(params)

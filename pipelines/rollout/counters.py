@@ -6,6 +6,7 @@ never reached a replica, or never came back, is known to the front alone.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 
 import numpy as np
@@ -16,7 +17,7 @@ from pipelines.deployment.host import Host
 from pipelines.deployment.roles import Roles
 from pipelines.rollout.judge import Counts
 
-SCORE_BINS = 10  # serving/metrics.py
+SCORE_BINS = {"classification": 10, "regression": 244}  # serving/metrics.py
 ROLES = ("production", "canary")  # in the order of the arms
 _SECONDS = 2.0
 _ENDPOINTS = {"/predict", "/predict_batch"}
@@ -46,7 +47,7 @@ def read_counters(host: Host, roles: Roles, p99_ms: float) -> dict[str, Counters
 
 def count_replica(text: str, p99_ms: float) -> Counters:
     """Return requests, errors, timed, slow, and predictions by bin of the score, of a replica's metrics."""
-    counters = dict.fromkeys(["requests", "errors", "timed", "fast", *_bins()], 0.0)
+    counters = dict.fromkeys(["requests", "errors", "timed", "fast"], 0.0)
     for name, labels, value in _samples(text):
         if name == "mainline_requests_total" and labels["endpoint"] in _ENDPOINTS:
             counters["requests"] += value
@@ -60,15 +61,22 @@ def count_replica(text: str, p99_ms: float) -> Counters:
     return counters
 
 
-def subtract(now: Mapping[str, Counters], before: Mapping[str, Counters]) -> Counts:
-    """Return what happened between two looks; a counter that fell is that of a replica that started again."""
-    sums = {role: dict.fromkeys(["requests", "errors", "timed", "fast", "lost", *_bins()], 0.0) for role in ROLES}
+def subtract(now: Mapping[str, Counters], before: Mapping[str, Counters], bins: int) -> Counts:
+    """Return what happened between two looks; a counter that fell is that of a replica that started again.
+
+    Args:
+        now: as `read_counters` returns them.
+        before: those of the earlier look.
+        bins: number of the score's bins.
+    """
+    sums: dict[str, Counters] = {role: defaultdict(float) for role in ROLES}
     for source, counters in now.items():
         if (earlier := before.get(source)) is None:
             continue  # what it counted before it was first seen is not of this step
-        arm, restarted = sums[source.partition("/")[0]], any(value < earlier[name] for name, value in counters.items())
+        arm = sums[source.partition("/")[0]]
+        restarted = any(value < earlier.get(name, 0.0) for name, value in counters.items())
         for name, value in counters.items():
-            arm[name] += value if restarted else value - earlier[name]
+            arm[name] += value if restarted else value - earlier.get(name, 0.0)
     arms = [sums[role] for role in ROLES]
     errors = np.array([arm["errors"] + arm["lost"] for arm in arms])
     return Counts(
@@ -76,12 +84,8 @@ def subtract(now: Mapping[str, Counters], before: Mapping[str, Counters]) -> Cou
         errors=errors,
         timed=np.array([arm["timed"] for arm in arms]),
         slow=np.array([max(arm["timed"] - arm["fast"], 0.0) for arm in arms]),
-        scores=np.array([[arm[name] for name in _bins()] for arm in arms]),
+        scores=np.array([[arm[f"score {number}"] for number in range(bins)] for arm in arms]),
     )
-
-
-def _bins() -> list[str]:
-    return [f"score {number}" for number in range(SCORE_BINS)]
 
 
 def _samples(text: str) -> list[tuple[str, Mapping[str, str], float]]:

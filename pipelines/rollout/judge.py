@@ -141,12 +141,10 @@ def judge(evidence: Evidence, limits: Limits, steps: int) -> Judgement:
         "latency": confidence_sequence(slow, timed, alpha)[0] > _P99,
         "scores": _distance(counts.scores, alpha / max(counts.scores.shape[-1] - 1, 1))[0] > limits.scores,
     }
-    # The metrics of a regression have no bins, so that neither arm has scores.
-    is_unscored = ~counts.scores.any(axis=(-1, -2)) & counts.requests.any(axis=-1)
     within = {
         "errors": high[..., CANARY] - low[..., PRODUCTION] < limits.errors,
         "latency": confidence_sequence(slow, timed, ALPHA)[1] < _P99,
-        "scores": (_distance(counts.scores, ALPHA)[1] < limits.scores) | is_unscored,
+        "scores": _distance(counts.scores, ALPHA)[1] < limits.scores,
     }
     return Judgement(worse, within)
 

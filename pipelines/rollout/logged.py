@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 import ibis.expr.types as ir
 import numpy as np
@@ -26,6 +27,7 @@ from pipelines.predictions.labels import KNOWN, TARGET, open_labels
 from pipelines.predictions.log import parse_log
 from pipelines.predictions.window import LATENCY, REQUEST_ID, SCORE, TIME, open_connection, open_window
 from pipelines.repository import base_model
+from pipelines.repository.dvc_remote import set_remote_from_environment
 from pipelines.repository.tags import Version
 from pipelines.rollout import judge
 from pipelines.rollout.judge import ALPHA, CANARY, Counts, Floats, Judgement
@@ -35,8 +37,8 @@ from pipelines.rollout.replay import REQUEST_PREFIX
 from pipelines.tables.data import to_numpy
 from pipelines.tables.locations import NoFile
 
-# Of probabilities those of serving/metrics.py; values can be of any size, so their edges grow by a quarter each.
-_SIZES = 10 ** np.arange(-3, 9.1, 0.1)
+# Those of serving/metrics.py.
+_SIZES = np.array([10 ** (tenth / 10) for tenth in range(-30, 91)])
 EDGES = {
     "classification": np.array([0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 0.5, 0.7, 0.9]),
     "regression": np.concatenate([-_SIZES[::-1], [0.0], _SIZES]),
@@ -124,6 +126,7 @@ class LoggedRollout:
         """Return the loss that counts as 1; for a regression that of production's test rows, None if it is lost."""
         if loss != "absolute_error":
             return largest_loss(loss, np.empty(0), np.empty(0))
+        set_remote_from_environment(Path())
         base = base_model.fetch_stored(self._arms[0].commit, Progress())
         promise = load_profile(base.profile).promise if base and base.profile else None
         return promise.losses[loss].largest if promise else None

@@ -29,8 +29,15 @@ LOOK_SECONDS = 10.0
 _LONGEST_GAP = 60.0  # between two looks; a longer one (a machine that slept) counts as this
 
 
-def watch(host: Host, rollout: Rollout, look_seconds: float = LOOK_SECONDS) -> int:
-    """Judge the canary of this host until there is none; return 0. A second watch of a host ends at once."""
+def watch(host: Host, rollout: Rollout, bins: int, look_seconds: float = LOOK_SECONDS) -> int:
+    """Judge the canary of this host until there is none; return 0. A second watch of a host ends at once.
+
+    Args:
+        host: this host.
+        rollout: the settings.
+        bins: of the scores (`counters.SCORE_BINS`).
+        look_seconds: between two looks.
+    """
     host.folder.mkdir(parents=True, exist_ok=True)
     with (host.folder / "watch.lock").open("a") as lock:
         try:
@@ -47,7 +54,7 @@ def watch(host: Host, rollout: Rollout, look_seconds: float = LOOK_SECONDS) -> i
                     replayed.add(state.version)
                     continue
                 canary.give_requests(host, state)
-                look(host, rollout, state, min(now - last, _LONGEST_GAP))
+                look(host, rollout, state, min(now - last, _LONGEST_GAP), bins)
             except MainlineError as error:  # the log's store, or the front: the next look may succeed
                 print(f"{datetime.now(UTC):%H:%M:%S} {error}", flush=True)
             last = now
@@ -55,7 +62,7 @@ def watch(host: Host, rollout: Rollout, look_seconds: float = LOOK_SECONDS) -> i
     return 0
 
 
-def look(host: Host, rollout: Rollout, state: Canary, seconds: float) -> Record:
+def look(host: Host, rollout: Rollout, state: Canary, seconds: float, bins: int) -> Record:
     """Count and judge once; abort the canary if it is worse; write and return the record of the step.
 
     Raises:
@@ -66,9 +73,9 @@ def look(host: Host, rollout: Rollout, state: Canary, seconds: float) -> Record:
     if before and before.since != state.since:
         before = None  # of an aborted canary, which began again
     now = counters.read_counters(host, Front(host).read_roles(), rollout.limits.p99_ms)
-    evidence = before.evidence if before else judge.start(counters.SCORE_BINS)
+    evidence = before.evidence if before else judge.start(bins)
     if before:
-        evidence = judge.add(evidence, counters.subtract(now, before.read))
+        evidence = judge.add(evidence, counters.subtract(now, before.read, bins))
     limits = judge.Limits(rollout.limits.errors, rollout.limits.scores)
     judgement = judge.judge(evidence, limits, len(rollout.steps))
     verdict, reasons = conclude(judgement)

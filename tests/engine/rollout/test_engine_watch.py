@@ -13,6 +13,7 @@ import pytest
 from pipelines.config.rollout import Limits, Rollout
 from pipelines.deployment import canary
 from pipelines.deployment.front import Front
+from pipelines.rollout.counters import SCORE_BINS
 from pipelines.rollout.records import Record, Records
 from pipelines.rollout.watch import look, watch
 from testing.docker import docker
@@ -21,6 +22,7 @@ from tests.engine.deployment.stub_host import stub_host as stub_host
 from tests.engine.deployment.stub_host import stub_images as stub_images
 
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("docker")]
+BINS = SCORE_BINS["classification"]
 ROLLOUT = Rollout(steps=(20, 50), limits=Limits(errors=0.05, p99_ms=100), replay=0)
 
 
@@ -36,7 +38,7 @@ def watched(stub_host: StubHost) -> Iterator[StubHost]:
 def start_canary(stub_host: StubHost, release: str, percent: int = 20) -> threading.Thread:
     """Start a canary and its watch."""
     canary.ensure(stub_host.host, replace(stub_host.version(release), role=canary.ROLE), percent)
-    thread = threading.Thread(target=watch, args=(stub_host.host, ROLLOUT, 0.2), daemon=True)
+    thread = threading.Thread(target=watch, args=(stub_host.host, ROLLOUT, BINS, 0.2), daemon=True)
     thread.start()
     return thread
 
@@ -95,7 +97,7 @@ def test_canary_has_no_requests_without_a_watch_and_none_after_its_end(watched: 
 def test_a_second_watch_ends_at_once(watched: StubHost) -> None:
     first = start_canary(watched, "two")
     time.sleep(0.5)
-    second = multiprocessing.get_context("fork").Process(target=watch, args=(watched.host, ROLLOUT, 0.2))
+    second = multiprocessing.get_context("fork").Process(target=watch, args=(watched.host, ROLLOUT, BINS, 0.2))
     second.start()
     second.join(10)
     assert second.exitcode == 0 and first.is_alive()
@@ -106,15 +108,15 @@ def test_watch_goes_on_counting_after_it_and_the_front_were_killed(watched: Stub
     state = canary.read(watched.host)
     assert state is not None
     canary.give_requests(watched.host, state)
-    look(watched.host, ROLLOUT, state, 1.0)
+    look(watched.host, ROLLOUT, state, 1.0, BINS)
     for _ in range(30):
         watched.predict()
-    before = look(watched.host, ROLLOUT, state, 1.0)
+    before = look(watched.host, ROLLOUT, state, 1.0, BINS)
     assert sum(before.requests) == 30
     docker("kill", f"{watched.model_name}-front")
     watched.deploy("one")
     for _ in range(30):
         watched.predict()
-    after = look(watched.host, ROLLOUT, state, 1.0)
+    after = look(watched.host, ROLLOUT, state, 1.0, BINS)
     assert sum(after.requests) == 60
     assert after.evidence.counts.errors.sum() == 0

@@ -17,6 +17,7 @@ from pipelines.model.profile import Profile
 from pipelines.model.signature import Signature
 from pipelines.release.compatibility import format_contract
 from pipelines.repository import base_model
+from pipelines.rollout.counters import SCORE_BINS
 from pipelines.rollout.logged import EDGES, LoggedRollout, Step
 from pipelines.rollout.records import Record
 from serving import metrics
@@ -43,6 +44,8 @@ def report(log: Path, rows: int = 4000, step: Step = STEP, **canary: Any) -> Rec
 
 def test_edges_are_those_that_the_service_counts_by() -> None:
     assert tuple(EDGES["classification"]) == metrics.SCORE_EDGES
+    assert tuple(EDGES["regression"]) == metrics.VALUE_EDGES
+    assert {task: len(edges) + 1 for task, edges in EDGES.items()} == SCORE_BINS
 
 
 def test_equal_canary_is_within_all_limits(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from tests.engine.fixtures_repo import PARAMS
 from tests.engine.rollout.test_counters import replica
 
 ROLLOUT = Rollout(steps=(20,), limits=Limits(errors=0.05, p99_ms=100), replay=0)
+BINS = counters.SCORE_BINS["classification"]
 VERSION = Version("b" * 12, "image", "fraud@v1.1.0", canary.ROLE)
 
 
@@ -81,7 +82,7 @@ class Watched:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(time, "sleep", sleep)
-            assert watch(self.host, ROLLOUT) == 0
+            assert watch(self.host, ROLLOUT, BINS) == 0
         return records
 
 
@@ -170,10 +171,10 @@ def test_an_abort_takes_effect_without_git_github_and_the_log_s_store(
     state = canary.read(watched.host)
     assert state
     with pytest.raises(Unreachable):
-        look(watched.host, ROLLOUT, state, 10.0)
+        look(watched.host, ROLLOUT, state, 10.0, BINS)
     watched.serve(500, errors=20)
     with pytest.raises(Unreachable):
-        look(watched.host, ROLLOUT, state, 10.0)
+        look(watched.host, ROLLOUT, state, 10.0, BINS)
     after = canary.read(watched.host)
     assert after and "fail" in after.aborted and watched.shares == [0]
     watched.run(lambda: None)
@@ -193,5 +194,5 @@ def test_an_aborted_canary_that_begins_again_is_judged_anew(watched: Watched) ->
 def test_two_watches_of_a_host_are_one(watched: Watched, capsys: pytest.CaptureFixture[str]) -> None:
     with (watched.host.folder / "watch.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        assert watch(watched.host, ROLLOUT) == 0
+        assert watch(watched.host, ROLLOUT, BINS) == 0
     assert (watched.shares, capsys.readouterr().out.count("Another process")) == ([], 1)
