@@ -33,11 +33,11 @@ def shorten(report: str, link: str) -> str:
         return report
     pointer = f"\n\n**The rest is in [the review's artifact]({link}).**\n"
     cut = report[: limit - len(pointer)]
-    sections = [match.start() for match in re.finditer(r"^(?:#{1,6} |<details>)", cut, re.MULTILINE)]
-    # A cut inside an open <details> would hide the link.
-    outside = [at for at in sections if at and cut.count("<details", 0, at) == cut.count("</details>", 0, at)]
-    end = outside[-1] if outside else cut.rfind("\n") + 1 or len(cut)
-    return cut[:end].rstrip() + pointer
+    # Before the last <details>, if there is one: a cut inside of it would hide the link.
+    for start in ("\n<details", "\n#", "\n"):
+        if (end := cut.rfind(start)) > 0:
+            return cut[:end].rstrip() + pointer
+    return cut + pointer
 
 
 def post_comment(github: GitHub, number: int, sha: str, report: str, link: str) -> str:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import logging
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -126,6 +127,7 @@ def fetch_from_remote(md5s: Iterable[str]) -> None:
     from dvc_data.hashfile.hash_info import HashInfo
 
     if default_remote():
+        logging.getLogger("dvc.data_cloud").setLevel(logging.ERROR)  # callers report what is missing
         with open_dvc(Path()) as repo:
             try:
                 repo.cloud.pull([HashInfo("md5", md5) for md5 in md5s])

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.cli.errors import InputError, MainlineError, Unreachable
+from pipelines.cli.errors import InputError, Unreachable
 from pipelines.tables.locations import first_line
 from pipelines.tables.reader import BATCH_ROWS
 
@@ -59,14 +59,10 @@ def _connect(url: str, root: Path) -> tuple[Any, Any]:
     try:
         return psycopg.connect(url, options="-c default_transaction_read_only=on"), psycopg.Error
     except psycopg.Error as error:
-        raise _unreachable(error) from None
-
-
-def _unreachable(error: Exception) -> MainlineError:
-    return Unreachable(
-        f"the database cannot be reached: {first_line(error)}",
-        "Check ingest.url and the network, and set PGPASSWORD; then run again.",
-    )
+        raise Unreachable(
+            f"the database cannot be reached: {first_line(error)}",
+            "Check ingest.url and the network, and set PGPASSWORD; then run again.",
+        ) from None
 
 
 def _text(value: Any) -> str | None:

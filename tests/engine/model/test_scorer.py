@@ -13,18 +13,7 @@ from pipelines.cli.errors import InputError
 from pipelines.model.encoding import encode, to_epoch
 from pipelines.model.scorer import Scorer
 from pipelines.model.signature import Input, load_signature
-
-GOOD = {
-    "ordered_at": "2026-02-03T04:05:06Z",
-    "price": 12.5,
-    "usual_price": None,
-    "items": 3,
-    "size": "S",
-    "usual_size": "M",
-    "shop": "web",
-    "region": "north",
-    "gift": True,
-}
+from tests.engine.serving.samples import GOOD
 
 
 @pytest.fixture(scope="module")

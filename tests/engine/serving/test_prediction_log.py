@@ -86,50 +86,28 @@ def test_two_logs_never_write_files_of_the_same_name(metrics):
     assert len(sink.files) == 2
 
 
-def test_a_file_is_written_when_enough_rows_wait(metrics, monkeypatch):
-    monkeypatch.setattr(prediction_log, "FLUSH_ROWS", 3)
+@pytest.mark.parametrize(("limit", "value", "puts", "text"), [("ROWS", 3, 3, ""), ("BYTES", 20_000, 2, LARGE)])
+def test_a_file_is_written_when_enough_waits(metrics, monkeypatch, limit, value, puts, text):
+    monkeypatch.setattr(prediction_log, f"FLUSH_{limit}", value)
     monkeypatch.setattr(prediction_log, "FLUSH_SECONDS", PATIENCE)
     sink = BlockedSink()
     log = PredictionLog(sink, metrics)
-    put(log, 3)
+    for _ in range(puts):
+        put(log, text=text)
     assert sink.started.acquire(timeout=PATIENCE / 2)
     sink.released.release()
     log.close(PATIENCE)
-    assert metrics.rows["written"] == 3
+    assert metrics.rows["written"] == puts
 
 
-def test_waiting_rows_are_divided_into_files_by_their_number(metrics, monkeypatch):
+@pytest.mark.parametrize(("limit", "value", "text"), [("ROWS", 2, ""), ("BYTES", 20_000, LARGE)])
+def test_waiting_rows_are_divided_into_files(metrics, monkeypatch, limit, value, text):
     sink = BlockedSink()
     log = PredictionLog(sink, metrics)
     put(log, time=NEW_YEAR - 1)
-    monkeypatch.setattr(prediction_log, "FLUSH_ROWS", 2)
+    monkeypatch.setattr(prediction_log, f"FLUSH_{limit}", value)
     for _ in range(5):
-        put(log)
-    sink.released.release(4)
-    log.close(PATIENCE)
-    assert [len(read(content)) for content in sink.files.values()] == [1, 2, 2, 1]
-
-
-def test_a_file_is_written_when_enough_bytes_wait(metrics, monkeypatch):
-    monkeypatch.setattr(prediction_log, "FLUSH_BYTES", 20_000)
-    monkeypatch.setattr(prediction_log, "FLUSH_SECONDS", PATIENCE)
-    sink = BlockedSink()
-    log = PredictionLog(sink, metrics)
-    for _ in range(2):
-        put(log, text=LARGE)
-    assert sink.started.acquire(timeout=PATIENCE / 2)
-    sink.released.release()
-    log.close(PATIENCE)
-    assert metrics.rows["written"] == 2
-
-
-def test_waiting_rows_are_divided_into_files_by_their_size(metrics, monkeypatch):
-    sink = BlockedSink()
-    log = PredictionLog(sink, metrics)
-    put(log, time=NEW_YEAR - 1)
-    monkeypatch.setattr(prediction_log, "FLUSH_BYTES", 20_000)
-    for _ in range(5):
-        put(log, text=LARGE)
+        put(log, text=text)
     sink.released.release(4)
     log.close(PATIENCE)
     assert [len(read(content)) for content in sink.files.values()] == [1, 2, 2, 1]
