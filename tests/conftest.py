@@ -3,11 +3,16 @@
 import os
 import tempfile
 
+import hypothesis
 import pytest
 
 # Waiting threads of OpenMP spin otherwise, on cores that other tests use: a fit with two threads takes up to ten times
 # as long. OpenMP reads this when it is loaded; processes that tests start inherit it.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+# How long an example takes depends on what else the machine does.
+hypothesis.settings.register_profile("mainline", deadline=None)
+hypothesis.settings.load_profile("mainline")
 
 pytest_plugins = (
     "pytester",

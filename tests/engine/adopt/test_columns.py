@@ -106,7 +106,7 @@ def test_a_wide_table(found):
     assert sum(column.type == "number" for column in columns.values()) == 120
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(-(10**12), 10**12), min_size=2, max_size=40))
 def test_any_whole_numbers_keep_their_range(tmp_path_factory, numbers):
     from pipelines.adopt.columns import find_columns

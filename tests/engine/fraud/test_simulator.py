@@ -100,7 +100,7 @@ def test_values_fit_the_schema_and_no_allowed_value_is_absent(table, large, para
     assert_fits(large, params, preparation)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 2**32 - 1), st.integers(500, 3000), st.integers(30, 400), st.integers(50, 300))
 def test_any_small_world_can_be_simulated(seed, payments, days, customers):
     from pipelines.config.ingest import Simulator

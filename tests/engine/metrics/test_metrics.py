@@ -27,7 +27,7 @@ def draw_rows(rows=3000, seed=5, noise=1.0):
     return target, 1 / (1 + np.exp(-(3 * target - 2 + draw.normal(0, noise, rows))))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @example([(1.0, 0.9), (0.0, 0.1), (1.0, 0.1)], 0.5)  # one row flagged
 @example([(1.0, 0.5), (0.0, 0.5), (0.0, 0.5), (1.0, 0.4)], 0.5)  # all of a tie, at the threshold
 @given(LABELLED, st.sampled_from([0.1, 0.5, 0.9]))
@@ -62,7 +62,6 @@ def test_the_calibration_error_is_the_mean_gap_of_ten_bins_weighted_by_their_row
     assert values == pytest.approx(gaps / len(rows), abs=1e-9)
 
 
-@settings(deadline=None)
 @given(MEASURED)
 def test_metrics_of_a_regression_equal_those_of_scikit_learn(rows):
     target, scores = arrays(rows)
@@ -77,7 +76,6 @@ def test_metrics_of_a_regression_equal_those_of_scikit_learn(rows):
     assert tuple(values) == names("regression")
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from([0.0, 1e7, -1e7, 1e9]),
     st.lists(st.tuples(st.floats(-1e3, 1e3), st.floats(-1e3, 1e3), st.integers(0, 3)), min_size=20, max_size=60),
@@ -90,7 +88,7 @@ def test_r2_in_single_precision_equals_that_of_scikit_learn_for_targets_far_from
     assert 1 - value == pytest.approx(1 - expected, rel=1e-3)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(st.sampled_from([0.0, 1.0]), PROBABILITY, st.integers(0, 3)), min_size=1, max_size=40))
 def test_a_weight_counts_as_that_many_copies_of_the_row(rows):
     target, scores, weights = np.array(rows, dtype=np.float64).T

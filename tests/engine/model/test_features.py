@@ -7,7 +7,7 @@ import onnx
 import onnxruntime
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.config.params import parse
@@ -143,7 +143,6 @@ ROWS = st.lists(st.tuples(NUMBERS, NUMBERS, SECONDS, SECONDS), min_size=1, max_s
 
 
 @pytest.mark.parametrize("op", DERIVED)
-@settings(deadline=None)
 @given(rows=ROWS)
 def test_an_operation_agrees_with_pandas_for_missing_infinite_and_extreme_values(op, rows):
     operands, in_pandas = DERIVED[op]
@@ -242,7 +241,6 @@ def test_the_vocabulary_holds_all_allowed_values_and_missing_if_nullable():
     assert words["size"] == ("S", "M", "L") and words["usual_size"] == ("S", "M", "L", "")
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=60), st.integers(1, 5))
 def test_the_vocabulary_holds_the_most_frequent_values_of_a_free_category(shops, limit):
     params = parse(SMALL)

@@ -283,7 +283,7 @@ SCALARS = st.one_of(
 )
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(sorted(GOOD)), SCALARS)
 def test_the_check_never_raises_and_an_accepted_row_is_scored(scorer, field, value):
     row = {**GOOD, field: value}
@@ -291,7 +291,7 @@ def test_the_check_never_raises_and_an_accepted_row_is_scored(scorer, field, val
         assert 0 <= scorer.score_row(row) <= 1
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(sorted(GOOD)), SCALARS)
 def test_an_accepted_value_is_encoded_alike_in_a_column_and_in_a_single_row(scorer, field, value):
     if scorer.check({**GOOD, field: value}):

@@ -118,7 +118,7 @@ def assert_checked_as_single_rows(item, array):
     np.testing.assert_array_equal(encoded, encode(item, alone))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(inputs(), columns())
 def test_a_batch_is_checked_and_encoded_like_its_single_rows(item, array):
     assert_checked_as_single_rows(item, array)

@@ -70,13 +70,13 @@ def check_issue(body: str) -> None:
 
 
 @given(texts)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_no_text_of_log_or_labels_becomes_markup_in_an_issue(text: str) -> None:
     check_issue(report.markdown(*hostile(text)))
 
 
 @given(texts)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_no_text_of_log_or_labels_becomes_markup_in_the_page(text: str) -> None:
     harmless, page = Page(report.page(*hostile("x"))), Page(report.page(*hostile(text)))
     assert {tag for tag, _ in page.tags} <= {tag for tag, _ in harmless.tags} | {"wbr"}

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.monitor.time_axis import TimeAxis
@@ -46,7 +46,6 @@ def check(svg: str) -> None:
 
 
 @given(plots())
-@settings(deadline=None)
 def test_drawings_stay_within_their_frame(drawn: tuple[TimePlot, TimeAxis]) -> None:
     plot, axis = drawn
     for svg in (draw(plot, axis), draw_small(plot, axis, 0.0)):

@@ -37,13 +37,13 @@ everything = pytest.mark.parametrize("findings", [make() for make in samples.ALL
 
 
 @given(texts)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_whole_comment_holds_no_tag_link_or_table_that_a_text_brought(text: str) -> None:
     check_comment(report.markdown(samples.hostile(text, many=2)))
 
 
 @given(texts)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_whole_page_holds_no_tag_or_attribute_that_a_text_brought(text: str) -> None:
     harmless, page = Page(report.page(samples.hostile("x", 2))), Page(report.page(samples.hostile(text, 2)))
     assert {tag for tag, _ in page.tags} <= {tag for tag, _ in harmless.tags} | {"title", "wbr", "p"}

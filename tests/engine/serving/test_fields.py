@@ -125,7 +125,7 @@ def scorer_input(field):
 ANY_VALUE = ANYTHING | st.just(math.inf) | st.one_of(list(FIELDS.values()))
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(st.sampled_from(ALL), ANY_VALUE)
 def test_the_scorer_accepts_the_same_values(field, value):
     """Except times as text."""

@@ -107,7 +107,7 @@ _PARTS = [
 NEARLY = st.tuples(*_PARTS).map("".join) | st.from_regex(PATTERN) | st.from_regex(PATTERN, fullmatch=True)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.sampled_from(sorted(GOOD)), st.data())
 def test_a_value_fits_the_schema_if_and_only_if_it_is_valid(read, document, name, data):
     field = next(field for field in read.inputs if field.name == name)

@@ -17,7 +17,7 @@ from serving.times import to_epoch
 from tests.engine.serving import samples
 from tests.engine.serving.samples import GOOD, is_odd_time
 
-SENT = settings(max_examples=200, deadline=None)
+SENT = settings(max_examples=200)
 
 
 @pytest.fixture(scope="module", params=["logistic", "boosting", "regression"])
