@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from pipelines.monitor.pass_record import Alarm, Budget, Check, Drift, Quality
-from pipelines.predictions.window import OTHER_RELEASE, REPEATED, UNREADABLE, Window
+from pipelines.predictions.window import OTHER_RELEASE, REPEATED, REPLAYED, UNREADABLE, Window
 
 MAX_SET_ASIDE = 0.01  # of the rows, and of the files
 MAX_REPEATED = 0.1  # of the rows: a client that tries again repeats a few; one that gives all the same id, nearly all
@@ -52,7 +52,7 @@ def alarms_of_checks(checks: Sequence[Check]) -> list[Alarm]:
 
 def alarms_of_log(window: Window) -> list[Alarm]:
     """Return an alarm if too many rows or files of the log cannot be used: they are in no test."""
-    errors = {reason: count for reason, count in window.set_aside.items() if reason != OTHER_RELEASE}
+    errors = {reason: count for reason, count in window.set_aside.items() if reason not in (OTHER_RELEASE, REPLAYED)}
     if errors.get(REPEATED, 0) <= MAX_REPEATED * (errors.get(REPEATED, 0) + window.rows):
         errors.pop(REPEATED, None)
     rows = sum(count for reason, count in errors.items() if reason.startswith("rows"))

@@ -11,6 +11,8 @@ import pyarrow.parquet as pq
 
 from pipelines.model.signature import Input, Signature
 
+# How the request ids begin that a rollout sends to its canary (pipelines/rollout/replay.py).
+REPLAY = "mainline-replay-"
 # A file whose rows have this many bytes on average, and a row group this many, would not fit in the memory of a scan.
 _MAX_ROW_BYTES = 50_000
 _MAX_GROUP_BYTES = 256_000_000

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from pipelines.model.encoding import MAX_NUMBER
 from pipelines.model.signature import Signature
 from pipelines.predictions.log import fetch_files
-from pipelines.predictions.log_schema import ARROW, line_columns, log_columns, score_column
+from pipelines.predictions.log_schema import ARROW, REPLAY, line_columns, log_columns, score_column
 from pipelines.tables.data import connect
 from pipelines.tables.locations import Location
 
@@ -29,6 +29,7 @@ _RELEASE = "__release"
 MAX_TEXT = 1_000
 MEMORY = "700MB"
 OTHER_RELEASE, _OTHER_SCHEMA = "rows of another release", "rows of another schema"
+REPLAYED = "rows of a rollout's replay"
 UNREADABLE, REPEATED = "files that cannot be read", "rows with a repeated request id"
 
 
@@ -157,6 +158,7 @@ def _reason(table: ir.Table, signature: Signature, release_id: str) -> ir.String
     reasons = {
         OTHER_RELEASE: (table[_RELEASE] != release_id).fill_null(True),
         "rows without time or request id": unnamed,
+        REPLAYED: table[REQUEST_ID].startswith(REPLAY),
         "rows without a finite score": table[SCORE].isnull() | table[SCORE].isinf(),
         "rows with an infinite or too large number": ibis.or_(*too_large),
         f"rows with a text of more than {MAX_TEXT:,} characters": ibis.or_(*too_long),

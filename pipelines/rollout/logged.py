@@ -33,7 +33,6 @@ from pipelines.rollout import judge
 from pipelines.rollout.judge import ALPHA, CANARY, Counts, Floats, Judgement
 from pipelines.rollout.losses import Difference, compare_losses
 from pipelines.rollout.records import LOG, Record, conclude
-from pipelines.rollout.replay import REQUEST_PREFIX
 from pipelines.tables.data import to_numpy
 from pipelines.tables.locations import NoFile
 
@@ -133,11 +132,10 @@ class LoggedRollout:
 
     @contextmanager
     def _open(self, arm: Version, step: Step) -> Iterator[tuple[ir.Table, Signature]]:
-        """Open the rows that users asked for: those of the replay are none."""
         signature = _read_signature(arm)
         span = arm.release_id, step.start, step.end
         with open_window(self._connection, self._log, signature, *span) as window:
-            yield window.table.filter(~window.table[REQUEST_ID].startswith(REQUEST_PREFIX)), signature
+            yield window.table, signature
 
 
 def judge_rows(counts: Counts, limits: judge.Limits, steps: int, percent: int) -> Judgement:

@@ -14,10 +14,10 @@ from typing import Any
 
 import requests
 
+from pipelines.predictions.log_schema import REPLAY
 from pipelines.tables.locations import Location, parse_location, store_errors
 
 SHOWN = 20
-REQUEST_PREFIX = "replay-"  # of their request ids in the log
 _SECONDS = 10.0
 _FILES = 200  # read at most: a file has up to 5,000 rows, and on a quiet service a few
 Row = dict[str, Any]
@@ -74,7 +74,7 @@ def ask(url: str, signature: Row, logged: list[Row]) -> Replay:
     for row in logged:
         inputs = {field["name"]: _raw(field, row.get(field["name"])) for field in signature["inputs"]}
         try:
-            headers = {"X-Request-Id": f"{REQUEST_PREFIX}{secrets.token_hex(16)}"}
+            headers = {"X-Request-Id": f"{REPLAY}{secrets.token_hex(16)}"}
             response = session.post(f"{url}/predict", json=inputs, headers=headers, timeout=_SECONDS)
             answer = response.json() if response.ok else {}
             seconds.append(response.elapsed.total_seconds())
@@ -105,9 +105,10 @@ def newest_rows(log: str, count: int) -> list[Row]:
             content = location.filesystem.cat_file(name)
         try:
             lines = gzip.decompress(content).splitlines()
-            rows += [row for line in reversed(lines) if isinstance(row := json.loads(line), dict)]
+            parsed = [row for line in reversed(lines) if isinstance(row := json.loads(line), dict)]
         except (OSError, EOFError, zlib.error, ValueError):
             continue  # a damaged file
+        rows += [row for row in parsed if not str(row.get("request_id")).startswith(REPLAY)]
         if len(rows) >= count:
             break
     return rows[:count]

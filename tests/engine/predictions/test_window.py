@@ -17,8 +17,19 @@ import pytest
 
 from pipelines.cli.errors import InputError, Unreachable
 from pipelines.model.signature import Input, Signature
+from pipelines.monitor.alarms import alarms_of_log
 from pipelines.predictions.log import list_dates, parse_log
-from pipelines.predictions.window import LATENCY, REQUEST_ID, SCORE, TIME, Window, open_connection, open_window
+from pipelines.predictions.log_schema import REPLAY
+from pipelines.predictions.window import (
+    LATENCY,
+    REPLAYED,
+    REQUEST_ID,
+    SCORE,
+    TIME,
+    Window,
+    open_connection,
+    open_window,
+)
 from serving.signature import load
 from tests.engine.monitor.log_files import MONDAY, RELEASE, SIGNATURE, log_table, write_lines, write_log
 from tests.engine.serving.logs import encoded
@@ -81,6 +92,14 @@ def test_rows_of_another_release_are_set_aside_also_with_other_columns(tmp_path:
     write_log(tmp_path, log_table(3, release="b" * 12, seed=2).drop(["amount"]), name="columns")
     with window(tmp_path) as opened:
         assert (opened.rows, opened.set_aside) == (10, {"rows of another release": 7})
+
+
+def test_rows_that_a_rollout_replayed_are_set_aside(tmp_path: Path) -> None:
+    write_log(tmp_path, log_table(10))
+    write_log(tmp_path, log_table(7, seed=1, prefix=REPLAY), name="replay")
+    with window(tmp_path) as opened:
+        assert (opened.rows, opened.set_aside) == (10, {REPLAYED: 7})
+        assert alarms_of_log(opened) == []
 
 
 def test_rows_of_another_schema_are_set_aside(tmp_path: Path) -> None:

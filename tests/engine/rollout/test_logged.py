@@ -15,6 +15,7 @@ from pipelines.config.monitor import Labels
 from pipelines.config.rollout import Limits, Rollout
 from pipelines.model.profile import Profile
 from pipelines.model.signature import Signature
+from pipelines.predictions.log_schema import REPLAY
 from pipelines.release.compatibility import format_contract
 from pipelines.repository import base_model
 from pipelines.rollout.counters import SCORE_BINS
@@ -78,7 +79,7 @@ def test_few_rows_wait(tmp_path: Path) -> None:
 def test_replayed_rows_and_those_of_another_time_do_not_count(tmp_path: Path) -> None:
     write_arm(tmp_path, PRODUCTION, 100)
     write_arm(tmp_path, CANARY, 40, seed=1)
-    write_arm(tmp_path, CANARY, 30, ids=[f"replay-{i}" for i in range(30)], seed=2)
+    write_arm(tmp_path, CANARY, 30, ids=[f"{REPLAY}{i}" for i in range(30)], seed=2)
     assert rollout_of(tmp_path).report(STEP, ROLLOUT).requests == (100, 40)
     half = replace(STEP, start=BEGAN + (NOW - BEGAN) / 2)
     assert rollout_of(tmp_path).report(half, ROLLOUT).requests == (50, 20)
