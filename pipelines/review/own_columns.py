@@ -34,11 +34,11 @@ def own_columns(commit: str, signature: Signature, params: Params) -> pa.Table |
         InputError: if the function cannot be run on these rows.
     """
     read = {item.name: item.type for item in signature.inputs if item.prepared}
+    if not read:
+        return None
     made = {name: params.table.columns[name].type for name in params.table.prepared}
     features = git.object_at(commit, FEATURES) or ""
-    if not read or (
-        read.items() <= made.items() and features == git.object_at(git.tree_of_worktree([FEATURES]), FEATURES)
-    ):
+    if read.items() <= made.items() and features == git.object_at(git.tree_of_worktree([FEATURES]), FEATURES):
         return None
     declared = read_yaml(git.text_at(commit, str(PATH)) or "", f"{PATH} of the commit")["schema"]["columns"]
     sections = json.loads(params.model_dump_json(by_alias=True, include={"task", "table"}))

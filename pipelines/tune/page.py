@@ -29,6 +29,7 @@ PLOTS = {
     "plot_slice": "Score by parameter",
     "plot_parallel_coordinate": "Trials across the parameters",
 }
+WIDE = {"plot_slice": (14, 3.4), "plot_parallel_coordinate": (11, 4)}  # inches of plots with a part for each parameter
 
 
 def path_of(name: str) -> Path:
@@ -64,8 +65,8 @@ def write(search: optuna.Study, params: Params, name: str) -> None:
     write_text(path_of(name), text)
 
 
-def _plots(search: optuna.Study, target: str) -> Iterator[tuple[str, Markup]]:
-    """Yield title and image of each plot that the trials are enough for."""
+def _plots(search: optuna.Study, target: str) -> Iterator[tuple[str, Markup, bool]]:
+    """Yield title and image of each plot that the trials are enough for, and whether it is a wide one."""
     import matplotlib
 
     matplotlib.use("agg")  # needs no display
@@ -77,7 +78,9 @@ def _plots(search: optuna.Study, target: str) -> Iterator[tuple[str, Markup]]:
             warnings.simplefilter("ignore")  # Optuna calls this module experimental
             try:
                 axes = getattr(drawn, function)(search, target=_value, target_name=target)
-                yield title, _image(np.ravel(axes)[0].figure)
+                figure = np.ravel(axes)[0].figure
+                figure.set_size_inches(*WIDE.get(function, (6.4, 3.6)))
+                yield title, _image(figure), function in WIDE
             except (ValueError, RuntimeError):
                 continue  # too few trials, or all have one score
             finally:
@@ -90,8 +93,22 @@ def _value(trial: optuna.trial.FrozenTrial) -> float:
 
 def _image(figure: Any) -> Markup:
     """Return a plot as the address of an image that holds it; as an image it can run nothing."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+    from_one, plain = (FuncFormatter(lambda number, _, more=more: f"{number + more:g}") for more in (1, 0))
+    # The page has the title, and its tables count trials from 1.
+    figure.suptitle("")
     for axis in figure.axes:
-        axis.set_title("")  # the page has one
+        for place in ("left", "center", "right"):
+            axis.set_title("", loc=place)
+        if legend := axis.get_legend():
+            legend.remove()
+        if axis.get_xscale() == "log":  # a short axis may hold no power of ten
+            axis.xaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), major_formatter=plain)
+            axis.xaxis.set_minor_formatter(NullFormatter())
+        for counted, name in ((axis.xaxis, axis.get_xlabel()), (axis.yaxis, axis.get_ylabel())):
+            if name == "Trial":
+                counted.set(major_locator=MaxNLocator(integer=True), major_formatter=from_one)
     out = io.BytesIO()
     figure.savefig(out, format="svg", bbox_inches="tight", metadata={"Date": None})
     return Markup("data:image/svg+xml;base64," + base64.b64encode(out.getvalue()).decode())  # noqa: S704
