@@ -19,7 +19,10 @@ from pipelines.tables.column_types import MISSING_WORDS
 WORDS = (*MISSING_WORDS, "n/a", "#N/A", "none", "-", "--", ".", "?", "missing")
 WORDS_IN_TEXTS = ("", "?")
 READABLE = 0.98  # a column is of a type if so many of its cells are, and the others are few words
+READABLE_WITH_WORDS, NEW_WORDS = 0.8, 3  # ... or so many, and the others are so many words without a digit
 MAX_WORDS = 20
+# A number with signs that `make data` cannot read: 1.268,50 or 4,4 % or $ 12.
+DECORATED = r"[$€£]?\s*[-+]?\d{1,3}([., '’]?\d{3})*([.,]\d+)?\s*[%$€£]?"
 MAX_ALLOWED = 60  # values that are declared one by one
 MAX_CATEGORY = 1_000
 RESERVED = re.compile(r"probability|decision|value|reason|features|(raw|const)_\d+|estimator_.*")
@@ -147,7 +150,7 @@ def _text_column(
     numbers = _one(connection, f"SELECT count(*) FILTER ({is_number}) FROM {RAW} WHERE {cell} NOT IN {_in(WORDS)}")[0]
     bad = _bad_cells(connection, cell, is_number, present - numbers, present)
     codes = count["zeros"] > 0 and count["integer"] == present
-    if numbers >= READABLE * present and bad is not None and not codes:
+    if bad is not None and not codes:
         return _number_column(connection, base, count, (cell, number, is_number), numbers, bad)
     if time_format := date_format(connection, RAW, source_name, WORDS):
         iso = time_format.format is None
@@ -159,7 +162,14 @@ def _text_column(
             unsure=(f"{name}: {time_format.doubt}",) if time_format.doubt else (),
         )  # fmt: skip
     unsure: tuple[str, ...] = ()
-    if numbers >= 0.5 * present and not codes:
+    decorated = _one(
+        connection, f"SELECT count(*) FILTER (regexp_full_match({cell}, {literal(DECORATED)})) FROM {RAW}"
+    )[0]
+    if decorated >= READABLE * present and numbers < present and not codes:
+        examples = _bad_examples(connection, cell, is_number)
+        why = f"its numbers have units or thousands separators ({examples}); to use it, export plain numbers"
+        unsure = (f"{name} is read as text: {why}",)
+    elif numbers >= 0.5 * present and not codes:
         examples = _bad_examples(connection, cell, is_number)
         unsure = (f"{name} has {numbers:,} numbers among {present:,} cells, and is read as text: {examples}",)
     return _words_column(connection, base, count, unsure, "codes with leading zeros" if codes else "")
@@ -183,7 +193,9 @@ def _bad_cells(
         f"GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {MAX_WORDS + 1}"
     )
     words = {str(word): (int(rows), int(row)) for word, rows, row in connection.execute(query).fetchall()}
-    return words if len(words) <= MAX_WORDS and count <= (1 - READABLE) * present + 1 else None
+    if len(words) <= NEW_WORDS and not any(sign.isdigit() for word in words for sign in word):
+        return words if count <= (1 - READABLE_WITH_WORDS) * present else None
+    return words if len(words) <= MAX_WORDS and count <= (1 - READABLE) * present else None
 
 
 def _bad_examples(connection: duckdb.DuckDBPyConnection, cell: str, good: str) -> str:

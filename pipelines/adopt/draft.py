@@ -115,6 +115,9 @@ def make_draft(
     _flag_names(draft)
     _choose_split(connection, draft)
     _derive(connection, draft)
+    roles = (draft.target.name, draft.key, *draft.after, *draft.sensitive)
+    if unused := [column.name for column in draft.columns if column.type == "identifier" and column.name not in roles]:
+        draft.decided.append(f"not given to the model, since they have too many different texts: {', '.join(unused)}")
     if not draft.use and not draft.derive:
         raise InputError(
             "no column is left that a model could read",

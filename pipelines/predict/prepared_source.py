@@ -12,12 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.cli.errors import InputError
-from pipelines.config.read import read_sections
+from pipelines.config.base import Strict
+from pipelines.config.ingest import Files, Ingest
+from pipelines.config.read import PATH, read_sections
 from pipelines.config.table_schema import ColumnType, TableParams
 from pipelines.model.signature import Signature
 from pipelines.tables.cast import cast_lossless
 from pipelines.tables.preparation import FUNCTION, Preparation, arrow_type, load_preparation
-from pipelines.tables.reader import BATCH_ROWS, Source, open_source
+from pipelines.tables.reader import BATCH_ROWS, CsvFormat, Source, open_source
 
 
 def open_table(name: str, signature: Signature, history: str | None) -> Source | PreparedSource:
@@ -30,13 +32,13 @@ def open_table(name: str, signature: Signature, history: str | None) -> Source |
     Raises:
         InputError: if a column is missing that can be neither read nor prepared.
     """
-    prepared = [item.name for item in signature.inputs if item.prepared]
-    source = open_source(name, "IN", [item.name for item in signature.inputs if not item.prepared])
+    prepared, form = [item.name for item in signature.inputs if item.prepared], _csv_format()
+    source = open_source(name, "IN", [item.name for item in signature.inputs if not item.prepared], form)
     there = [column for column in prepared if column in source.schema.names]
     if len(there) == len(prepared):
         if history is not None:
             raise InputError("HISTORY is not read: IN has every column that the model reads", "Leave HISTORY out.")
-        return open_source(name, "IN", signature.names)
+        return open_source(name, "IN", signature.names, form)
     if there:
         missing = next(column for column in prepared if column not in there)
         raise InputError(
@@ -56,8 +58,18 @@ def open_table(name: str, signature: Signature, history: str | None) -> Source |
         raise InputError(f"HISTORY is not read: {FUNCTION} is row-wise", "Leave HISTORY out.")
     if history is None and not preparation.row_wise:
         print(f"{FUNCTION} sees the rows of IN only; HISTORY names a table of earlier ones.", file=sys.stderr)
-    earlier = None if history is None else open_source(history, "HISTORY", [table.key])
+    earlier = None if history is None else open_source(history, "HISTORY", [table.key], form)
     return PreparedSource(source, preparation, tuple(prepared), earlier)
+
+
+class _IngestParams(Strict):
+    ingest: Ingest
+
+
+def _csv_format() -> CsvFormat:
+    """Return how CSV files are written that `ingest` reads; the standard one if it reads none."""
+    ingest = read_sections(_IngestParams).ingest if PATH.is_file() else None
+    return CsvFormat(ingest.separator, ingest.encoding) if isinstance(ingest, Files) else CsvFormat()
 
 
 @dataclass(frozen=True)

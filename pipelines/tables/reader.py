@@ -146,29 +146,32 @@ class Source:
 
     Attributes:
         files: the files, in the order of the rows.
+        forms: how each of them is written.
         schema: the columns of all files together; a column that a file lacks is null in its rows.
         rows: the number of rows, if all files state it.
     """
 
     files: tuple[Location, ...]
+    forms: tuple[CsvFormat, ...]
     schema: Any
     rows: int | None
 
     def batches(self) -> Iterator[Any]:
         """Yield record batches of the schema, of at most BATCH_ROWS rows each."""
-        for file in self.files:
-            for batch in read_batches(file):
+        for file, form in zip(self.files, self.forms, strict=True):
+            for batch in read_batches(file, form):
                 with store_errors(file):
                     parts = [self.schema.empty_table(), pa.Table.from_batches([batch])]
                     complete = pa.concat_tables(parts, promote_options="permissive")
                 yield from filter(len, complete.to_batches(max_chunksize=BATCH_ROWS))
 
 
-def open_source(name: str, setting: str, needed: Sequence[str]) -> Source:
+def open_source(name: str, setting: str, needed: Sequence[str], form: CsvFormat = STANDARD) -> Source:
     """Find the files of a table and read their headers.
 
     Args:
         needed: columns that every file must have.
+        form: how a CSV file is written; one that then lacks a column is read as UTF-8 with commas.
 
     Raises:
         InputError: if a file lacks a column, or has other types than the others.
@@ -176,7 +179,8 @@ def open_source(name: str, setting: str, needed: Sequence[str]) -> Source:
     files = find_files(name, setting)
     if len({is_parquet(file) for file in files}) > 1:
         raise InputError(f"{name} holds CSV and Parquet files", "Select one type by a pattern: folder/*.parquet.")
-    headers = [read_header(file) for file in files]
+    forms = [form if _has_columns(file, form, needed) else STANDARD for file in files]
+    headers = [read_header(file, form) for file, form in zip(files, forms, strict=True)]
     for file, (schema, _) in zip(files, headers, strict=True):
         if missing := [column for column in needed if column not in schema.names]:
             raise InputError(
@@ -192,4 +196,13 @@ def open_source(name: str, setting: str, needed: Sequence[str]) -> Source:
         ) from error
     # The files are all CSV, without counts, or all Parquet, with counts.
     rows = sum(count for _, count in headers) if is_parquet(files[0]) else None
-    return Source(tuple(files), schema, rows)
+    return Source(tuple(files), tuple(forms), schema, rows)
+
+
+def _has_columns(file: Location, form: CsvFormat, needed: Sequence[str]) -> bool:
+    if form == STANDARD:
+        return False
+    try:
+        return set(needed) <= set(read_header(file, form)[0].names)
+    except InputError:
+        return False

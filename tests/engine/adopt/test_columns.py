@@ -57,6 +57,19 @@ def test_a_column_of_many_words_among_numbers_stays_text(found):
     assert column.type == "identifier"
 
 
+def test_one_word_in_many_cells_of_numbers_is_a_missing_value(found):
+    column = found({"a": ["k.A." if n % 10 == 0 else n for n in range(90)], "b": [1] * 90})["a"]
+    assert (column.type, column.missing, column.nullable) == ("integer", ("k.A.",), True)
+    kept = found({"a": ["90+" if n % 10 == 0 else n for n in range(90)], "b": [1] * 90})["a"]
+    assert kept.type == "identifier" and "'90+'" in kept.unsure[0]
+
+
+@pytest.mark.parametrize("form", ["1.2{n:02d},50", "{n},5 %", "€ {n}", "3 0{n:02d}"])
+def test_numbers_with_signs_that_ingest_cannot_read_are_named(found, form):
+    column = found({"a": [form.format(n=n) for n in range(90)], "b": [1] * 90})["a"]
+    assert "export plain numbers" in column.unsure[0]
+
+
 def test_numbers_named_like_a_key_are_an_identifier(found):
     columns = found({"order_id": list(range(MANY)), "orders": list(range(MANY))})
     assert columns["order_id"].type == "identifier" and columns["orders"].type == "integer"

@@ -21,8 +21,9 @@ def orders(logistic):
 
 
 @pytest.fixture
-def predict(logistic):
-    """Run the verb; the exit code."""
+def predict(logistic, tmp_path, monkeypatch):
+    """Run the verb in a folder without a params.yaml; the exit code."""
+    monkeypatch.chdir(tmp_path)
 
     def run(source, out, *options, model=logistic):
         return main(["predict", str(source), str(out), "--model", str(model.model), "--threads", "1", *options])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv as arrow_csv
 import pyarrow.parquet as pq
 import pytest
 
@@ -310,3 +311,19 @@ def test_progress_is_for_a_terminal_only(predict, orders, tmp_path, monkeypatch,
     for kind in KINDS:
         assert predict(write(orders, tmp_path / f"in.{kind}"), tmp_path / "out.csv") == 0
         assert "rows/s" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("separator", "encoding"), [(";", "cp1252"), (",", "utf-8")])
+def test_a_csv_is_read_as_ingest_reads_it_or_as_the_standard(
+    predict, orders, tmp_path, monkeypatch, separator, encoding
+):
+    monkeypatch.chdir(tmp_path)
+    ingest = 'ingest: {kind: files, paths: [a.csv], separator: ";", encoding: cp1252}\n'
+    (tmp_path / "params.yaml").write_text(ingest, encoding="utf-8")
+    notes = pa.array(["Größe, Köln"] * len(orders))
+    orders = orders.set_column(orders.column_names.index("note"), "note", notes)
+    with io.BytesIO() as written:
+        arrow_csv.write_csv(orders, written, arrow_csv.WriteOptions(delimiter=separator))
+        (tmp_path / "in.csv").write_bytes(written.getvalue().decode().encode(encoding))
+    assert predict("in.csv", tmp_path / "out.csv") == 0
+    assert set(read(tmp_path / "out.csv")["note"].to_pylist()) == {"Größe, Köln"}
