@@ -109,8 +109,8 @@ def _json_at(commit: str, path: str) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> str:
-    if value is None:
-        return "not known"
+    if value is None or isinstance(value, bool):
+        return {None: "not known", True: "yes", False: "no"}[value]
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
