@@ -63,15 +63,15 @@ def _fetch_dates(log: Location, start: datetime, end: datetime, signature: Signa
     for date in dates(start, end):
         files = list_date(log, date)
         merged: set[str] = set()
-        for path in copy_files(log, files.parquet, folder / date):
-            fitting = fits(path, signature)
-            if fitting is None:
-                fetched.unreadable += 1
-                continue
-            sources = read_sources(path)
-            merged |= sources
-            (fetched.usable if fitting else fetched.other).append(path)
-            fetched.count += max(1, len(sources)) if fitting else 0
+        fitting = {path: fits(path, signature) for path in copy_files(log, files.parquet, folder / date)}
+        sources = {path: read_sources(path) for path, is_fitting in fitting.items() if is_fitting is not None}
+        fetched.unreadable += len(fitting) - len(sources)
+        for path in sorted(sources, key=lambda path: -len(sources[path])):
+            if sources[path] and sources[path] <= merged:
+                continue  # two runs merged files at once, and one saw more of them
+            merged |= sources[path]
+            (fetched.usable if fitting[path] else fetched.other).append(path)
+            fetched.count += max(1, len(sources[path])) if fitting[path] else 0
         lines = [name for name in files.lines if name.rpartition("/")[2] not in merged]
         converted = folder / date / "converted"
         converted.mkdir(parents=True)
