@@ -9,7 +9,7 @@ import numpy as np
 from pipelines.model.profile import Profile, Reference
 from pipelines.model.signature import Signature
 from pipelines.monitor.detectors import common_bins, psi, sampling_error, shift_p_value
-from pipelines.monitor.observation import Observation, fold
+from pipelines.monitor.observation import Observation, fold, frequent_bins
 from pipelines.monitor.pass_record import Drift, PassRecord
 
 
@@ -51,7 +51,7 @@ def measure_shifts(
     """
     shifts = []
     for name, counts in observation.counts.items():
-        expected = fold(named[name])
+        expected = fold(named[name].counts, frequent_bins(named[name]))
         bins = sorted(expected.keys() | counts.keys())
         window, reference = (np.array([side.get(b, 0) for b in bins], dtype=np.float64) for side in (counts, expected))
         if reference.sum() and window.sum():

@@ -69,10 +69,10 @@ def monitor(why: str | None, act: bool = False) -> int:
     if why is not None:
         for path in acknowledge(history, make_verdict(params, history).passes, why):
             print(f"Acknowledged: {path}")
-    verdict = make_verdict(params, history)
+    verdict, records = make_verdict(params, history), history.passes()
     of_service = service_alarms(
         before,
-        history.passes(),
+        records,
         assignments,
         params.monitor.every_days,
         now,
@@ -81,7 +81,7 @@ def monitor(why: str | None, act: bool = False) -> int:
         canary=tags.find_canary(params.model_name),
     )
     verdict = verdict.model_copy(update={"alarms": (*verdict.alarms, *of_service)})
-    _write_outputs(verdict, params, history, assignments)
+    _write_outputs(verdict, params, history, records, assignments)
     _print(verdict, params)
     if act:
         actions.send_message(verdict, history)
@@ -108,10 +108,15 @@ def make_verdict(params: Params, history: History) -> Verdict:
     return Verdict(model_name=params.model_name, made_at=datetime.now(UTC), passes=passes, alarms=alarms)
 
 
-def _write_outputs(verdict: Verdict, params: Params, history: History, assignments: Sequence[Assignment]) -> None:
+def _write_outputs(
+    verdict: Verdict,
+    params: Params,
+    history: History,
+    records: Sequence[PassRecord],
+    assignments: Sequence[Assignment],
+) -> None:
     """Write verdict, page and metrics. A Pushgateway that does not respond changes no verdict."""
     write_text(MONITOR / "verdict.json", verdict.model_dump_json(indent=2) + "\n")
-    records = history.passes()
     write_report(verdict, records, assignments, _lineages(params.model_name, records, assignments), MONITOR)
     metrics = metrics_text(verdict, params.monitor.every_days)
     history.write_file(FILE, metrics)

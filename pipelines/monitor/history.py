@@ -11,7 +11,6 @@ that ended on 2026-03-16 reported.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -77,17 +76,15 @@ class History:
             InputError: if a file is not a pass.
             Unreachable: if the store does not respond.
         """
-        records = [_parse(PassRecord, name, text) for name, text in self._read("passes")]
-        return sorted(records, key=lambda record: (record.start, record.end))
+        return sorted(self._read(PassRecord, "passes"), key=lambda record: (record.start, record.end))
 
     def acknowledgements(self) -> list[Acknowledgement]:
         """Return all acknowledgements, the oldest first; errors as `passes`."""
-        records = [_parse(Acknowledgement, name, text) for name, text in self._read("acknowledged")]
-        return sorted(records, key=lambda record: record.at)
+        return sorted(self._read(Acknowledgement, "acknowledged"), key=lambda record: record.at)
 
     def started(self) -> list[Started]:
         """Return what the monitor started, the oldest first; errors as `passes`."""
-        return sorted((_parse(Started, name, text) for name, text in self._read("started")), key=lambda item: item.at)
+        return sorted(self._read(Started, "started"), key=lambda record: record.at)
 
     def add_started(self, record: Started) -> None:
         """Write that a verb was started."""
@@ -128,7 +125,7 @@ class History:
             except FileNotFoundError:
                 return None
 
-    def _read(self, folder: str) -> Iterable[tuple[str, str]]:
+    def _read(self, cls: type[_Model], folder: str) -> list[_Model]:
         with store_errors(self._log):
             self._filesystem.invalidate_cache()
             try:
@@ -137,7 +134,7 @@ class History:
                 return []
             paths = [name for name in names if name.endswith(".json") and not name.rpartition("/")[2].startswith(".")]
             contents = self._filesystem.cat(paths) if paths else {}
-        return [(name, content.decode(errors="replace")) for name, content in sorted(contents.items())]
+        return [_parse(cls, name, content.decode(errors="replace")) for name, content in sorted(contents.items())]
 
     def _write(self, name: str, document: dict[str, Any]) -> None:
         self.write_file(name, json.dumps(document, indent=2, sort_keys=True) + "\n")

@@ -67,7 +67,7 @@ def observe(table: ir.Table, signature: Signature, profile: Profile) -> Observat
             reference, bins = profile.inputs[item.name], counts[item.name]
             if len(reference.counts) < _MAX_VALUES:
                 new_values[item.name] = sum(bins[name] for name in bins if name not in reference.counts)
-            counts[item.name] = _fold(bins, frequent_bins(reference), rows)
+            counts[item.name] = fold(bins, frequent_bins(reference), rows)
     if profile.score:
         counts[signature.output] = counts.pop(SCORE)
     constant = {item.name for item in watched if rows and _is_constant(table, item, counts[item.name], numbers)}
@@ -145,15 +145,6 @@ def _count(table: ir.Table, inputs: Sequence[Input]) -> dict[str, dict[str, int]
     return counts
 
 
-def _fold(counts: Mapping[str, int], bins: Collection[str], rows: int) -> dict[str, int]:
-    """Return the rows of these bins and of missing values, and all others as `other values`."""
-    kept = {"missing", *bins}
-    folded = {name: counts[name] for name in counts if name in kept}
-    if others := rows - sum(folded.values()):
-        folded[OTHER] = folded.get(OTHER, 0) + others
-    return folded
-
-
 def _count_missing(table: ir.Table, names: Sequence[str]) -> tuple[int, dict[str, int]]:
     """Return the rows, and those without a value of each of these columns."""
     counts = {f"c{i}": table[name].count() for i, name in enumerate(names)}
@@ -184,13 +175,19 @@ def _is_constant(table: ir.Table, item: Input, counts: Mapping[str, int], number
 
 
 def frequent_bins(reference: Reference) -> list[str]:
-    """Return the 50 bins with most rows."""
-    return sorted(reference.counts, key=lambda name: (-reference.counts[name], name))[:BINS]
+    """Return the 50 bins with most rows, besides those that are always kept: folded counts are not folded again."""
+    named = reference.counts.keys() - {"missing", OTHER}
+    return sorted(named, key=lambda name: (-reference.counts[name], name))[:BINS]
 
 
-def fold(reference: Reference) -> dict[str, int]:
-    """Return the reference's rows of its frequent bins; the rows of all others are in the bin `other values`."""
-    folded = {name: reference.counts[name] for name in frequent_bins(reference)}
-    if others := sum(reference.counts.values()) - sum(folded.values()):
-        folded[OTHER] = others
+def fold(counts: Mapping[str, int], bins: Collection[str], rows: int | None = None) -> dict[str, int]:
+    """Return the rows of these bins and of missing values; all others are in the bin `other values`.
+
+    Args:
+        rows: in all, if `counts` does not hold every bin.
+    """
+    kept = {"missing", OTHER, *bins}
+    folded = {name: counts[name] for name in counts if name in kept}
+    if others := (sum(counts.values()) if rows is None else rows) - sum(folded.values()):
+        folded[OTHER] = folded.get(OTHER, 0) + others
     return folded

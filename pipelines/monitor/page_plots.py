@@ -16,9 +16,11 @@ from pipelines.pages.rendering import upper_first
 MAX_PLOTS, MAX_METRICS = 24, 6
 
 
-def axis(records: Sequence[PassRecord], listed: Sequence[Release]) -> TimeAxis:
-    """The time axis of the page; without a pass, of the releases."""
+def axis(records: Sequence[PassRecord], listed: Sequence[Release]) -> TimeAxis | None:
+    """The time axis of the page; without a pass, of the releases; None without any."""
     times = [time for record in records for time in (record.start, record.end)] or [item.at for item in listed]
+    if not times:
+        return None
     start, end = min(times), max(times)
     return TimeAxis(start, end, tuple(item.at for item in listed if start <= item.at <= end))
 

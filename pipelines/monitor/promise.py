@@ -6,7 +6,6 @@ and Rinaldo, arXiv 2203.03532): on average it raises at most one false alarm in 
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 
@@ -16,7 +15,7 @@ import numpy.typing as npt
 from pipelines.metrics.table import METRICS
 from pipelines.model.profile import Profile
 from pipelines.monitor.detectors import LARGEST_EVIDENCE
-from pipelines.repository.git import text_at
+from pipelines.repository.lineage import json_at
 
 Floats = npt.NDArray[np.float64]
 # Of the two losses of a classification, this one has twice the evidence when fraudsters change: docs/monitoring.md.
@@ -88,8 +87,6 @@ def _block_means(values: Floats, blocks: int) -> Floats:
 
 def promised_metrics(commit: str) -> dict[str, float]:
     """Return the metrics of the test rows in reports/metrics.json of a version's commit; empty if it has none."""
-    try:
-        document = json.loads(text_at(commit, "reports/metrics.json") or "{}")
-        return {str(name): float(value) for name, value in document.get("test", {}).items() if name in METRICS}
-    except (ValueError, TypeError, AttributeError):
-        return {}
+    promised = json_at(commit, "reports/metrics.json").get("test")
+    numbers = promised.items() if isinstance(promised, dict) else ()
+    return {name: float(value) for name, value in numbers if name in METRICS and isinstance(value, int | float)}

@@ -65,19 +65,17 @@ def page(
     """The page: one HTML file that loads nothing and runs no script."""
     variables = report_view.view(verdict, records, assignments) | {"lineages": lineages}
     history, listed = variables["history"], variables["releases"]
-    variables |= dict.fromkeys(("axis", "quality_plots", "drift_plots", "traffic_plots", "budget_plots"))
-    if history or listed:
-        axis = page_plots.axis(history, listed)
-        variables |= {
-            "axis": axis,
-            "spans": page_plots.production(listed, axis),
-            "lanes": page_plots.lanes(history, axis),
-            "quality_plots": page_plots.metric_plots(history),
-            "drift_plots": page_plots.drift_plots(history),
-            "traffic_plots": page_plots.traffic_plots(history),
-            "budget_plots": page_plots.budget_plots(history),
-        }
-    return _template("index.html.j2", safe_in_page).render(variables)
+    axis = page_plots.axis(history, listed)
+    return _template("index.html.j2", safe_in_page).render(
+        variables,
+        axis=axis,
+        spans=axis and page_plots.production(listed, axis),
+        lanes=axis and page_plots.lanes(history, axis),
+        quality_plots=page_plots.metric_plots(history),
+        drift_plots=page_plots.drift_plots(history),
+        traffic_plots=history and page_plots.traffic_plots(history),
+        budget_plots=page_plots.budget_plots(history),
+    )
 
 
 def code_spans(sentence: str) -> Markup:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from pipelines.predictions.log_schema import OPTIONAL, fits, line_columns
 from pipelines.tables.locations import PREDICTION_LOG, Location, parse_location, store_errors
 
 
-@dataclass(frozen=True)
+@dataclass
 class LogFiles:
     """The files of a span of dates, as Parquet on a local disk.
 
@@ -29,10 +29,10 @@ class LogFiles:
         unreadable: number of files that cannot be read.
     """
 
-    usable: tuple[Path, ...]
-    other: tuple[Path, ...]
-    count: int
-    unreadable: int
+    usable: list[Path] = field(default_factory=list)
+    other: list[Path] = field(default_factory=list)
+    count: int = 0
+    unreadable: int = 0
 
 
 def parse_log(url: str) -> Location:
@@ -59,41 +59,27 @@ def fetch_files(log: Location, start: datetime, end: datetime, signature: Signat
 
 
 def _fetch_dates(log: Location, start: datetime, end: datetime, signature: Signature, folder: Path) -> LogFiles:
-    parts = []
+    fetched = LogFiles()
     for date in dates(start, end):
         files = list_date(log, date)
-        parquet, merged = _check_parquet(copy_files(log, files.parquet, folder / date), signature)
+        merged: set[str] = set()
+        fitting = {path: fits(path, signature) for path in copy_files(log, files.parquet, folder / date)}
+        sources = {path: read_sources(path) for path, is_fitting in fitting.items() if is_fitting is not None}
+        fetched.unreadable += len(fitting) - len(sources)
+        for path in sorted(sources, key=lambda path: -len(sources[path])):
+            if sources[path] and sources[path] <= merged:
+                continue  # two runs merged files at once, and one saw more of them
+            merged |= sources[path]
+            (fetched.usable if fitting[path] else fetched.other).append(path)
+            fetched.count += max(1, len(sources[path])) if fitting[path] else 0
         lines = [name for name in files.lines if name.rpartition("/")[2] not in merged]
         converted = folder / date / "converted"
         converted.mkdir(parents=True)
-        parts += [parquet, _convert_lines(copy_files(log, lines, folder / date), signature, converted)]
-    return LogFiles(
-        tuple(path for part in parts for path in part.usable),
-        tuple(path for part in parts for path in part.other),
-        sum(part.count for part in parts),
-        sum(part.unreadable for part in parts),
-    )
+        _convert_lines(copy_files(log, lines, folder / date), signature, converted, fetched)
+    return fetched
 
 
-def _check_parquet(paths: Sequence[Path], signature: Signature) -> tuple[LogFiles, set[str]]:
-    """Return the files, and the names of those that were merged into them."""
-    usable: list[Path] = []
-    other: list[Path] = []
-    merged: set[str] = set()
-    count = unreadable = 0
-    for path in paths:
-        fitting = fits(path, signature)
-        if fitting is None:
-            unreadable += 1
-            continue
-        sources = read_sources(path)
-        merged |= sources
-        (usable if fitting else other).append(path)
-        count += max(1, len(sources)) if fitting else 0
-    return LogFiles(tuple(usable), tuple(other), count, unreadable), merged
-
-
-def _convert_lines(paths: Sequence[Path], signature: Signature, folder: Path) -> LogFiles:
+def _convert_lines(paths: Sequence[Path], signature: Signature, folder: Path, fetched: LogFiles) -> None:
     """Convert files to at most one usable Parquet file, and at most two that only tell the release of their rows."""
     columns = line_columns(signature)
     needed = columns.keys() - OPTIONAL
@@ -104,8 +90,10 @@ def _convert_lines(paths: Sequence[Path], signature: Signature, folder: Path) ->
     misfits = convert(misfits, {"release": "text", "role": "text"}, folder / "untimed.parquet")
     for path in misfits:
         path.stat()  # raises FileNotFoundError if it was removed meanwhile
-    others = [path for path in (folder / "other.parquet", folder / "untimed.parquet") if path.exists()]
-    return LogFiles(tuple(folder.glob("usable.parquet")), tuple(others), len(fitting) - len(unfit), len(misfits))
+    fetched.usable += folder.glob("usable.parquet")
+    fetched.other += [*folder.glob("other.parquet"), *folder.glob("untimed.parquet")]
+    fetched.count += len(fitting) - len(unfit)
+    fetched.unreadable += len(misfits)
 
 
 def copy_files(log: Location, names: Sequence[str], folder: Path) -> list[Path]:

@@ -82,7 +82,7 @@ def open_window(
         try:
             set_aside = _copy_rows(connection, usable, signature, release_id, start, end, copy)
         except duckdb.Error:
-            usable = tuple(path for path in usable if _is_intact(path))
+            usable = [path for path in usable if _is_intact(path)]
             if usable == files.usable:
                 raise
             set_aside = _copy_rows(connection, usable, signature, release_id, start, end, copy)

@@ -39,7 +39,7 @@ def describe_version(model_name: str, tag: str, qualities: Iterable[Mapping[str,
         "data": _describe_data(version),
         "settings changed since": before and before.tag,
         "changed settings": _changed_settings(before.commit, commit) if before else {},
-        "metrics promised": _json_at(commit, "reports/metrics.json").get("test") or dict(annotation.metrics),
+        "metrics promised": json_at(commit, "reports/metrics.json").get("test") or dict(annotation.metrics),
         "metrics seen": _metrics_seen(qualities),
         "pull request": merge.get("pull request"),
         "approved by": merge.get("approved by"),
@@ -58,11 +58,11 @@ def _describe_data(version: Version) -> dict[str, Any]:
     settings = dict(leaves(text_at(commit, "params.yaml")))
     return {
         "md5": dvc_lock.data_md5(text_at(commit, "dvc.lock")),
-        "rows": _json_at(commit, "reports/validation.json").get("rows"),
+        "rows": json_at(commit, "reports/validation.json").get("rows"),
         "from": json.loads(settings.get("ingest.start", "null")),
         "until": json.loads(settings.get("ingest.until", "null")),
         "training rows until": contract.get("trained_until"),
-        "test rows": _json_at(commit, "reports/metrics.json").get("rows"),
+        "test rows": json_at(commit, "reports/metrics.json").get("rows"),
     }
 
 
@@ -100,7 +100,8 @@ def _changed_settings(before: str, after: str) -> dict[str, str]:
     return {name: f"{old.get(name, 'not set')} -> {new.get(name, 'not set')}" for name in sorted(names)}
 
 
-def _json_at(commit: str, path: str) -> dict[str, Any]:
+def json_at(commit: str, path: str) -> dict[str, Any]:
+    """Return a JSON document of a commit; empty if it is not there, or none."""
     try:
         document = json.loads(text_at(commit, path) or "{}")
     except ValueError:
@@ -109,8 +110,8 @@ def _json_at(commit: str, path: str) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> str:
-    if value is None:
-        return "not known"
+    if value is None or isinstance(value, bool):
+        return {None: "not known", True: "yes", False: "no"}[value]
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 

@@ -15,9 +15,9 @@ START = datetime(2026, 1, 5, tzinfo=UTC)
 WEEK = timedelta(days=7)
 INPUTS = (
     *("amount", "card_country", "channel", "hour", "merchant_category", "merchant_country", "minutes_since_last"),
-    *("new_device", "paid_at", "payments_1h", "payments_24h", "usual_amount", "score"),
+    *("new_device", "paid_at", "payments_1h", "payments_24h", "usual_amount", "probability"),
 )
-DRIFTING = {"amount": 0.021, "merchant_country": 0.012, "score": 0.016}
+DRIFTING = {"amount": 0.021, "merchant_country": 0.012, "probability": 0.016}
 SLICES = ("channel=chip", "channel=contactless", "channel=online", "merchant_country=CY, MT, RO, US", "amount>=300")
 SPLIT = START + 27 * WEEK + timedelta(days=2, hours=14, minutes=20)  # the newest version came in the middle of a week
 RELEASES = (

@@ -93,6 +93,22 @@ def test_lines_that_come_later_are_merged_into_another_file(tmp_path: Path) -> N
     assert read(tmp_path) == before
 
 
+def test_two_runs_of_which_one_saw_a_late_file_repeat_no_row(tmp_path: Path) -> None:
+    day, late = tmp_path / "log/date=2026-03-02", tmp_path / "late.jsonl.gz"
+    fill(tmp_path / "log")
+    both = shutil.copytree(day, tmp_path / "both")
+    write_lines(tmp_path / "log", log_table(3, seed=9), name="late").rename(late)
+    merge(tmp_path / "log")
+    for path in (*both.iterdir(), late):
+        shutil.copy(path, day)
+    (first,) = day.glob("*.parquet")
+    away = first.rename(tmp_path / first.name)
+    merge(tmp_path / "log")
+    away.rename(first)
+    rows, set_aside, files = read(tmp_path / "log")
+    assert len(rows) == 123 and set_aside == {} and files == 7
+
+
 @pytest.mark.parametrize("step", ["_upload", "_remove"])
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_run_that_is_killed_loses_and_repeats_nothing(

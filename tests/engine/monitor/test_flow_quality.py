@@ -43,7 +43,7 @@ def labelled(world: World, model: Path, tmp_path: Path, monkeypatch: pytest.Monk
     params["monitor"]["labels"] = {"path": str(tmp_path / "labels")}
     path.write_text(yaml.safe_dump(params, sort_keys=False))
     monkeypatch.setattr(base_model, "fetch_stored", lambda commit, _: Base(commit, folder, "cache", "m", "m"))
-    monkeypatch.setattr(promise, "text_at", lambda *_: '{"test": {"roc_auc": 0.8}}')
+    monkeypatch.setattr(promise, "json_at", lambda *_: {"test": {"roc_auc": 0.8}})
     monkeypatch.setattr(tags, "list_lasting_versions", lambda _: [])
     return world
 

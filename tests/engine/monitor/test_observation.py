@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 
 from pipelines.model.profile import Profile, Reference
 from pipelines.model.signature import Input, Signature
-from pipelines.monitor.observation import observe
+from pipelines.monitor.drift import measure_shifts
+from pipelines.monitor.observation import Observation, fold, frequent_bins, observe
 from pipelines.predictions.window import LATENCY, SCORE, open_connection
 from pipelines.tables.binning import bin_edges, count_bins
 
@@ -59,3 +60,13 @@ def test_the_counts_are_those_of_the_profile_whatever_the_column(tmp_path: Path)
     assert (seen.outside["same"], seen.outside["empty"]) == (0, 0)
     assert seen.missing["amount"] == table["amount"].null_count and seen.missing["empty"] == ROWS
     assert seen.constant == {"same"}
+
+
+def test_a_rare_missing_value_is_no_shift_of_a_category_with_many_values() -> None:
+    counts = {f"shop {i:03}": 1_000 for i in range(200)} | {"missing": 600}
+    folded = fold(counts, frequent_bins(Reference(counts=counts)))
+    assert len(folded) == 52 and folded["missing"] == 600
+    seen = Observation(sum(counts.values()), {"shop": folded}, {}, {}, {}, frozenset(), {})
+    for reference in (counts, folded):  # of the profile, and of an acknowledged pass
+        (shift,) = measure_shifts(seen, {"shop": Reference(counts=reference)}, 7, 0.0)
+        assert shift.psi == 0 and shift.p_value > 0.99

@@ -19,10 +19,11 @@ import pytest
 from pipelines.cli.errors import InputError
 from pipelines.config.params import Params
 from pipelines.model.profile import Profile
-from pipelines.monitor import promise, quality
+from pipelines.monitor import quality
 from pipelines.monitor.detectors import add_evidence
 from pipelines.monitor.pass_record import Quality
 from pipelines.monitor.promise import betting_evidence, find_limit, mean_lower_bound
+from pipelines.repository import lineage
 from pipelines.repository.base_model import Base
 from tests.engine.monitor.log_files import MONDAY, SIGNATURE, log_table, write_log
 from tests.engine.monitor.quality_cases import (
@@ -43,7 +44,7 @@ DAY = timedelta(days=1)
 @pytest.fixture(autouse=True)
 def promised(monkeypatch: pytest.MonkeyPatch) -> None:
     """The metrics of a version's commit, without a repository."""
-    monkeypatch.setattr(promise, "text_at", lambda *_: '{"test": {"roc_auc": 0.9, "unknown": 1, "f1": NaN}, "rows": 9}')
+    monkeypatch.setattr(lineage, "text_at", lambda *_: '{"test": {"roc_auc": 0.9, "unknown": 1, "f1": NaN}, "rows": 9}')
 
 
 @pytest.fixture

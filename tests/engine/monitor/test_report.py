@@ -168,7 +168,7 @@ def test_the_lineage_of_each_version_is_on_the_page_and_is_text_only() -> None:
     lineage = {"commit": ["c" * 40], "changed settings": ["a.b: 1 -> <script>", "a.c: not set -> 2"]}
     page = report.page(*arguments(), {"fraud@v1.6.0": lineage, "fraud@v1.4.0": lineage})
     shown = Page(page)
-    assert shown.text.count("Where fraud@v1.") == 2 and "a.c: not set -> 2" in shown.text and "c" * 40 in shown.text
+    assert "Where the versions come from" in shown.text and "a.c: not set -> 2" in shown.text and "c" * 40 in shown.text
     assert not [tag for tag, _ in shown.tags if tag == "script"]
 
 

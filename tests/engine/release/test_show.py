@@ -111,7 +111,8 @@ def test_it_is_printed_as_text_and_as_json(versions: dict[str, str], capsys: pyt
     assert not any(" " in name for name in [*document, *document["data"]])
     assert show.print_version("fraud", "fraud@v1.1.0", as_json=False) == 0
     text = capsys.readouterr().out
-    assert "candidates.boosting.params.max_iter: 60 -> 90" in text and "approved by:\n  ann\n  bob" in text
+    assert "candidates.boosting.params.max_iter: 60 -> 90" in text
+    assert "approved by:\n  ann\n  bob\nrules bypassed: no\n" in text
 
 
 def test_an_unknown_version_names_those_that_exist(versions: dict[str, str]) -> None:
