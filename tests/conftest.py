@@ -53,5 +53,6 @@ def _rank(item: pytest.Item) -> int:
 
 @pytest.fixture(scope="session", autouse=True)
 def temporary_files(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """What a killed process leaves in the temporary folder goes with the run's own folder."""
+    """What a killed process leaves in the temporary folder, and DVC in /var/tmp, goes with the run's own folder."""
     os.environ["TMPDIR"] = tempfile.tempdir = str(tmp_path_factory.mktemp("tmp"))
+    os.environ["DVC_SITE_CACHE_DIR"] = str(tmp_path_factory.mktemp("dvc"))

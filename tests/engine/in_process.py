@@ -161,7 +161,7 @@ def _modify_yaml(path: str, fs: object = None) -> Iterator[dict[str, Any]]:
     """Read and rewrite dvc.lock in C: DVC, which keeps comments, takes 0.4 s a stage for the same file."""
     from ruamel.yaml import YAML
 
-    yaml = YAML(typ="safe")
+    yaml: Any = YAML(typ="safe")
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     yaml.Representer.add_representer(OrderedDict, yaml.Representer.represent_dict)
