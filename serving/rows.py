@@ -133,10 +133,6 @@ class RowReader:
         """Return why a body is refused."""
         if isinstance(error, _RepeatedKeyError):
             return RequestError(400, "an object of the body has a key twice")
-        if isinstance(error, RecursionError):
-            return RequestError(400, "the body is nested too deeply")
-        if isinstance(error, UnicodeDecodeError):
-            return RequestError(400, "the body is not UTF-8")
         if len(raw) <= ROW_BYTES:
             try:
                 errors = list(islice(invalid(msgspec.json.decode(raw)), MAX_COUNTED))
@@ -145,6 +141,10 @@ class RowReader:
             else:
                 if errors:
                     return invalid_rows([explain(*item) for item in errors[:MAX_SHOWN]], len(errors))
+        if isinstance(error, RecursionError):
+            return RequestError(400, "the body is nested too deeply")
+        if isinstance(error, UnicodeDecodeError):
+            return RequestError(400, "the body is not UTF-8")
         if isinstance(error, msgspec.ValidationError):
             return RequestError(422, _enum_value(r"\1", str(error))[:300])  # a value may be sensitive
         return RequestError(400, f"the body is not JSON: {error}"[:300])

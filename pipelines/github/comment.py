@@ -34,10 +34,8 @@ def shorten(report: str, link: str) -> str:
     pointer = f"\n\n**The rest is in [the review's artifact]({link}).**\n"
     cut = report[: limit - len(pointer)]
     # Before the last <details>, if there is one: a cut inside of it would hide the link.
-    for start in ("\n<details", "\n#", "\n"):
-        if (end := cut.rfind(start)) > 0:
-            return cut[:end].rstrip() + pointer
-    return cut + pointer
+    end = next(at for start in ("\n<details", "\n#", "\n", "") if (at := cut.rfind(start)) > 0)
+    return cut[:end].rstrip() + pointer
 
 
 def post_comment(github: GitHub, number: int, sha: str, report: str, link: str) -> str:

@@ -101,38 +101,34 @@ def _rules(base: dict[str, Any], head: dict[str, Any]) -> list[tuple[tuple[str, 
             rules.append(((section,), values))
     columns = _mapping(_mapping(base, "schema"), "columns")
     here = _mapping(_mapping(head, "schema"), "columns")
-    # A feature of a column that is known only after the prediction is refused: it stays so.
-    rules += [
-        (("schema", "columns", name, "known"), columns[name]["known"])
-        for name in columns
-        if name in here and _mapping(columns, name).get("known")
-    ]
-    if base.get("fairness"):
-        # A column that is no longer sensitive, or of another type, would no longer be judged.
-        rules += [
-            (("schema", "columns", name, key), value)
-            for name in columns
-            if _mapping(columns, name).get("sensitive") and columns[name].get("type") in _GROUPED
-            for key, value in (("type", columns[name]["type"]), ("sensitive", True))
-            if key == "sensitive" or _mapping(here, name).get("type", value) not in _GROUPED
-        ]
-    rules += [(("schema", "columns", *path), value) for path, value in _looser_columns(columns, here)]
+    looser = _looser_columns(columns, here, is_fair=bool(base.get("fairness")))
+    rules += [(("schema", "columns", *path), value) for path, value in looser]
     return rules if base.get("split") is None else [*rules, (("split",), base["split"])]
 
 
-def _looser_columns(base: dict[str, Any], head: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Path and value of the columns of the base that the head lacks, and of the limits that it loosens."""
+def _looser_columns(base: dict[str, Any], head: dict[str, Any], is_fair: bool) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Path and value of the columns of the base that the head lacks, and of the limits that it loosens.
+
+    Args:
+        is_fair: whether the base has a section `fairness`.
+    """
     for name, column in base.items():
         try:
             before, now = validate(Column, column, ""), validate(Column, head[name], "")
         except (InputError, KeyError):
             yield (name,), column
             continue
+        # A column that is no longer sensitive, or of another type, would no longer be judged.
+        is_judged = is_fair and before.sensitive and before.type in _GROUPED
         looser = {
+            "type": is_judged and now.type not in _GROUPED,
+            "sensitive": is_judged and not now.sensitive,
             "min": before.min is not None and (now.min is None or now.min < before.min),
             "max": before.max is not None and (now.max is None or now.max > before.max),
             "allowed": before.allowed and (not now.allowed or not set(now.allowed) <= set(before.allowed)),
             "nullable": now.nullable and not before.nullable,
+            # A feature of a column that is known only after the prediction is refused: it stays so.
+            "known": before.known and not now.known,
         }
         yield from (((name, limit), column.get(limit, False)) for limit in looser if looser[limit])
 

@@ -232,6 +232,16 @@ def test_a_key_twice_is_refused_even_if_other_fields_are_absent(rows):
         rows.read_batch(b"[" + raw + b"]")
 
 
+@pytest.mark.parametrize(
+    "nested", ["[" * 60_000, '[{"price": ' + "[" * 20_000 + "]" * 20_000 + "}]"], ids=["open", "closed"]
+)
+def test_a_body_that_is_nested_too_deeply_is_refused_for_that(rows, nested):
+    for read in (rows.read_row, rows.read_batch):
+        with pytest.raises(RequestError, match="nested too deeply") as caught:
+            read(nested.encode())
+        assert caught.value.status == 400
+
+
 def test_each_invalid_field_is_named(rows):
     with pytest.raises(RequestError) as caught:
         rows.read_row(text(price=-1, items=0.5, colour="red"))
