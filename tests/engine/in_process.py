@@ -163,7 +163,7 @@ def _modify_yaml(path: str, fs: object = None) -> Iterator[dict[str, Any]]:
 
     yaml: Any = YAML(typ="safe")
     yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment, unused-ignore]
     yaml.Representer.add_representer(OrderedDict, yaml.Representer.represent_dict)
     file = Path(path)
     document = yaml.load(file) if file.exists() else {}

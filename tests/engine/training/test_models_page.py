@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -66,7 +67,7 @@ FOREST, REGRESSION = "sklearn.ensemble.RandomForestClassifier", {"task": "regres
 ONE, OTHER = ({"estimator": path, "params": SMALL} for path in (LGBM, XGB))
 LINEAR = {"estimator": "sklearn.linear_model.LogisticRegression", "params": {"random_state": 7}}
 # Each row of the table of what is refused: candidates that it means.
-REFUSED = {
+REFUSED: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "RandomForest, ExtraTrees, DecisionTree, Bagging": [((path,), {"rows": 4000, **TREES[path]}) for path in TREES],
     "HistGradientBoosting with `categorical_features`": [((BOOSTING,), {"categorical_features": [3, 4, 5], **BOOSTED})],
     "HistGradientBoosting or a forest after `StandardScaler`": [
