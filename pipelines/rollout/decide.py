@@ -73,7 +73,7 @@ def _find_missing(rollout: Rollout, records: Sequence[Record], now: datetime) ->
         if record.requests[1] < rollout.min_requests:
             return f"{record.host}: {record.requests[1]:,} of {rollout.min_requests:,} requests of the canary"
         if record.seconds < rollout.min_minutes * 60:
-            return f"{record.host}: {record.seconds / 60:.0f} of {rollout.min_minutes} minutes"
+            return f"{record.host}: {record.seconds // 60:.0f} of {rollout.min_minutes} minutes"
         if record.state != "within":
             return f"{', '.join(record.reasons)} not yet within the limits with evidence ({_describe(record)})"
     return None
