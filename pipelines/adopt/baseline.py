@@ -9,8 +9,10 @@ from typing import Any
 import ibis.expr.types as ir
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from pipelines.adopt.draft import Task
+from pipelines.cli.verbs import fit_threads
 from pipelines.config.params import Params
 from pipelines.metrics.bootstrap import interval, paired_bootstrap, too_few
 from pipelines.metrics.compute import Weighted
@@ -67,7 +69,8 @@ def fit_baseline(table: ir.Table, params: Params) -> Baseline:
     train, test = (_load(table, params, split, side) for side in ("train", "test"))
     graph = features.graph(params, features.vocabulary_of(params, train.inputs))
     matrices = [graph.transform(rows.inputs) for rows in (train, test)]
-    scores = [_fit(params.task, rounds, matrices, train.target) for rounds in (ROUNDS, ROUNDS * 3 // 4)]
+    with threadpool_limits(int(fit_threads())):
+        scores = [_fit(params.task, rounds, matrices, train.target) for rounds in (ROUNDS, ROUNDS * 3 // 4)]
     threshold = 0.5 if params.task == "classification" else None
     models = [Weighted(params.task, test.target, each, threshold) for each in scores]
     values = paired_bootstrap(models, len(test), RESAMPLES, seed=7)
