@@ -172,3 +172,8 @@ class Verdict(_Record):
     made_at: datetime
     passes: tuple[PassRecord, ...]
     alarms: tuple[Alarm, ...]
+
+    @property
+    def newest(self) -> PassRecord | None:
+        """The newest pass that was judged, or, without one, the newest."""
+        return next((record for record in reversed(self.passes) if record.judged), (None, *self.passes)[-1])

@@ -70,9 +70,9 @@ def _samples(verdict: Verdict, every_days: int) -> Iterator[tuple[str, float | N
     for problem in PROBLEMS:
         number = sum(alarm.problem == problem for alarm in verdict.alarms)
         yield "model_monitor_alarms", number, {"problem": problem}
-    if not verdict.passes:
+    newest = verdict.newest
+    if newest is None:
         return
-    newest = verdict.passes[-1]
     yield "model_monitor_last_pass_timestamp_seconds", newest.end.timestamp(), {}
     yield "model_monitor_release_info", 1, {"release": newest.release_id, "version": newest.version}
     yield "model_monitor_rows", newest.rows, {}

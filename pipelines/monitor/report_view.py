@@ -88,7 +88,7 @@ def budget_used(record: PassRecord) -> float | None:
 def view(verdict: Verdict, records: Sequence[PassRecord], assignments: Sequence[Assignment]) -> dict[str, Any]:
     """The variables of both templates."""
     shown = sorted(records, key=lambda record: (record.start, record.version))[-MAX_PASSES:]
-    alarms, newest = verdict.alarms, verdict.passes[-1] if verdict.passes else None
+    alarms, newest = verdict.alarms, verdict.newest
     problems = {problem: [alarm for alarm in alarms if alarm.problem == problem] for problem in PROBLEMS}
     problems = {problem: listed for problem, listed in problems.items() if listed}
     metrics = newest.quality.metrics if newest and newest.quality else ()
@@ -128,9 +128,9 @@ def _title(verdict: Verdict, problems: dict[Problem, list[Alarm]]) -> str:
     if problems:
         parts = [f"{TITLES[problem].lower()} ({_listed(alarms)})" for problem, alarms in problems.items()]
         return f"{of(len(verdict.alarms), 'alarm')}: {'; '.join(parts)}"
-    if not verdict.passes:
+    if verdict.newest is None:
         return "no pass yet"
-    return "no alarm" if verdict.passes[-1].judged else "too few rows to judge"
+    return "no alarm" if verdict.newest.judged else "too few rows to judge"
 
 
 def _listed(alarms: Sequence[Alarm]) -> str:

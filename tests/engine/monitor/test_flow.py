@@ -290,6 +290,22 @@ def test_an_exchange_of_the_version_splits_the_pass(world: World) -> None:
     assert len(json.loads((world.root / "reports/monitor/verdict.json").read_text())["passes"]) == 2
 
 
+def test_ten_minutes_of_another_version_are_a_pass_that_is_not_judged(world: World) -> None:
+    minutes = timedelta(minutes=10)
+    world.assignments.append(world.assignment(OTHER, START + 3 * DAY))
+    world.assignments.append(world.assignment(RELEASE, START + 3 * DAY + minutes))
+    world.traffic(0, 8)
+    out = world.monitor(8)
+    assert (
+        "No alarm." in out and "fraud@v2.0.0, 2026-03-05 00:00 to 2026-03-05 00:10 UTC: 0 predictions, too few" in out
+    )
+    (before, short, after) = History(parse_log(str(world.log))).passes()
+    assert (before.rows, short.rows, short.judged) == (3 * ROWS, 0, False)
+    assert after.judged and after.rows == pytest.approx(4 * ROWS, abs=1)
+    title = (world.root / "reports/monitor/verdict.md").read_text().splitlines()[0]
+    assert "no alarm" in title
+
+
 def test_an_old_version_without_files_is_passed_over_and_the_newest_is_not(world: World) -> None:
     world.assignments.append(world.assignment(OTHER, START + 7 * DAY))
     world.traffic(0, 7)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ from hypothesis import given, settings
 
 from pipelines.monitor import report
 from pipelines.monitor.pass_record import Alarm, PassRecord, Verdict
+from pipelines.monitor.prometheus import metrics_text
 from tests.engine.monitor import made_up_history as made_up
+from tests.engine.monitor.records import record
 from tests.engine.pages.markup import GITHUB, LINKED, Page, texts
 
 OWN_TAGS = {"<details>", "<details open>", "</details>", "<b>", "</b>", "<code>", "</code>", "<span>", "</span>"}
@@ -111,6 +114,17 @@ def test_a_pass_with_too_few_rows_is_neither_good_nor_bad() -> None:
     assert not records[-1].judged
     assert "too few" in report.markdown(verdict, records, assignments).split("\n", 1)[0]
     assert 'class="verdict warned"' in report.page(verdict, records, assignments)
+
+
+def test_ten_minutes_of_a_new_version_do_not_hide_the_week_before_them() -> None:
+    verdict, records, assignments = arguments(weeks=20, quiet=True)
+    start, end = records[-1].end - timedelta(minutes=10), records[-1].end
+    short = record(start, end, "fraud@v1.7.0", rows=3, judged=False)
+    whole = records[-1].model_copy(update={"end": start})
+    verdict = verdict.model_copy(update={"passes": (whole, short)})
+    body = report.markdown(verdict, [*records[:-1], whole, short], assignments)
+    assert body.startswith("## ✅ fraud: no alarm") and "<b>Drift</b>" in body and "fraud@v1.7.0" in body
+    assert "model_data_drift_score" in metrics_text(verdict, 7)
 
 
 def test_an_alarm_of_the_monitor_itself_is_shown_without_a_pass() -> None:
