@@ -17,7 +17,7 @@ from pipelines.cli.progress import Progress
 from pipelines.repository import dvc_lock
 from pipelines.repository.base_model import fetch
 from tests.engine.fixtures_repo import Repo
-from tests.engine.in_process import must, review, verb
+from tests.engine.in_process import must, review, stages_in_process, verb
 from tests.engine.reproduce.test_reproduce import states
 
 
@@ -50,7 +50,8 @@ def test_a_second_clone_pulls_the_same_bytes_and_the_base_model(
     must(repo.run(sys.executable, "-m", "dvc", "push", "--run-cache", **bucket))
     repo.params(lambda document: document["candidates"].pop("boosting"))
     repo.params(lambda document: document["gates"].update(floors={}))
-    must(verb(repo, "repro", **bucket))
+    with stages_in_process():
+        must(verb(repo, "repro", **bucket))
     must(repo.run(sys.executable, "-m", "dvc", "push", "--run-cache", **bucket))
     repo.commit("another model")
     before = (repo.path / "dvc.lock").read_bytes()
