@@ -47,7 +47,11 @@ def rollback(tag: str | None, why: str | None = None) -> int:
     with progress.step("Fetching main and the tags"):
         tags.fetch_tags(model_name)
         main = origin.main() or git("rev-parse", "main")
-    target = choose_assignment(tags.list_assignments(model_name), tag)
+    try:
+        main_release = release_id(main)
+    except InputError:  # it has no model
+        main_release = None
+    target = choose_assignment(tags.list_assignments(model_name), tag, main_release)
     commits = list_commits_to_revert(target.main_commit, main)
     if not commits:
         raise InputError(f"main is at {target.version} already, but it is not released", "Run the workflow release.")

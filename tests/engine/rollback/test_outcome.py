@@ -13,7 +13,7 @@ import pytest
 from pipelines.cli.errors import Refused
 from pipelines.github.client import GitHub
 from pipelines.pull_request import publish
-from pipelines.repository import origin
+from pipelines.repository import origin, push_tags, tags
 from pipelines.repository.git import git
 from pipelines.repository.release_id import release_id
 from pipelines.rollback import flow
@@ -156,3 +156,16 @@ def test_a_branch_that_somebody_else_pushed_is_not_overwritten(
     done = rollback(two_releases)
     assert done.code == 3, done.out
     assert list_pushed_commits(two_releases) == [other_commit]
+
+
+def test_release_of_an_aborted_canary_is_reverted(two_releases: World) -> None:
+    two_releases.commit_model("m3", rollout={"steps": [5]})
+    two_releases.release()
+    running = tags.find_canary("fraud")
+    assert running
+    push_tags.assign_again(running, tags.CANARY_END, why="errors")
+    done = verb(two_releases.clone, "rollback", "--to", "fraud@v1.1.0", VERDICT="pass")
+    assert done.code == 0, done.out
+    (head,) = list_pushed_commits(two_releases)
+    newest = tags.find_newest_assignment("fraud")
+    assert newest and release_id(head) == newest.release_id != running.release_id

@@ -28,23 +28,23 @@ def history(*releases: str) -> list[Assignment]:
 
 
 def test_the_default_is_the_release_before_the_current_one() -> None:
-    assert choose_assignment(history("a", "b", "c"), None).release_id == "b"
+    assert choose_assignment(history("a", "b", "c"), None, "main").release_id == "b"
 
 
 def test_a_repeated_assignment_of_the_current_release_is_skipped() -> None:
-    assert choose_assignment(history("a", "b", "b"), None).tag == "fraud#production#1"
+    assert choose_assignment(history("a", "b", "b"), None, "main").tag == "fraud#production#1"
 
 
 def test_after_a_rollback_the_default_is_the_release_that_was_rolled_back() -> None:
-    assert choose_assignment(history("a", "b", "a"), None).tag == "fraud#production#2"
+    assert choose_assignment(history("a", "b", "a"), None, "main").tag == "fraud#production#2"
 
 
 def test_a_version_selects_its_last_assignment() -> None:
-    assert choose_assignment(history("a", "b", "a", "c"), "fraud@va").tag == "fraud#production#3"
+    assert choose_assignment(history("a", "b", "a", "c"), "fraud@va", "main").tag == "fraud#production#3"
 
 
 def test_an_assignment_tag_selects_that_assignment() -> None:
-    assert choose_assignment(history("a", "b", "a", "c"), "fraud#production#1").tag == "fraud#production#1"
+    assert choose_assignment(history("a", "b", "a", "c"), "fraud#production#1", "main").tag == "fraud#production#1"
 
 
 @pytest.mark.parametrize(
@@ -61,4 +61,8 @@ def test_an_assignment_tag_selects_that_assignment() -> None:
 )
 def test_an_impossible_target_is_refused(past: tuple[str, ...], tag: str | None, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        choose_assignment(history(*past), tag)
+        choose_assignment(history(*past), tag, past[-1] if past else None)
+
+
+def test_after_an_aborted_canary_main_can_return_to_what_is_in_production() -> None:
+    assert choose_assignment(history("a", "b"), "fraud@vb", "c").release_id == "b"
