@@ -25,6 +25,7 @@ SUBJECTS = (
     "score_boosters",
     "score_batch",
     "many_rows",
+    "search",
     "drift",
     "serve",
     "release",
