@@ -45,7 +45,8 @@ def python_first() -> dict[str, str]:
     # See safe_path/sitecustomize.py.
     safe_path = {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(Path(__file__).resolve().parent / "safe_path")}
     quiet = {"PYTHONUNBUFFERED": "1", "COLUMNS": "200", "OMP_NUM_THREADS": fit_threads()}
-    return {**os.environ, **safe_path, **quiet, "PATH": path}
+    # Waiting threads of OpenMP spin otherwise: on a busy machine a fit with two threads took several times as long.
+    return {"OMP_WAIT_POLICY": "passive", **os.environ, **safe_path, **quiet, "PATH": path}
 
 
 def fit_threads() -> str:
