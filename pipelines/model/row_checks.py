@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,11 @@ from pipelines.model.encoding import is_missing, is_number, to_epoch
 from pipelines.model.signature import Input
 from pipelines.model.value_rules import check_column
 
-_NOT_ACCEPTED = pa.array([b""], pa.binary())  # a value of a type that no input takes
+
+@cache
+def _not_accepted() -> Any:
+    """Return a column with a value of a type that no input takes: made when needed, because it imports pandas."""
+    return pa.array([b""], pa.binary())
 
 
 @dataclass(frozen=True)
@@ -54,18 +59,18 @@ def _to_column(item: Input, value: Any) -> Any:
         return pa.nulls(1)
     try:
         if item.type == "category":
-            return pa.array([value], pa.string()) if isinstance(value, str) else _NOT_ACCEPTED
+            return pa.array([value], pa.string()) if isinstance(value, str) else _not_accepted()
         if item.type == "timestamp":
             return _integer_column(to_epoch(value))
         if isinstance(value, bool | np.bool_):
             return pa.array([bool(value)])
         if not is_number(value):
-            return _NOT_ACCEPTED
+            return _not_accepted()
         if isinstance(value, np.float32 | np.float16):
             return pa.array([np.float32(value)], pa.float32())
         return _integer_column(int(value)) if isinstance(value, int | np.integer) else pa.array([float(value)])
     except (ValueError, OverflowError):  # no time, no UTF-8, or an integer that no float can hold
-        return _NOT_ACCEPTED
+        return _not_accepted()
 
 
 def _integer_column(value: int) -> Any:
