@@ -8,6 +8,8 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -187,14 +189,34 @@ def arrow_type(kind: ColumnType) -> pa.DataType:
     return pa.timestamp("us") if kind == "timestamp" else ARROW[kind]
 
 
+class _FeaturesOf:
+    """Finds the package `features` of one work tree: an `__init__.py` in another's would come first on any sys.path."""
+
+    def __init__(self, root: Path) -> None:
+        self.folder = root / FUNCTION.parent
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        """Return the package, or None for all other modules."""
+        if name != FUNCTION.parent.name:
+            return None
+        begin = self.folder / "__init__.py"
+        spec = spec_from_file_location(name, begin) if begin.is_file() else ModuleSpec(name, None, is_package=True)
+        if spec is not None:
+            spec.submodule_search_locations = [str(self.folder)]
+        return spec
+
+
 @contextmanager
 def _imports_of(root: Path) -> Iterator[None]:
-    """Let modules of features/ import each other, each time anew."""
+    """Let modules of features/ import each other, each time anew, and never those of another work tree on sys.path."""
+    finder = _FeaturesOf(root)
+    sys.meta_path.insert(0, finder)
     sys.path.append(str(root))
     try:
         yield
     finally:
         sys.path.remove(str(root))
+        sys.meta_path.remove(finder)
         for name in [name for name in sys.modules if name.partition(".")[0] == FUNCTION.parent.name]:
             del sys.modules[name]
 

@@ -210,3 +210,24 @@ def test_a_file_that_cannot_be_loaded_is_refused(tmp_path, text, message):
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(InputError, match="is missing"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("begin", [None, "FACTOR = 3\n"])
+def test_modules_beside_it_are_those_of_its_own_work_tree(prepare, tmp_path, monkeypatch, begin):
+    other = tmp_path / "other/features"
+    other.mkdir(parents=True)
+    (other / "__init__.py").write_text("FACTOR = 5\n")
+    (other / "words.py").write_text("FACTOR = 7\n")
+    (other / "later.py").touch()
+    monkeypatch.syspath_prepend(other.parent)
+    (tmp_path / "features").mkdir()
+    (tmp_path / "features/words.py").write_text("FACTOR = 2\n")
+    if begin:
+        (tmp_path / "features/__init__.py").write_text(begin)
+    made = prepare("return frame.assign(made=FACTOR)", before="from features.words import FACTOR", made="integer")
+    assert set(made["made"].to_pylist()) == {2}
+    if begin:
+        made = prepare("return frame.assign(made=FACTOR)", before="from features import FACTOR", made="integer")
+        assert set(made["made"].to_pylist()) == {3}
+    with pytest.raises(InputError, match="No module named 'features.later'"):
+        prepare("return frame", before="import features.later")
