@@ -246,7 +246,7 @@ def _from_pandas(values: Any) -> pa.ChunkedArray | None:
     """Return values as Arrow infers them (NaN is null), or None if they are of different types."""
     try:
         array = pa.Array.from_pandas(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+    except (ValueError, pa.ArrowTypeError, pa.ArrowNotImplementedError):  # also texts that are no UTF-8
         return None
     return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
 
