@@ -90,7 +90,8 @@ class Preparation:
                 return self.function(frame)
             except (Exception, SystemExit) as error:
                 message = self._masked(_describe(error, self.root), rows)
-                withheld = [name for name in self.table.columns if name not in frame.columns and repr(name) in message]
+                unknown = [name for name in self.table.columns if name not in frame.columns]
+                withheld = [name for name in unknown if repr(name) in str(error)]
                 reason = f"; {withheld[0]} is not among the columns that it is given" if withheld else ""
                 raise InputError(f"{FUNCTION} raises {message}{reason}", REMEDY) from error
 
