@@ -11,6 +11,8 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from pipelines.cli.errors import InputError
 from pipelines.cli.verbs import run_stage
 from pipelines.config.params import Params
@@ -209,7 +211,9 @@ def data_errors_by_base(rules: BaseRules) -> tuple[DataError, ...]:
         return ()
     with tempfile.TemporaryDirectory(prefix="review-") as scratch:
         folder = Path(scratch)
-        (folder / "params.yaml").write_text(rules.params.model_dump_json(by_alias=True), encoding="utf-8")
+        # Not as JSON, which YAML reads in another way: there 1e-05 is a text.
+        document = yaml.safe_dump(rules.params.model_dump(mode="json", by_alias=True))
+        (folder / "params.yaml").write_text(document, encoding="utf-8")
         (folder / PREPARED).symlink_to(PREPARED.absolute())
         done = run_stage("validate", folder)
         if not (folder / VALIDATION).is_file():

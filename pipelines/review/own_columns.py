@@ -6,6 +6,7 @@ import json
 from functools import lru_cache
 
 import pyarrow as pa
+import yaml
 
 from pipelines.cli.errors import InputError
 from pipelines.cli.scratch import scratch_folder
@@ -64,7 +65,8 @@ def _prepare(features: str, sections: str, _data: str | None) -> pa.Table:
     with scratch_folder("prepare") as folder:
         if features:
             git.write_files(features, folder / FEATURES)
-        (folder / PATH).write_text(sections, encoding="utf-8")
+        # Not as JSON, which YAML reads in another way: there 1e-05 is a text.
+        (folder / PATH).write_text(yaml.safe_dump(json.loads(sections)), encoding="utf-8")
         (folder / DATA).symlink_to(DATA.absolute())
         done = run_stage("prepare", folder)
         if done.returncode:

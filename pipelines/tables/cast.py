@@ -26,11 +26,11 @@ def cast_lossless(
 
     Times with a zone become UTC. Fractions of a second are kept: the result is then timestamp[ms] or timestamp[us].
     """
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
-        column = column.cast(pa.string())
     try:
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
+            column = column.cast(pa.string())
         if kind in ("category", "identifier"):
             return _to_text(column)
         if pa.types.is_string(column.type):

@@ -90,7 +90,8 @@ class Preparation:
                 return self.function(frame)
             except (Exception, SystemExit) as error:
                 message = self._masked(_describe(error, self.root), rows)
-                withheld = [name for name in self.table.columns if name not in frame.columns and repr(name) in message]
+                unknown = [name for name in self.table.columns if name not in frame.columns]
+                withheld = [name for name in unknown if repr(name) in str(error)]
                 reason = f"; {withheld[0]} is not among the columns that it is given" if withheld else ""
                 raise InputError(f"{FUNCTION} raises {message}{reason}", REMEDY) from error
 
@@ -246,7 +247,7 @@ def _from_pandas(values: Any) -> pa.ChunkedArray | None:
     """Return values as Arrow infers them (NaN is null), or None if they are of different types."""
     try:
         array = pa.Array.from_pandas(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+    except (ValueError, pa.ArrowTypeError, pa.ArrowNotImplementedError):  # also texts that are no UTF-8
         return None
     return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
 

@@ -54,7 +54,12 @@ def check_knows_only_the_past(preparation: Preparation, rows: pa.Table, columns:
     for moment in _moments(preparation.table, rows, time):
         known = pc.less_equal(rows[time], moment)
         early = rows.filter(known)
-        for name, count in _differences(columns.filter(known), preparation.reloaded().run(early), ROUNDING):
+        try:
+            made = preparation.reloaded().run(early)
+        except InputError as error:
+            where = f"given only the {len(early):,} rows up to {moment.as_py():%Y-%m-%d %H:%M:%S}"
+            raise InputError(f"{error} ({where})", error.remedy) from error
+        for name, count in _differences(columns.filter(known), made, ROUNDING):
             raise InputError(
                 f"{FUNCTION} reads the future: the column {name} differs in {count:,} of the {len(early):,} rows up to "
                 f"{moment.as_py():%Y-%m-%d %H:%M:%S} when later rows are left out",

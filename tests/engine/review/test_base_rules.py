@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import re
+from subprocess import CompletedProcess
 
 import pytest
 import yaml
 
+from pipelines.cli.files import write_text
 from pipelines.config.leaves import leaves
 from pipelines.config.params import parse
+from pipelines.config.paths import VALIDATION
+from pipelines.config.read import read_sections
+from pipelines.config.table_schema import TableParams
+from pipelines.review import base_rules as module
 from pipelines.review.base_rules import SECTIONS, _is_stricter, base_rules
 from pipelines.review.findings import ParamChange
 from tests.engine.fixtures_model import SMALL
@@ -157,3 +163,17 @@ def test_a_base_for_another_model_has_no_rules_for_this_one(path):
     document[path] = {"target": "another"} if path == "schema" else "another"
     assert base_rules(yaml.safe_dump(document), parse(SMALL)) is None
     assert base_rules(None, parse(SMALL)) is None
+
+
+def test_small_limits_of_the_base_reach_the_validation(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    limits = []
+
+    def validate(_, folder):
+        limits.append(read_sections(TableParams, folder / "params.yaml").table.columns["price"].min)
+        write_text(folder / VALIDATION, '{"errors": []}')
+        return CompletedProcess([], 0, "", "")
+
+    monkeypatch.setattr(module, "run_stage", validate)
+    weaker = rules({"schema.columns.price.min": 0.0}, {"schema.columns.price.min": 0.0000001})
+    assert module.data_errors_by_base(weaker) == () and limits == [0.0000001]

@@ -133,6 +133,15 @@ def test_rows_that_the_commits_own_schema_would_refuse_are_given_to_its_function
     assert own_columns(base, signature(logistic), head).num_rows == len(rows)
 
 
+def test_a_small_limit_and_an_unusual_name_reach_the_commits_function(rows, logistic):
+    base = str(commit_of("HEAD"))
+    price = {"type": "number", "min": 0.00001}
+    Path("data/orders.parquet").unlink()
+    pq.write_table(rows.append_column("😀", rows["price"]), "data/orders.parquet")
+    head = write(FUNCTION, 3, price=price, **{"😀": {"type": "number"}})
+    assert own_columns(base, signature(logistic), head).num_rows == len(rows)
+
+
 def test_versions_with_the_same_files_are_prepared_once(rows, logistic, monkeypatch):
     first, second = commit(FUNCTION, 3), commit(FUNCTION, 3, shop={"type": "category"})
     head = write()

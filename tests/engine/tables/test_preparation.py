@@ -231,3 +231,9 @@ def test_modules_beside_it_are_those_of_its_own_work_tree(prepare, tmp_path, mon
         assert set(made["made"].to_pylist()) == {3}
     with pytest.raises(InputError, match="No module named 'features.later'"):
         prepare("return frame", before="import features.later")
+
+
+@pytest.mark.parametrize("expression", ["pandas.cut(frame.price, 3)", "'\\ud800'"])
+def test_values_that_are_neither_text_nor_number_are_refused(prepare, expression):
+    with pytest.raises(InputError, match="makes the column made of .*, which is not category in every row"):
+        prepare(f"return frame.assign(made={expression})", before="import pandas", made="category")

@@ -131,6 +131,14 @@ def test_a_function_that_reads_the_future_is_refused(stage: Any, body: str) -> N
     assert "made" in caught.value.remedy and "ordered_at" in caught.value.remedy
 
 
+def test_a_function_that_fails_on_a_beginning_of_the_rows_is_told_on_which(stage: Any) -> None:
+    body = "import pandas as pd\nframe['made'] = pd.get_dummies(frame['price'])[9] * 1.0\nreturn frame"
+    rows = orders(DAYS, price=[9.0 if i == 200 else i % 3.0 for i in range(len(DAYS))])
+    with pytest.raises(InputError, match=r"KeyError: 9.*\(given only the \d+ rows up to 2026-") as caught:
+        stage(body, table=rows, **MADE)
+    assert "is not among" not in str(caught.value)
+
+
 PAST = [
     "frame['made'] = frame['price'].expanding().mean()",
     "frame['made'] = frame.groupby('items')['price'].cumsum() / 3",
