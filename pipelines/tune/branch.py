@@ -63,8 +63,10 @@ def has_uncommitted_changes() -> bool:
 
 
 def require_own_branch(candidate: str) -> None:
-    """Raise Refused if the branch holds commits that are neither on HEAD nor of a search."""
+    """Raise Refused if the branch is checked out, or holds commits that are neither on HEAD nor of a search."""
     branch = f"tune-{candidate}"
+    if f"branch refs/heads/{branch}" in (try_git("worktree", "list", "--porcelain") or "").splitlines():
+        raise Refused(f"the branch {branch} cannot be moved: it is checked out", "Check out another one.")
     titles = (try_git("log", "--format=%s", f"HEAD..{branch}", "--") or "").splitlines()
     if foreign := [title for title in titles if title != title_of(candidate)]:
         raise Refused(

@@ -225,6 +225,7 @@ def test_a_branch_that_is_checked_out_is_not_moved(problem):
     git("switch", "--quiet", "-c", "tune-boosting")
     with pytest.raises(Refused, match="cannot be moved"):
         tune("boosting", 2, None)
+    assert not study.FOLDER.exists()  # it is refused before the first trial
 
 
 def test_two_searches_at_once_need_a_shared_database(problem):
