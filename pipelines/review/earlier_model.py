@@ -71,6 +71,11 @@ def comparable_model(table: ir.Table, params: Params, scorer: Scorer, commit: st
     except InputError as error:
         raise InputError(f"not comparable: prepared columns of commit {commit[:7]}: {error}", error.remedy) from error
     columns = dict(table.schema()) | ({} if own is None else dict(ibis.Schema.from_pyarrow(own.schema)))
+    split = (scorer.signature.split or {}).get("column")
+    if own is not None and split in own.column_names[1:]:  # the key, which is the first, is the same
+        raise InputError(
+            f"not comparable: column {split}, which tells the rows it was trained on, is made otherwise", ""
+        )
     if why_not := not_comparable(ibis.schema(columns), scorer.signature, params.table.event_time):
         raise InputError(why_not, "")
     return EarlierModel(scorer, own)

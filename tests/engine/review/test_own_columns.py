@@ -95,6 +95,18 @@ def test_nothing_is_run_where_the_head_makes_the_columns_the_same_way_or_the_mod
         own_columns(base, signature(logistic), params(schema=schema(items=ITEMS)))
 
 
+@pytest.mark.parametrize("head_has_it", [True, False])
+def test_a_model_split_by_a_column_that_the_head_makes_otherwise_is_not_comparable(rows, logistic, head_has_it):
+    """Which rows it was trained on cannot be told then."""
+    head = write(factor=2_000)
+    scorer = logistic.scorer()
+    scorer.signature = replace(signature(logistic), split={"column": "items"}, trained_until=None)
+    values = pa.array((rows["price"].to_numpy() * 2_000).astype(int))
+    table_of_head = ibis.memtable(rows.append_column("items", values) if head_has_it else rows)
+    with pytest.raises(InputError, match="not comparable: column items"):
+        comparable_model(table_of_head, head, scorer, str(commit_of("HEAD")))
+
+
 def test_a_model_is_scored_on_its_own_values_whatever_the_order_and_choice_of_the_rows(rows, logistic):
     head = write(factor=2_000)
     scorer = logistic.scorer()
