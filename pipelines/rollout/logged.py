@@ -30,8 +30,8 @@ from pipelines.repository import base_model
 from pipelines.repository.dvc_remote import set_remote_from_environment
 from pipelines.repository.tags import Version
 from pipelines.rollout import judge
-from pipelines.rollout.judge import ALPHA, CANARY, Counts, Floats, Judgement
-from pipelines.rollout.losses import Difference, compare_losses
+from pipelines.rollout.judge import ALPHA, CANARY, Counts, Judgement
+from pipelines.rollout.losses import Difference, LabelledRows, compare_losses
 from pipelines.rollout.records import LOG, Record, conclude
 from pipelines.tables.data import to_numpy
 from pipelines.tables.locations import NoFile
@@ -111,15 +111,20 @@ class LoggedRollout:
             scores.append(np.bincount(bins, minlength=len(edges) + 1).astype(float))
         return Counts(np.array(requests), np.zeros(2), np.array(timed), np.array(slow), np.stack(scores))
 
-    def _losses(self, arm: Version, step: Step, settings: Labels, loss: str, largest: float, now: datetime) -> Floats:
+    def _losses(
+        self, arm: Version, step: Step, settings: Labels, loss: str, largest: float, now: datetime
+    ) -> LabelledRows:
         with self._open(arm, step) as (table, signature):
             try:
                 with open_labels(self._connection, settings, signature) as labels:
-                    ordered = labels.join(table, now).order_by(KNOWN, TIME, REQUEST_ID)
-                    rows = ordered.select(SCORE, TARGET).to_pyarrow()
+                    joined = labels.join(table, now)
+                    times = {"known": joined[KNOWN].fill_null(joined[TIME]), "asked": joined[TIME]}
+                    rows = joined.order_by(TIME, REQUEST_ID).select(SCORE, TARGET, **times).to_pyarrow()
             except NoFile:
-                return np.empty(0)
-        return bounded_loss(loss, to_numpy(rows, TARGET), to_numpy(rows, SCORE), largest)
+                return LabelledRows(*np.empty((3, 0)))
+        losses = bounded_loss(loss, to_numpy(rows, TARGET), to_numpy(rows, SCORE), largest)
+        known, asked = (rows[name].cast("timestamp[us]").cast("int64").to_numpy() for name in ("known", "asked"))
+        return LabelledRows(losses, known, asked)
 
     def _largest_loss(self, loss: str) -> float | None:
         """Return the loss that counts as 1; for a regression that of production's test rows, None if it is lost."""
