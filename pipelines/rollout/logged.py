@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import ibis.expr.types as ir
@@ -69,7 +69,10 @@ class LoggedRollout:
         """
         counts = self._count(step, rollout.limits.p99_ms)
         limits = judge.Limits(rollout.limits.errors, rollout.limits.scores)
-        state, reasons = conclude(judge_rows(counts, limits, len(rollout.steps), step.percent))
+        judgement = judge_rows(counts, limits, len(rollout.steps), step.percent)
+        if step.end - step.start < timedelta(minutes=rollout.min_minutes):
+            judgement.worse.pop("requests")  # the command that gives the canary its share takes time
+        state, reasons = conclude(judgement)
         return Record(
             version=self._arms[CANARY].tag,
             percent=step.percent,
@@ -102,10 +105,13 @@ class LoggedRollout:
             with self._open(arm, step) as (table, signature):
                 # A row of a batch, whose request id has a slash, has the latency of the whole batch.
                 single = ~table[REQUEST_ID].contains("/")
-                rows = table.select(SCORE, single=single, slow=single & (table[LATENCY] > p99_ms)).to_pyarrow()
+                first = table[REQUEST_ID].endswith("/0")  # of a batch, which is one request
+                rows = table.select(
+                    SCORE, single=single, first=single | first, slow=single & (table[LATENCY] > p99_ms)
+                ).to_pyarrow()
             edges = EDGES[signature.task]
             bins = np.searchsorted(edges, to_numpy(rows, SCORE), side="right")
-            requests.append(float(len(rows)))
+            requests.append(to_numpy(rows, "first").sum())
             timed.append(to_numpy(rows, "single").sum())
             slow.append(np.nansum(to_numpy(rows, "slow")))
             scores.append(np.bincount(bins, minlength=len(edges) + 1).astype(float))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,23 @@ def test_few_rows_wait(tmp_path: Path) -> None:
     write_arm(tmp_path, CANARY, 10)
     assert rollout_of(tmp_path).report(STEP, ROLLOUT).state == "waiting"
     assert rollout_of(tmp_path / "empty").report(STEP, ROLLOUT).state == "waiting"
+
+
+def test_command_that_takes_a_while_does_not_end_the_canary(tmp_path: Path) -> None:
+    """It began after the tag: the first minutes have rows of production only."""
+    young = Step(25, NOW - timedelta(minutes=9), NOW)
+    write_arm(tmp_path, PRODUCTION, 12_000)
+    assert rollout_of(tmp_path).report(young, ROLLOUT).state == "waiting"
+    assert rollout_of(tmp_path).report(replace(young, start=NOW - timedelta(minutes=11)), ROLLOUT).state == "worse"
+
+
+def test_batches_of_one_client_are_one_request_each(tmp_path: Path) -> None:
+    """A batch of many rows that went to production takes no requests from the canary."""
+    write_arm(tmp_path, PRODUCTION, 3000)
+    write_arm(tmp_path, PRODUCTION, 30_000, ids=[f"batch/{i}" for i in range(30_000)], seed=1)
+    write_arm(tmp_path, CANARY, 1000, seed=2)
+    record = rollout_of(tmp_path).report(STEP, ROLLOUT)
+    assert (record.state, record.requests) == ("within", (3001, 1000))
 
 
 def test_replayed_rows_and_those_of_another_time_do_not_count(tmp_path: Path) -> None:
