@@ -111,7 +111,8 @@ def _decide(params: Params, canary: Assignment) -> Decision:
     compared: list[Difference | None] = []
     if labels and logged and not any(record.state == "worse" for record in records):
         alpha, loss = alpha_of_test(len(params.rollout.steps)), params.rollout.decide_on or LOSSES[params.task][0]
-        compared = [logged.compare(item, labels, loss, now, alpha) for item in (*steps[:-1], step)]
+        delay = timedelta(days=params.table.label_delay_days)
+        compared = [logged.compare(item, labels, loss, now, alpha, delay) for item in (*steps[:-1], step)]
     return decide(params.rollout, step.percent, began, records, [item for item in compared if item], now)
 
 

@@ -25,7 +25,7 @@ from pipelines.model.profile import load_profile
 from pipelines.model.signature import Signature
 from pipelines.predictions.labels import KNOWN, TARGET, open_labels
 from pipelines.predictions.log import parse_log
-from pipelines.predictions.window import LATENCY, REQUEST_ID, SCORE, TIME, open_connection, open_window
+from pipelines.predictions.window import LATENCY, REQUEST_ID, SCORE, TIME, instant, open_connection, open_window
 from pipelines.repository import base_model
 from pipelines.repository.dvc_remote import set_remote_from_environment
 from pipelines.repository.tags import Version
@@ -86,8 +86,24 @@ class LoggedRollout:
             read={},
         )
 
-    def compare(self, step: Step, labels: Labels, loss: str, now: datetime, alpha: float) -> Difference | None:
+    def compare(
+        self,
+        step: Step,
+        labels: Labels,
+        loss: str,
+        now: datetime,
+        alpha: float,
+        final_after: timedelta = timedelta(0),
+    ) -> Difference | None:
         """Return the difference of the losses of a step's labelled rows; None where no label can be compared.
+
+        Args:
+            step: the step.
+            labels: where they are.
+            loss: name of the loss.
+            now: the time.
+            alpha: chance that the difference is ever outside of its bounds.
+            final_after: time from a prediction until its label is final: a younger row does not count.
 
         Raises:
             InputError: if the labels cannot be read, or do not fit the log.
@@ -96,7 +112,7 @@ class LoggedRollout:
         largest = self._largest_loss(loss)
         if largest is None:
             return None
-        production, canary = (self._losses(arm, step, labels, loss, largest, now) for arm in self._arms)
+        production, canary = (self._losses(arm, step, labels, loss, largest, now, final_after) for arm in self._arms)
         return compare_losses(loss, production, canary, step.percent, alpha)
 
     def _count(self, step: Step, p99_ms: float) -> Counts:
@@ -118,18 +134,26 @@ class LoggedRollout:
         return Counts(np.array(requests), np.zeros(2), np.array(timed), np.array(slow), np.stack(scores))
 
     def _losses(
-        self, arm: Version, step: Step, settings: Labels, loss: str, largest: float, now: datetime
+        self,
+        arm: Version,
+        step: Step,
+        settings: Labels,
+        loss: str,
+        largest: float,
+        now: datetime,
+        final_after: timedelta,
     ) -> LabelledRows:
         with self._open(arm, step) as (table, signature):
             try:
                 with open_labels(self._connection, settings, signature) as labels:
-                    joined = labels.join(table, now)
+                    joined = labels.join(table.filter(table[TIME] < instant(now - final_after)), now)
                     times = {"known": joined[KNOWN].fill_null(joined[TIME]), "asked": joined[TIME]}
                     rows = joined.order_by(TIME, REQUEST_ID).select(SCORE, TARGET, **times).to_pyarrow()
             except NoFile:
                 return LabelledRows(*np.empty((3, 0)))
         losses = bounded_loss(loss, to_numpy(rows, TARGET), to_numpy(rows, SCORE), largest)
         known, asked = (rows[name].cast("timestamp[us]").cast("int64").to_numpy() for name in ("known", "asked"))
+        known = np.maximum(known, asked + final_after // timedelta(microseconds=1))
         return LabelledRows(losses, known, asked)
 
     def _largest_loss(self, loss: str) -> float | None:

@@ -64,10 +64,13 @@ def params(
     return params
 
 
-def settings(rollout: dict[str, Any], deploy: list[str] | None = None, labels: str | None = None) -> Params:
+def settings(
+    rollout: dict[str, Any], deploy: list[str] | None = None, labels: str | None = None, delay: int = 0
+) -> Params:
     """Write params.yaml of the tests with a rollout."""
     document = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
     document["serving"] |= {"deploy": deploy, "front_image": document["serving"]["base_image"]}
+    document["schema"]["label_delay_days"] = delay
     document["monitor"] = {"labels": {"path": labels}} if labels else {}
     Path("params.yaml").write_text(yaml.safe_dump({**document, "rollout": rollout}))
     return load()
@@ -293,6 +296,9 @@ def test_a_test_needs_equal_arms_labels_and_a_loss_of_the_task(params: Params) -
     assert "[50]" in str(caught.value)
     with pytest.raises(InputError) as caught:
         settings({"steps": [50], "decide_on": "absolute_error"})
+    with pytest.raises(InputError) as late:
+        settings({"steps": [50], "decide_on": "log_loss", "max_hours": 24}, labels="labels", delay=1)
+    assert "label_delay_days" in str(late.value)
     assert "log_loss or brier" in str(caught.value) and "monitor.labels" in str(caught.value)
 
 

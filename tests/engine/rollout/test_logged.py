@@ -133,6 +133,16 @@ def test_losses_are_those_of_rows_with_a_label(tmp_path: Path, loss: str) -> Non
     assert early is not None and (early.rows, early.low, early.high) == ((0, 0), -1, 1)
 
 
+def test_labels_that_are_not_final_show_nothing(tmp_path: Path) -> None:
+    """Fraud is reported within days; that a payment was none is known after weeks."""
+    for release, seed in ((PRODUCTION, 1), (CANARY, 2)):
+        label(tmp_path / "labels", write_arm(tmp_path, release, 600, seed=seed))
+    settings = Labels(path=str(tmp_path / "labels"))
+    for now, rows in ((NOW, 0), (NOW + timedelta(days=1, minutes=-90), 300), (NOW + timedelta(days=2), 600)):
+        compared = rollout_of(tmp_path).compare(STEP, settings, "log_loss", now, 0.02, final_after=timedelta(days=1))
+        assert compared is not None and compared.rows == (rows, rows)
+
+
 def test_labels_that_are_not_there_show_nothing(tmp_path: Path) -> None:
     write_arm(tmp_path, CANARY, 100)
     compared = rollout_of(tmp_path).compare(STEP, Labels(path=str(tmp_path / "none.csv")), "log_loss", NOW, 0.02)
