@@ -206,3 +206,15 @@ def test_an_abort_while_the_next_share_is_prepared_is_kept(watched: Watched, mon
     canary.ensure(watched.host, VERSION, 50)
     state = canary.read(watched.host)
     assert state and state.aborted == "its requests fail"
+
+
+def test_a_watch_that_starts_again_replays_nothing_that_it_would_count(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The canary's own counters do not tell a replayed request from a user's."""
+    monkeypatch.setattr(module, "_replay", lambda *_: watched.serve(1000))
+    watched.run(lambda: watched.serve(100))
+    before = watched.record().requests
+    watched.begin()
+    watched.run(lambda: watched.serve(100))
+    assert (before, watched.record().requests) == ((80, 20), (160, 40))
