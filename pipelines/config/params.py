@@ -99,6 +99,8 @@ class Params(SelectionParams, SplitParams):
                 yield f"rollout.decide_on: use {' or '.join(LOSSES[self.task])} for a {self.task}"
             if self.monitor.labels is None:
                 yield "rollout.decide_on: needs the labels of predictions: set monitor.labels"
+            if self.rollout.max_hours <= 24 * self.table.label_delay_days:
+                yield "rollout.max_hours: no label is final by then: use more than 24 times schema.label_delay_days"
 
     @property
     def ingest_id(self) -> str:

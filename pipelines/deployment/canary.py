@@ -67,8 +67,11 @@ def ensure(host: Host, version: Version, percent: int) -> None:
             raise
         roles = replace(roles, canary=slot)
         front.apply(roles)
-        if not state.aborted:
-            _write(host, replace(state, percent=percent))
+        newest = read(host)  # its watch may have aborted it meanwhile
+        if newest is None or newest.version != version:
+            newest = state
+        if not newest.aborted:
+            _write(host, replace(newest, percent=percent))
         retire(host, front, roles)
 
 

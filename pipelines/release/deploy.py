@@ -63,12 +63,18 @@ def ensure_deployed(params: Params, assignment: Assignment) -> None:
         return
     last = next(reversed(tags.list_assignments(params.model_name, tags.CANARY)), None)
     is_split = params.serving.splits_requests
+    failure = None
     if is_split and last and last.release_id != release_id:  # an abort does not wait for production
-        _give_share(params, last)
+        try:
+            _give_share(params, last)
+        except Refused as error:  # nor does production wait for a canary that does not come up
+            failure = error
     if is_split or running(service_url()) != release_id:
         deploy(params, release_id, image, assignment.version)
     if is_split and last and last.release_id == release_id:  # promoted: production has it now
         _give_share(params, last)
+    if failure:
+        raise failure
 
 
 def start_canary(params: Params, release_id: str, reference: str, version: str, percent: int) -> None:

@@ -21,13 +21,14 @@ from pipelines.rollout.records import Records
 from pipelines.tables.locations import prediction_log
 
 _SKEW = timedelta(minutes=1)  # of the clocks that date tags and records
+_UNSETTLED = timedelta(days=1)  # after a tag, in which each run reconciles: the one that pushed it may have been killed
 
 
 def advance(params: Params) -> int:
     """Do what the records of the running canary call for; a rerun after a kill ends the same way.
 
     Returns:
-        0, or 1 if main still holds a release whose canary was aborted.
+        0, or 1 if main still holds a release whose canary was aborted, or the code of a `reconcile` that failed.
 
     Raises:
         InputError: if a canary runs and params.yaml has no section `rollout`.
@@ -36,12 +37,13 @@ def advance(params: Params) -> int:
     canary = tags.find_canary(params.model_name)
     if canary is None:
         print("No rollout is under way.")
-        return follow_up(params.model_name)
+        code = _finish(params.model_name)
+        return follow_up(params.model_name) or code
     decision = _decide(params, canary)
     print(f"{canary.version} has {canary.annotation.weight} % of the requests: {decision.why}")
     if decision.action == "wait":
         print("Waiting: nothing changes.")
-        return 0
+        return _finish(params.model_name)
     if decision.action == "abort":
         return abort(params.model_name, decision.why)
     if decision.action == "step":
@@ -54,7 +56,10 @@ def advance(params: Params) -> int:
 
 
 def abort(model_name: str, why: str) -> int:
-    """End the canary in git and on this host, then open the issue and the pull request of the revert; return 1.
+    """End the canary in git and on this host, then open the issue and the pull request of the revert.
+
+    Returns:
+        1 while main holds the aborted release, else the code of `reconcile`.
 
     Raises:
         InputError: if no canary runs.
@@ -64,9 +69,22 @@ def abort(model_name: str, why: str) -> int:
     if canary is None:
         raise InputError("no rollout is under way", "See `python -m pipelines release status`.")
     ended = _assign(canary, tags.CANARY_END, why=why)
-    print(f"{ended.tag}: {canary.version} gets no more requests.")
-    run_verb("release", "reconcile")
-    return follow_up(model_name)
+    print(f"{ended.tag} ends {canary.version}.")
+    code = run_verb("release", "reconcile").returncode
+    if code:
+        print(f"{canary.version} may still have requests: run `make reconcile`.")
+    return follow_up(model_name) or code
+
+
+def _finish(model_name: str) -> int:
+    """Do what a run that was killed after its tag did not do; return the code of `reconcile`."""
+    stages = (tags.CANARY, tags.CANARY_END, tags.PRODUCTION)
+    newest = [
+        max((item.assigned_at for item in tags.list_assignments(model_name, stage)), default=None) for stage in stages
+    ]
+    if newest[0] is None or datetime.now(UTC) - max(filter(None, newest)) > _UNSETTLED:
+        return 0
+    return run_verb("release", "reconcile").returncode
 
 
 def _decide(params: Params, canary: Assignment) -> Decision:
@@ -93,7 +111,8 @@ def _decide(params: Params, canary: Assignment) -> Decision:
     compared: list[Difference | None] = []
     if labels and logged and not any(record.state == "worse" for record in records):
         alpha, loss = alpha_of_test(len(params.rollout.steps)), params.rollout.decide_on or LOSSES[params.task][0]
-        compared = [logged.compare(item, labels, loss, now, alpha) for item in (*steps[:-1], step)]
+        delay = timedelta(days=params.table.label_delay_days)
+        compared = [logged.compare(item, labels, loss, now, alpha, delay) for item in (*steps[:-1], step)]
     return decide(params.rollout, step.percent, began, records, [item for item in compared if item], now)
 
 

@@ -82,7 +82,7 @@ def _find_missing(rollout: Rollout, records: Sequence[Record], now: datetime) ->
 def _describe(record: Record) -> str:
     counts = record.evidence.counts
     if record.host == LOG:  # which has no errors
-        return f"{LOG}: canary {record.requests[1]:,} rows, production {record.requests[0]:,} rows"
+        return f"{LOG}: canary {record.requests[1]:,} requests, production {record.requests[0]:,} requests"
     production, canary = (
         f"{int(counts.errors[arm]):,} errors of {int(counts.requests[arm]):,} requests" for arm in (0, 1)
     )

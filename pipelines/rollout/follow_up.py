@@ -59,7 +59,7 @@ def _format_issue(model_name: str, aborted: Assignment, champion: Assignment) ->
         f"`{champion.version}` gets all requests. Main still holds the aborted model.\n\n"
         "**What to do next**\n\n"
         "- Merge the pull request that reverts it, or fix the model in a new one.\n"
-        "- What the judge compares, and how to read its counts: docs/releases.md, Rollout.\n\n"
+        "- What the judge compares, and how to read its counts: docs/rollout.md.\n\n"
         "The workflow `rollout` closes this issue when main holds another release."
     )
 

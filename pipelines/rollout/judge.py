@@ -91,7 +91,7 @@ class Judgement:
 
 REASONS = {
     "errors": "its requests fail more often than production's",
-    "requests": "it has fewer than half of the rows that its share promises: its requests fail, or it gets too few",
+    "requests": "it has fewer than half of the requests that its share promises: its requests fail, or it gets too few",
     "latency": "more than 1 in 100 of its requests take longer than rollout.limits.p99_ms",
     "scores": "its scores are further from production's than rollout.limits.scores",
 }

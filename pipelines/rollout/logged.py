@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import ibis.expr.types as ir
@@ -25,13 +25,13 @@ from pipelines.model.profile import load_profile
 from pipelines.model.signature import Signature
 from pipelines.predictions.labels import KNOWN, TARGET, open_labels
 from pipelines.predictions.log import parse_log
-from pipelines.predictions.window import LATENCY, REQUEST_ID, SCORE, TIME, open_connection, open_window
+from pipelines.predictions.window import LATENCY, REQUEST_ID, SCORE, TIME, instant, open_connection, open_window
 from pipelines.repository import base_model
 from pipelines.repository.dvc_remote import set_remote_from_environment
 from pipelines.repository.tags import Version
 from pipelines.rollout import judge
-from pipelines.rollout.judge import ALPHA, CANARY, Counts, Floats, Judgement
-from pipelines.rollout.losses import Difference, compare_losses
+from pipelines.rollout.judge import ALPHA, CANARY, Counts, Judgement
+from pipelines.rollout.losses import Difference, LabelledRows, compare_losses
 from pipelines.rollout.records import LOG, Record, conclude
 from pipelines.tables.data import to_numpy
 from pipelines.tables.locations import NoFile
@@ -69,7 +69,10 @@ class LoggedRollout:
         """
         counts = self._count(step, rollout.limits.p99_ms)
         limits = judge.Limits(rollout.limits.errors, rollout.limits.scores)
-        state, reasons = conclude(judge_rows(counts, limits, len(rollout.steps), step.percent))
+        judgement = judge_rows(counts, limits, len(rollout.steps), step.percent)
+        if step.end - step.start < timedelta(minutes=rollout.min_minutes):
+            judgement.worse.pop("requests")  # the command that gives the canary its share takes time
+        state, reasons = conclude(judgement)
         return Record(
             version=self._arms[CANARY].tag,
             percent=step.percent,
@@ -83,8 +86,24 @@ class LoggedRollout:
             read={},
         )
 
-    def compare(self, step: Step, labels: Labels, loss: str, now: datetime, alpha: float) -> Difference | None:
+    def compare(
+        self,
+        step: Step,
+        labels: Labels,
+        loss: str,
+        now: datetime,
+        alpha: float,
+        final_after: timedelta = timedelta(0),
+    ) -> Difference | None:
         """Return the difference of the losses of a step's labelled rows; None where no label can be compared.
+
+        Args:
+            step: the step.
+            labels: where they are.
+            loss: name of the loss.
+            now: the time.
+            alpha: chance that the difference is ever outside of its bounds.
+            final_after: time from a prediction until its label is final: a younger row does not count.
 
         Raises:
             InputError: if the labels cannot be read, or do not fit the log.
@@ -93,7 +112,7 @@ class LoggedRollout:
         largest = self._largest_loss(loss)
         if largest is None:
             return None
-        production, canary = (self._losses(arm, step, labels, loss, largest, now) for arm in self._arms)
+        production, canary = (self._losses(arm, step, labels, loss, largest, now, final_after) for arm in self._arms)
         return compare_losses(loss, production, canary, step.percent, alpha)
 
     def _count(self, step: Step, p99_ms: float) -> Counts:
@@ -102,24 +121,40 @@ class LoggedRollout:
             with self._open(arm, step) as (table, signature):
                 # A row of a batch, whose request id has a slash, has the latency of the whole batch.
                 single = ~table[REQUEST_ID].contains("/")
-                rows = table.select(SCORE, single=single, slow=single & (table[LATENCY] > p99_ms)).to_pyarrow()
+                first = table[REQUEST_ID].endswith("/0")  # of a batch, which is one request
+                rows = table.select(
+                    SCORE, single=single, first=single | first, slow=single & (table[LATENCY] > p99_ms)
+                ).to_pyarrow()
             edges = EDGES[signature.task]
             bins = np.searchsorted(edges, to_numpy(rows, SCORE), side="right")
-            requests.append(float(len(rows)))
+            requests.append(to_numpy(rows, "first").sum())
             timed.append(to_numpy(rows, "single").sum())
             slow.append(np.nansum(to_numpy(rows, "slow")))
             scores.append(np.bincount(bins, minlength=len(edges) + 1).astype(float))
         return Counts(np.array(requests), np.zeros(2), np.array(timed), np.array(slow), np.stack(scores))
 
-    def _losses(self, arm: Version, step: Step, settings: Labels, loss: str, largest: float, now: datetime) -> Floats:
+    def _losses(
+        self,
+        arm: Version,
+        step: Step,
+        settings: Labels,
+        loss: str,
+        largest: float,
+        now: datetime,
+        final_after: timedelta,
+    ) -> LabelledRows:
         with self._open(arm, step) as (table, signature):
             try:
                 with open_labels(self._connection, settings, signature) as labels:
-                    ordered = labels.join(table, now).order_by(KNOWN, TIME, REQUEST_ID)
-                    rows = ordered.select(SCORE, TARGET).to_pyarrow()
+                    joined = labels.join(table.filter(table[TIME] < instant(now - final_after)), now)
+                    times = {"known": joined[KNOWN].fill_null(joined[TIME]), "asked": joined[TIME]}
+                    rows = joined.order_by(TIME, REQUEST_ID).select(SCORE, TARGET, **times).to_pyarrow()
             except NoFile:
-                return np.empty(0)
-        return bounded_loss(loss, to_numpy(rows, TARGET), to_numpy(rows, SCORE), largest)
+                return LabelledRows(*np.empty((3, 0)))
+        losses = bounded_loss(loss, to_numpy(rows, TARGET), to_numpy(rows, SCORE), largest)
+        known, asked = (rows[name].cast("timestamp[us]").cast("int64").to_numpy() for name in ("known", "asked"))
+        known = np.maximum(known, asked + final_after // timedelta(microseconds=1))
+        return LabelledRows(losses, known, asked)
 
     def _largest_loss(self, loss: str) -> float | None:
         """Return the loss that counts as 1; for a regression that of production's test rows, None if it is lost."""

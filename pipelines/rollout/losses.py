@@ -10,6 +10,22 @@ import numpy as np
 from pipelines.rollout.judge import Floats
 
 _LARGEST_STAKE = 0.5
+_ROWS = 2  # of the canary in a block, on average
+
+
+@dataclass(frozen=True)
+class LabelledRows:
+    """The labelled rows of an arm.
+
+    Attributes:
+        losses: between 0 and 1, of shape (n,).
+        known: when each loss became known, in any unit, of shape (n,).
+        asked: when each row was predicted, by which rows are ordered whose losses became known together.
+    """
+
+    losses: Floats
+    known: Floats
+    asked: Floats
 
 
 @dataclass(frozen=True)
@@ -39,29 +55,30 @@ class Difference:
         )
 
 
-def compare_losses(loss: str, production: Floats, canary: Floats, percent: int, alpha: float) -> Difference:
+def compare_losses(loss: str, production: LabelledRows, canary: LabelledRows, percent: int, alpha: float) -> Difference:
     """Return the difference of the mean losses of both arms.
 
-    Each row of the canary is compared with the mean of as many rows of production as the shares of the requests
-    give it. So what changes for both arms, such as the hour, does not count, and rows that come later change no pair.
+    Both arms are compared within small blocks of rows that became known one after the other. So what changes for both
+    arms, such as the hour, does not count, whatever share the canary really got, and later rows change no full block.
     The bounds are those of the empirical Bernstein confidence sequence with predictable stakes (Waudby-Smith and
     Ramdas, arXiv 2010.09686, theorem 2), on the differences moved to the interval from 0 to 1.
 
     Args:
         loss: name of the loss.
-        production: loss of each row between 0 and 1, of shape (n,), in the order in which the labels came.
-        canary: as `production`, of shape (m,).
+        production: rows of production.
+        canary: rows of the canary.
         percent: the canary's share of the requests.
         alpha: chance that the difference is ever outside.
     """
-    per_row = max(round((100 - percent) / percent), 1)
-    pairs = min(len(canary), len(production) // per_row)
-    rows = len(production), len(canary)
-    means = float(np.mean(production)) if rows[0] else math.nan, float(np.mean(canary)) if rows[1] else math.nan
-    if not pairs:
+    rows = len(production.losses), len(canary.losses)
+    means = (
+        float(np.mean(production.losses)) if rows[0] else math.nan,
+        float(np.mean(canary.losses)) if rows[1] else math.nan,
+    )
+    values = (_compare_blocks(production, canary, round(_ROWS * 100 / percent)) + 1) / 2
+    if not len(values):
         return Difference(loss, rows, means, -1.0, 1.0)
-    values = (canary[:pairs] - production[: pairs * per_row].reshape(pairs, per_row).mean(axis=1) + 1) / 2
-    number = np.arange(1, pairs + 1)
+    number = np.arange(1, len(values) + 1)
     mean = (0.5 + np.cumsum(values)) / (number + 1)
     variance = (0.25 + np.cumsum((values - mean) ** 2)) / (number + 1)
     mean_before, variance_before = np.append(0.5, mean[:-1]), np.append(0.25, variance[:-1])
@@ -69,4 +86,24 @@ def compare_losses(loss: str, production: Floats, canary: Floats, percent: int, 
     stakes = np.minimum(wanted, _LARGEST_STAKE)
     spread = ((values - mean_before) ** 2 * (-np.log1p(-stakes) - stakes)).sum()
     centre, half = (stakes * values).sum() / stakes.sum(), (math.log(2 / alpha) + spread) / stakes.sum()
-    return Difference(loss, rows, means, float(2 * (centre - half) - 1), float(2 * (centre + half) - 1))
+    low, high = max(2 * (centre - half) - 1, -1.0), min(2 * (centre + half) - 1, 1.0)
+    return Difference(loss, rows, means, float(low), float(high))
+
+
+def _compare_blocks(production: LabelledRows, canary: LabelledRows, size: int) -> Floats:
+    """Return the canary's mean loss less production's of each full block that has rows of both.
+
+    Which row of a block is the canary's does not depend on its loss if the arms are equal.
+    """
+    losses, known, asked = (
+        np.concatenate([getattr(production, name), getattr(canary, name)]) for name in ("losses", "known", "asked")
+    )
+    is_canary = np.repeat([0.0, 1.0], [len(production.losses), len(canary.losses)])
+    full = len(losses) // size * size
+    order = np.lexsort((asked, known))[:full]
+    values, arms = losses[order].reshape(-1, size), is_canary[order].reshape(-1, size)
+    rows = arms.sum(axis=1)
+    both = (rows > 0) & (rows < size)
+    values, arms, rows = values[both], arms[both], rows[both]
+    differences: Floats = (values * arms).sum(axis=1) / rows - (values * (1 - arms)).sum(axis=1) / (size - rows)
+    return differences

@@ -50,7 +50,9 @@ def watch(host: Host, rollout: Rollout, bins: int, look_seconds: float = LOOK_SE
             now = time.monotonic()
             try:
                 if state.version not in replayed and not state.aborted:
-                    _replay(host, rollout, state)
+                    record = Records(host).read_own(state.version.tag, state.percent)
+                    if record is None or record.since != state.since:  # else an earlier watch has replayed
+                        _replay(host, rollout, state)
                     replayed.add(state.version)
                     continue
                 canary.give_requests(host, state)

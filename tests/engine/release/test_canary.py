@@ -178,6 +178,16 @@ def test_command_gives_the_canary_its_share_and_takes_it_away_before_anything_el
     assert commanded() == ["fraud@v1.1.0 canary 0 --to=canary:0", "fraud@v1.0.0 production 100 --to=production:100"]
 
 
+def test_command_that_fails_for_the_canary_still_runs_for_production(
+    world: World, commanded: Callable[[], list[str]], tmp_path: Path
+) -> None:
+    commanded()
+    script = tmp_path / "deploy.sh"
+    script.write_text(script.read_text() + '[ "$ROLE" = production ]\n')
+    assert "ended with 1" in world.release("reconcile", code=1)
+    assert [line.split()[1] for line in commanded()] == ["canary", "production"]
+
+
 def test_command_puts_a_promoted_canary_into_production_before_its_share_ends(
     world: World, commanded: Callable[[], list[str]]
 ) -> None:

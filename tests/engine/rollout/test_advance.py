@@ -19,7 +19,7 @@ from pipelines.config.params import Params, load
 from pipelines.deployment.host import Host
 from pipelines.release.canary import end_if_passed
 from pipelines.release.compatibility import format_contract
-from pipelines.repository import tags
+from pipelines.repository import push_tags, tags
 from pipelines.repository.git import git
 from pipelines.repository.release_id import release_id
 from pipelines.rollout import advance as module
@@ -64,10 +64,13 @@ def params(
     return params
 
 
-def settings(rollout: dict[str, Any], deploy: list[str] | None = None, labels: str | None = None) -> Params:
+def settings(
+    rollout: dict[str, Any], deploy: list[str] | None = None, labels: str | None = None, delay: int = 0
+) -> Params:
     """Write params.yaml of the tests with a rollout."""
     document = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
     document["serving"] |= {"deploy": deploy, "front_image": document["serving"]["base_image"]}
+    document["schema"]["label_delay_days"] = delay
     document["monitor"] = {"labels": {"path": labels}} if labels else {}
     Path("params.yaml").write_text(yaml.safe_dump({**document, "rollout": rollout}))
     return load()
@@ -112,7 +115,35 @@ def test_canary_steps_up_and_is_promoted(params: Params, started: list[tuple[str
     assert newest and (newest.tag, newest.version) == ("fraud#production#4", "fraud@v1.1.0")
     assert (newest.annotation.weight, newest.main_commit) == (None, running.main_commit)
     assert tags.find_canary("fraud") is None
-    assert started == [("release", "reconcile")] * 2
+    assert started == [("release", "reconcile")] * 4  # also where nothing changes: an earlier run may have been killed
+
+
+def test_what_a_killed_run_left_is_done_by_the_next(params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tag is pushed, and the service does not know it yet."""
+    codes: list[int] = []
+    monkeypatch.setattr(module, "run_verb", lambda *words: subprocess.CompletedProcess(words, codes.pop()))
+    codes.append(1)
+    assert advance(params) == 1  # the canary's first tag
+    running = tags.find_canary("fraud")
+    assert running
+    push_tags.assign_again(running, tags.PRODUCTION)
+    codes.append(3)
+    assert (advance(params), codes) == (3, [])
+    push_tags.assign_again(running, tags.CANARY_END, why="promoted")
+    now = time.time() + 100_000
+    monkeypatch.setattr(
+        module, "datetime", type("Later", (datetime,), {"now": lambda _: datetime.fromtimestamp(now, UTC)})
+    )
+    assert advance(params) == 0
+
+
+def test_an_abort_that_does_not_reach_the_service_ends_with_its_code(
+    params: Params, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commit_release(Path(), "c")  # main holds another release
+    monkeypatch.setattr(module, "run_verb", lambda *words: subprocess.CompletedProcess(words, 3))
+    assert abort("fraud", "customers complain") == 3
+    assert "may still have requests" in capsys.readouterr().out
 
 
 def test_worse_canary_is_ended_and_reverted_once(params: Params, started: list[tuple[str, ...]]) -> None:
@@ -134,7 +165,7 @@ def test_worse_canary_is_ended_and_reverted_once(params: Params, started: list[t
     main = git("rev-parse", "origin/main")
     git("push", "--quiet", "origin", f"HEAD:refs/heads/rollback/fraud-v1.0.0-{main[:8]}")
     assert advance(params) == 1  # while main holds it
-    assert len(started) == 2
+    assert started[2:] == [("release", "reconcile")]
     commit_release(Path(), "d")
     assert advance(params) == 0
 
@@ -194,7 +225,8 @@ def test_canary_of_a_command_is_judged_by_the_log(
     start_canary(monkeypatch, 25)
     params = settings({"steps": [25, 50], "limits": LIMITS}, COMMAND)
     assert advance(params) == 0  # there is no row
-    assert (listed()[-1], started) == ("fraud#canary#2", [])
+    assert listed()[-1] == "fraud#canary#2"
+    started.clear()
     write_arm(log, PRODUCTION, 12_000, seed=1)
     write_arm(log, CANARY, 4000, seed=2)
     assert advance(params) == 0
@@ -264,6 +296,9 @@ def test_a_test_needs_equal_arms_labels_and_a_loss_of_the_task(params: Params) -
     assert "[50]" in str(caught.value)
     with pytest.raises(InputError) as caught:
         settings({"steps": [50], "decide_on": "absolute_error"})
+    with pytest.raises(InputError) as late:
+        settings({"steps": [50], "decide_on": "log_loss", "max_hours": 24}, labels="labels", delay=1)
+    assert "label_delay_days" in str(late.value)
     assert "log_loss or brier" in str(caught.value) and "monitor.labels" in str(caught.value)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,23 @@ def test_few_rows_wait(tmp_path: Path) -> None:
     assert rollout_of(tmp_path / "empty").report(STEP, ROLLOUT).state == "waiting"
 
 
+def test_command_that_takes_a_while_does_not_end_the_canary(tmp_path: Path) -> None:
+    """It began after the tag: the first minutes have rows of production only."""
+    young = Step(25, NOW - timedelta(minutes=9), NOW)
+    write_arm(tmp_path, PRODUCTION, 12_000)
+    assert rollout_of(tmp_path).report(young, ROLLOUT).state == "waiting"
+    assert rollout_of(tmp_path).report(replace(young, start=NOW - timedelta(minutes=11)), ROLLOUT).state == "worse"
+
+
+def test_batches_of_one_client_are_one_request_each(tmp_path: Path) -> None:
+    """A batch of many rows that went to production takes no requests from the canary."""
+    write_arm(tmp_path, PRODUCTION, 3000)
+    write_arm(tmp_path, PRODUCTION, 30_000, ids=[f"batch/{i}" for i in range(30_000)], seed=1)
+    write_arm(tmp_path, CANARY, 1000, seed=2)
+    record = rollout_of(tmp_path).report(STEP, ROLLOUT)
+    assert (record.state, record.requests) == ("within", (3001, 1000))
+
+
 def test_replayed_rows_and_those_of_another_time_do_not_count(tmp_path: Path) -> None:
     write_arm(tmp_path, PRODUCTION, 100)
     write_arm(tmp_path, CANARY, 40, seed=1)
@@ -113,6 +131,16 @@ def test_losses_are_those_of_rows_with_a_label(tmp_path: Path, loss: str) -> Non
     assert compared.high < 0
     early = rollout_of(tmp_path).compare(half, settings, loss, BEGAN, 0.02)
     assert early is not None and (early.rows, early.low, early.high) == ((0, 0), -1, 1)
+
+
+def test_labels_that_are_not_final_show_nothing(tmp_path: Path) -> None:
+    """Fraud is reported within days; that a payment was none is known after weeks."""
+    for release, seed in ((PRODUCTION, 1), (CANARY, 2)):
+        label(tmp_path / "labels", write_arm(tmp_path, release, 600, seed=seed))
+    settings = Labels(path=str(tmp_path / "labels"))
+    for now, rows in ((NOW, 0), (NOW + timedelta(days=1, minutes=-90), 300), (NOW + timedelta(days=2), 600)):
+        compared = rollout_of(tmp_path).compare(STEP, settings, "log_loss", now, 0.02, final_after=timedelta(days=1))
+        assert compared is not None and compared.rows == (rows, rows)
 
 
 def test_labels_that_are_not_there_show_nothing(tmp_path: Path) -> None:

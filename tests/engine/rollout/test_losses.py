@@ -8,11 +8,20 @@ import numpy as np
 import pytest
 
 from pipelines.metrics.bounded_loss import bounded_loss, largest_loss
-from pipelines.rollout.losses import compare_losses
+from pipelines.rollout.losses import Difference, LabelledRows, compare_losses
 
 ROWS = 12_000
 LOOKS = range(400, ROWS, 400)
 ALPHA = 0.02
+
+
+def compare(production: np.ndarray, canary: np.ndarray, percent: int) -> Difference:
+    """The difference of rows whose labels came at an even pace in both arms."""
+    first, second = (
+        LabelledRows(arm, np.zeros(len(arm)), (np.arange(len(arm)) + 0.5) / max(len(arm), 1))
+        for arm in (production, canary)
+    )
+    return compare_losses("x", first, second, percent, ALPHA)
 
 
 def losses(generator: np.random.Generator, rows: int, skill: float) -> np.ndarray:
@@ -30,7 +39,7 @@ def outcomes(skills: tuple[float, float], percent: int, runs: int, seed: int) ->
     for _ in range(runs):
         rows = ROWS * (100 - percent) // percent
         production, canary = losses(generator, rows, skills[0]), losses(generator, ROWS, skills[1])
-        looks = [compare_losses("x", production[: n * rows // ROWS], canary[:n], percent, ALPHA) for n in LOOKS]
+        looks = [compare(production[: n * rows // ROWS], canary[:n], percent) for n in LOOKS]
         worse += any(look.low > 0 for look in looks)
         better += any(look.high < 0 for look in looks)
     return worse / runs, better / runs
@@ -50,21 +59,33 @@ def test_better_model_is_found_better_and_a_worse_one_worse() -> None:
 def test_what_changes_for_both_arms_makes_no_difference() -> None:
     """In the second half of the time every row of both is lost."""
     loss = np.repeat([0.05, 0.9], ROWS // 2) + np.random.default_rng(4).normal(0, 0.02, ROWS)
-    compared = compare_losses("x", np.repeat(loss, 3), loss, 25, ALPHA)
+    compared = compare(np.repeat(loss, 3), loss, 25)
     assert compared.low < 0 < compared.high
     assert compared.high - compared.low < 0.02
+
+
+@pytest.mark.parametrize("share", [0.35, 0.5, 0.65])
+def test_share_other_than_the_promised_one_makes_no_difference(share: float) -> None:
+    """With `sticky`, or after an hour without a watch; in the second half of the time every row of both is lost."""
+    generator = np.random.default_rng(6)
+    times = np.arange(2 * ROWS) / ROWS
+    loss = np.where(times < 1, 0.05, 0.4) + generator.normal(0, 0.02, len(times))
+    is_canary = generator.random(len(times)) < share
+    production, canary = (LabelledRows(loss[rows], times[rows], times[rows]) for rows in (~is_canary, is_canary))
+    compared = compare_losses("x", production, canary, 50, ALPHA)
+    assert compared.low < 0 < compared.high
 
 
 def test_rows_of_one_arm_alone_show_nothing() -> None:
     empty, some = np.empty(0), np.full(500, 0.9)
     for production, canary in ((empty, some), (some, empty), (empty, empty), (some[:3], some)):
-        compared = compare_losses("x", production, canary, 5, ALPHA)
+        compared = compare(production, canary, 5)
         assert (compared.low, compared.high) == (-1, 1)
 
 
 def test_bounds_contain_the_known_difference() -> None:
     generator = np.random.default_rng(5)
-    compared = compare_losses("x", generator.beta(2, 8, 40_000), generator.beta(4, 6, 40_000), 50, ALPHA)
+    compared = compare(generator.beta(2, 8, 40_000), generator.beta(4, 6, 40_000), 50)
     assert compared.low < 0.2 < compared.high
     assert compared.low > 0.18 and compared.high < 0.22
     assert "40,000 labelled rows" in str(compared)

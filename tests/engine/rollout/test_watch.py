@@ -16,7 +16,7 @@ import yaml
 from pipelines.cli.errors import Unreachable
 from pipelines.config.params import parse
 from pipelines.config.rollout import Limits, Rollout
-from pipelines.deployment import canary
+from pipelines.deployment import canary, replicas
 from pipelines.deployment.canary import Canary
 from pipelines.deployment.front import Front
 from pipelines.deployment.host import Host
@@ -196,3 +196,25 @@ def test_two_watches_of_a_host_are_one(watched: Watched, capsys: pytest.CaptureF
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert watch(watched.host, ROLLOUT, BINS) == 0
     assert (watched.shares, capsys.readouterr().out.count("Another process")) == ([], 1)
+
+
+def test_an_abort_while_the_next_share_is_prepared_is_kept(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replicas, "list_replicas", lambda _: [])
+    monkeypatch.setattr(replicas, "ensure_started", lambda *_: canary.abort(watched.host, "its requests fail"))
+    for name in ("wait_until_up", "apply"):
+        monkeypatch.setattr(Front, name, lambda *_: None)
+    canary.ensure(watched.host, VERSION, 50)
+    state = canary.read(watched.host)
+    assert state and state.aborted == "its requests fail"
+
+
+def test_a_watch_that_starts_again_replays_nothing_that_it_would_count(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The canary's own counters do not tell a replayed request from a user's."""
+    monkeypatch.setattr(module, "_replay", lambda *_: watched.serve(1000))
+    watched.run(lambda: watched.serve(100))
+    before = watched.record().requests
+    watched.begin()
+    watched.run(lambda: watched.serve(100))
+    assert (before, watched.record().requests) == ((80, 20), (160, 40))
