@@ -24,6 +24,7 @@ from pipelines.config.paths import PREPARED
 from pipelines.tune import flow, mlflow_runs, study
 from pipelines.tune.problem import Problem
 from testing.repository import ROOT
+from tests.engine.fixtures_postgres import PASSWORD
 from tests.engine.in_process import must, stages_in_process, verb
 from tests.engine.tune.conftest import git, table, tune
 
@@ -250,11 +251,13 @@ def test_a_storage_that_does_not_work_is_named_without_its_password(problem, mon
     assert ":pw" not in str(raised.value)
 
 
-def test_workers_share_one_search_by_its_storage(problem, monkeypatch):
+def test_workers_share_one_search_by_its_storage(problem, postgres, monkeypatch):
+    """In PostgreSQL; what one worker holds, another does not try."""
     problem()
-    monkeypatch.setenv("SEARCH_STORAGE", "sqlite:///shared.db")
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    monkeypatch.setenv("SEARCH_STORAGE", postgres)
     tune("boosting", 3, None)
-    joined = optuna.load_study(study_name=None, storage="sqlite:///shared.db")
+    joined = optuna.load_study(study_name=None, storage=postgres)
     joined.ask()  # another worker is at a fourth trial
     tune("boosting", 5, None)
     states = [t.state.name for t in joined.get_trials()]
