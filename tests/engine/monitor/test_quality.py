@@ -282,6 +282,19 @@ def test_a_smaller_loss_by_chance_is_no_better_model_and_a_steady_gain_is(
     assert judged.previous_gain < judged.loss - judged.previous_loss
 
 
+def test_a_few_rows_of_a_class_do_not_show_that_the_previous_version_is_better(tmp_path: Path, previous: Any) -> None:
+    """Planted: it is steadily better on the other class, and what it is worse on hardly occurs in the window."""
+    write_month(tmp_path / "log", tmp_path / "labels", 1, changed_from=0)
+    for path in (tmp_path / "labels").iterdir():
+        table = pq.read_table(path)
+        few = np.arange(len(table)) < 2  # 14 frauds in the week
+        pq.write_table(table.set_column(1, "label", pa.array(few.astype(int))), path)
+    before = previous(lambda columns: np.full(len(columns["amount"]), 0.001), profile(0.2))
+    judged = judge(tmp_path / "log", params(tmp_path / "labels"), 2, [], profile(0.01), before)
+    assert judged.evidence is not None and judged.evidence >= judged.evidence_limit and judged.labelled == 700
+    assert (judged.previous_version, judged.previous_gain) == ("fraud@v0.9.0", None)
+
+
 def test_the_difference_clips_both_losses_alike(tmp_path: Path, previous: Any) -> None:
     """Planted: the previous version's errors are larger, and seem smaller because its own largest loss is small."""
     signature, settings, promised = write_regression(tmp_path)
