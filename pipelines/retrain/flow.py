@@ -71,6 +71,7 @@ def retrain(why: str) -> int:
         commit = git("rev-parse", "HEAD", cwd=tree)
     body = _describe(why, params.ingest.until, until, passed)
     if has_origin():
+        _require_own_branch(main)  # again: the review took minutes
         publish_proposal(
             Proposal(BRANCH, commit, f"Retrain on the rows before {until}", body, REVIEW / "review.md", passed)
         )

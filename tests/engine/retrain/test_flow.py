@@ -219,6 +219,25 @@ def test_commits_of_others_on_the_branch_are_not_replaced(shop: World, verbs: Ve
     assert tip(shop) == other
 
 
+def test_a_commit_that_somebody_pushes_during_the_review_is_not_replaced(
+    shop: World, verbs: Verbs, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    retrain(shop)
+    first = tip(shop)
+    other = git("commit-tree", f"{first}^{{tree}}", "-p", first, "-m", "Tune it by hand", cwd=shop.clone)
+
+    def run(name: str, *arguments: str, **options: Any) -> Any:
+        if name == "review":
+            git("push", "--quiet", "origin", f"{other}:refs/heads/retrain", cwd=shop.clone)
+        return verbs.run(name, *arguments, **options)
+
+    monkeypatch.setattr(flow, "run_verb", run)
+    verbs.rows = "c" * 32
+    done = retrain(shop)
+    assert done.code == 1 and "Tune it by hand" in done.out
+    assert tip(shop) == other
+
+
 def test_a_review_that_broke_after_its_report_did_not_pass(shop: World, verbs: Verbs, api: Api) -> None:
     verbs.code = 70
     assert retrain(shop, GITHUB_TOKEN="t").code == 1
