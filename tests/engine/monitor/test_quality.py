@@ -159,6 +159,16 @@ def test_flags_and_numbers_are_classes(month: Path) -> None:
     assert judge(log, params(labels), 2).loss == pytest.approx(before.loss)
 
 
+def test_nan_is_no_label_also_if_the_negative_class_is_all_others(month: Path) -> None:
+    path = month / "labels" / f"{MONDAY:%m%d}.parquet"
+    table = pq.read_table(path)
+    values = np.where(np.arange(len(table)) < 60, np.nan, table["label"].to_numpy())
+    pq.write_table(table.set_column(1, "label", pa.array(values)), path)
+    rest = replace(SIGNATURE, classes=("other", "1"))
+    for signature in (SIGNATURE, rest):
+        assert judge(month / "log", params(month / "labels"), 2, signature=signature).labelled == 640
+
+
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
