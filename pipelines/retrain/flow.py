@@ -120,8 +120,8 @@ def _require_sound_input(params: Params, newest: Assignment, until: date) -> Non
             span = f"{record['start'][:10]} to {record['end'][:10]}"
             raise Refused(
                 f"the input of production was broken from {span}: {broken[0]}",
-                "Correct the rows at their source or accept them (docs/monitoring.md), or move ingest.until to "
-                f"{until} in a pull request of your own.",
+                f"Correct the rows at their source, then move ingest.until to {until} in a pull request of your own. "
+                "Only the newest pass can be accepted instead (docs/monitoring.md).",
             )
 
 

@@ -208,6 +208,7 @@ def test_a_window_with_broken_input_is_refused(shop: World, verbs: Verbs, api: A
     verbs.history.append(broken("2026-04-20", "2026-04-27"))
     done = retrain(shop)
     assert done.code == 1 and "broken from 2026-04-20 to 2026-04-27: amount is missing" in done.out
+    assert "Only the newest pass can be accepted" in done.out
 
 
 def test_commits_of_others_on_the_branch_are_not_replaced(shop: World, verbs: Verbs, api: Api) -> None:
