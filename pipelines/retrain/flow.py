@@ -45,6 +45,7 @@ def retrain(why: str) -> int:
         InputError: if main's files are invalid.
         Refused: if the input of production was broken since the last retraining, somebody else's commits are on the
             branch, or the review makes no report.
+        AlreadyPrinted: if a verb that it starts fails.
         Unreachable: if origin, the log, the DVC remote or GitHub does not respond.
     """
     progress, model_name = Progress(), load().model_name
@@ -143,6 +144,8 @@ def _review(tree: Path, main: str) -> bool:
     code = run_verb("review", "--base", main, cwd=tree).returncode
     report = tree / REVIEW / "review.json"
     if not report.is_file():
+        if code > 1:
+            raise AlreadyPrinted(code)
         raise Refused(f"the review ended with {code} and made no report", "Fix the error above, then retrain again.")
     _commit(tree, _REPRODUCED, "dvc.lock", "reports")
     try:

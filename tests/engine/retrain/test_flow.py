@@ -252,6 +252,21 @@ def test_a_review_without_a_report_is_refused(shop: World, verbs: Verbs) -> None
     assert tip(shop) == ""
 
 
+@pytest.mark.parametrize("code", [2, 3])
+def test_a_review_that_could_not_be_made_ends_the_retraining_with_its_code(
+    shop: World, verbs: Verbs, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """A scheduler repeats 3: the DVC remote did not respond, for example."""
+
+    def run(name: str, *arguments: str, **options: Any) -> Any:
+        done = verbs.run(name, *arguments, **options)
+        return subprocess.CompletedProcess([name], code) if name == "review" else done
+
+    verbs.verdict = None
+    monkeypatch.setattr(flow, "run_verb", run)
+    assert retrain(shop).code == code and tip(shop) == ""
+
+
 def test_without_a_token_the_branch_is_pushed(shop: World, verbs: Verbs) -> None:
     done = retrain(shop, GITHUB_TOKEN="")
     assert done.code == 0 and "open the pull request" in done.out, done.out
