@@ -74,7 +74,7 @@ def judge_quality(
     settings = params.monitor.labels
     if settings is None:
         return None
-    of_release = (record for record in earlier if record.release_id == due.assignment.release_id)
+    of_release = [record for record in earlier if record.release_id == due.assignment.release_id]
     done = [record.quality for record in of_release if record.quality]
     start, end = matured_span(due, params, done)
     limit = find_limit(profile, signature.task, params.monitor.quality.tolerance)
@@ -88,7 +88,9 @@ def judge_quality(
     )
     with open_rows(start, end) as window:
         if not window.rows:
-            return quality.model_copy(update={"matured_to": end})
+            lost = sum(record.rows for record in of_release if start <= record.start and record.end <= end)
+            reason = f"the log no longer holds the {lost:,} predictions from {start:%Y-%m-%d} to {end:%Y-%m-%d}"
+            return quality.model_copy(update={"matured_to": end, "no_labels": reason if lost else None})
         update: dict[str, Any] = {"predictions": window.rows}
         try:
             with open_labels(connection, settings, signature) as labels:

@@ -114,6 +114,15 @@ def test_rows_without_any_label_count_in_the_next_pass(month: Path) -> None:
     assert (second.matured_from, second.labelled) == (START, 1400)
 
 
+def test_predictions_that_the_log_lost_before_their_labels_matured_are_named(month: Path) -> None:
+    shutil.rmtree(month / "log")
+    settings = params(month / "labels")
+    assert judge(month / "log", settings, 2).no_labels is None  # there were none
+    judged = judge(month / "log", settings, 2, [record(0, None)])
+    assert judged.no_labels == "the log no longer holds the 700 predictions from 2026-03-02 to 2026-03-09"
+    assert (judged.predictions, judged.matured_to) == (0, START + WEEK)
+
+
 @pytest.mark.parametrize("path", ["missing", "missing/*.parquet", "empty"])
 def test_labels_that_are_not_there_are_named_and_are_no_error(month: Path, path: str) -> None:
     (month / "empty").mkdir()
