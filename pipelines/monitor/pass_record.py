@@ -98,7 +98,7 @@ class Quality(_Record):
         previous_loss, previous_limit: of the version before, on the same rows; None if not scored.
         previous_low: lower bound of previous_loss.
         previous_gain: lower bound by which its loss is smaller than that of this version, paired by row.
-        no_labels: what is wrong if there are predictions and none has a label.
+        no_labels: what is wrong if there are predictions and none has a label, or the log lost them.
     """
 
     matured_from: datetime

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from pipelines.cli.errors import InputError
 from pipelines.config.monitor import passes_between_alarms
 from pipelines.config.params import Params
+from pipelines.metrics.bootstrap import too_few
 from pipelines.metrics.bounded_loss import bounded_loss
 from pipelines.model.encoding import encode
 from pipelines.model.profile import Profile, load_profile
@@ -73,7 +74,7 @@ def judge_quality(
     settings = params.monitor.labels
     if settings is None:
         return None
-    of_release = (record for record in earlier if record.release_id == due.assignment.release_id)
+    of_release = [record for record in earlier if record.release_id == due.assignment.release_id]
     done = [record.quality for record in of_release if record.quality]
     start, end = matured_span(due, params, done)
     limit = find_limit(profile, signature.task, params.monitor.quality.tolerance)
@@ -87,7 +88,9 @@ def judge_quality(
     )
     with open_rows(start, end) as window:
         if not window.rows:
-            return quality.model_copy(update={"matured_to": end})
+            lost = sum(record.rows for record in of_release if start <= record.start and record.end <= end)
+            reason = f"the log no longer holds the {lost:,} predictions from {start:%Y-%m-%d} to {end:%Y-%m-%d}"
+            return quality.model_copy(update={"matured_to": end, "no_labels": reason if lost else None})
         update: dict[str, Any] = {"predictions": window.rows}
         try:
             with open_labels(connection, settings, signature) as labels:
@@ -154,13 +157,16 @@ def _compare(rows: Any, base: Base, signature: Signature, limit: Limit, hours: i
     """Return an earlier model's mean loss on rows with its lower bound and limit, and the bound by which it is smaller.
 
     Its loss and its limit are clipped as its promise is. In the difference, which is paired by row, both losses are
-    clipped as those of the version in production. Nothing is returned if the log lacks what the model reads.
+    clipped as those of the version in production. Nothing is returned if the log lacks what the model reads, or with
+    fewer than 20 rows of a class: a model that is worse on rare rows seemed better in 25 of 100 weeks without any.
     """
     other = load_signature(base.signature)
     logged = {item.name: item for item in signature.inputs if not item.sensitive}
     own = base.profile and find_limit(load_profile(base.profile), other.task, params.monitor.quality.tolerance)
     is_logged = all(item.name in logged and logged[item.name].type == item.type for item in other.inputs)
-    if not own or len(rows) < 2 or other.task != signature.task or not is_logged:
+    if not own or other.task != signature.task or not is_logged:
+        return {}
+    if too_few(signature.task, to_numpy(rows, TARGET).astype(np.float64)):
         return {}
     try:
         scores = Scorer(base.model, other).score(

@@ -12,6 +12,7 @@ from pathlib import Path
 import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.cli.errors import InputError
@@ -157,6 +158,7 @@ def _cast(column: pa.ChunkedArray, kind: ColumnType) -> pa.ChunkedArray | None:
     if kind not in ("category", "identifier"):
         return cast_lossless(column, kind)
     if pa.types.is_floating(column.type):
+        column = pc.if_else(pc.is_nan(column), None, column)
         with suppress(pa.ArrowInvalid):  # they are no whole numbers
             column = column.cast(pa.int64())
     with suppress(pa.ArrowNotImplementedError):

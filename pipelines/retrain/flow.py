@@ -45,6 +45,7 @@ def retrain(why: str) -> int:
         InputError: if main's files are invalid.
         Refused: if the input of production was broken since the last retraining, somebody else's commits are on the
             branch, or the review makes no report.
+        AlreadyPrinted: if a verb that it starts fails.
         Unreachable: if origin, the log, the DVC remote or GitHub does not respond.
     """
     progress, model_name = Progress(), load().model_name
@@ -71,6 +72,7 @@ def retrain(why: str) -> int:
         commit = git("rev-parse", "HEAD", cwd=tree)
     body = _describe(why, params.ingest.until, until, passed)
     if has_origin():
+        _require_own_branch(main)  # again: the review took minutes
         publish_proposal(
             Proposal(BRANCH, commit, f"Retrain on the rows before {until}", body, REVIEW / "review.md", passed)
         )
@@ -119,8 +121,8 @@ def _require_sound_input(params: Params, newest: Assignment, until: date) -> Non
             span = f"{record['start'][:10]} to {record['end'][:10]}"
             raise Refused(
                 f"the input of production was broken from {span}: {broken[0]}",
-                "Correct the rows at their source or accept them (docs/monitoring.md), or move ingest.until to "
-                f"{until} in a pull request of your own.",
+                f"Correct the rows at their source, then move ingest.until to {until} in a pull request of your own. "
+                "Only the newest pass can be accepted instead (docs/monitoring.md).",
             )
 
 
@@ -142,6 +144,8 @@ def _review(tree: Path, main: str) -> bool:
     code = run_verb("review", "--base", main, cwd=tree).returncode
     report = tree / REVIEW / "review.json"
     if not report.is_file():
+        if code > 1:
+            raise AlreadyPrinted(code)
         raise Refused(f"the review ended with {code} and made no report", "Fix the error above, then retrain again.")
     _commit(tree, _REPRODUCED, "dvc.lock", "reports")
     try:

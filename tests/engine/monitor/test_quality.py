@@ -114,6 +114,15 @@ def test_rows_without_any_label_count_in_the_next_pass(month: Path) -> None:
     assert (second.matured_from, second.labelled) == (START, 1400)
 
 
+def test_predictions_that_the_log_lost_before_their_labels_matured_are_named(month: Path) -> None:
+    shutil.rmtree(month / "log")
+    settings = params(month / "labels")
+    assert judge(month / "log", settings, 2).no_labels is None  # there were none
+    judged = judge(month / "log", settings, 2, [record(0, None)])
+    assert judged.no_labels == "the log no longer holds the 700 predictions from 2026-03-02 to 2026-03-09"
+    assert (judged.predictions, judged.matured_to) == (0, START + WEEK)
+
+
 @pytest.mark.parametrize("path", ["missing", "missing/*.parquet", "empty"])
 def test_labels_that_are_not_there_are_named_and_are_no_error(month: Path, path: str) -> None:
     (month / "empty").mkdir()
@@ -157,6 +166,16 @@ def test_flags_and_numbers_are_classes(month: Path) -> None:
         flags = pa.array(table["label"].to_numpy() == 1)
         pq.write_table(table.set_column(1, "label", flags), path)
     assert judge(log, params(labels), 2).loss == pytest.approx(before.loss)
+
+
+def test_nan_is_no_label_also_if_the_negative_class_is_all_others(month: Path) -> None:
+    path = month / "labels" / f"{MONDAY:%m%d}.parquet"
+    table = pq.read_table(path)
+    values = np.where(np.arange(len(table)) < 60, np.nan, table["label"].to_numpy())
+    pq.write_table(table.set_column(1, "label", pa.array(values)), path)
+    rest = replace(SIGNATURE, classes=("other", "1"))
+    for signature in (SIGNATURE, rest):
+        assert judge(month / "log", params(month / "labels"), 2, signature=signature).labelled == 640
 
 
 @pytest.mark.parametrize(
@@ -280,6 +299,19 @@ def test_a_smaller_loss_by_chance_is_no_better_model_and_a_steady_gain_is(
     assert judged.previous_loss < judged.loss and judged.previous_loss < judged.previous_limit
     assert (judged.previous_gain > 0) == is_better
     assert judged.previous_gain < judged.loss - judged.previous_loss
+
+
+def test_a_few_rows_of_a_class_do_not_show_that_the_previous_version_is_better(tmp_path: Path, previous: Any) -> None:
+    """Planted: it is steadily better on the other class, and what it is worse on hardly occurs in the window."""
+    write_month(tmp_path / "log", tmp_path / "labels", 1, changed_from=0)
+    for path in (tmp_path / "labels").iterdir():
+        table = pq.read_table(path)
+        few = np.arange(len(table)) < 2  # 14 frauds in the week
+        pq.write_table(table.set_column(1, "label", pa.array(few.astype(int))), path)
+    before = previous(lambda columns: np.full(len(columns["amount"]), 0.001), profile(0.2))
+    judged = judge(tmp_path / "log", params(tmp_path / "labels"), 2, [], profile(0.01), before)
+    assert judged.evidence is not None and judged.evidence >= judged.evidence_limit and judged.labelled == 700
+    assert (judged.previous_version, judged.previous_gain) == ("fraud@v0.9.0", None)
 
 
 def test_the_difference_clips_both_losses_alike(tmp_path: Path, previous: Any) -> None:

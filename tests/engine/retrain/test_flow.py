@@ -208,12 +208,32 @@ def test_a_window_with_broken_input_is_refused(shop: World, verbs: Verbs, api: A
     verbs.history.append(broken("2026-04-20", "2026-04-27"))
     done = retrain(shop)
     assert done.code == 1 and "broken from 2026-04-20 to 2026-04-27: amount is missing" in done.out
+    assert "Only the newest pass can be accepted" in done.out
 
 
 def test_commits_of_others_on_the_branch_are_not_replaced(shop: World, verbs: Verbs, api: Api) -> None:
     retrain(shop)
     other = git("commit-tree", f"{tip(shop)}^{{tree}}", "-p", tip(shop), "-m", "Tune it by hand", cwd=shop.clone)
     git("push", "--quiet", "origin", f"{other}:refs/heads/retrain", cwd=shop.clone)
+    done = retrain(shop)
+    assert done.code == 1 and "Tune it by hand" in done.out
+    assert tip(shop) == other
+
+
+def test_a_commit_that_somebody_pushes_during_the_review_is_not_replaced(
+    shop: World, verbs: Verbs, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    retrain(shop)
+    first = tip(shop)
+    other = git("commit-tree", f"{first}^{{tree}}", "-p", first, "-m", "Tune it by hand", cwd=shop.clone)
+
+    def run(name: str, *arguments: str, **options: Any) -> Any:
+        if name == "review":
+            git("push", "--quiet", "origin", f"{other}:refs/heads/retrain", cwd=shop.clone)
+        return verbs.run(name, *arguments, **options)
+
+    monkeypatch.setattr(flow, "run_verb", run)
+    verbs.rows = "c" * 32
     done = retrain(shop)
     assert done.code == 1 and "Tune it by hand" in done.out
     assert tip(shop) == other
@@ -230,6 +250,21 @@ def test_a_review_without_a_report_is_refused(shop: World, verbs: Verbs) -> None
     done = retrain(shop)
     assert done.code == 1 and "made no report" in done.out
     assert tip(shop) == ""
+
+
+@pytest.mark.parametrize("code", [2, 3])
+def test_a_review_that_could_not_be_made_ends_the_retraining_with_its_code(
+    shop: World, verbs: Verbs, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """A scheduler repeats 3: the DVC remote did not respond, for example."""
+
+    def run(name: str, *arguments: str, **options: Any) -> Any:
+        done = verbs.run(name, *arguments, **options)
+        return subprocess.CompletedProcess([name], code) if name == "review" else done
+
+    verbs.verdict = None
+    monkeypatch.setattr(flow, "run_verb", run)
+    assert retrain(shop).code == code and tip(shop) == ""
 
 
 def test_without_a_token_the_branch_is_pushed(shop: World, verbs: Verbs) -> None:
