@@ -26,6 +26,7 @@ class Proposal:
         commit: its commit, in this clone.
         report: the file of the review's report, in Markdown; read only for a pull request.
         passed: whether the review passed.
+        own: how the titles of commits begin that the verb makes, and may replace.
     """
 
     branch: str
@@ -34,6 +35,7 @@ class Proposal:
     body: str
     report: Path
     passed: bool
+    own: tuple[str, ...]
 
 
 def publish_proposal(proposal: Proposal) -> None:
@@ -41,10 +43,10 @@ def publish_proposal(proposal: Proposal) -> None:
 
     Raises:
         Unreachable: if origin or GitHub does not respond, or origin does not accept the branch.
-        Refused: if workflows may not open pull requests.
+        Refused: if the branch holds commits of others, or workflows may not open pull requests.
     """
     branch, title = proposal.branch, proposal.title
-    head = _push_branch(branch, proposal.commit)
+    head = _push_branch(branch, proposal.commit, proposal.own)
     if not os.environ.get("GITHUB_TOKEN"):
         print(f"Pushed {branch}. GITHUB_TOKEN is not set: open the pull request {title!r} yourself.")
         return
@@ -75,16 +77,36 @@ def _ensure_pull(github: GitHub, proposal: Proposal) -> Json:
         ) from error
 
 
-def _push_branch(branch: str, commit: str) -> str:
+def read_own_branch(branch: str, own: tuple[str, ...]) -> str | None:
+    """Return the commit of a branch at origin, which is fetched; None without one.
+
+    Raises:
+        Refused: if it holds commits whose titles begin in another way than those in `own`.
+        Unreachable: if origin does not respond.
+    """
+    pushed = origin.read_ref(f"refs/heads/{branch}")
+    if pushed is None:
+        return None
+    origin.fetch(pushed)
+    titles = git("log", "--first-parent", "--format=%s", f"origin/main..{pushed}").splitlines()
+    if foreign := [title for title in titles if not title.startswith(own)]:
+        raise Refused(
+            f"the branch {branch} holds other commits: {foreign[0]}",
+            f"Merge its pull request, or move the commits to another branch and delete {branch}.",
+        )
+    return pushed
+
+
+def _push_branch(branch: str, commit: str, own: tuple[str, ...]) -> str:
     """Push a commit as a branch and return it; if an earlier run pushed the same tree, return that commit instead.
 
     Raises:
+        Refused: if the branch holds commits of others.
         Unreachable: if origin does not respond, or does not accept the branch.
     """
     ref = f"refs/heads/{branch}"
-    pushed = origin.read_ref(ref)
+    pushed = read_own_branch(branch, own)
     if pushed is not None:
-        origin.fetch(pushed)
         same_tree = git("rev-parse", f"{pushed}^{{tree}}") == git("rev-parse", f"{commit}^{{tree}}")
         if same_tree and git("merge-base", "origin/main", pushed) == git("merge-base", "origin/main", commit):
             return pushed

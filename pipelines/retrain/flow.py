@@ -13,7 +13,7 @@ from pipelines.cli.progress import Progress
 from pipelines.cli.verbs import run_verb
 from pipelines.config.params import Params, load
 from pipelines.config.paths import REVIEW
-from pipelines.pull_request.publish import Proposal, publish_proposal
+from pipelines.pull_request.publish import Proposal, publish_proposal, read_own_branch
 from pipelines.repository import origin, tags
 from pipelines.repository.base_model import temporary_worktree
 from pipelines.repository.data_pointer import md5_of, read_pointer
@@ -57,7 +57,8 @@ def retrain(why: str) -> int:
     assignments = tags.list_assignments(model_name)
     if not assignments:
         return _end(f"not in production yet: no tag assigns a version of {model_name} to production")
-    _require_own_branch(main)
+    if has_origin():
+        read_own_branch(BRANCH, _OWN)
     until = today()
     with temporary_worktree(main, BRANCH) as tree:
         params = load(tree / PARAMS)
@@ -72,10 +73,8 @@ def retrain(why: str) -> int:
         commit = git("rev-parse", "HEAD", cwd=tree)
     body = _describe(why, params.ingest.until, until, passed)
     if has_origin():
-        _require_own_branch(main)  # again: the review took minutes
-        publish_proposal(
-            Proposal(BRANCH, commit, f"Retrain on the rows before {until}", body, REVIEW / "review.md", passed)
-        )
+        title, report = f"Retrain on the rows before {until}", REVIEW / "review.md"
+        publish_proposal(Proposal(BRANCH, commit, title, body, report, passed, _OWN))
     else:
         git("branch", "--force", BRANCH, commit)
         print(f"Branch {BRANCH} is ready; there is no origin to push it to.")
@@ -90,20 +89,6 @@ def today() -> date:
 def _end(reason: str) -> int:
     print(reason)
     return 0
-
-
-def _require_own_branch(main: str) -> None:
-    """Refuse to replace a branch with commits that a retraining did not make."""
-    pushed = origin.read_ref(f"refs/heads/{BRANCH}") if has_origin() else None
-    if pushed is None:
-        return
-    origin.fetch(pushed)
-    titles = git("log", "--first-parent", "--format=%s", f"{main}..{pushed}").splitlines()
-    if foreign := [title for title in titles if not title.startswith(_OWN)]:
-        raise Refused(
-            f"the branch {BRANCH} holds other commits: {foreign[0]}",
-            f"Merge its pull request, or move the commits to another branch and delete {BRANCH}.",
-        )
 
 
 def _require_sound_input(params: Params, newest: Assignment, until: date) -> None:

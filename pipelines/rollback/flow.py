@@ -18,6 +18,9 @@ from pipelines.repository.tags import Assignment
 from pipelines.rollback.revert import MainCommit, list_commits_to_revert, revert_commits
 from pipelines.rollback.target import choose_assignment
 
+_REPRODUCED = "Reproduce the pipeline"
+_OWN = ("Revert ", "Reapply ", _REPRODUCED)  # beginnings of the commits that may be replaced
+
 
 def rollback(tag: str | None, why: str | None = None) -> int:
     """Make the branch, the review and the pull request that restore an earlier version.
@@ -72,7 +75,8 @@ def rollback(tag: str | None, why: str | None = None) -> int:
         raise
     if has_origin():
         title, body = f"Roll back to {target.version}", _describe(target, commits, why)
-        publish_proposal(Proposal(rollback_branch, git("rev-parse", "HEAD"), title, body, REVIEW / "review.md", passed))
+        head, report = git("rev-parse", "HEAD"), REVIEW / "review.md"
+        publish_proposal(Proposal(rollback_branch, head, title, body, report, passed, _OWN))
     else:
         print(f"Branch {rollback_branch} is ready; there is no origin to push it to.")
     return 0 if passed else 1
@@ -127,7 +131,7 @@ def _review(main: str) -> bool:
         raise Refused(f"the review ended with {code} and made no report", "Fix the error above, then roll back again.")
     git("add", "--all", "--", "dvc.lock", "reports")
     if git("diff", "--cached", "--name-only"):
-        git("commit", "--quiet", "--no-verify", "-m", "Reproduce the pipeline", env=origin.author())
+        git("commit", "--quiet", "--no-verify", "-m", _REPRODUCED, env=origin.author())
     return bool(code == 0 and json.loads(report.read_text(encoding="utf-8"))["verdict"] == "pass")
 
 

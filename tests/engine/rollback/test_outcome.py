@@ -142,6 +142,18 @@ def test_reverts_that_give_another_release_id_are_not_reviewed(
     assert list_pushed_commits(two_releases) == []
 
 
+def test_commits_of_others_on_the_branch_are_not_replaced(two_releases: World) -> None:
+    assert rollback(two_releases).code == 0
+    (head,) = list_pushed_commits(two_releases)
+    other = git("commit-tree", f"{head}^{{tree}}", "-p", head, "-m", "Solve it by hand")
+    (ref,) = git("ls-remote", "origin", "refs/heads/rollback/*").split()[1:]
+    git("push", "--quiet", "origin", f"{other}:{ref}")
+    git("checkout", "--quiet", "main")
+    done = rollback(two_releases)
+    assert done.code == 1 and "Solve it by hand" in done.out
+    assert list_pushed_commits(two_releases) == [other]
+
+
 def test_a_branch_that_somebody_else_pushed_is_not_overwritten(
     two_releases: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
