@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ SNIFFED = 4 << 20  # bytes of the first file that decide the separator
 BLOCK = 1 << 20
 SETTING = "TABLE"
 RAW = "raw"
+ROW = "mainline_row"  # the column of RAW that numbers the rows; DuckDB's own `rowid` may be a column of the table
 
 
 @dataclass(frozen=True)
@@ -124,15 +126,26 @@ def _batches(file: Location, form: CsvFormat, schema: pa.Schema) -> Iterator[pa.
 
 def _create(connection: duckdb.DuckDBPyConnection, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
     raised: list[BaseException] = []
+    numbered = pa.schema([(ROW, pa.int64()), *schema])
+    counts = Counter(name.lower() for name in numbered.names)
+    if equal := [name for name in numbered.names if counts[name.lower()] > 1]:
+        raise InputError(
+            f"the table has columns of the same name, where the case does not count: {', '.join(equal)}",
+            "Rename one of them in the table.",
+        )
 
     def watched() -> Iterator[pa.RecordBatch]:
+        rows = 0
         try:
-            yield from batches
+            for batch in batches:
+                numbers = pa.array(range(rows + 1, rows + len(batch) + 1), pa.int64())
+                yield pa.record_batch([numbers, *batch.columns], numbered)
+                rows += len(batch)
         except BaseException as error:
             raised.append(error)
             raise
 
-    connection.register("arriving", pa.RecordBatchReader.from_batches(schema, watched()))
+    connection.register("arriving", pa.RecordBatchReader.from_batches(numbered, watched()))
     try:
         connection.execute(f"CREATE TABLE {RAW} AS SELECT * FROM arriving")
     except (duckdb.Error, RuntimeError):
