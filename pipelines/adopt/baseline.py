@@ -119,9 +119,9 @@ def _limits(
     floors, shown, tolerances, enough = {}, [], {}, True
     for name in with_floor:
         low, high = interval(values[0][name])
-        floor = math.floor(100 * (low - (high - low) / 2)) / 100
-        if math.isfinite(low) and skill(name, floor, rate) > 0:
-            floors[name] = floor
+        floor = low - (high - low) / 2
+        if math.isfinite(floor) and skill(name, math.floor(100 * floor) / 100, rate) > 0:
+            floors[name] = math.floor(100 * floor) / 100
         shown.append(f"{name} {low:.3f} to {high:.3f}")
     for name in with_tolerance:
         low, high = interval(values[0][name] - values[1][name])
