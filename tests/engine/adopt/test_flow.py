@@ -98,6 +98,26 @@ def test_a_dirty_tree_is_refused_before_any_work(unread, tables):
     assert done.code == 2 and "new.txt" in done.out and "Reading" not in done.out
 
 
+def test_a_killed_review_goes_on_against_another_main_branch(unread, tables, monkeypatch):
+    bases = []
+    monkeypatch.setattr(flow, "_review", lambda *arguments: bases.append(arguments[-1]) or 0)
+    unread.git("branch", "--move", "trunk")
+    trunk = unread.git("rev-parse", "--short", "HEAD")
+    unread.git("checkout", "--quiet", "-b", "adopt")
+    unread.git("commit", "--quiet", "--allow-empty", "-m", "Adopt churn.csv as churn")
+    done = verb(unread, "adopt", str(tables["small"]), "response")
+    assert done.code == 0 and bases == [trunk] and "Adopt churn.csv as churn" in done.out
+
+
+def test_a_kill_while_the_files_were_written_is_explained(unread, tables):
+    unread.git("checkout", "--quiet", "-b", "adopt")
+    (unread.path / "params.yaml").write_text("half")
+    done = verb(unread, "adopt", str(tables["small"]), "response")
+    assert done.code == 2 and "git stash --include-untracked" in done.last and "git branch -D adopt" in done.last
+    unread.git("stash", "--include-untracked")
+    unread.git("checkout", "--quiet", "main")
+
+
 def test_a_missing_identity_is_refused(unread, tables):
     unread.git("config", "--unset", "user.email")
     done = verb(unread, "adopt", str(tables["small"]), "response")
