@@ -280,15 +280,17 @@ def _choose_times(connection: duckdb.DuckDBPyConnection, draft: Draft) -> None:
     for column in times:
         if column.name == draft.event_time:
             continue
-        if names.is_label_time(column.name):
-            draft.label_time = column.name
-            continue
-        share = 0.0
+        share = earlier = 0.0
         if draft.event_time:
             this, event = quoted(column.name), quoted(draft.event_time)
-            row = connection.execute(f"SELECT avg(({this} > {event})::INT) FROM {VIEW} WHERE {this} IS NOT NULL")
-            share = float((row.fetchone() or (0,))[0] or 0)
-        if share > 0.5:
+            shares = f"SELECT avg(({this} > {event})::INT), avg(({this} < {event})::INT) FROM {VIEW}"
+            share, earlier = (float(value or 0) for value in connection.execute(shares).fetchone() or (0, 0))
+        if names.is_label_time(column.name):
+            if earlier:
+                draft.after[column.name] = f"a label's time by its name, but earlier than {draft.event_time}"
+            else:
+                draft.label_time = column.name
+        elif share > 0.5:
             draft.after[column.name] = f"later than {draft.event_time} in {share:.0%} of the rows"
 
 

@@ -73,6 +73,11 @@ def read_source(name: str, query: str | None, root: Path) -> Source:
             key: getattr(form, key) for key in ("separator", "encoding") if getattr(form, key) != getattr(standard, key)
         }
     schemas = [read_header(file, form)[0] for file in files]
+    for file, schema in zip(files, schemas, strict=True):
+        if len(schema) == 1 and len(schemas[0]) > 1 and any(sign in schema.names[0] for sign in ",;\t|"):
+            raise InputError(
+                f"{file.name} is separated otherwise than {files[0].name}", "Give all files one separator."
+            )
     try:
         schema = pa.unify_schemas(schemas, promote_options="permissive")
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
@@ -145,7 +150,14 @@ def _create(connection: duckdb.DuckDBPyConnection, schema: pa.Schema, batches: I
             raised.append(error)
             raise
 
-    connection.register("arriving", pa.RecordBatchReader.from_batches(numbered, watched()))
+    try:
+        connection.register("arriving", pa.RecordBatchReader.from_batches(numbered, watched()))
+    except duckdb.NotImplementedException as error:
+        types = ", ".join(f"{column.name} ({column.type})" for column in schema if column.type != pa.string())
+        raise InputError(
+            f"DuckDB cannot read the type of a column, one of {types}: {first_line(error)}",
+            "Write another type, such as float32 for float16, or leave the column out.",
+        ) from error
     try:
         connection.execute(f"CREATE TABLE {RAW} AS SELECT * FROM arriving")
     except (duckdb.Error, RuntimeError):

@@ -123,6 +123,17 @@ def test_a_table_of_few_rows_is_refused(draft):
         draft({"x": [n / 7 for n in range(49)], "y": [n % 2 for n in range(49)]}, "y")
 
 
+def test_a_short_name_of_the_target_marks_no_other_column(draft):
+    decided = draft(table(year=list(range(ROWS)), y=[0, 1] * (ROWS // 2)), "y")
+    assert not decided.after
+
+
+def test_a_label_time_before_the_event_is_not_taken(draft):
+    days = [f"2025-{1 + n % 9:02d}-{1 + n % 27:02d}" for n in range(ROWS)]
+    decided = draft(table(opened_at=days, labelled_at=["2025-03-01"] * 9 + days[9:], y=[0, 1] * (ROWS // 2)), "y")
+    assert decided.label_time is None and "but earlier than opened_at" in decided.after["labelled_at"]
+
+
 def test_a_time_ahead_of_the_clock_is_not_the_events_time(draft):
     start = datetime.now(UTC) - timedelta(days=ROWS - 1, hours=-3)  # the newest is three hours ahead
     times = [(start + timedelta(days=n)).isoformat(" ", "seconds")[:19] for n in range(ROWS)]

@@ -7,9 +7,11 @@ import sqlite3
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipelines.adopt import flow
+from pipelines.cli.errors import InputError
 from pipelines.config.params import parse
 from pipelines.ingest.files import read_rows
 from tests.engine.adopt.tables import churn, rents, small, visits, wide, write_csv
@@ -90,6 +92,27 @@ def test_a_dry_run_prints_params_and_decisions_and_changes_nothing(unread, table
     titles = [done.out.index(title) for title in ("\nDecided:", "\nUnsure", "\nA person must decide:")]
     assert titles == sorted(titles)
     assert unread.git("status", "--porcelain") == "" and unread.git("branch", "--show-current") == "main"
+
+
+def test_a_class_that_a_side_of_the_split_lacks_is_refused(adoption, tmp_path):
+    table = write_csv(tmp_path / "rare.csv", small() | {"response": ["good"] * 2 + ["none"] * 298})
+    with pytest.raises(InputError, match="hold no row of the class good"):
+        adoption(table, "response", positive="good")
+
+
+def test_files_of_a_folder_with_other_separators_are_refused(adoption, tmp_path):
+    (tmp_path / "folder").mkdir()
+    write_csv(tmp_path / "folder/a.csv", small())
+    write_csv(tmp_path / "folder/b.csv", small(), ";")
+    with pytest.raises(InputError, match="b.csv is separated otherwise"):
+        adoption(tmp_path / "folder", "response")
+
+
+def test_a_type_that_duckdb_cannot_read_is_named(adoption, tmp_path):
+    table = pa.table({"id": ["a", "b"], "x": pa.array([1.0, 2.0], pa.float16()), "y": [0, 1]})
+    pq.write_table(table, tmp_path / "half.parquet")
+    with pytest.raises(InputError, match="x .halffloat"):
+        adoption(tmp_path / "half.parquet", "y")
 
 
 def test_a_dirty_tree_is_refused_before_any_work(unread, tables):
