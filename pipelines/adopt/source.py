@@ -49,6 +49,7 @@ def read_source(name: str, query: str | None, root: Path) -> Source:
         Unreachable: if a store or database does not respond.
     """
     connection = duckdb.connect(config={"memory_limit": "2GB"})
+    connection.execute("SET TimeZone = 'UTC'")  # as ingest reads times with an offset
     if name.startswith(("sqlite:///", "postgres://", "postgresql://")):
         if not query:
             raise InputError(f"TABLE={_public(name)} needs a query", 'Add QUERY="SELECT ... FROM ...".')

@@ -51,6 +51,6 @@ def _expression(column: Found, types: dict[str, str], decimal: str, missing: tup
         case "timestamp" if column.dates:
             return f"try_strptime({present}, {literal(column.dates)})"
         case "timestamp":
-            return f"TRY_CAST({present} AS TIMESTAMP)"
+            return f"CAST(TRY_CAST({present} AS TIMESTAMPTZ) AS TIMESTAMP)"
     kept = [cell for cell in column.missing if cell.strip() not in MISSING_WORDS] + ["", "?"]
     return f"CASE WHEN trim({cell}) IN ({', '.join(map(literal, kept))}) THEN NULL ELSE {cell} END"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.adopt import names
-from pipelines.adopt.columns import schema_name
+from pipelines.adopt.columns import find_columns, schema_name
 from pipelines.adopt.params_file import quote
 from pipelines.adopt.source import read_source
+from pipelines.adopt.typed_view import typed_table
 from pipelines.cli.errors import InputError
 from tests.engine.adopt.tables import rents, wide, write_csv
 
@@ -86,6 +89,14 @@ def test_a_word_for_a_missing_value_is_missing_in_all_columns_of_texts(found):
     columns = found({"a": cells("k.A.", fill=lambda n: n), "b": cells("k.A.", fill=lambda n: "xy"[n % 2])})
     assert columns["b"].nullable and set(columns["b"].values) == {"x", "y"}
     assert "'k.A.'" in columns["b"].unsure[0]
+
+
+def test_times_with_an_offset_are_tried_in_utc(tmp_path):
+    path = write_csv(tmp_path / "t.csv", {"at": ["2025-01-01T08:00:00+02:00"] * 60, "b": [1] * 60})
+    source = read_source(str(path), None, tmp_path)
+    columns, decimal = find_columns(source.connection)
+    rows = typed_table(source.connection, columns, decimal, None).at.to_pyarrow()
+    assert rows[0].as_py() == datetime(2025, 1, 1, 6) and columns[0].low == "2025-01-01 06:00:00"
 
 
 def test_a_column_may_be_named_rowid(found):
