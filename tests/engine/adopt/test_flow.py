@@ -115,6 +115,17 @@ def test_a_type_that_duckdb_cannot_read_is_named(adoption, tmp_path):
         adoption(tmp_path / "half.parquet", "y")
 
 
+def test_columns_with_words_of_yaml_tiny_and_large_numbers_are_written(adoption, tmp_path):
+    columns = small() | {
+        "null": ["a", "b"] * 150,
+        "tiny": [f"{n}e-12" for n in range(300)],
+        "ms": [n * 10**10 for n in range(300)],
+    }
+    params = parse(adoption(write_csv(tmp_path / "words.csv", columns), "response").params)
+    assert "null" in params.inputs
+    assert [params.table.columns[name].max for name in ("tiny", "ms")] == [5e-10, 5e12]
+
+
 def test_a_dirty_tree_is_refused_before_any_work(unread, tables):
     (unread.path / "new.txt").write_text("mine")
     done = verb(unread, "adopt", str(tables["small"]), "response")
