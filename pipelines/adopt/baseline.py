@@ -12,6 +12,7 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from pipelines.adopt.draft import Task
+from pipelines.cli.errors import InputError
 from pipelines.cli.verbs import fit_threads
 from pipelines.config.params import Params
 from pipelines.metrics.bootstrap import interval, paired_bootstrap, too_few
@@ -66,7 +67,17 @@ def fit_baseline(table: ir.Table, params: Params) -> Baseline:
     test rows can resolve.
     """
     split = split_boundaries(table, params)
-    train, test = (_load(table, params, split, side) for side in ("train", "test"))
+    sides: tuple[Side, ...] = ("train", "validation", "test")
+    train, validation, test = (_load(table, params, split, side) for side in sides)
+    for side, rows in zip(sides, (train, validation, test), strict=True):
+        missing = ""
+        if params.task == "classification" and len(set(rows.target)) < 2:
+            missing = " of the other class" if 1 in rows.target else f" of the class {params.table.positive}"
+        if missing or not len(rows):
+            raise InputError(
+                f"the {len(rows):,} {side} rows hold no row{missing}",
+                "Collect more of them, or predict another column: TARGET=.",
+            )
     graph = features.graph(params, features.vocabulary_of(params, train.inputs))
     matrices = [graph.transform(rows.inputs) for rows in (train, test)]
     with threadpool_limits(int(fit_threads())):
@@ -119,9 +130,9 @@ def _limits(
     floors, shown, tolerances, enough = {}, [], {}, True
     for name in with_floor:
         low, high = interval(values[0][name])
-        floor = math.floor(100 * (low - (high - low) / 2)) / 100
-        if math.isfinite(low) and skill(name, floor, rate) > 0:
-            floors[name] = floor
+        floor = low - (high - low) / 2
+        if math.isfinite(floor) and skill(name, math.floor(100 * floor) / 100, rate) > 0:
+            floors[name] = math.floor(100 * floor) / 100
         shown.append(f"{name} {low:.3f} to {high:.3f}")
     for name in with_tolerance:
         low, high = interval(values[0][name] - values[1][name])

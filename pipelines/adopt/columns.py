@@ -11,7 +11,7 @@ import duckdb
 
 from pipelines.adopt import names
 from pipelines.adopt.dates import date_format
-from pipelines.adopt.source import RAW
+from pipelines.adopt.source import RAW, ROW
 from pipelines.config.table_schema import ColumnType
 from pipelines.tables.column_types import MISSING_WORDS
 
@@ -25,7 +25,7 @@ MAX_WORDS = 20
 DECORATED = r"[$€£]?\s*[-+]?\d{1,3}([., '’]?\d{3})*([.,]\d+)?\s*[%$€£]?"
 MAX_ALLOWED = 60  # values that are declared one by one
 MAX_CATEGORY = 1_000
-RESERVED = re.compile(r"probability|decision|value|reason|features|(raw|const)_\d+|estimator_.*")
+RESERVED = re.compile(r"probability|decision|value|reason|features|(raw|const)_\d+|estimator_.*|(?i:rowid)")
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def schema_name(name: str, taken: set[str]) -> str:
 def find_columns(connection: duckdb.DuckDBPyConnection) -> tuple[list[Found], str]:
     """Return what each column of the table holds, and the decimal sign of its numbers."""
     described = connection.execute(f"DESCRIBE {RAW}").fetchall()
-    types = {str(row[0]): str(row[1]) for row in described}
+    types = {str(row[0]): str(row[1]) for row in described if row[0] != ROW}
     rows = _one(connection, f"SELECT count(*) FROM {RAW}")[0]
     counts = {name: _count(connection, name) for name, kind in types.items() if kind == "VARCHAR"}
     commas = sum(count["comma"] for count in counts.values())
@@ -103,6 +103,19 @@ def find_columns(connection: duckdb.DuckDBPyConnection) -> tuple[list[Found], st
             columns.append(_text_column(connection, source_name, name, rows, counts[source_name], decimal))
         else:
             columns.append(_typed_column(connection, source_name, name, rows, kind))
+    # A word that means a missing value in one column does so in all texts, as `ingest.missing` has it.
+    words = {word for column in columns for word in column.missing}
+    for index, column in enumerate(columns):
+        others = tuple(sorted(words - set(column.missing)))
+        if column.source_name not in counts or column.type not in ("category", "identifier") or not others:
+            continue
+        cell, rest = quoted(column.source_name), (connection, column.source_name, column.name, rows)
+        shared = _one(connection, f"UPDATE {RAW} SET {cell} = NULL WHERE {cell} IN {_in(others)}")[0]
+        if shared:
+            again = _text_column(*rest, _count(connection, column.source_name), decimal)
+            listed = ", ".join(map(repr, others))
+            note = f"{column.name}: {shared:,} cells became missing values, as in another column: {listed}"
+            columns[index] = replace(again, unsure=(*again.unsure, note))
     return columns, decimal
 
 
@@ -125,7 +138,6 @@ def _count(connection: duckdb.DuckDBPyConnection, name: str) -> dict[str, int]:
         "point": rf"regexp_full_match({cell}, '[-+]?\d*\.\d+([eE][-+]?\d+)?')",
         "comma": rf"regexp_full_match({cell}, '[-+]?\d+,\d+')",
         "integer": rf"regexp_full_match({cell}, '[-+]?\d{{1,18}}')",
-        "number": rf"regexp_full_match({cell}, '[-+]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?')",
         "zeros": rf"regexp_full_match({cell}, '0\d+')",
         "boolean": f"lower({cell}) IN ('true', 'false')",
     }
@@ -144,9 +156,10 @@ def _text_column(
     if count["boolean"] == present:
         missing = _cells(connection, source_name, f"{cell} IN {_in(WORDS)}")
         return Found(**base, type="boolean", present=present, distinct=2, missing=missing, why="sure: true and false")
-    other = "." if decimal == "," else ","
     number = f"TRY_CAST(replace({cell}, {literal(decimal)}, '.') AS DOUBLE)"
-    is_number = rf"({number} IS NOT NULL AND NOT contains({cell}, {literal(other)}) AND regexp_matches({cell}, '\d'))"
+    # DuckDB alone would also read 1_000, which `make data` does not; 1e400 is infinite.
+    digits = rf"[-+]?(\d+([{decimal}]\d*)?|[{decimal}]\d+)([eE][-+]?\d+)?"
+    is_number = f"(regexp_full_match({cell}, {literal(digits)}) AND isfinite({number}))"
     numbers = _one(connection, f"SELECT count(*) FILTER ({is_number}) FROM {RAW} WHERE {cell} NOT IN {_in(WORDS)}")[0]
     bad = _bad_cells(connection, cell, is_number, present - numbers, present)
     codes = count["zeros"] > 0 and count["integer"] == present
@@ -189,7 +202,7 @@ def _bad_cells(
     if not count:
         return {}
     query = (
-        f"SELECT {cell}, count(*), min(rowid) + 1 FROM {RAW} WHERE {cell} NOT IN {_in(WORDS)} AND NOT {good} "
+        f"SELECT {cell}, count(*), min({ROW}) FROM {RAW} WHERE {cell} NOT IN {_in(WORDS)} AND NOT {good} "
         f"GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {MAX_WORDS + 1}"
     )
     words = {str(word): (int(rows), int(row)) for word, rows, row in connection.execute(query).fetchall()}
@@ -200,7 +213,7 @@ def _bad_cells(
 
 def _bad_examples(connection: duckdb.DuckDBPyConnection, cell: str, good: str) -> str:
     query = (
-        f"SELECT {cell}, min(rowid) + 1 FROM {RAW} WHERE {cell} NOT IN {_in(WORDS)} AND NOT {good} "
+        f"SELECT {cell}, min({ROW}) FROM {RAW} WHERE {cell} NOT IN {_in(WORDS)} AND NOT {good} "
         "GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 3"
     )
     return ", ".join(f"{str(word)[:40]!r} in row {row:,}" for word, row in connection.execute(query).fetchall())

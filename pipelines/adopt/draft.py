@@ -12,7 +12,7 @@ from typing import Any, Literal
 import duckdb
 
 from pipelines.adopt import names
-from pipelines.adopt.columns import Found, quoted
+from pipelines.adopt.columns import WORDS, Found, quoted
 from pipelines.adopt.source import RAW
 from pipelines.adopt.typed_view import VIEW, typed_table
 from pipelines.cli.errors import InputError
@@ -21,6 +21,7 @@ Task = Literal["classification", "regression"]
 POSITIVE_WORDS = {"1", "true", "yes", "y", "ja", "oui", "si", "positive", "bad", "default", "fraud", "churned", "churn"}
 CLASSES = 20  # whole numbers with at most so many different values may be classes
 MIN_ENTITIES = 50
+MIN_ROWS = 50
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,8 @@ def make_draft(
         InputError: if the target is missing, or is neither of two classes nor a number.
     """
     target = _target(columns, request.target)
+    if target.rows < MIN_ROWS:
+        raise InputError(f"the table has {target.rows} rows; a model needs at least {MIN_ROWS}", "Collect more rows.")
     task, positive, rest, why = _task(connection, target, request)
     draft = Draft(names.slug(target.name).replace("_", "-"), task, target, [], decimal, positive, rest, why)
     draft.decided.append(f"task {task}: {why}")
@@ -103,10 +106,11 @@ def make_draft(
             draft.drop[column.source_name] = column.why if column.is_text else "has one value, or none"
         else:
             draft.columns.append(column)
-        if column is not target:
-            draft.unsure += column.unsure
+        draft.unsure += column.unsure
     if draft.drop:
         draft.decided.append("left out: " + ", ".join(f"{name} ({why})" for name, why in draft.drop.items()))
+    if len(draft.columns) == 1:
+        raise InputError("no column is left that a model could read", "The table needs columns besides its target.")
     _choose_key(connection, draft)
     typed_table(connection, draft.columns, decimal, draft.key if draft.make_key else None)
     _choose_times(connection, draft)
@@ -141,7 +145,7 @@ def _task(connection: duckdb.DuckDBPyConnection, target: Found, request: Request
     text = f"{cell}::VARCHAR" if target.type == "category" else f"trim({cell}::VARCHAR)"
     query = f"SELECT {text}, count(*) FROM {RAW} GROUP BY 1 ORDER BY 2 DESC, 1"
     counted = {str(v): int(n) for v, n in connection.execute(query + " LIMIT 60").fetchall() if v not in (None, "")}
-    counted = {v: n for v, n in counted.items() if v not in {cell.strip() for cell in target.missing}}
+    counted = {v: n for v, n in counted.items() if v.strip() not in {"", *(cell.strip() for cell in target.missing)}}
     numeric = target.type in ("number", "integer")
     if request.task == "regression" or (request.task is None and numeric and target.distinct > CLASSES):
         if not numeric:
@@ -160,9 +164,11 @@ def _task(connection: duckdb.DuckDBPyConnection, target: Found, request: Request
     if target.type == "integer":
         counted = _whole(counted)
     elif target.type == "boolean":
-        counted = {value.lower(): rows for value, rows in counted.items()}
+        counted = {word: sum(n for v, n in counted.items() if v.lower() == word) for word in ("false", "true")}
+        counted = dict(sorted((pair for pair in counted.items() if pair[1]), key=lambda pair: -pair[1]))
     if len(counted) < 2:
-        raise InputError(f"{target.name} has one value in all rows", "Name another column: TARGET=.")
+        why = "".join(f" ({line})" for line in target.unsure)
+        raise InputError(f"{target.name} has one value in all rows{why}", "Name another column: TARGET=.")
     shown = ", ".join(f"{value} ({rows:,} rows)" for value, rows in list(counted.items())[:6])
     if request.positive is not None:
         wanted = request.positive
@@ -170,10 +176,13 @@ def _task(connection: duckdb.DuckDBPyConnection, target: Found, request: Request
     if request.positive is not None and request.positive not in counted:
         raise InputError(f"{target.name} has no class {request.positive!r}; it has {shown}", "Correct POSITIVE=.")
     if len(counted) > 2 and request.positive is None:
+        words = [value for value in counted if value.strip() in WORDS]
+        rarest = next(value for value in reversed(counted) if value not in words)
         number = " or TASK=regression if its values are measurements," if numeric else ""
         raise InputError(
             f"{target.name} has {len(counted)} classes: {shown}; a model separates two",
-            f"Add POSITIVE={next(reversed(counted))}, which makes one class of the others,{number} and run again.",
+            f"Add POSITIVE={rarest}, which makes one class of the others,{number} and run again."
+            + (f" If {', '.join(words)} means that the class is not known, leave these cells empty." if words else ""),
         )
     if request.positive is not None:
         return "classification", request.positive, len(counted) > 2, f"POSITIVE={request.positive}; {shown}"
@@ -249,16 +258,19 @@ def _repeated(connection: duckdb.DuckDBPyConnection, draft: Draft) -> int:
 
 def _choose_times(connection: duckdb.DuckDBPyConnection, draft: Draft) -> None:
     """Choose the moment of the event; other times that are usually later are known only after it."""
-    latest = str(datetime.now(UTC) + timedelta(days=1))
+    now = datetime.now(UTC).isoformat(" ")
     times = [column for column in draft.columns if column.type == "timestamp"]
     usable = [
         column
         for column in times
         if not column.nullable
-        and str(column.high) < latest
+        and str(column.high) <= now
         and not names.known_later(column.name, draft.target.name)
         and not names.looks_sensitive(column.name)
     ]
+    for column in times:
+        if str(column.high) > now and not column.nullable and names.is_event_like(column.name):
+            draft.unsure.append(f"{column.name} has times later than now (UTC), and is not taken for the event's time")
     usable.sort(key=lambda column: not names.is_event_like(column.name))
     if usable:
         draft.event_time = usable[0].name
@@ -268,15 +280,17 @@ def _choose_times(connection: duckdb.DuckDBPyConnection, draft: Draft) -> None:
     for column in times:
         if column.name == draft.event_time:
             continue
-        if names.is_label_time(column.name):
-            draft.label_time = column.name
-            continue
-        share = 0.0
+        share = earlier = 0.0
         if draft.event_time:
             this, event = quoted(column.name), quoted(draft.event_time)
-            row = connection.execute(f"SELECT avg(({this} > {event})::INT) FROM {VIEW} WHERE {this} IS NOT NULL")
-            share = float((row.fetchone() or (0,))[0] or 0)
-        if share > 0.5:
+            shares = f"SELECT avg(({this} > {event})::INT), avg(({this} < {event})::INT) FROM {VIEW}"
+            share, earlier = (float(value or 0) for value in connection.execute(shares).fetchone() or (0, 0))
+        if names.is_label_time(column.name):
+            if earlier:
+                draft.after[column.name] = f"a label's time by its name, but earlier than {draft.event_time}"
+            else:
+                draft.label_time = column.name
+        elif share > 0.5:
             draft.after[column.name] = f"later than {draft.event_time} in {share:.0%} of the rows"
 
 

@@ -60,8 +60,8 @@ def adopt(table: str, request: Request, dry_run: bool) -> int:
     """
     root, progress = Path.cwd(), Progress()
     if not dry_run and _interrupted():
-        progress.print(f"Going on with the adoption on branch {BRANCH}")
-        return _review(progress, None)
+        progress.print(f"Going on, on the branch {BRANCH}, with: {git.git('log', '-1', '--format=%s')}")
+        return _review(progress, None, "main" if git.commit_of("main") else git.git("rev-parse", "--short", "HEAD^"))
     base = "" if dry_run else _require_ready(root, table)
     adoption = decide(table, request, root, progress)
     if dry_run:
@@ -88,6 +88,11 @@ def _require_ready(root: Path, table: str) -> str:
         raise InputError(
             "git does not know who you are, and an adoption ends in a commit",
             'Run `git config user.name "Your Name"` and `git config user.email you@example.org`.',
+        )
+    if git.branch() == BRANCH and not (git.try_git("log", "-1", "--format=%s") or "").startswith((TITLE, REVIEWED)):
+        raise InputError(
+            f"the branch {BRANCH} holds no adoption: one was perhaps killed while it wrote its files",
+            f"`git stash --include-untracked`, `git checkout main` and `git branch -D {BRANCH}`, then run again.",
         )
     if git.commit_of(f"refs/heads/{BRANCH}"):
         raise InputError(
@@ -179,7 +184,7 @@ def _commit(title: str, *options: str) -> None:
             raise InputError(f"git commit failed: {error.stderr.strip()}", "Fix it, and run again.") from error
 
 
-def _review(progress: Progress, adoption: Adoption | None, base: str = "main") -> int:
+def _review(progress: Progress, adoption: Adoption | None, base: str) -> int:
     """Ingest, review, commit, and print what was decided."""
     if code := run_verb("data").returncode:
         raise AlreadyPrinted(code)

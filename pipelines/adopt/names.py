@@ -58,6 +58,8 @@ def known_later(name: str, target: str) -> bool:
     """Return whether it names what is usually known only after the outcome, as `churn_reason` does for `churned`."""
     own = set(words(name))
     stems = [word[:5] for word in words(target) if word not in ("is", "has", "was")]
+    if any(len(stem) < 3 for stem in stems):  # `y` is no stem of `year`
+        stems = []
     return bool(_LATER & own) or (bool(stems) and all(any(word.startswith(stem) for word in own) for stem in stems))
 
 

@@ -34,7 +34,9 @@ def quote(text: str) -> str:
 
 def number(value: float) -> str:
     """Return a number without digits that say nothing."""
-    return f"{value:.10g}" if abs(value) < 1e15 else f"{value:.0f}"
+    digits, exponent, power = (f"{value:.10g}" if abs(value) < 1e15 else f"{value:.0f}").partition("e")
+    # YAML reads 6e-10 as a text.
+    return f"{digits}.0e{power}" if exponent and "." not in digits else f"{digits}{exponent}{power}"
 
 
 def params_text(draft: Draft, ingest: dict[str, Any], limits: Limits, old: str) -> str:
@@ -267,7 +269,7 @@ def _slices(draft: Draft) -> str:
     names: dict[str, str] = {}
     for column in few[:3]:
         names.setdefault(slug(column.name), column.name)
-    by = [f"    {name}: {{column: {quote(column)}}}" for name, column in names.items()]
+    by = [f"    {quote(name)}: {{column: {quote(column)}}}" for name, column in names.items()]
     metric = "roc_auc" if draft.task == "classification" else "mae"
     return "\n".join([
         "slices:",

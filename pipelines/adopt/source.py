@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ SNIFFED = 4 << 20  # bytes of the first file that decide the separator
 BLOCK = 1 << 20
 SETTING = "TABLE"
 RAW = "raw"
+ROW = "mainline_row"  # the column of RAW that numbers the rows; DuckDB's own `rowid` may be a column of the table
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ def read_source(name: str, query: str | None, root: Path) -> Source:
         Unreachable: if a store or database does not respond.
     """
     connection = duckdb.connect(config={"memory_limit": "2GB"})
+    connection.execute("SET TimeZone = 'UTC'")  # as ingest reads times with an offset
     if name.startswith(("sqlite:///", "postgres://", "postgresql://")):
         if not query:
             raise InputError(f"TABLE={_public(name)} needs a query", 'Add QUERY="SELECT ... FROM ...".')
@@ -71,6 +74,11 @@ def read_source(name: str, query: str | None, root: Path) -> Source:
             key: getattr(form, key) for key in ("separator", "encoding") if getattr(form, key) != getattr(standard, key)
         }
     schemas = [read_header(file, form)[0] for file in files]
+    for file, schema in zip(files, schemas, strict=True):
+        if len(schema) == 1 and len(schemas[0]) > 1 and any(sign in schema.names[0] for sign in ",;\t|"):
+            raise InputError(
+                f"{file.name} is separated otherwise than {files[0].name}", "Give all files one separator."
+            )
     try:
         schema = pa.unify_schemas(schemas, promote_options="permissive")
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
@@ -124,15 +132,33 @@ def _batches(file: Location, form: CsvFormat, schema: pa.Schema) -> Iterator[pa.
 
 def _create(connection: duckdb.DuckDBPyConnection, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
     raised: list[BaseException] = []
+    numbered = pa.schema([(ROW, pa.int64()), *schema])
+    counts = Counter(name.lower() for name in numbered.names)
+    if equal := [name for name in numbered.names if counts[name.lower()] > 1]:
+        raise InputError(
+            f"the table has columns of the same name, where the case does not count: {', '.join(equal)}",
+            "Rename one of them in the table.",
+        )
 
     def watched() -> Iterator[pa.RecordBatch]:
+        rows = 0
         try:
-            yield from batches
+            for batch in batches:
+                numbers = pa.array(range(rows + 1, rows + len(batch) + 1), pa.int64())
+                yield pa.record_batch([numbers, *batch.columns], numbered)
+                rows += len(batch)
         except BaseException as error:
             raised.append(error)
             raise
 
-    connection.register("arriving", pa.RecordBatchReader.from_batches(schema, watched()))
+    try:
+        connection.register("arriving", pa.RecordBatchReader.from_batches(numbered, watched()))
+    except duckdb.NotImplementedException as error:
+        types = ", ".join(f"{column.name} ({column.type})" for column in schema if column.type != pa.string())
+        raise InputError(
+            f"DuckDB cannot read the type of a column, one of {types}: {first_line(error)}",
+            "Write another type, such as float32 for float16, or leave the column out.",
+        ) from error
     try:
         connection.execute(f"CREATE TABLE {RAW} AS SELECT * FROM arriving")
     except (duckdb.Error, RuntimeError):

@@ -9,7 +9,7 @@ import ibis
 import ibis.expr.types as ir
 
 from pipelines.adopt.columns import WORDS, Found, literal, quoted
-from pipelines.adopt.source import RAW
+from pipelines.adopt.source import RAW, ROW
 from pipelines.tables.column_types import MISSING_WORDS
 
 VIEW = "typed"
@@ -28,9 +28,9 @@ def typed_table(
     missing = tuple(sorted({*WORDS, *(cell.strip() for column in columns for cell in column.missing)}))
     selected = [f"{_expression(column, types, decimal, missing)} AS {quoted(column.name)}" for column in columns]
     if made_key:
-        selected.append(f"CAST(rowid AS VARCHAR) AS {quoted(made_key)}")
+        selected.append(f"CAST({ROW} AS VARCHAR) AS {quoted(made_key)}")
     # DuckDB 2.0 does not keep the order of more than 122,880 rows by itself.
-    connection.execute(f"CREATE OR REPLACE TABLE {VIEW} AS SELECT {', '.join(selected)} FROM {RAW} ORDER BY rowid")
+    connection.execute(f"CREATE OR REPLACE TABLE {VIEW} AS SELECT {', '.join(selected)} FROM {RAW} ORDER BY {ROW}")
     return ibis.duckdb.from_connection(connection).table(VIEW)
 
 
@@ -51,6 +51,6 @@ def _expression(column: Found, types: dict[str, str], decimal: str, missing: tup
         case "timestamp" if column.dates:
             return f"try_strptime({present}, {literal(column.dates)})"
         case "timestamp":
-            return f"TRY_CAST({present} AS TIMESTAMP)"
+            return f"CAST(TRY_CAST({present} AS TIMESTAMPTZ) AS TIMESTAMP)"
     kept = [cell for cell in column.missing if cell.strip() not in MISSING_WORDS] + ["", "?"]
     return f"CASE WHEN trim({cell}) IN ({', '.join(map(literal, kept))}) THEN NULL ELSE {cell} END"

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.adopt import names
-from pipelines.adopt.columns import schema_name
+from pipelines.adopt.columns import find_columns, schema_name
 from pipelines.adopt.params_file import quote
 from pipelines.adopt.source import read_source
+from pipelines.adopt.typed_view import typed_table
+from pipelines.cli.errors import InputError
 from tests.engine.adopt.tables import rents, wide, write_csv
 
 MANY = 60
@@ -73,6 +77,36 @@ def test_numbers_with_signs_that_ingest_cannot_read_are_named(found, form):
 def test_numbers_named_like_a_key_are_an_identifier(found):
     columns = found({"order_id": list(range(MANY)), "orders": list(range(MANY))})
     assert columns["order_id"].type == "identifier" and columns["orders"].type == "integer"
+
+
+@pytest.mark.parametrize("form", ["{n}_000", "{n}e400"])
+def test_numbers_that_only_duckdb_could_read_are_texts(found, form):
+    column = found({"a": [form.format(n=n + 1) for n in range(90)], "b": [1] * 90})["a"]
+    assert column.type == "identifier"
+
+
+def test_a_word_for_a_missing_value_is_missing_in_all_columns_of_texts(found):
+    columns = found({"a": cells("k.A.", fill=lambda n: n), "b": cells("k.A.", fill=lambda n: "xy"[n % 2])})
+    assert columns["b"].nullable and set(columns["b"].values) == {"x", "y"}
+    assert "'k.A.'" in columns["b"].unsure[0]
+
+
+def test_times_with_an_offset_are_tried_in_utc(tmp_path):
+    path = write_csv(tmp_path / "t.csv", {"at": ["2025-01-01T08:00:00+02:00"] * 60, "b": [1] * 60})
+    source = read_source(str(path), None, tmp_path)
+    columns, decimal = find_columns(source.connection)
+    rows = typed_table(source.connection, columns, decimal, None).at.to_pyarrow()
+    assert rows[0].as_py() == datetime(2025, 1, 1, 6) and columns[0].low == "2025-01-01 06:00:00"
+
+
+def test_a_column_may_be_named_rowid(found):
+    columns = found({"rowid": [f"x{n}" for n in range(200)], "a": [*range(199), "12 kg"]})
+    assert columns["rowid"].name == "rowid_" and "the first is 200" in columns["a"].unsure[0]
+
+
+def test_columns_whose_names_differ_in_case_only_are_refused(found):
+    with pytest.raises(InputError, match="Price, price"):
+        found({"Price": [1, 2], "b": [1, 2], "price": [3, 4]})
 
 
 def test_a_german_table_is_read(found):

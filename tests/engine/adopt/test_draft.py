@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import numpy as np
 import pytest
 
@@ -39,6 +41,19 @@ def test_three_classes_are_refused_with_what_to_do(draft):
     assert "POSITIVE=" in refused.value.remedy
     decided = draft(table(y=(["a", "b", "b", "c"] * ROWS)[:ROWS]), "y", positive="c")
     assert (decided.positive, decided.rest) == ("c", True)
+
+
+@pytest.mark.parametrize("other", [" ", "  "])
+def test_a_blank_cell_of_the_target_is_no_class(draft, other):
+    decided = draft(table(y=(["Yes", "No", "No", other] * ROWS)[:ROWS]), "y")
+    assert decided.positive == "Yes" and any("blank cells" in line for line in decided.unsure)
+
+
+def test_words_that_may_mean_a_missing_label_are_named(draft):
+    with pytest.raises(InputError, match="3 classes") as refused:
+        draft(table(y=(["Yes", "No", "No", "Yes", "NA"] * ROWS)[:ROWS]), "y")
+    assert "POSITIVE=NA" not in refused.value.remedy and "empty" in refused.value.remedy
+    assert draft(table(y=(["TRUE", "FALSE", "NA"] * ROWS)[:ROWS]), "y").positive == "true"
 
 
 def test_few_whole_numbers_can_be_measurements(draft):
@@ -98,8 +113,32 @@ def test_names_and_times_that_tell_too_much_are_left_out(draft):
 
 
 def test_a_table_without_an_input_is_refused(draft):
-    with pytest.raises(InputError, match="no column is left"):
-        draft({"id": list(range(ROWS)), "y": [0, 1] * (ROWS // 2)}, "y")
+    for columns in ({"id": list(range(ROWS))}, {}):
+        with pytest.raises(InputError, match="no column is left"):
+            draft({**columns, "y": [0, 1] * (ROWS // 2)}, "y")
+
+
+def test_a_table_of_few_rows_is_refused(draft):
+    with pytest.raises(InputError, match="49 rows"):
+        draft({"x": [n / 7 for n in range(49)], "y": [n % 2 for n in range(49)]}, "y")
+
+
+def test_a_short_name_of_the_target_marks_no_other_column(draft):
+    decided = draft(table(year=list(range(ROWS)), y=[0, 1] * (ROWS // 2)), "y")
+    assert not decided.after
+
+
+def test_a_label_time_before_the_event_is_not_taken(draft):
+    days = [f"2025-{1 + n % 9:02d}-{1 + n % 27:02d}" for n in range(ROWS)]
+    decided = draft(table(opened_at=days, labelled_at=["2025-03-01"] * 9 + days[9:], y=[0, 1] * (ROWS // 2)), "y")
+    assert decided.label_time is None and "but earlier than opened_at" in decided.after["labelled_at"]
+
+
+def test_a_time_ahead_of_the_clock_is_not_the_events_time(draft):
+    start = datetime.now(UTC) - timedelta(days=ROWS - 1, hours=-3)  # the newest is three hours ahead
+    times = [(start + timedelta(days=n)).isoformat(" ", "seconds")[:19] for n in range(ROWS)]
+    decided = draft(table(at=times, y=[0, 1] * (ROWS // 2)), "y")
+    assert decided.event_time is None and any("later than now" in line for line in decided.unsure)
 
 
 def test_a_made_key_and_a_time_go_together(draft):

@@ -7,9 +7,11 @@ import sqlite3
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipelines.adopt import flow
+from pipelines.cli.errors import InputError
 from pipelines.config.params import parse
 from pipelines.ingest.files import read_rows
 from tests.engine.adopt.tables import churn, rents, small, visits, wide, write_csv
@@ -92,10 +94,62 @@ def test_a_dry_run_prints_params_and_decisions_and_changes_nothing(unread, table
     assert unread.git("status", "--porcelain") == "" and unread.git("branch", "--show-current") == "main"
 
 
+def test_a_class_that_a_side_of_the_split_lacks_is_refused(adoption, tmp_path):
+    table = write_csv(tmp_path / "rare.csv", small() | {"response": ["good"] * 2 + ["none"] * 298})
+    with pytest.raises(InputError, match="hold no row of the class good"):
+        adoption(table, "response", positive="good")
+
+
+def test_files_of_a_folder_with_other_separators_are_refused(adoption, tmp_path):
+    (tmp_path / "folder").mkdir()
+    write_csv(tmp_path / "folder/a.csv", small())
+    write_csv(tmp_path / "folder/b.csv", small(), ";")
+    with pytest.raises(InputError, match="b.csv is separated otherwise"):
+        adoption(tmp_path / "folder", "response")
+
+
+def test_a_type_that_duckdb_cannot_read_is_named(adoption, tmp_path):
+    table = pa.table({"id": ["a", "b"], "x": pa.array([1.0, 2.0], pa.float16()), "y": [0, 1]})
+    pq.write_table(table, tmp_path / "half.parquet")
+    with pytest.raises(InputError, match="x .halffloat"):
+        adoption(tmp_path / "half.parquet", "y")
+
+
+def test_columns_with_words_of_yaml_tiny_and_large_numbers_are_written(adoption, tmp_path):
+    columns = small() | {
+        "null": ["a", "b"] * 150,
+        "tiny": [f"{n}e-12" for n in range(300)],
+        "ms": [n * 10**10 for n in range(300)],
+    }
+    params = parse(adoption(write_csv(tmp_path / "words.csv", columns), "response").params)
+    assert "null" in params.inputs
+    assert [params.table.columns[name].max for name in ("tiny", "ms")] == [5e-10, 5e12]
+
+
 def test_a_dirty_tree_is_refused_before_any_work(unread, tables):
     (unread.path / "new.txt").write_text("mine")
     done = verb(unread, "adopt", str(tables["small"]), "response")
     assert done.code == 2 and "new.txt" in done.out and "Reading" not in done.out
+
+
+def test_a_killed_review_goes_on_against_another_main_branch(unread, tables, monkeypatch):
+    bases = []
+    monkeypatch.setattr(flow, "_review", lambda *arguments: bases.append(arguments[-1]) or 0)
+    unread.git("branch", "--move", "trunk")
+    trunk = unread.git("rev-parse", "--short", "HEAD")
+    unread.git("checkout", "--quiet", "-b", "adopt")
+    unread.git("commit", "--quiet", "--allow-empty", "-m", "Adopt churn.csv as churn")
+    done = verb(unread, "adopt", str(tables["small"]), "response")
+    assert done.code == 0 and bases == [trunk] and "Adopt churn.csv as churn" in done.out
+
+
+def test_a_kill_while_the_files_were_written_is_explained(unread, tables):
+    unread.git("checkout", "--quiet", "-b", "adopt")
+    (unread.path / "params.yaml").write_text("half")
+    done = verb(unread, "adopt", str(tables["small"]), "response")
+    assert done.code == 2 and "git stash --include-untracked" in done.last and "git branch -D adopt" in done.last
+    unread.git("stash", "--include-untracked")
+    unread.git("checkout", "--quiet", "main")
 
 
 def test_a_missing_identity_is_refused(unread, tables):
