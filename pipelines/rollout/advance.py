@@ -20,7 +20,6 @@ from pipelines.rollout.losses import Difference
 from pipelines.rollout.records import Records
 from pipelines.tables.locations import prediction_log
 
-_SKEW = timedelta(minutes=1)  # of the clocks that date tags and records
 _UNSETTLED = timedelta(days=1)  # after a tag, in which each run reconciles: the one that pushed it may have been killed
 
 
@@ -107,7 +106,7 @@ def _decide(params: Params, canary: Assignment) -> Decision:
         records = [logged.report(step, params.rollout)]
     else:
         stored = Records(Host.from_params(params)).read_all(canary.version, step.percent)
-        records = [record for record in stored if record.updated >= step.start - _SKEW]  # older: of an earlier try
+        records = [record for record in stored if record.tag == canary.tag]  # not of an earlier try
     compared: list[Difference | None] = []
     if labels and logged and not any(record.state == "worse" for record in records):
         alpha, loss = alpha_of_test(len(params.rollout.steps)), params.rollout.decide_on or LOSSES[params.task][0]

@@ -90,7 +90,9 @@ def commit_release(repository: Path, model: str) -> None:
 
 def write_record(params: Params, **changed: Any) -> Record:
     """Let this host report the canary."""
-    written = some_record(**{"updated": datetime.now(UTC), **changed})
+    running = tags.find_canary("fraud")
+    assert running
+    written = some_record(**{"updated": datetime.now(UTC), "tag": running.tag, **changed})
     Records(Host.from_params(params)).write(written)
     return written
 
@@ -192,6 +194,19 @@ def test_records_of_another_version_or_damaged_ones_do_not_count(params: Params)
     assert records.read_all("fraud@v1.1.0", 5) == []
     write_record(params)
     assert [item.host for item in records.read_all("fraud@v1.1.0", 5)] == ["one"]
+
+
+def test_a_host_whose_clock_is_behind_is_not_ignored(params: Params) -> None:
+    write_record(params)
+    write_record(params, host="two", updated=datetime(1970, 1, 1, tzinfo=UTC), state="worse", reasons=["fails"])
+    advance(params)
+    assert listed()[-1] == "fraud#canary!#3"
+
+
+def test_a_record_of_an_earlier_try_does_not_count(params: Params) -> None:
+    write_record(params, state="worse", reasons=["fails"], tag="fraud#canary#1")
+    assert advance(params) == 0
+    assert listed()[-1] == "fraud#canary#2"
 
 
 @pytest.fixture
