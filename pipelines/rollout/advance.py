@@ -12,7 +12,7 @@ from pipelines.deployment.host import Host
 from pipelines.metrics.bounded_loss import LOSSES
 from pipelines.repository import push_tags, tags
 from pipelines.repository.tags import Assignment
-from pipelines.rollout.decide import Decision, decide
+from pipelines.rollout.decide import AHEAD, Decision, decide
 from pipelines.rollout.follow_up import follow_up
 from pipelines.rollout.judge import alpha_of_test
 from pipelines.rollout.logged import LoggedRollout, Step
@@ -112,7 +112,13 @@ def _decide(params: Params, canary: Assignment) -> Decision:
         alpha, loss = alpha_of_test(len(params.rollout.steps)), params.rollout.decide_on or LOSSES[params.task][0]
         delay = timedelta(days=params.table.label_delay_days)
         compared = [logged.compare(item, labels, loss, now, alpha, delay) for item in (*steps[:-1], step)]
-    return decide(params.rollout, step.percent, began, records, [item for item in compared if item], now)
+    unknown = None
+    if step.start - now > AHEAD:
+        unknown = (
+            f"{canary.tag} is dated {step.start:%Y-%m-%d %H:%M} UTC, ahead of the clock of this machine: correct the "
+            f"clock, or delete the tags of {params.model_name} that are dated in the future"
+        )
+    return decide(params.rollout, step.percent, began, records, [item for item in compared if item], now, unknown)
 
 
 def _list_steps(model_name: str, canary: Assignment) -> list[Step]:

@@ -203,6 +203,20 @@ def test_a_host_whose_clock_is_behind_is_not_ignored(params: Params) -> None:
     assert listed()[-1] == "fraud#canary!#3"
 
 
+def test_a_canary_whose_tag_is_dated_in_the_future_is_ended(
+    params: Params, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its max_hours would never be over, and no logged request would be of its time."""
+    version = register_version("c", (1, 2, 0))
+    with monkeypatch.context() as patch:
+        patch.setattr("time.time", lambda: 4_000_000_000.0)
+        assign_version(version, tags.CANARY, weight=5)
+    write_record(params, version=version.tag)
+    advance(params)
+    assert listed()[-1] == "fraud#canary!#4"
+    assert "fraud#canary#3 is dated 2096-10-02" in capsys.readouterr().out
+
+
 def test_a_record_of_an_earlier_try_does_not_count(params: Params) -> None:
     write_record(params, state="worse", reasons=["fails"], tag="fraud#canary#1")
     assert advance(params) == 0
