@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from pipelines.cli.errors import InputError, Refused
+from pipelines.cli.errors import InputError, MainlineError, Refused
 from pipelines.cli.verbs import run_verb
 from pipelines.config.params import Params
 from pipelines.deployment.host import Host
@@ -108,11 +108,14 @@ def _decide(params: Params, canary: Assignment) -> Decision:
         stored = Records(Host.from_params(params)).read_all(canary.version, step.percent)
         records = [record for record in stored if record.tag == canary.tag]  # not of an earlier try
     compared: list[Difference | None] = []
+    unknown = None
     if labels and logged and not any(record.state == "worse" for record in records):
         alpha, loss = alpha_of_test(len(params.rollout.steps)), params.rollout.decide_on or LOSSES[params.task][0]
         delay = timedelta(days=params.table.label_delay_days)
-        compared = [logged.compare(item, labels, loss, now, alpha, delay) for item in (*steps[:-1], step)]
-    unknown = None
+        try:
+            compared = [logged.compare(item, labels, loss, now, alpha, delay) for item in (*steps[:-1], step)]
+        except MainlineError as error:  # a canary must also end without labels
+            unknown = f"its labels are not known: {error}: {error.remedy}"
     if step.start - now > AHEAD:
         unknown = (
             f"{canary.tag} is dated {step.start:%Y-%m-%d %H:%M} UTC, ahead of the clock of this machine: correct the "

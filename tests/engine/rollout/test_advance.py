@@ -319,6 +319,27 @@ def test_a_test_without_a_decision_is_inconclusive(
     assert "inconclusive" in str(end.annotation.why)
 
 
+@pytest.mark.parametrize("path", ["damaged.parquet", "http://127.0.0.1:9/labels.csv"])
+def test_labels_that_cannot_be_read_let_a_canary_wait_and_end(
+    log: Path,
+    started: list[tuple[str, ...]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    path: str,
+) -> None:
+    start_canary(monkeypatch, 50)
+    for release, seed in ((PRODUCTION, 1), (CANARY, 2)):
+        write_arm(log, release, 4000, seed=seed)
+    Path("damaged.parquet").write_text("no table")
+    rollout = {"steps": [50], "limits": LIMITS}
+    assert advance(settings(rollout, COMMAND, path)) == 0
+    assert listed()[-1] == "fraud#canary#2"
+    assert path in capsys.readouterr().out
+    advance(settings({**rollout, "max_hours": 2}, COMMAND, path))
+    (end,) = tags.list_assignments("fraud", tags.CANARY_END)
+    assert path in str(end.annotation.why)
+
+
 def test_a_test_needs_equal_arms_labels_and_a_loss_of_the_task(params: Params) -> None:
     with pytest.raises(InputError) as caught:
         settings({"steps": [5, 50], "decide_on": "log_loss"})
