@@ -101,6 +101,11 @@ def _decide(params: Params, canary: Assignment) -> Decision:
             "PREDICTION_LOG is not set, and this rollout is judged by the prediction log",
             "Set it to the folder or URL where the service logs: docs/rollout.md.",
         )
+    if params.serving.is_pulled and "://" not in (log or ""):
+        raise InputError(
+            f"PREDICTION_LOG is {log or 'not set'}, so what the hosts report of {canary.version} cannot be read",
+            "Set it to a URL, on the hosts and where this runs: docs/rollout.md.",
+        )
     logged = _open_log(params, log, canary) if log and (is_logged_only or labels) else None
     if is_logged_only and logged:
         records = [logged.report(step, params.rollout)]

@@ -65,7 +65,7 @@ def params(
 
 
 def settings(
-    rollout: dict[str, Any], deploy: list[str] | None = None, labels: str | None = None, delay: int = 0
+    rollout: dict[str, Any], deploy: list[str] | str | None = None, labels: str | None = None, delay: int = 0
 ) -> Params:
     """Write params.yaml of the tests with a rollout."""
     document = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
@@ -338,6 +338,16 @@ def test_labels_that_cannot_be_read_let_a_canary_wait_and_end(
     advance(settings({**rollout, "max_hours": 2}, COMMAND, path))
     (end,) = tags.list_assignments("fraud", tags.CANARY_END)
     assert path in str(end.annotation.why)
+
+
+@pytest.mark.parametrize("url", [None, "log"])
+def test_hosts_that_pull_need_a_log_with_a_url(
+    params: Params, monkeypatch: pytest.MonkeyPatch, url: str | None
+) -> None:
+    if url:
+        monkeypatch.setenv("PREDICTION_LOG", url)
+    with pytest.raises(InputError, match="PREDICTION_LOG"):
+        advance(settings({"steps": [5]}, "pull"))
 
 
 def test_a_test_needs_equal_arms_labels_and_a_loss_of_the_task(params: Params) -> None:
