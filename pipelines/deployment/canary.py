@@ -28,12 +28,14 @@ class Canary:
         percent: its share of the requests, as git has it.
         since: when this host began with it.
         aborted: why this host's watch took its requests away; empty while it has them.
+        tag: of its assignment, such as `fraud#canary#3`; empty until that is pushed.
     """
 
     version: Version
     percent: int
     since: str
     aborted: str = ""
+    tag: str = ""
 
 
 def read(host: Host) -> Canary | None:
@@ -42,11 +44,18 @@ def read(host: Host) -> Canary | None:
     if not path.is_file():
         return None
     document = json.loads(path.read_text(encoding="utf-8"))
-    return Canary(Version(**document["version"]), document["percent"], document.get("since", ""), document["aborted"])
+    document["version"] = Version(**document["version"])
+    return Canary(**{"since": "", **document})
 
 
-def ensure(host: Host, version: Version, percent: int) -> None:
+def ensure(host: Host, version: Version, percent: int, tag: str = "") -> None:
     """Let this host run a version beside production, for its watch to give it a share of the requests.
+
+    Args:
+        host: this host.
+        version: the version.
+        percent: its share.
+        tag: of its assignment; empty before that is pushed.
 
     Raises:
         Refused: if the version does not come up; production is as it was.
@@ -70,8 +79,7 @@ def ensure(host: Host, version: Version, percent: int) -> None:
         newest = read(host)  # its watch may have aborted it meanwhile
         if newest is None or newest.version != version:
             newest = state
-        if not newest.aborted:
-            _write(host, replace(newest, percent=percent))
+        _write(host, replace(newest, percent=percent, tag=tag))
         retire(host, front, roles)
 
 

@@ -24,7 +24,6 @@ from pipelines.deployment.service_client import host_and_port
 
 UP_SECONDS = 30.0  # until the checks of a ready replica pass
 RELOAD_SECONDS = 10.0
-SHARE_SECONDS = 60  # that a canary keeps its share without a watch
 
 
 class Front:
@@ -63,17 +62,19 @@ class Front:
         self._apply_map("roles.map", roles.to_map())
 
     def read_share(self) -> float:
-        """Return the canary's share of the requests in percent; 0 if nobody renewed it."""
+        """Return the canary's share of the requests in percent; 0 if nobody renewed it, or the clock was set back."""
         values = dict(line.split(maxsplit=1) for line in self._share_text().splitlines() if len(line.split()) == 2)
         share, until = (int(text) if text.isdecimal() else 0 for text in map(values.get, ("share", "until"), ("", "")))
-        return share / 100 if time.time() < until else 0.0
+        return share / 100 if 0 < until - int(time.time()) <= front_config.SHARE_SECONDS else 0.0
 
     def set_share(self, percent: float) -> None:
         """Give the canary a share of the requests for SHARE_SECONDS, in percent with two decimals.
 
         It is apart from the roles, so that a canary can lose its requests while another process exchanges versions.
         """
-        self._apply_map("share.map", f"share {round(percent * 100)}\nuntil {int(time.time()) + SHARE_SECONDS}\n")
+        self._apply_map(
+            "share.map", f"share {round(percent * 100)}\nuntil {int(time.time()) + front_config.SHARE_SECONDS}\n"
+        )
 
     def pull(self) -> None:
         """Pull the front's image unless this host has it."""

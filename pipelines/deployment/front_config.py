@@ -17,6 +17,7 @@ from pipelines.deployment.roles import SLOTS
 
 PUBLIC_PORT, OPERATIONS_PORT = 8080, 8081  # in the front's container
 DRAIN_SECONDS = 5  # beyond `serving.timeout_seconds`, until a response must have ended
+SHARE_SECONDS = 60  # that a canary keeps its share without a watch
 _LIMITS = {
     "connections": 2_000,  # of all clients; each takes up to 33 KB
     "replica_connections": 128,  # further requests wait in the front
@@ -53,6 +54,7 @@ def render(host: Host) -> dict[str, str]:
         max_body=int(serving.max_body_mb * 1e6),
         has_tls=serving.tls is not None,
         has_keys=serving.keys is not None,
+        share_seconds=SHARE_SECONDS,
         sticky_header=host.sticky_header,
         fallback=serving.fallback and {**serving.fallback, "fallback": True},
         ports={"public": PUBLIC_PORT, "operations": OPERATIONS_PORT, "replica": PORT},

@@ -95,7 +95,7 @@ def ensure_canary(params: Params, assignment: Assignment | None) -> None:
         canary.end(host)
         return
     version = Version(assignment.release_id, assignment.annotation.image, assignment.version, canary.ROLE)
-    canary.ensure(host, version, assignment.annotation.weight)
+    canary.ensure(host, version, assignment.annotation.weight, assignment.tag)
     start_verb("rollout", "--watch", log=host.folder / "watch.log")  # ends at once if one runs already
 
 

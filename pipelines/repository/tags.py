@@ -207,9 +207,12 @@ def list_numbers(model_name: str) -> set[Number]:
 
 
 def find_latest_time(model_name: str) -> int:
-    """Return the latest tagger's time (seconds since 1970) of all tags of a model, 0 without any."""
+    """Return the latest tagger's time (seconds since 1970) of all tags of a model, 0 without any.
+
+    Tags created by hand do not count: one dated in the future would date all later ones.
+    """
     tags = [*_list_annotated_tags(f"{model_name}@v*"), *_list_annotated_tags(f"{model_name}#*")]
-    return max((timestamp for _, _, timestamp, _ in tags), default=0)
+    return max((timestamp for _, _, timestamp, text in tags if parse_annotation(text)), default=0)
 
 
 def parse_annotation(text: str) -> Annotation | None:

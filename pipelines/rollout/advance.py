@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from pipelines.cli.errors import InputError, Refused
+from pipelines.cli.errors import InputError, MainlineError, Refused
 from pipelines.cli.verbs import run_verb
 from pipelines.config.params import Params
 from pipelines.deployment.host import Host
 from pipelines.metrics.bounded_loss import LOSSES
 from pipelines.repository import push_tags, tags
 from pipelines.repository.tags import Assignment
-from pipelines.rollout.decide import Decision, decide
+from pipelines.rollout.decide import AHEAD, Decision, decide
 from pipelines.rollout.follow_up import follow_up
 from pipelines.rollout.judge import alpha_of_test
 from pipelines.rollout.logged import LoggedRollout, Step
@@ -20,7 +20,6 @@ from pipelines.rollout.losses import Difference
 from pipelines.rollout.records import Records
 from pipelines.tables.locations import prediction_log
 
-_SKEW = timedelta(minutes=1)  # of the clocks that date tags and records
 _UNSETTLED = timedelta(days=1)  # after a tag, in which each run reconciles: the one that pushed it may have been killed
 
 
@@ -102,18 +101,32 @@ def _decide(params: Params, canary: Assignment) -> Decision:
             "PREDICTION_LOG is not set, and this rollout is judged by the prediction log",
             "Set it to the folder or URL where the service logs: docs/rollout.md.",
         )
+    if params.serving.is_pulled and "://" not in (log or ""):
+        raise InputError(
+            f"PREDICTION_LOG is {log or 'not set'}, so what the hosts report of {canary.version} cannot be read",
+            "Set it to a URL, on the hosts and where this runs: docs/rollout.md.",
+        )
     logged = _open_log(params, log, canary) if log and (is_logged_only or labels) else None
     if is_logged_only and logged:
         records = [logged.report(step, params.rollout)]
     else:
         stored = Records(Host.from_params(params)).read_all(canary.version, step.percent)
-        records = [record for record in stored if record.updated >= step.start - _SKEW]  # older: of an earlier try
+        records = [record for record in stored if record.tag == canary.tag]  # not of an earlier try
     compared: list[Difference | None] = []
+    unknown = None
     if labels and logged and not any(record.state == "worse" for record in records):
         alpha, loss = alpha_of_test(len(params.rollout.steps)), params.rollout.decide_on or LOSSES[params.task][0]
         delay = timedelta(days=params.table.label_delay_days)
-        compared = [logged.compare(item, labels, loss, now, alpha, delay) for item in (*steps[:-1], step)]
-    return decide(params.rollout, step.percent, began, records, [item for item in compared if item], now)
+        try:
+            compared = [logged.compare(item, labels, loss, now, alpha, delay) for item in (*steps[:-1], step)]
+        except MainlineError as error:  # a canary must also end without labels
+            unknown = f"its labels are not known: {error}: {error.remedy}"
+    if step.start - now > AHEAD:
+        unknown = (
+            f"{canary.tag} is dated {step.start:%Y-%m-%d %H:%M} UTC, ahead of the clock of this machine: correct the "
+            f"clock, or delete the tags of {params.model_name} that are dated in the future"
+        )
+    return decide(params.rollout, step.percent, began, records, [item for item in compared if item], now, unknown)
 
 
 def _list_steps(model_name: str, canary: Assignment) -> list[Step]:

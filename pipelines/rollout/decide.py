@@ -12,6 +12,7 @@ from pipelines.rollout.losses import Difference
 from pipelines.rollout.records import LOG, Record
 
 FRESH = timedelta(minutes=5)
+AHEAD = timedelta(hours=1)  # that the clock of the machine that tagged may be ahead
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ def decide(
     records: Sequence[Record],
     differences: Sequence[Difference],
     now: datetime,
+    unknown: str | None = None,
 ) -> Decision:
     """Decide about a canary with a share of `percent`.
 
@@ -44,14 +46,17 @@ def decide(
         records: of this step, one a host.
         differences: of the losses of labelled rows, one a step so far.
         now: the time.
+        unknown: what else must be known before a step, in words; None if nothing is missing.
     """
     if worse := [record for record in records if record.state == "worse"]:
         return Decision("abort", "; ".join(f"{'; '.join(record.reasons)} ({_describe(record)})" for record in worse))
     if losing := [difference for difference in differences if difference.low > 0]:
         return Decision("abort", f"its predictions are worse: {losing[0]}")
-    missing = _find_missing(rollout, records, now)
+    missing = unknown or _find_missing(rollout, records, now)
     if not missing and rollout.decide_on and not any(difference.high < 0 for difference in differences):
         missing = f"no evidence yet of a smaller loss: {'; '.join(map(str, differences)) or 'no labels'}"
+    if missing and began - now > AHEAD:  # else its max_hours would never be over
+        return Decision("abort", f"inconclusive: {missing}")
     if missing and now - began > timedelta(hours=rollout.max_hours):
         return Decision("abort", f"inconclusive after {rollout.max_hours:g} hours: {missing}")
     if missing:

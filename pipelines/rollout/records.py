@@ -29,6 +29,7 @@ class Record(BaseModel):
         version: its tag, such as `fraud@v1.4.0`.
         percent: its share of the requests.
         host: name of the machine; LOG for what the prediction log tells.
+        tag: of the canary's assignment, as the host has it; empty until that is pushed.
         since: when the host began with this canary; one that was aborted may begin again.
         seconds: how long the judge has watched; a jump of the clock does not count.
         updated: time of the last look.
@@ -44,6 +45,7 @@ class Record(BaseModel):
     version: str
     percent: int
     host: str
+    tag: str = ""
     since: str = ""
     seconds: float
     updated: datetime

@@ -89,6 +89,7 @@ def look(host: Host, rollout: Rollout, state: Canary, seconds: float, bins: int)
         version=state.version.tag,
         percent=state.percent,
         host=this_host(),
+        tag=state.tag,
         since=state.since,
         seconds=(before.seconds if before else 0.0) + seconds,
         updated=datetime.now(UTC),

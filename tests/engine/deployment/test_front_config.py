@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 from pipelines.cli.errors import InputError
 from pipelines.config.serving import Serving
 from pipelines.deployment import front_config
+from pipelines.deployment.front import Front
+from pipelines.deployment.front_config import SHARE_SECONDS
 from pipelines.deployment.host import Host
 from pipelines.deployment.roles import Roles
 
@@ -45,6 +48,12 @@ def test_a_version_that_production_went_back_from_is_no_reserve() -> None:
     assert first.promote("b", keep_previous=False) == Roles("b")
     assert first.promote("c", keep_previous=False) == Roles("c")
     assert Roles("a", None, "b").promote("b", keep_previous=False) == Roles("b")
+
+
+@pytest.mark.parametrize(("seconds", "percent"), [(30, 5.0), (-1, 0.0), (SHARE_SECONDS + 5, 0.0)])
+def test_a_share_ends_also_for_a_clock_that_was_set_back(tmp_path: Path, seconds: int, percent: float) -> None:
+    (tmp_path / "share.map").write_text(f"share 500\nuntil {int(time.time()) + seconds}\n")
+    assert Front(dataclasses.replace(make_host(), folder=tmp_path)).read_share() == percent
 
 
 @pytest.mark.parametrize("change", [{"replicas": 3}, {"fallback": {"decision": True}}, {"timeout_seconds": 2.0}])

@@ -129,7 +129,7 @@ def test_status_prints_the_canary_and_the_share_that_this_host_gives_it(
     serving = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))["serving"]
     host = Host("fraud", Serving.model_validate(serving), "http://a:1", "http://a:2", tmp_path)
     running = Version(version.release_id, version.annotation.image, version.tag, canary.ROLE)
-    canary._write(host, Canary(running, 5, since="2026-03-09T12:00:00+00:00", aborted="its requests fail"))
+    canary._write(host, Canary(running, 5, since="now", aborted="its requests fail"))
     status.print_status("fraud", None, False, host)
     assert "git does not have yet: its requests fail" in capsys.readouterr().out
     assert "canary" not in print_status(capsys, "2026-03-08")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,12 @@ def test_clock_behind_the_last_tag_keeps_the_order(tag_repository: Path, monkeyp
     newest = tags.find_newest_assignment("fraud")
     assert newest and newest.release_id == "b" * 12
     assert gto("show", "fraud#production", "--ref").strip() == "fraud@v1.1.0"
+
+
+def test_a_tag_created_by_hand_dated_in_the_future_does_not_date_later_ones(tag_repository: Path) -> None:
+    version = register_version("a", (1, 0, 0))
+    git("tag", "--annotate", "-m", "a note", "fraud#note#9", env={"GIT_COMMITTER_DATE": "4000000000 +0000"})
+    assert assign_version(version).assigned_at < datetime.now(UTC) + timedelta(minutes=1)
 
 
 def test_last_assignment_is_in_production_whatever_its_counter(

@@ -65,7 +65,7 @@ def params(
 
 
 def settings(
-    rollout: dict[str, Any], deploy: list[str] | None = None, labels: str | None = None, delay: int = 0
+    rollout: dict[str, Any], deploy: list[str] | str | None = None, labels: str | None = None, delay: int = 0
 ) -> Params:
     """Write params.yaml of the tests with a rollout."""
     document = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
@@ -90,7 +90,9 @@ def commit_release(repository: Path, model: str) -> None:
 
 def write_record(params: Params, **changed: Any) -> Record:
     """Let this host report the canary."""
-    written = some_record(**{"updated": datetime.now(UTC), **changed})
+    running = tags.find_canary("fraud")
+    assert running
+    written = some_record(**{"updated": datetime.now(UTC), "tag": running.tag, **changed})
     Records(Host.from_params(params)).write(written)
     return written
 
@@ -194,6 +196,33 @@ def test_records_of_another_version_or_damaged_ones_do_not_count(params: Params)
     assert [item.host for item in records.read_all("fraud@v1.1.0", 5)] == ["one"]
 
 
+def test_a_host_whose_clock_is_behind_is_not_ignored(params: Params) -> None:
+    write_record(params)
+    write_record(params, host="two", updated=datetime(1970, 1, 1, tzinfo=UTC), state="worse", reasons=["fails"])
+    advance(params)
+    assert listed()[-1] == "fraud#canary!#3"
+
+
+def test_a_canary_whose_tag_is_dated_in_the_future_is_ended(
+    params: Params, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its max_hours would never be over, and no logged request would be of its time."""
+    version = register_version("c", (1, 2, 0))
+    with monkeypatch.context() as patch:
+        patch.setattr("time.time", lambda: 4_000_000_000.0)
+        assign_version(version, tags.CANARY, weight=5)
+    write_record(params, version=version.tag)
+    advance(params)
+    assert listed()[-1] == "fraud#canary!#4"
+    assert "fraud#canary#3 is dated 2096-10-02" in capsys.readouterr().out
+
+
+def test_a_record_of_an_earlier_try_does_not_count(params: Params) -> None:
+    write_record(params, state="worse", reasons=["fails"], tag="fraud#canary#1")
+    assert advance(params) == 0
+    assert listed()[-1] == "fraud#canary#2"
+
+
 @pytest.fixture
 def log(params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a prediction log; the versions have no tags yet."""
@@ -288,6 +317,37 @@ def test_a_test_without_a_decision_is_inconclusive(
     advance(settings({**rollout, "max_hours": 2}, COMMAND, labels))
     (end,) = tags.list_assignments("fraud", tags.CANARY_END)
     assert "inconclusive" in str(end.annotation.why)
+
+
+@pytest.mark.parametrize("path", ["damaged.parquet", "http://127.0.0.1:9/labels.csv"])
+def test_labels_that_cannot_be_read_let_a_canary_wait_and_end(
+    log: Path,
+    started: list[tuple[str, ...]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    path: str,
+) -> None:
+    start_canary(monkeypatch, 50)
+    for release, seed in ((PRODUCTION, 1), (CANARY, 2)):
+        write_arm(log, release, 4000, seed=seed)
+    Path("damaged.parquet").write_text("no table")
+    rollout = {"steps": [50], "limits": LIMITS}
+    assert advance(settings(rollout, COMMAND, path)) == 0
+    assert listed()[-1] == "fraud#canary#2"
+    assert path in capsys.readouterr().out
+    advance(settings({**rollout, "max_hours": 2}, COMMAND, path))
+    (end,) = tags.list_assignments("fraud", tags.CANARY_END)
+    assert path in str(end.annotation.why)
+
+
+@pytest.mark.parametrize("url", [None, "log"])
+def test_hosts_that_pull_need_a_log_with_a_url(
+    params: Params, monkeypatch: pytest.MonkeyPatch, url: str | None
+) -> None:
+    if url:
+        monkeypatch.setenv("PREDICTION_LOG", url)
+    with pytest.raises(InputError, match="PREDICTION_LOG"):
+        advance(settings({"steps": [5]}, "pull"))
 
 
 def test_a_test_needs_equal_arms_labels_and_a_loss_of_the_task(params: Params) -> None:

@@ -203,9 +203,11 @@ def test_an_abort_while_the_next_share_is_prepared_is_kept(watched: Watched, mon
     monkeypatch.setattr(replicas, "ensure_started", lambda *_: canary.abort(watched.host, "its requests fail"))
     for name in ("wait_until_up", "apply"):
         monkeypatch.setattr(Front, name, lambda *_: None)
-    canary.ensure(watched.host, VERSION, 50)
+    canary.ensure(watched.host, VERSION, 50, "fraud#canary#4")
     state = canary.read(watched.host)
     assert state and state.aborted == "its requests fail"
+    record = look(watched.host, ROLLOUT, state, 10.0, BINS)  # git, which has the next share by now, must learn of it
+    assert (record.percent, record.tag, record.state) == (50, "fraud#canary#4", "worse")
 
 
 def test_a_watch_that_starts_again_replays_nothing_that_it_would_count(

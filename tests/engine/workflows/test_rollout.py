@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import chdir
@@ -16,17 +17,21 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pipelines.release.compatibility import format_contract
 from pipelines.repository import push_tags, tags
+from pipelines.repository.git import git
 from pipelines.repository.release_id import release_id
 from pipelines.repository.tags import Annotation
 from tests.engine.fixtures_repo import Repo
 from tests.engine.monitor.log_files import SIGNATURE
+from tests.engine.release.tag_repository import tag_repository as tag_repository
 from tests.engine.rollout.logged_rollout import BEGAN, PRODUCTION, write_arm
 from tests.engine.workflows.acting import Run
 from tests.engine.workflows.github_accounts import REPOSITORY
 from tests.engine.workflows.github_fake import permissions
+from tests.engine.workflows.install import ROOT
 from tests.engine.workflows.world import World
 
 DIGEST = f"sha256:{'a' * 64}"
@@ -122,6 +127,29 @@ def rollout(world: World, tmp_path: Path, service: str, monkeypatch: pytest.Monk
             )
             push_tags.assign_version("fraud", number + 1, version, annotation.model_copy(update=assigned), stage)
     return Rollout(world, release, log, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "names", "is_run"),
+    [
+        ("rollout:\n  steps: [5]", [], True),
+        ("serving: {}", [], False),
+        ("serving: {}", ["fraud#production#9", "fraud#canary#10"], True),  # its settings were removed
+        ("serving: {}", ["fraud#canary#10", "fraud#canary!#11", "fraud#note#12"], False),
+        ("serving: {}", ["fraud#canary#10", "fraud#production#11"], False),
+    ],
+)
+def test_job_runs_with_settings_and_while_a_canary_runs(
+    tag_repository: Path, settings: str, names: list[str], is_run: bool
+) -> None:
+    (tag_repository / "params.yaml").write_text(settings)
+    for number, name in enumerate(names):
+        git("tag", "--annotate", "-m", "a", name, env={"GIT_COMMITTER_DATE": f"{1_700_000_000 + number} +0000"})
+    steps = yaml.safe_load((ROOT / ".github/workflows/rollout.yml").read_text())["jobs"]["setting"]["steps"]
+    output = tag_repository / "output"
+    variables = {"RUNNER_TEMP": str(tag_repository), "GITHUB_OUTPUT": str(output)}
+    subprocess.run(["bash", "-e", "-c", steps[-1]["run"]], env={**os.environ, **variables}, check=True)
+    assert ("rollout=true" in output.read_text()) == is_run
 
 
 def test_canary_within_all_limits_is_promoted(rollout: Rollout) -> None:

@@ -335,7 +335,6 @@ def test_jobs_that_read_history_or_tags_fetch_them():
         ("audit.yml", "verify"),
         ("report-fork.yml", "report-fork"),
         ("review.yml", "publish"),
-        ("rollout.yml", "setting"),
     }
 
 
