@@ -134,7 +134,12 @@ def test_a_dirty_tree_is_refused_before_any_work(unread, tables):
 
 def test_a_killed_review_goes_on_against_another_main_branch(unread, tables, monkeypatch):
     bases = []
-    monkeypatch.setattr(flow, "_review", lambda *arguments: bases.append(arguments[-1]) or 0)
+
+    def review(*arguments):
+        bases.append(arguments[-1])
+        return 0
+
+    monkeypatch.setattr(flow, "_review", review)
     unread.git("branch", "--move", "trunk")
     trunk = unread.git("rev-parse", "--short", "HEAD")
     unread.git("checkout", "--quiet", "-b", "adopt")
