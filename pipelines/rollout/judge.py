@@ -1,7 +1,8 @@
 """The judge of a canary: errors, latency and scores of two arms, at every look, with stated rates of wrong decisions.
 
-A canary that equals production is aborted with a chance of at most ALPHA over all tests, steps and looks; one that is
-worse by a limit or more is promoted with a chance of at most ALPHA. Both hold at whatever rate production itself fails.
+A canary that equals production is aborted with a chance of at most ALPHA over all tests, steps and looks, unless
+production itself is slower than the limit; one that is worse by a limit or more is promoted with a chance of at most
+ALPHA. Both hold at whatever rate production itself fails.
 All functions take arrays of any leading shape, so that tests can simulate many rollouts at once.
 
 Sources: the mixture of binomial likelihood ratios and the beta-binomial confidence sequence are Robbins' (1970; Howard,
