@@ -62,7 +62,7 @@ class Front:
         self._apply_map("roles.map", roles.to_map())
 
     def read_share(self) -> float:
-        """Return the canary's share of the requests in percent; 0 if nobody renewed it, or the clock was set back."""
+        """Return the canary's share of the requests in percent; 0 if no watch renewed it, or the clock was set back."""
         values = dict(line.split(maxsplit=1) for line in self._share_text().splitlines() if len(line.split()) == 2)
         share, until = (int(text) if text.isdecimal() else 0 for text in map(values.get, ("share", "until"), ("", "")))
         return share / 100 if 0 < until - int(time.time()) <= front_config.SHARE_SECONDS else 0.0

@@ -131,7 +131,7 @@ def _lineages(model_name: str, records: Sequence[PassRecord], assignments: Seque
     lineages = {}
     for version in list(dict.fromkeys(item.version for item in reversed(assignments)))[:MAX_LINEAGES]:
         judged = [record.quality for record in records if record.version == version and record.quality]
-        with suppress(InputError):  # a tag that was deleted by hand, or a dvc.lock that nobody can read
+        with suppress(InputError):  # a tag that was deleted by hand, or a dvc.lock that cannot be read
             qualities = [quality.model_dump(mode="json") for quality in judged]
             lineages[version] = as_texts(describe_version(model_name, version, qualities))
     return lineages

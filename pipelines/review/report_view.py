@@ -45,7 +45,7 @@ def view(findings: Findings) -> dict[str, Any]:
         "explanation": explanation,
         "notes": notes,
         "lead": headline(findings),
-        "tolerated": tolerated(findings),
+        "within_tolerance": within_tolerance(findings),
         "saving": saving(findings),
         "other_winner": other_winner(findings),
         "reasons": reasons[:MAX_REASONS],
@@ -161,7 +161,7 @@ def headline(findings: Findings) -> tuple[str, str]:
     return upper_first(word(row)), f"{sentence}.{' Lower is better.' * row.lower_is_better}"
 
 
-def tolerated(findings: Findings) -> str:
+def within_tolerance(findings: Findings) -> str:
     """Why a model that is worse passes, as a sentence; empty if it is not worse, or a gate blocks it."""
     row = next((row for row in findings.metrics if row.name == findings.headline), None)
     if findings.verdict == "fail" or findings.kind != "comparison" or row is None or tone(row) != "bad":

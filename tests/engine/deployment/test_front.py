@@ -281,7 +281,7 @@ def test_canary_gets_its_share_and_a_customer_stays_on_one_side(
         with monkeypatch.context() as patch:
             patch.setattr(time, "time", lambda moment=moment: moment)
             front.set_share(50)
-        assert customers_of_the_canary() == set()  # nobody renewed its share, or the clock was set back since
+        assert customers_of_the_canary() == set()  # no watch renewed its share, or the clock was set back since
     front.set_share(0)
     assert {session.post(url, json={}, timeout=10).json()["release"] for _ in range(50)} == {"one"}
     stub_host.deploy("one")

@@ -39,7 +39,7 @@ def test_same_model_answers_logged_requests_alike(log: Path, logistic: Any, tmp_
         result = replay.ask(service.url, signature, rows)
         service.stop()
     assert list(tmp_path.rglob("*.jsonl.gz"))
-    assert replay.newest_rows(str(tmp_path / "predictions"), 20) == []  # nobody asked for these
+    assert replay.newest_rows(str(tmp_path / "predictions"), 20) == []  # no user asked for these
     assert [field["name"] for field in signature["inputs"] if field.get("sensitive")] == ["region"]
     assert (result.rows, result.errors, result.flipped) == (20, 0, 0)
     assert max(abs(before - after) for _, before, after in result.differences) < 1e-9
