@@ -27,11 +27,10 @@ from examples.fraud.simulator import simulate
 from pipelines.config.ingest import Simulator
 from pipelines.config.params import Params, load
 from pipelines.config.selection import Threshold
-from pipelines.metrics.bootstrap import too_few
-from pipelines.metrics.compute import compute
 from pipelines.model import features
 from pipelines.model.encoding import encode
 from pipelines.model.inputs import inputs_of
+from pipelines.model.metrics import compute, too_few
 from pipelines.model.threshold import choose_threshold
 from pipelines.review.compare import Compared, ValidationRows, metric_rows
 from pipelines.review.gates.evidence import Evidence

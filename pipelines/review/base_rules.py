@@ -15,11 +15,11 @@ import yaml
 
 from pipelines.cli.errors import InputError
 from pipelines.cli.verbs import run_stage
+from pipelines.config.metrics import METRICS
 from pipelines.config.params import Params
 from pipelines.config.paths import PREPARED, VALIDATION
 from pipelines.config.read import read_yaml, validate
 from pipelines.config.table_schema import Column
-from pipelines.metrics.table import METRICS
 from pipelines.review.changes import param_changes
 from pipelines.review.findings import DataError, ParamChange, data_errors
 

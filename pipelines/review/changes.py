@@ -11,7 +11,7 @@ from typing import Any
 import ibis.expr.types as ir
 
 from pipelines.config.leaves import leaves
-from pipelines.metrics.table import label
+from pipelines.config.metrics import label
 from pipelines.model.signature import load_signature
 from pipelines.pages.numbers import count, number, of, percent
 from pipelines.review.findings import DataChange, MetricRow, ParamChange

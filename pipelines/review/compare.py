@@ -10,11 +10,10 @@ import ibis.expr.types as ir
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.config.metrics import METRICS, Floats, names
 from pipelines.config.params import Params
 from pipelines.config.selection import Threshold
-from pipelines.metrics.bootstrap import interval, paired_bootstrap, resamples, too_few
-from pipelines.metrics.compute import AtThresholds, Weighted
-from pipelines.metrics.table import METRICS, Floats, names
+from pipelines.model.metrics import AtThresholds, Weighted, interval, paired_bootstrap, resamples, too_few
 from pipelines.model.scorer import Scorer
 from pipelines.model.signature import Input
 from pipelines.model.threshold import ThresholdChoice
@@ -48,7 +47,7 @@ class Compared:
         arrow: the rows with all columns.
         target, head, base: targets and scores, shape (n,); `base` is None if there is no base to compare with.
         left_out: test rows that were not scored because the base's model was trained on them.
-        costs: shape (n, 2), see `pipelines.metrics.table.Rows`; None without a section `value`.
+        costs: shape (n, 2), see `pipelines.config.metrics.Rows`; None without a section `value`.
         validation: None for a regression, without a base, and where the base chose its threshold by another rule or
             on other rows: its threshold is then taken as it is.
     """

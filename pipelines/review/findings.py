@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from pipelines.config.value import Value
+from pipelines.config.selection import Value
 from pipelines.model.critical_cases import CriticalResult
 from pipelines.pages.charts import Plot
 

@@ -12,11 +12,10 @@ from rich.console import Console
 
 from pipelines.cli.errors import InputError, MainlineError
 from pipelines.cli.progress import Progress
+from pipelines.config.metrics import gain
 from pipelines.config.params import Params
 from pipelines.config.paths import MODEL
-from pipelines.metrics.bootstrap import paired_bootstrap, too_few
-from pipelines.metrics.compute import Weighted
-from pipelines.metrics.table import gain
+from pipelines.model.metrics import Weighted, paired_bootstrap, too_few
 from pipelines.model.scorer import Scorer
 from pipelines.repository import base_model, tags
 from pipelines.repository.dvc import file_md5

@@ -9,7 +9,7 @@ from pipelines.repository import git
 # The parts of pipelines/ that a review imports or starts; of the stages, those that judge features/prepare.py and the
 # rows, choose the test rows and measure the importance of the inputs.
 _OWN = re.compile(
-    r"pipelines/(__main__\.py|(cli|config|metrics|model|pages|repository|reproduce|review|tables)/.*(?<!\.md)"
+    r"pipelines/(__main__\.py|(cli|config|model|pages|repository|reproduce|review|tables)/.*(?<!\.md)"
     r"|training/(data_checks|evaluate|model_card|prepare|preparation_checks|split|validate)\.py)"
     r"|Makefile|dvc\.yaml|\.github/workflows/review\.yml"
 )

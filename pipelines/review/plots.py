@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipelines.metrics import curves
+from pipelines.model import curves
 from pipelines.pages.charts import Plot
 from pipelines.review.compare import Compared
 

@@ -15,7 +15,7 @@ from jinja2 import Template
 from markupsafe import Markup
 
 from pipelines.cli.files import write_json, write_text
-from pipelines.metrics.table import label
+from pipelines.config.metrics import label
 from pipelines.pages import charts
 from pipelines.pages.charts import Plot
 from pipelines.pages.rendering import environment, joined_sections

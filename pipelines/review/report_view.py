@@ -11,7 +11,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pipelines.metrics.table import COST, COST_ROWS, METRICS, label
+from pipelines.config.metrics import COST, COST_ROWS, METRICS, label
 from pipelines.pages import charts
 from pipelines.pages.charts import Plot
 from pipelines.pages.numbers import largest, number, of, signed

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from statistics import NormalDist
 
-from pipelines.metrics.table import gain
+from pipelines.config.metrics import gain
 from pipelines.pages.numbers import describe_change
 from pipelines.review.findings import GateResult, HistoryRow
 from pipelines.review.gates.evidence import Evidence

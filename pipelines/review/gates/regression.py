@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipelines.config.gates import Tolerance
-from pipelines.metrics.table import gain
+from pipelines.config.metrics import gain
 from pipelines.pages.numbers import describe_change
 from pipelines.review.findings import GateResult, MetricRow
 from pipelines.review.gates.evidence import Evidence

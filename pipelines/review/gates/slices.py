@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from pipelines.config.metrics import METRICS, gain, is_better
 from pipelines.config.params import Params
-from pipelines.metrics.bootstrap import interval, paired_bootstrap
-from pipelines.metrics.table import METRICS, gain, is_better
+from pipelines.model.metrics import interval, paired_bootstrap
 from pipelines.pages.numbers import describe_change, plain_number
 from pipelines.review.compare import Compared
 from pipelines.review.findings import GateResult, SliceRow

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from pipelines.config.gates import Tolerance
-from pipelines.metrics.table import METRICS, gain, skill
+from pipelines.config.metrics import METRICS, gain, skill
 from pipelines.pages.numbers import plain_number
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from pipelines.config.metrics import names
 from pipelines.config.selection import Threshold
-from pipelines.metrics.table import names
 from pipelines.model.signature import Input, Signature
 from pipelines.model.threshold import choose_threshold
 from pipelines.review.compare import Compared, ValidationRows, compare, metric_rows

@@ -54,7 +54,7 @@ def test_a_report_that_was_not_finished_is_not_used_again(reviewed):
 
 
 KEYED = (
-    "params.yaml", "dvc.lock", "models/model.onnx", "requirements/pipelines.txt", "pipelines/metrics/compute.py",
+    "params.yaml", "dvc.lock", "models/model.onnx", "requirements/pipelines.txt", "pipelines/model/metrics.py",
     "pipelines/review/gates/floors.py", "pipelines/review/templates/page.css", "tests/critical/cases.yaml",
 )  # fmt: skip
 
@@ -84,12 +84,12 @@ def test_a_second_uncommitted_edit_of_a_file_gives_another_key(repository, path)
 
 
 @pytest.mark.parametrize(
-    "target", ["pipelines/metrics/moved.py", "pipelines/review/moved.py", "pipelines/review/gates/deeper/moved.py"]
+    "target", ["pipelines/model/moved.py", "pipelines/review/moved.py", "pipelines/review/gates/deeper/moved.py"]
 )
 def test_a_module_that_moves_gives_another_key(repository, target):
     key = inputs_key("b" * 40, [])
     (repository / target).parent.mkdir(exist_ok=True)
-    (repository / "pipelines/metrics/compute.py").rename(repository / target)
+    (repository / "pipelines/model/metrics.py").rename(repository / target)
     assert inputs_key("b" * 40, []) != key
 
 

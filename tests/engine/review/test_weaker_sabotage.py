@@ -98,7 +98,7 @@ def test_stricter_rules_say_nothing(repo: Repo) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "text"), [("pipelines/metrics/table.py", "# edited\n"), ("pipelines/review/new.py", '"""New."""\n')]
+    ("path", "text"), [("pipelines/config/metrics.py", "# edited\n"), ("pipelines/review/new.py", '"""New."""\n')]
 )
 def test_a_changed_file_of_the_review_stands_on_the_first_line_and_does_not_block(
     repo: Repo, path: str, text: str
