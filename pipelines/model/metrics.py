@@ -32,8 +32,7 @@ def compute(
     Returns:
         name -> value; NaN where a metric is not defined, for instance without a positive.
     """
-    weighted = Weighted(task, target, scores, threshold, costs)
-    return {name: float(value[0]) for name, value in weighted(np.ones((1, len(target)))).items()}
+    return Weighted(task, target, scores, threshold, costs).values()
 
 
 class Weighted:
@@ -67,6 +66,10 @@ class Weighted:
         with np.errstate(divide="ignore", invalid="ignore"):
             ranking = self._rank(weights) if any(metric.rank for metric in self._metrics.values()) else None
             return {name: self._value(metric, sums, ranking, weights) for name, metric in self._metrics.items()}
+
+    def values(self) -> dict[str, float]:
+        """The metrics of the rows as they are, each once; NaN where a metric is not defined."""
+        return {name: float(value[0]) for name, value in self(np.ones((1, len(self._rows.target)))).items()}
 
     def _value(self, metric: Metric, sums: Floats, ranking: Ranking | None, weights: Floats) -> Floats:
         if metric.value is not None:
