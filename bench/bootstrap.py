@@ -7,10 +7,9 @@ from bench.results import Result
 from bench.timing import THREADS, Show, in_turns, threadpool_limits
 from pipelines.config.params import load
 from pipelines.config.paths import PREPARED, SPLIT
-from pipelines.metrics.bootstrap import paired_bootstrap
-from pipelines.metrics.compute import Weighted
 from pipelines.model import features
 from pipelines.model.inputs import inputs_of
+from pipelines.model.metrics import Weighted, paired_bootstrap
 from pipelines.model.scorer import Scorer
 from pipelines.model.signature import load_signature
 from pipelines.tables.data import connect, read_rows

@@ -27,18 +27,16 @@ from examples.fraud.simulator import simulate
 from pipelines.config.ingest import Simulator
 from pipelines.config.params import Params, load
 from pipelines.config.selection import Threshold
-from pipelines.metrics.bootstrap import too_few
-from pipelines.metrics.compute import compute
 from pipelines.model import features
 from pipelines.model.encoding import encode
 from pipelines.model.inputs import inputs_of
-from pipelines.model.threshold import choose_threshold
-from pipelines.review.compare import Compared, ValidationRows, metric_rows
+from pipelines.model.metrics import compute, too_few
+from pipelines.model.threshold import ThresholdChoice, choose_threshold
+from pipelines.review.compare import Compared, metric_rows
 from pipelines.review.gates.evidence import Evidence
 from pipelines.review.gates.fairness import fairness_gate, group_rows, wilson
-from pipelines.review.gates.regression import regression_gate
+from pipelines.review.gates.metrics import absolute_tolerance, regression_gate
 from pipelines.review.gates.slices import slice_rows, slices_gate
-from pipelines.review.gates.tolerance import absolute_tolerance
 from pipelines.tables.data import to_numpy
 from pipelines.training import estimators
 
@@ -188,9 +186,12 @@ def compared(cell: Cell, seed: int) -> Compared:
     thresholds = [
         choose_threshold(validation, scores, rule) if validation.any() else 0.5 for scores in validation_scores
     ]
-    choice = None if too_few("classification", validation) else ValidationRows(rule, validation, *validation_scores)
+    choices = None
+    if not too_few("classification", validation):
+        of_head, of_base = (ThresholdChoice(validation, scores, rule) for scores in validation_scores)
+        choices = of_head, of_base
     arrow = bank().arrow.take(test)
-    return Compared("classification", arrow, target, head_scores, thresholds[0], base_scores, thresholds[1], 0, choice)
+    return Compared("classification", arrow, target, head_scores, thresholds[0], base_scores, thresholds[1], 0, choices)
 
 
 def review(job: tuple[Cell, int]) -> tuple[Cell, list[tuple[str, str]]]:

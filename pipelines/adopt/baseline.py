@@ -14,12 +14,11 @@ from threadpoolctl import threadpool_limits
 from pipelines.adopt.draft import Task
 from pipelines.cli.errors import InputError
 from pipelines.cli.verbs import fit_threads
+from pipelines.config.metrics import METRICS, skill
 from pipelines.config.params import Params
-from pipelines.metrics.bootstrap import interval, paired_bootstrap, too_few
-from pipelines.metrics.compute import Weighted
-from pipelines.metrics.table import METRICS, skill
 from pipelines.model import features
 from pipelines.model.inputs import inputs_of
+from pipelines.model.metrics import Weighted, interval, paired_bootstrap, too_few
 from pipelines.tables.rows import Rows, load_rows
 from pipelines.tables.split import Side, is_on_side, split_boundaries
 

@@ -14,21 +14,12 @@ from pipelines.config.table_schema import TableParams
 _RESERVED = re.compile(
     r"probability|decision|value|reason|features|(raw|const)_\d+|estimator_.*|positive_class|one_column"
 )
-_NUMBERS, _TIMES, _TEXTS = ("number", "integer"), ("timestamp",), ("category",)
+_NUMBERS = ("number", "integer")
 _OPERAND_TYPES: dict[str | None, tuple[str, ...]] = {
-    None: (*_NUMBERS, "category", "boolean"),
-    "log1p": _NUMBERS,
-    "ratio": _NUMBERS,
-    "difference": _NUMBERS,
-    "product": _NUMBERS,
-    "clip": _NUMBERS,
-    "bucket": _NUMBERS,
-    "differs": _TEXTS,
-    "is_missing": (*_NUMBERS, "category", "boolean"),
-    "hour": _TIMES,
-    "weekday": _TIMES,
-    "is_weekend": _TIMES,
-    "age_in_days": _TIMES,
+    **dict.fromkeys(("log1p", "ratio", "difference", "product", "clip", "bucket"), _NUMBERS),
+    **dict.fromkeys(("hour", "weekday", "is_weekend", "age_in_days"), ("timestamp",)),
+    **dict.fromkeys((None, "is_missing"), (*_NUMBERS, "category", "boolean")),
+    "differs": ("category",),
 }
 # What an operation needs besides `of`.
 _ARGUMENTS: dict[str, tuple[str, ...]] = {

@@ -18,7 +18,6 @@ from pipelines.config.selection import SelectionParams, metric_errors
 from pipelines.config.serving import Release, Retention, Serving
 from pipelines.config.split import SplitParams
 from pipelines.config.validation import Validation
-from pipelines.metrics.bounded_loss import LOSSES
 
 
 class Params(SelectionParams, SplitParams):
@@ -95,8 +94,9 @@ class Params(SelectionParams, SplitParams):
             if self.rollout.sticky:
                 yield "rollout.sticky: your command of serving.deploy decides who gets the canary: remove the key"
         if self.rollout.decide_on:
-            if self.rollout.decide_on not in LOSSES[self.task]:
-                yield f"rollout.decide_on: use {' or '.join(LOSSES[self.task])} for a {self.task}"
+            if (self.rollout.decide_on == "absolute_error") != (self.task == "regression"):
+                losses = "absolute_error" if self.task == "regression" else "log_loss or brier"
+                yield f"rollout.decide_on: use {losses} for a {self.task}"
             if self.monitor.labels is None:
                 yield "rollout.decide_on: needs the labels of predictions: set monitor.labels"
             if self.rollout.max_hours <= 24 * self.table.label_delay_days:

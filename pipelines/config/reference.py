@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pipelines.config.metrics import METRICS
 from pipelines.config.params import json_schema
-from pipelines.metrics.table import METRICS
 
 PAGE = Path("docs/params.md")
 _MARKED = re.compile(r"(<!-- keys of (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)

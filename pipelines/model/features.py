@@ -6,7 +6,7 @@ the converted estimator. Each feature therefore has a single definition.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,98 +74,56 @@ class _Builder:
         not_below = self.node("Where", self.node("Less", tensor, bottom), bottom, tensor)
         return self.node("Where", self.node("Greater", not_below, top), top, not_below)
 
+    def second_of_day(self, tensor: str) -> str:
+        # Mod has the sign of the divisor, so this is right before 1970, too.
+        return self.node("Mod", tensor, self.constant(DAY))
 
-def _log1p(build: _Builder, derived: Derived) -> str:
-    negative = build.node("Less", derived.of, build.constant(0.0))
-    not_negative = build.node("Where", negative, build.constant(0.0), derived.of)
-    return build.node("Log", build.node("Add", not_negative, build.constant(1.0)))
-
-
-def _second_of_day(build: _Builder, of: str) -> str:
-    # Mod has the sign of the divisor, so this is right before 1970, too.
-    return build.node("Mod", of, build.constant(DAY))
-
-
-def _hour(build: _Builder, derived: Derived) -> str:
-    return build.to_float(build.node("Div", _second_of_day(build, derived.of), build.constant(3600)))
+    def weekday(self, tensor: str) -> str:
+        midnight = self.node("Sub", tensor, self.second_of_day(tensor))
+        days = self.node("Div", midnight, self.constant(DAY))
+        thursday = self.constant(3)  # 1970-01-01 was a Thursday; Monday is 0
+        return self.node("Mod", self.node("Add", days, thursday), self.constant(7))
 
 
-def _weekday_number(build: _Builder, of: str) -> str:
-    midnight = build.node("Sub", of, _second_of_day(build, of))
-    days = build.node("Div", midnight, build.constant(DAY))
-    thursday = build.constant(3)  # 1970-01-01 was a Thursday; Monday is 0
-    return build.node("Mod", build.node("Add", days, thursday), build.constant(7))
+def _derive(build: _Builder, derived: Derived, is_text: bool) -> str:
+    """Add the nodes of a derived feature.
 
-
-def _weekday(build: _Builder, derived: Derived) -> str:
-    return build.to_float(_weekday_number(build, derived.of))
-
-
-def _is_weekend(build: _Builder, derived: Derived) -> str:
-    return build.to_float(build.node("GreaterOrEqual", _weekday_number(build, derived.of), build.constant(5)))
-
-
-def _ratio(build: _Builder, derived: Derived) -> str:
-    assert derived.to
-    usable = build.node("Greater", derived.to, build.constant(1e-6))
-    return build.node("Where", usable, build.node("Div", derived.of, derived.to), build.constant(float("nan")))
-
-
-def _difference(build: _Builder, derived: Derived) -> str:
-    assert derived.to
-    return build.clip(build.node("Sub", derived.of, derived.to), -MAX_NUMBER, MAX_NUMBER)
-
-
-def _product(build: _Builder, derived: Derived) -> str:
-    assert derived.to
-    return build.clip(build.node("Mul", derived.of, derived.to), -MAX_NUMBER, MAX_NUMBER)
-
-
-def _clip(build: _Builder, derived: Derived) -> str:
-    assert derived.min is not None and derived.max is not None
-    return build.clip(derived.of, derived.min, derived.max)
-
-
-def _bucket(build: _Builder, derived: Derived) -> str:
-    assert derived.edges
-    reached = build.to_float(build.node("GreaterOrEqual", derived.of, build.constant(*derived.edges)))
-    count = build.node("ReduceSum", reached, build.constant(1), keepdims=1)
-    return build.node("Where", build.node("IsNaN", derived.of), build.constant(float("nan")), count)
-
-
-def _differs(build: _Builder, derived: Derived) -> str:
-    assert derived.to
-    return build.to_float(build.node("Not", build.node("Equal", derived.of, derived.to)))
-
-
-def _age_in_days(build: _Builder, derived: Derived) -> str:
-    assert derived.to
-    seconds = build.to_float(build.node("Sub", derived.to, derived.of))
-    return build.node("Div", seconds, build.constant(float(DAY)))
-
-
-def _is_missing_number(build: _Builder, derived: Derived) -> str:
-    return build.to_float(build.node("IsNaN", derived.of))
-
-
-def _is_missing_text(build: _Builder, derived: Derived) -> str:
-    return build.to_float(build.node("Equal", derived.of, build.constant("")))
-
-
-_OPS: dict[str, Callable[[_Builder, Derived], str]] = {
-    "log1p": _log1p,
-    "hour": _hour,
-    "weekday": _weekday,
-    "is_weekend": _is_weekend,
-    "ratio": _ratio,
-    "difference": _difference,
-    "product": _product,
-    "clip": _clip,
-    "bucket": _bucket,
-    "differs": _differs,
-    "age_in_days": _age_in_days,
-    "is_missing": _is_missing_number,
-}
+    Args:
+        is_text: whether the column that it takes holds texts.
+    """
+    node, constant, to_float = build.node, build.constant, build.to_float
+    of, to = derived.of, derived.to or ""
+    match derived.op:
+        case "log1p":
+            not_negative = node("Where", node("Less", of, constant(0.0)), constant(0.0), of)
+            return node("Log", node("Add", not_negative, constant(1.0)))
+        case "hour":
+            return to_float(node("Div", build.second_of_day(of), constant(3600)))
+        case "weekday":
+            return to_float(build.weekday(of))
+        case "is_weekend":
+            return to_float(node("GreaterOrEqual", build.weekday(of), constant(5)))
+        case "ratio":
+            usable = node("Greater", to, constant(1e-6))
+            return node("Where", usable, node("Div", of, to), constant(float("nan")))
+        case "difference":
+            return build.clip(node("Sub", of, to), -MAX_NUMBER, MAX_NUMBER)
+        case "product":
+            return build.clip(node("Mul", of, to), -MAX_NUMBER, MAX_NUMBER)
+        case "clip":
+            assert derived.min is not None and derived.max is not None
+            return build.clip(of, derived.min, derived.max)
+        case "bucket":
+            assert derived.edges
+            reached = to_float(node("GreaterOrEqual", of, constant(*derived.edges)))
+            count = node("ReduceSum", reached, constant(1), keepdims=1)
+            return node("Where", node("IsNaN", of), constant(float("nan")), count)
+        case "differs":
+            return to_float(node("Not", node("Equal", of, to)))
+        case "age_in_days":
+            return node("Div", to_float(node("Sub", to, of)), constant(float(DAY)))
+        case "is_missing":
+            return to_float(node("Equal", of, constant("")) if is_text else node("IsNaN", of))
 
 
 def graph(params: FeatureParams, vocabulary: Vocabulary) -> FeatureGraph:
@@ -189,8 +147,7 @@ def graph(params: FeatureParams, vocabulary: Vocabulary) -> FeatureGraph:
             names.append(name)
     for name, derived in params.features.derive.items():
         is_text = params.table.columns[derived.of].type == "category"
-        operation = _is_missing_text if derived.op == "is_missing" and is_text else _OPS[derived.op]
-        tensors.append(operation(build, derived))
+        tensors.append(_derive(build, derived, is_text))
         names.append(name)
     build.nodes.append(helper.make_node("Concat", tensors, ["features"], name="features", axis=1))
     kinds = {"category": TensorProto.STRING, "timestamp": TensorProto.INT64}

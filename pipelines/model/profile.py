@@ -32,7 +32,7 @@ class Reference(_Part):
 
 
 class Promised(_Part):
-    """A bounded loss (pipelines/metrics/bounded_loss.py) on the test rows.
+    """A bounded loss (pipelines/model/bounded_loss.py) on the test rows.
 
     Attributes:
         mean, standard_error: of the loss as a share of `largest`, between 0 and 1.

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from pipelines.cli.errors import InputError
 from pipelines.model.encoding import Columns, cell_encoder
-from pipelines.model.row_checks import Rejection, check_value
 from pipelines.model.signature import GRAPH_TYPES, Signature, load_signature
+from pipelines.model.value_rules import Rejection, check_value
 
 BATCH_ROWS = 100_000
 

@@ -19,7 +19,7 @@ def choose_threshold(target: Floats, scores: Floats, rule: Threshold, costs: Flo
     Args:
         target: shape (n,), 0 and 1.
         scores: shape (n,), probabilities.
-        costs: shape (n, 2), see `pipelines.metrics.table.Rows`; needed by `minimise: cost`.
+        costs: shape (n, 2), see `pipelines.config.metrics.Rows`; needed by `minimise: cost`.
 
     Raises:
         InputError: if no threshold reaches the precision that params.yaml asks for.
@@ -40,6 +40,7 @@ class ThresholdChoice:
 
     def __init__(self, target: Floats, scores: Floats, rule: Threshold, costs: Floats | None = None) -> None:
         """Sort the rows; the arguments are those of `choose_threshold`."""
+        self.rows = len(target)
         self._rule = rule
         self._order = np.argsort(-scores, kind="stable")
         ordered = scores[self._order]

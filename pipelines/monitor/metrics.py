@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.config.metrics import Floats
 from pipelines.config.params import Params
-from pipelines.metrics.bootstrap import interval, paired_bootstrap, too_few
-from pipelines.metrics.compute import Weighted
-from pipelines.metrics.table import Floats
+from pipelines.model.metrics import Weighted, interval, paired_bootstrap, too_few
 from pipelines.model.signature import Signature
 from pipelines.monitor.pass_record import Metric
 from pipelines.predictions.labels import TARGET

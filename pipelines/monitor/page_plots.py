@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pipelines.metrics.table import label
+from pipelines.config.metrics import label
 from pipelines.monitor.pass_record import Drift, PassRecord, Problem
 from pipelines.monitor.report_view import PROBLEMS, Release, drift_order, period
 from pipelines.monitor.time_axis import TimeAxis

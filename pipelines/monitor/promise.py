@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.metrics.table import METRICS
+from pipelines.config.metrics import METRICS
 from pipelines.model.profile import Profile
 from pipelines.monitor.detectors import LARGEST_EVIDENCE
 from pipelines.repository.lineage import json_at

@@ -14,9 +14,9 @@ import numpy.typing as npt
 from pipelines.cli.errors import InputError
 from pipelines.config.monitor import passes_between_alarms
 from pipelines.config.params import Params
-from pipelines.metrics.bootstrap import too_few
-from pipelines.metrics.bounded_loss import bounded_loss
+from pipelines.model.bounded_loss import bounded_loss
 from pipelines.model.encoding import encode
+from pipelines.model.metrics import too_few
 from pipelines.model.profile import Profile, load_profile
 from pipelines.model.scorer import Scorer
 from pipelines.model.signature import Signature, load_signature

@@ -17,7 +17,7 @@ from jinja2 import Template
 from markupsafe import Markup, escape
 
 from pipelines.cli.files import write_text
-from pipelines.metrics.table import label
+from pipelines.config.metrics import label
 from pipelines.monitor import page_plots, report_view, time_charts
 from pipelines.monitor.pass_record import PassRecord, Verdict
 from pipelines.pages.rendering import environment, joined_sections

@@ -14,11 +14,10 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.text import Text
 
 from pipelines.cli.errors import InputError
-from pipelines.model.row_checks import describe_rejection
 from pipelines.model.scorer import Scorer
-from pipelines.model.value_rules import CheckedBatch, check_batch
-from pipelines.predict.prepared_source import PreparedSource, open_table
+from pipelines.model.value_rules import CheckedBatch, check_batch, describe_rejection
 from pipelines.tables.locations import Location
+from pipelines.tables.prepared_source import PreparedSource, open_table
 from pipelines.tables.reader import Source
 from pipelines.tables.writer import TableWriter, parse_output, rejects_location, remove_file
 

@@ -15,11 +15,13 @@ import yaml
 
 from pipelines.cli.errors import InputError
 from pipelines.cli.verbs import run_stage
+from pipelines.config.leaves import leaves
+from pipelines.config.metrics import METRICS
 from pipelines.config.params import Params
 from pipelines.config.paths import PREPARED, VALIDATION
-from pipelines.config.read import read_yaml, validate
+from pipelines.config.read import PATH, read_yaml, validate
 from pipelines.config.table_schema import Column
-from pipelines.metrics.table import METRICS
+from pipelines.repository import git
 from pipelines.review.changes import param_changes
 from pipelines.review.findings import DataError, ParamChange, data_errors
 
@@ -34,6 +36,7 @@ _HIGHER_IS_STRICTER = re.compile(r"validation\.min_\w+|gates\.(resamples|history
 _FLOOR = re.compile(r"gates\.floors\.(\w+)|slices\.floor")
 _GROUPED = ("category", "boolean")  # types of the sensitive columns that fairness judges
 _LIMITS = {"min", "max", "allowed", "nullable", "known"}  # of a column
+VERSIONS = 500  # of params.yaml whose reasons count as used
 _STRICTEST = ("gates.when_unclear", '"block"')
 
 
@@ -68,12 +71,7 @@ def base_rules(text: str | None, params: Params) -> BaseRules | None:
         base = read_yaml(text, "params.yaml of the base")
     except InputError as error:
         return BaseRules(params, unreadable=(ParamChange("params.yaml", str(error).splitlines()[0], None),))
-    schema = _mapping(base, "schema")
-    if (base.get("model_name"), base.get("task"), schema.get("target")) != (
-        params.model_name,
-        params.task,
-        params.table.target,
-    ):
+    if identity(base) != identity(params.model_dump(by_alias=True)):
         return None
     head = json.loads(params.model_dump_json(by_alias=True))
     document, unreadable = head, []
@@ -84,6 +82,12 @@ def base_rules(text: str | None, params: Params) -> BaseRules | None:
     changed = param_changes(_rules_as_text(judged), _rules_as_text(params))
     weaker = tuple(change for change in changed if not _is_stricter(change, params.slices.metric))
     return BaseRules(judged, weaker, tuple(unreadable))
+
+
+def identity(document: dict[str, Any]) -> dict[str, Any]:
+    """Name, task and target of a params.yaml; models that differ in one have nothing to compare."""
+    target = _mapping(document, "schema").get("target")
+    return {"model_name": document.get("model_name"), "task": document.get("task"), "target": target}
 
 
 def _mapping(document: dict[str, Any], key: str) -> dict[str, Any]:
@@ -219,3 +223,27 @@ def data_errors_by_base(rules: BaseRules) -> tuple[DataError, ...]:
         if not (folder / VALIDATION).is_file():
             raise InputError(f"the rows cannot be validated by the base's limits: {done.stderr[-400:]}", "Run again.")
         return data_errors(json.loads((folder / VALIDATION).read_text(encoding="utf-8")))
+
+
+def is_new_reason(setting: str, reason: str | None, base_sha: str) -> bool:
+    """Whether no params.yaml that the base's branch ever had gives the same reason.
+
+    Blanks, case and punctuation make no other reason.
+
+    Args:
+        setting: in section `gates`.
+    """
+    words = _words(reason or "")
+    if not words:
+        return False
+    for text in git.past_texts(base_sha, str(PATH), VERSIONS):
+        # Few texts contain the words; reading YAML is slow.
+        if words in _words(text):
+            value = dict(leaves(text)).get(f"gates.{setting}", '""')
+            if words == _words(str(json.loads(value))):
+                return False
+    return True
+
+
+def _words(text: str) -> str:
+    return " ".join(re.findall(r"\w+", text.casefold()))

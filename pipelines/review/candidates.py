@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pipelines.config.candidates import Candidates
-from pipelines.metrics.table import label
+from pipelines.config.metrics import label
 from pipelines.pages.numbers import number
 from pipelines.review.findings import CandidateRow, Findings, ParamChange
 

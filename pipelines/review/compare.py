@@ -1,4 +1,4 @@
-"""Base and head scored on the same rows: metrics with paired differences and their 95 % confidence intervals."""
+"""Base and head scored on the same rows: plots, and metrics with paired differences and their 95 % intervals."""
 
 from __future__ import annotations
 
@@ -10,34 +10,31 @@ import ibis.expr.types as ir
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.config.metrics import METRICS, Floats, names
 from pipelines.config.params import Params
 from pipelines.config.selection import Threshold
-from pipelines.metrics.bootstrap import interval, paired_bootstrap, resamples, too_few
-from pipelines.metrics.compute import AtThresholds, Weighted
-from pipelines.metrics.table import METRICS, Floats, names
+from pipelines.model import curves
+from pipelines.model.metrics import AtThresholds, Weighted, interval, paired_bootstrap, resamples, too_few
 from pipelines.model.scorer import Scorer
 from pipelines.model.signature import Input
 from pipelines.model.threshold import ThresholdChoice
+from pipelines.pages.charts import Plot
 from pipelines.review.earlier_model import EarlierModel
 from pipelines.review.findings import MetricRow
 from pipelines.tables.costs import costs_of
 from pipelines.tables.rows import load_rows
 from pipelines.tables.split import is_unseen, rows_on_side
 
-
-@dataclass(frozen=True)
-class ValidationRows:
-    """Scored validation rows: in each bootstrap resample, both thresholds are chosen on them again.
-
-    Intervals with fixed thresholds would leave out the chance in that choice; in half of all pairs of equally good
-    models they exclude zero.
-    """
-
-    rule: Threshold
-    target: npt.NDArray[np.float64]
-    head: npt.NDArray[np.float64]
-    base: npt.NDArray[np.float64]
-    costs: npt.NDArray[np.float64] | None = None
+_TITLES = {
+    "precision_by_recall": ("Precision and recall", "recall", "precision"),
+    "true_by_false_positive_rate": ("ROC", "false positive rate", "true positive rate"),
+    "observed_by_predicted": ("Observed by predicted", "predicted", "observed"),
+    "absolute_residual_by_predicted": ("Absolute residual by prediction", "predicted", "absolute residual"),
+    "rows_by_outcome": ("Outcomes at the threshold", "rows", ""),
+    "rows_by_score": ("Rows by probability", "rows", "probability"),
+    "rows_by_residual": ("Rows by residual", "rows", "residual"),
+    "rows_by_prediction": ("Rows by prediction", "rows", "prediction"),
+}
 
 
 @dataclass(frozen=True)
@@ -48,9 +45,11 @@ class Compared:
         arrow: the rows with all columns.
         target, head, base: targets and scores, shape (n,); `base` is None if there is no base to compare with.
         left_out: test rows that were not scored because the base's model was trained on them.
-        costs: shape (n, 2), see `pipelines.metrics.table.Rows`; None without a section `value`.
-        validation: None for a regression, without a base, and where the base chose its threshold by another rule or
-            on other rows: its threshold is then taken as it is.
+        costs: shape (n, 2), see `pipelines.config.metrics.Rows`; None without a section `value`.
+        choices: of both thresholds, for head and base, on the scored validation rows; each bootstrap resample chooses
+            them again. Intervals with fixed thresholds would leave out the chance in that choice; in half of all pairs
+            of equally good models they exclude zero. None for a regression, without a base, and where the base chose
+            its threshold by another rule or on other rows: its threshold is then taken as it is.
     """
 
     task: str
@@ -61,7 +60,7 @@ class Compared:
     base: npt.NDArray[np.float64] | None
     base_threshold: float | None
     left_out: int
-    validation: ValidationRows | None = None
+    choices: tuple[ThresholdChoice, ThresholdChoice] | None = None
     costs: npt.NDArray[np.float64] | None = None
 
     def only(self, mask: npt.NDArray[np.bool_]) -> Compared:
@@ -72,7 +71,7 @@ class Compared:
             target=self.target[mask],
             head=self.head[mask],
             base=None if self.base is None else self.base[mask],
-            validation=None,
+            choices=None,
             costs=None if self.costs is None else self.costs[mask],
         )
 
@@ -134,20 +133,21 @@ def compare(
         base=base.score(loaded) if base else None,
         base_threshold=base.signature.threshold if base else None,
         left_out=total - len(loaded),
-        validation=_score_validation(table, params, split, head, base) if base and same_choice else None,
+        choices=_threshold_choices(table, params, split, head, base) if base and same_choice else None,
         costs=costs_of(loaded.arrow, loaded.target, params.value),
     )
 
 
-def _score_validation(
+def _threshold_choices(
     table: ir.Table, params: Params, split: dict[str, Any], head: Scorer, base: EarlierModel
-) -> ValidationRows | None:
+) -> tuple[ThresholdChoice, ThresholdChoice] | None:
     rows = load_rows(rows_on_side(table, params, split, "validation"), params, inputs_of_all(head, [base]))
     if too_few(params.task, rows.target):
         return None
     rule = params.selection.threshold or Threshold()
     costs = costs_of(rows.arrow, rows.target, params.value)
-    return ValidationRows(rule, rows.target, head.score(rows.inputs), base.score(rows), costs)
+    of_head, of_base = head.score(rows.inputs), base.score(rows)
+    return ThresholdChoice(rows.target, of_head, rule, costs), ThresholdChoice(rows.target, of_base, rule, costs)
 
 
 def metric_rows(compared: Compared, count: int, seed: int) -> tuple[MetricRow, ...]:
@@ -156,18 +156,14 @@ def metric_rows(compared: Compared, count: int, seed: int) -> tuple[MetricRow, .
     Args:
         count: resamples.
     """
-    values = [
-        {name: float(value[0]) for name, value in model(np.ones((1, len(compared.target)))).items()}
-        for model in compared.weighted()
-    ]
+    values = [model.values() for model in compared.weighted()]
     equal = compared.gives_equal_answers()
     shortage = "" if equal else too_few(compared.task, compared.target)
     resampled: list[dict[str, Floats]] = []
     if len(values) > 1 and not equal and not shortage:
         resampled = paired_bootstrap(compared.weighted(), len(compared.target), count, seed)
-        if compared.validation is not None:
-            for side, rechosen in zip(resampled, _bootstrap_with_choice(compared, count, seed), strict=True):
-                side |= rechosen
+        for side, rechosen in zip(resampled, _bootstrap_with_choice(compared, count, seed), strict=False):
+            side |= rechosen
     rows = []
     for name in names(compared.task, compared.costs is not None):
         head, base = (_defined(side[name]) for side in (values[0], values[-1]))
@@ -187,29 +183,44 @@ def _bootstrap_with_choice(compared: Compared, count: int, seed: int) -> list[di
     """The metrics that need a threshold, where each resample chooses the thresholds of both models again.
 
     Returns:
-        For head and base a mapping name -> shape (count,).
+        For head and base a mapping name -> shape (count,); nothing where the thresholds are taken as they are.
     """
-    validation = compared.validation
-    assert validation is not None and compared.base is not None
-    sides = [
-        (
-            ThresholdChoice(validation.target, chosen_on, validation.rule, validation.costs),
-            AtThresholds(compared.task, compared.target, scores, compared.costs),
-        )
-        for chosen_on, scores in ((validation.head, compared.head), (validation.base, compared.base))
+    if compared.choices is None or compared.base is None:
+        return []
+    metrics = [
+        AtThresholds(compared.task, compared.target, scores, compared.costs)
+        for scores in (compared.head, compared.base)
     ]
     collected: list[dict[str, list[Floats]]] = [{}, {}]
     draws = zip(
         resamples(len(compared.target), count, seed),
-        resamples(len(validation.target), count, seed + 1),
+        resamples(compared.choices[0].rows, count, seed + 1),
         strict=True,
     )
     for weights, validation_weights in draws:
-        for (choice, metrics), values in zip(sides, collected, strict=True):
-            for name, value in metrics(weights, choice(validation_weights)).items():
+        for choice, at_thresholds, values in zip(compared.choices, metrics, collected, strict=True):
+            for name, value in at_thresholds(weights, choice(validation_weights)).items():
                 values.setdefault(name, []).append(value)
     return [{name: np.concatenate(parts) for name, parts in values.items()} for values in collected]
 
 
 def _defined(value: float) -> float | None:
     return None if np.isnan(value) else value
+
+
+def plots(compared: Compared) -> tuple[Plot, ...]:
+    """Every plot of the task."""
+    lines = {"head": curves.curves(compared.task, compared.target, compared.head)}
+    if compared.base is not None:
+        lines["base"] = curves.curves(compared.task, compared.target, compared.base)
+    drawn = []
+    for name in lines["head"]:
+        title, x, y = _TITLES[name]
+        drawn.append(
+            Plot(name, title, "lines", x, y, {side: curves_of_side[name] for side, curves_of_side in lines.items()})
+        )
+    histograms = curves.bars(compared.task, compared.target, compared.head, compared.head_threshold)
+    for name, bars in histograms.items():
+        title, x, y = _TITLES[name]
+        drawn.append(Plot(name, title, "bars", x, y, bars=bars))
+    return tuple(drawn)

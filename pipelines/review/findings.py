@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from pipelines.config.value import Value
+from pipelines.config.selection import Value
 from pipelines.model.critical_cases import CriticalResult
 from pipelines.pages.charts import Plot
 
@@ -15,7 +15,9 @@ from pipelines.pages.charts import Plot
 WHAT_IS_JUDGED = ("model_name", "task", "schema.", "split.", "selection.threshold")
 Kind = Literal["comparison", "restore", "new model"]
 # What only the page and the comment show.
-_NOT_IN_JSON = ("task", "headline", "left_out", "slice_metric", "data", "importance", "plots", "threshold", "value")
+_NOT_IN_JSON = (
+    "task", "headline", "explanation", "left_out", "slice_metric", "data", "importance", "plots", "threshold", "value"
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -210,7 +212,6 @@ class DataChange:
         shift: input and its population stability index, largest first.
         evidently: where the Evidently page is, or why there is none.
         sides: sentences on the rows, positives and targets of base and head, and the base's score on both.
-        sides_changed: the split gives other numbers of rows or positives than the base's.
     """
 
     rows_base: int | None
@@ -219,7 +220,6 @@ class DataChange:
     shift: tuple[tuple[str, float], ...] = ()
     evidently: str | None = None
     sides: tuple[str, ...] = ()
-    sides_changed: bool = False
 
 
 @dataclass(frozen=True)
@@ -254,6 +254,7 @@ class Findings:
     """A whole review.
 
     Attributes:
+        explanation: of a review that is no comparison; the first sentence of the report.
         notes: sentences that a reader must not miss: uncommitted changes, other data than data.dvc names, ...
         rows: test rows that both models were scored on.
         left_out: test rows that were not scored because the base's model was trained on them.
@@ -272,7 +273,8 @@ class Findings:
     headline: str
     base: Side
     head: Side
-    gates: tuple[GateResult, ...]
+    gates: tuple[GateResult, ...] = ()
+    explanation: str = ""
     notes: tuple[str, ...] = ()
     rows: int = 0
     left_out: int = 0
@@ -338,6 +340,7 @@ class Findings:
         """The document review.json."""
         document: dict[str, Any] = {
             **{name: value for name, value in asdict(self).items() if name not in _NOT_IN_JSON},
+            "notes": (*filter(None, [self.explanation]), *self.notes),
             "verdict": self.verdict,
             "features": asdict(self.features or FeatureChanges()),
             "remarks": self.remarks,

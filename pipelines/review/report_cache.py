@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from pipelines.cli.files import write_text
 from pipelines.config.params import load
@@ -23,7 +23,7 @@ _FILES = (*REPORTS, KEY)  # the key last, which says that the others are whole
 _INPUTS = ["dvc.lock", "params.yaml", "requirements/pipelines.txt", "tests/critical", "pipelines"]
 
 
-def inputs_key(base_sha: str, notes: list[str]) -> str:
+def inputs_key(base_sha: str, notes: Sequence[str]) -> str:
     """A hash of all that a report depends on, without the seconds of stages and where the base's model came from."""
     model_name = load().model_name
     parts = {
@@ -47,17 +47,17 @@ def take_report() -> dict[Path, bytes]:
     return files if len(files) == len(_FILES) else {}
 
 
-def use_again(last: dict[Path, bytes], key: str) -> dict[str, Any] | None:
-    """Put the last report back and return its review.json; None if there is none, or its inputs had another key."""
+def use_again(last: dict[Path, bytes], key: str) -> bool:
+    """Put the last report back if its inputs had this key, and review.json can be read; return whether it is back."""
     if last.get(KEY) != key.encode():
-        return None
+        return False
     try:
-        document: dict[str, Any] = json.loads(last[REPORTS[0]])
+        json.loads(last[REPORTS[0]])
     except ValueError:
-        return None
+        return False
     for path, content in last.items():
         path.write_bytes(content)
-    return document
+    return True
 
 
 def remember(key: str) -> None:

@@ -89,13 +89,16 @@ def row_changes(
     """Compare the head's rows with the base's.
 
     Args:
-        base: the base's rows, or why they are not known.
+        base: the base's rows, or why they are not known; the same table as the head's if the rows are the same.
         split: the head's, which is applied to both.
         base_scorer: the base's model; its signature names the positive class of the base.
         head_scorer: the head's model, which lost rows are scored with too.
     """
+    classes = base_scorer.signature.classes if base_scorer else ()
     if base_scorer is None:
         base = "there is no base to compare with"
+    elif base is head and (not classes or classes[-1] == params.table.positive):
+        return RowChanges()
     elif not isinstance(base, str):
         needed = {params.table.key, params.table.target, split["column"], *filter(None, [params.table.event_time])}
         if missing := sorted(needed - set(base.columns)):
@@ -103,7 +106,7 @@ def row_changes(
     if isinstance(base, str):
         return RowChanges(why_not=base, repeated=_repeated(_labelled(head, params, split), None, params.task))
     assert base_scorer is not None
-    common, classes = set(base.columns), base_scorer.signature.classes
+    common = set(base.columns)
     label = partial(_labelled, params=params, split=split, common=common)
     of_base = partial(label, positive=classes[-1] if classes else None)
     after, everything, window = label(head), of_base(base), base

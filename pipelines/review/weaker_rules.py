@@ -3,45 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from pipelines.config.params import Params
 from pipelines.model import critical_cases
-from pipelines.model.critical_cases import Case, CriticalResult
+from pipelines.model.critical_cases import CriticalResult
 from pipelines.model.scorer import Scorer
 from pipelines.repository.git import git, text_at
-from pipelines.review.base_rules import BaseRules, base_rules, data_errors_by_base
+from pipelines.review.base_rules import BaseRules, base_rules, data_errors_by_base, is_new_reason
 from pipelines.review.findings import GateResult, ParamChange
 from pipelines.review.gates import GATES, evaluate
-from pipelines.review.gates.critical import critical_gate
+from pipelines.review.gates.checks import critical_gate
 from pipelines.review.gates.evidence import Evidence
-from pipelines.review.gates.scoring_time import scoring_time_gate
-from pipelines.review.reasons import is_new_reason
+from pipelines.review.gates.files import scoring_time_gate
 
 GROUP = "weaker rules"
 REMEDY = "Restore the rule, or give the reason in gates.allow_weaker"
 Measure = Callable[[Params], Evidence]
 """The measurements by the settings of these parameters."""
-
-
-@dataclass(frozen=True)
-class BaseCases:
-    """The critical cases of the base, and the names of those that the head's code cannot read."""
-
-    cases: tuple[Case, ...] = ()
-    unreadable: tuple[str, ...] = ()
-
-
-def cases_at(commit: str) -> BaseCases:
-    """The critical cases at a commit."""
-    cases: list[Case] = []
-    unreadable: list[str] = []
-    paths = git("ls-tree", "--name-only", "-z", commit, f"{critical_cases.FOLDER}/").split("\0")
-    for path in (path for path in paths if path.endswith(".yaml")):
-        some, names = critical_cases.parse_base_cases(text_at(commit, path) or "", path)
-        cases += some
-        unreadable += names
-    return BaseCases(tuple(cases), tuple(unreadable))
 
 
 def weaker_results(
@@ -61,8 +40,7 @@ def weaker_results(
     if rules is None:
         return (), ()
     failed = {result.name for result in own if result.blocks and not result.passed}
-    base_cases = cases_at(base_sha)
-    kept, removed = _split_cases(base_cases, scorer)
+    kept, removed = _judge_cases_of_base(base_sha, scorer)
     results = [result for result in _by_base(rules, evidence, kept, measure) if result.name not in failed]
     results += [result for result, _ in removed if result.name not in failed]
     results += [
@@ -110,28 +88,29 @@ def _by_base(
     return failed
 
 
-def _split_cases(
-    base_cases: BaseCases, scorer: Scorer
+def _judge_cases_of_base(
+    base_sha: str, scorer: Scorer
 ) -> tuple[tuple[CriticalResult, ...], list[tuple[GateResult, ParamChange]]]:
-    """The results of the base's cases that the head still asks, and those that it does not ask any more."""
-    own = critical_cases.load()
-    kept = []
-    removed = [
-        (GateResult(f"critical: {name}", False, None, None, "this code cannot read the base's case"),
-         ParamChange(f"critical: {name}", "cannot be read", None))
-        for name in base_cases.unreadable
-    ]  # fmt: skip
-    for case in base_cases.cases:
-        result = critical_cases.judge(scorer, case)
-        same = next((own_case for own_case in own if own_case.name == case.name), None)
-        if any(critical_cases.asks_no_less(own_case, case, scorer.signature.names) for own_case in own):
-            if result.probability is not None:
-                kept.append(result)
-            continue
-        what = "expects less than the base's, or of other values" if same else "was removed"
-        outcome = "cannot be scored" if result.probability is None else "would pass" if result.passed else "fails"
-        why = f"the case {what}; by the base's it {outcome} (expected {result.expected})"
-        gate = GateResult(f"critical: {case.name}", False, result.probability, None, why, case.level == "must")
-        head = None if same is None else critical_cases.judge(scorer, same).expected
-        removed.append((gate, ParamChange(gate.name, result.expected, head)))
+    """The results of the base's critical cases that the head still asks, and those that it does not ask any more."""
+    own, fields = critical_cases.load(), scorer.signature.names
+    kept, removed = [], []
+    paths = git("ls-tree", "--name-only", "-z", base_sha, f"{critical_cases.FOLDER}/").split("\0")
+    for path in (path for path in paths if path.endswith(".yaml")):
+        cases, unreadable = critical_cases.parse_base_cases(text_at(base_sha, path) or "", path)
+        for name in unreadable:
+            gate = GateResult(f"critical: {name}", False, None, None, "this code cannot read the base's case")
+            removed.append((gate, ParamChange(gate.name, "cannot be read", None)))
+        for case in cases:
+            result = critical_cases.judge(scorer, case)
+            if any(critical_cases.asks_no_less(own_case, case, fields) for own_case in own):
+                if result.probability is not None:
+                    kept.append(result)
+                continue
+            same = next((own_case for own_case in own if own_case.name == case.name), None)
+            what = "expects less than the base's, or of other values" if same else "was removed"
+            outcome = "cannot be scored" if result.probability is None else "would pass" if result.passed else "fails"
+            why = f"the case {what}; by the base's it {outcome} (expected {result.expected})"
+            gate = GateResult(f"critical: {case.name}", False, result.probability, None, why, case.level == "must")
+            head = None if same is None else critical_cases.judge(scorer, same).expected
+            removed.append((gate, ParamChange(gate.name, result.expected, head)))
     return tuple(kept), removed

@@ -9,7 +9,7 @@ from pipelines.cli.errors import InputError, MainlineError, Refused
 from pipelines.cli.verbs import run_verb
 from pipelines.config.params import Params
 from pipelines.deployment.host import Host
-from pipelines.metrics.bounded_loss import LOSSES
+from pipelines.model.bounded_loss import LOSSES
 from pipelines.repository import push_tags, tags
 from pipelines.repository.tags import Assignment
 from pipelines.rollout.decide import AHEAD, Decision, decide

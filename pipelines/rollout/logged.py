@@ -20,7 +20,7 @@ from pipelines.cli.errors import InputError
 from pipelines.cli.progress import Progress
 from pipelines.config.monitor import Labels
 from pipelines.config.rollout import Rollout
-from pipelines.metrics.bounded_loss import bounded_loss, largest_loss
+from pipelines.model.bounded_loss import bounded_loss, largest_loss
 from pipelines.model.profile import load_profile
 from pipelines.model.signature import Signature
 from pipelines.predictions.labels import KNOWN, TARGET, open_labels

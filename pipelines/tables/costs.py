@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.config.value import Cost, Value
+from pipelines.config.selection import Cost, Value
 from pipelines.tables.data import to_numpy
 
 

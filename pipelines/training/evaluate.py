@@ -9,12 +9,12 @@ import numpy.typing as npt
 
 from pipelines.cli.exit_codes import end_with_code
 from pipelines.cli.files import write_csv, write_json, write_text
+from pipelines.config.metrics import gain
 from pipelines.config.paths import BARS, CARD, CURVES, IMPORTANCE, METRICS, MODEL, SIGNATURE
 from pipelines.config.read import read_sections
-from pipelines.metrics import curves
-from pipelines.metrics.compute import compute
-from pipelines.metrics.table import gain
+from pipelines.model import curves
 from pipelines.model.encoding import Columns
+from pipelines.model.metrics import compute
 from pipelines.model.scorer import Scorer
 from pipelines.tables.costs import costs_of
 from pipelines.tables.data import connect, read_rows

@@ -19,7 +19,7 @@ from pipelines.cli.files import rounded, write_json
 from pipelines.config.features import FeatureParams
 from pipelines.config.paths import MODEL, PROFILE, SIGNATURE
 from pipelines.config.read import read_sections
-from pipelines.metrics.bounded_loss import LOSSES, bounded_loss, largest_loss
+from pipelines.model.bounded_loss import LOSSES, bounded_loss, largest_loss
 from pipelines.model.encoding import encode
 from pipelines.model.inputs import inputs_of
 from pipelines.model.scorer import Scorer

@@ -12,14 +12,13 @@ import onnx
 from pipelines.cli.exit_codes import end_with_code
 from pipelines.cli.files import write_csv, write_json
 from pipelines.config.candidates import Candidates
+from pipelines.config.metrics import METRICS, gain
 from pipelines.config.paths import CANDIDATES, CANDIDATES_PLOT, NOT_REPRODUCIBLE, SELECTION
 from pipelines.config.read import read_sections
 from pipelines.config.selection import SelectionParams, Threshold
-from pipelines.metrics.bootstrap import interval, paired_bootstrap, too_few
-from pipelines.metrics.compute import Weighted
-from pipelines.metrics.table import METRICS, gain
 from pipelines.model.encoding import Columns
 from pipelines.model.inputs import inputs_of
+from pipelines.model.metrics import Weighted, interval, paired_bootstrap, too_few
 from pipelines.model.scorer import Scorer
 from pipelines.model.signature import Input, Signature
 from pipelines.model.threshold import choose_threshold

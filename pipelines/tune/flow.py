@@ -14,9 +14,9 @@ from threadpoolctl import threadpool_limits
 from pipelines.cli.errors import AlreadyPrinted, InputError
 from pipelines.cli.progress import Progress
 from pipelines.cli.verbs import fit_threads, run_verb
+from pipelines.config.metrics import METRICS, label
 from pipelines.config.params import Params, load
 from pipelines.config.read import PATH
-from pipelines.metrics.table import METRICS, label
 from pipelines.pages.numbers import number, of
 from pipelines.tune import branch, mlflow_runs, page, study
 from pipelines.tune.problem import Problem

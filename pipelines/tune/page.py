@@ -14,8 +14,8 @@ import optuna
 from markupsafe import Markup
 
 from pipelines.cli.files import write_text
+from pipelines.config.metrics import METRICS, label
 from pipelines.config.params import Params
-from pipelines.metrics.table import METRICS, label
 from pipelines.pages.rendering import environment
 from pipelines.pages.safe_text import safe_in_page
 from pipelines.tune import study

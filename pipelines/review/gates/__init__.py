@@ -1,4 +1,4 @@
-"""The gates of a review. To add a gate, write a module and add an entry to `GATES`."""
+"""The gates of a review. To add a gate, write a function in a module here, and an entry of `GATES`."""
 
 from __future__ import annotations
 
@@ -6,21 +6,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from pipelines.review.findings import GateResult
-from pipelines.review.gates.changed_labels import changed_labels_gate
-from pipelines.review.gates.comparable import comparable_gate
-from pipelines.review.gates.critical import critical_gate
+from pipelines.review.gates.checks import comparable_gate, critical_gate, validation_gate
 from pipelines.review.gates.evidence import Evidence
 from pipelines.review.gates.fairness import fairness_gate
-from pipelines.review.gates.floors import floors_gate
+from pipelines.review.gates.files import model_size_gate, scoring_time_gate
 from pipelines.review.gates.history import history_gate
-from pipelines.review.gates.lost_rows import lost_rows_gate
-from pipelines.review.gates.model_size import model_size_gate
+from pipelines.review.gates.metrics import floors_gate, regression_gate
 from pipelines.review.gates.plausible import plausible_gate
-from pipelines.review.gates.regression import regression_gate
-from pipelines.review.gates.repeated_rows import repeated_rows_gate
-from pipelines.review.gates.scoring_time import scoring_time_gate
+from pipelines.review.gates.rows import changed_labels_gate, lost_rows_gate, repeated_rows_gate
 from pipelines.review.gates.slices import slices_gate
-from pipelines.review.gates.validation import validation_gate
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,6 @@ class Evidence:
         rows: test rows that were scored.
         test_rows: rows with a label that `params.split` chooses for the test.
         prevalence: share of positives in them; None for a regression.
-        row_changes: None if the base's rows are not known.
         importance: input -> loss of the headline metric when the input is shuffled.
         new_inputs: inputs that the base's model does not have; empty without a base.
         leak_scores: None if neither the rows nor the inputs changed.
@@ -46,7 +45,7 @@ class Evidence:
     slices: tuple[SliceRow, ...] = ()
     groups: tuple[GroupRow, ...] = ()
     critical: tuple[CriticalResult, ...] = ()
-    row_changes: RowChanges | None = None
+    row_changes: RowChanges = field(default_factory=RowChanges)
     importance: Mapping[str, float] = field(default_factory=dict)
     new_inputs: tuple[str, ...] = ()
     leak_scores: LeakScores | None = None

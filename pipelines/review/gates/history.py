@@ -1,19 +1,42 @@
-"""Gate `history`: a metric of the head is not worse than that of any of the last versions."""
+"""Gate `history`: a metric of the head is not worse than that of any of the last versions, nor of the best one.
+
+Small losses that pass one by one against the base add up.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Any
 
-from pipelines.metrics.table import gain
+import ibis.expr.types as ir
+import numpy as np
+from rich.console import Console
+
+from pipelines.cli.errors import InputError, MainlineError
+from pipelines.cli.progress import Progress
+from pipelines.config.metrics import gain
+from pipelines.config.params import Params
+from pipelines.config.paths import MODEL
+from pipelines.model.metrics import Weighted, paired_bootstrap, too_few
+from pipelines.model.scorer import Scorer
 from pipelines.pages.numbers import describe_change
+from pipelines.repository import base_model, tags
+from pipelines.repository.dvc import file_md5
+from pipelines.repository.tags import Version
+from pipelines.review.compare import inputs_of_all, unseen_test_rows
+from pipelines.review.earlier_model import EarlierModel, comparable_model
 from pipelines.review.findings import GateResult, HistoryRow
 from pipelines.review.gates.evidence import Evidence
-from pipelines.review.gates.tolerance import absolute_tolerance
+from pipelines.review.gates.metrics import absolute_tolerance
+from pipelines.tables.costs import costs_of
+from pipelines.tables.rows import load_rows
 
 ERROR_RATE = 0.025  # one-sided, over all versions and metrics together: that of a 95 % confidence interval
 NORMAL = NormalDist()
+RESAMPLES = 200  # enough for a standard error, from which the gate takes p-values too small to count resamples for
 
 
 def history_gate(evidence: Evidence) -> Iterator[GateResult]:
@@ -67,3 +90,117 @@ def _p_value(row: HistoryRow, tolerance: float) -> float:
     if row.error == 0:
         return float(beyond >= 0)
     return NORMAL.cdf(beyond / row.error)
+
+
+@dataclass(frozen=True)
+class History:
+    """The differences from earlier versions, and notes that say which of them are not compared, and why."""
+
+    rows: tuple[HistoryRow, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def measure(table: ir.Table, params: Params, split: dict[str, Any], head: Scorer, base: EarlierModel | None) -> History:
+    """Compare the head with each of the last versions that were not rolled back, and with the best of all.
+
+    All are scored on the head's test rows that none of them, nor the base, was trained on.
+
+    Args:
+        base: None if there is no base to compare with.
+    """
+    if params.gates.history is None:
+        return History()
+    earlier, notes = _earlier_models(table, params, params.gates.history.versions)
+    if not earlier:
+        return History(notes=tuple(notes))
+    test = unseen_test_rows(table, params, split, [*earlier.values(), *([base] if base else [])])
+    rows = load_rows(test, params, inputs_of_all(head, earlier.values()))
+    if shortage := too_few(params.task, rows.target):
+        why = f"{shortage} among the test rows that none of these models was trained on"
+        few = [
+            HistoryRow(tag, metric, math.nan, math.nan, math.nan, len(rows), why)
+            for tag in earlier
+            for metric in params.gates.history.regression
+        ]
+        return History(tuple(few), tuple(notes))
+    costs = costs_of(rows.arrow, rows.target, params.value)
+    models = [
+        Weighted(params.task, rows.target, model.score(rows), model.signature.threshold, costs)
+        for model in (EarlierModel(head), *earlier.values())
+    ]
+    metrics = tuple(params.gates.history.regression)
+    values = [model.values() for model in models]
+    resampled = paired_bootstrap(models, len(rows), RESAMPLES, params.gates.seed, only=metrics)
+    compared = [
+        HistoryRow(
+            version=tag,
+            metric=metric,
+            value=values[i][metric],
+            delta=values[0][metric] - values[i][metric],
+            error=float(np.std(resampled[0][metric] - resampled[i][metric], ddof=1)),
+            rows=len(rows),
+        )
+        for i, tag in enumerate(earlier, start=1)
+        for metric in metrics
+    ]
+    return History(tuple(compared), tuple(notes))
+
+
+def _earlier_models(table: ir.Table, params: Params, count: int) -> tuple[dict[str, EarlierModel], list[str]]:
+    """The models of the last versions and of the best comparable one, by tag; notes on those that are not compared.
+
+    The last versions alone are a moving window, in which a slow decline passes.
+    """
+    models: dict[str, EarlierModel] = {}
+    notes: list[str] = []
+
+    def add(version: Version) -> None:
+        try:
+            models[version.tag] = _comparable_model(table, params, version.commit)
+        except MainlineError as error:
+            notes.append(f"Not compared with {version.tag}: {str(error).splitlines()[0]}.")
+
+    last, best = _last_and_best(params, count)
+    for version in last:
+        add(version)
+    for version in best[:count]:
+        if version not in last:
+            add(version)
+        if version.tag in models:
+            break
+    return models, notes
+
+
+def _last_and_best(params: Params, count: int) -> tuple[list[Version], list[Version]]:
+    """The last versions that were not rolled back; and all whose headline metric a tag gives, the best first.
+
+    An assignment's tag gives it. Of versions with one model the newest counts, and none with the head's.
+    """
+    lasting = tags.list_lasting_versions(params.model_name)
+    newest = {version.annotation.model: version for version in reversed(lasting)}
+    newest.pop(file_md5(MODEL), None)
+    headline = params.gates.headline
+    gains = {
+        item.version: gain(headline, item.annotation.metrics[headline])
+        for item in tags.list_assignments(params.model_name)
+        if headline in item.annotation.metrics
+    }
+    last = [version for version in lasting[:count] if version in newest.values()]
+    known = [version for version in newest.values() if version.tag in gains]
+    return last, sorted(known, key=lambda version: (gains[version.tag], version.number), reverse=True)
+
+
+def _comparable_model(table: ir.Table, params: Params, commit: str) -> EarlierModel:
+    """The model of a commit, which is never reproduced.
+
+    Raises:
+        MainlineError: if the model cannot be fetched, or not be compared.
+    """
+    model = base_model.fetch_stored(commit, Progress(Console(quiet=True)))
+    if model is None:
+        raise InputError("its model is in no cache and no remote", "")
+    scorer = Scorer(model.model, model.signature)
+    signature = scorer.signature
+    if (signature.task, signature.target) != (params.task, params.table.target):
+        raise InputError(f"it predicts {signature.target} by {signature.task}", "")
+    return comparable_model(table, params, scorer, commit)

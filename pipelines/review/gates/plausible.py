@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
-from pipelines.metrics.table import METRICS, gain
+from pipelines.config.metrics import METRICS, gain
 from pipelines.pages.numbers import plain_number
 from pipelines.review.findings import GateResult
 from pipelines.review.gates.evidence import Evidence

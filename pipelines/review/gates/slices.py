@@ -5,16 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-import numpy as np
-
+from pipelines.config.metrics import METRICS, gain, is_better
 from pipelines.config.params import Params
-from pipelines.metrics.bootstrap import interval, paired_bootstrap
-from pipelines.metrics.table import METRICS, gain, is_better
+from pipelines.model.metrics import interval, paired_bootstrap
 from pipelines.pages.numbers import describe_change, plain_number
 from pipelines.review.compare import Compared
 from pipelines.review.findings import GateResult, SliceRow
 from pipelines.review.gates.evidence import Evidence
-from pipelines.review.gates.tolerance import absolute_tolerance
+from pipelines.review.gates.metrics import absolute_tolerance
 from pipelines.tables.slices import masks
 
 
@@ -93,6 +91,6 @@ def _values(part: Compared, metric: str) -> tuple[float | None, float | None]:
     """The metric of head and base on the rows; None where it is not defined or there is no base."""
     if not len(part.target):
         return None, None
-    values = [float(model(np.ones((1, len(part.target))))[metric][0]) for model in part.weighted()]
-    defined = [None if np.isnan(value) else value for value in values]
+    values = [model.values()[metric] for model in part.weighted()]
+    defined = [None if math.isnan(value) else value for value in values]
     return defined[0], defined[1] if len(defined) > 1 else None

@@ -8,7 +8,7 @@ import yaml
 from pipelines.cli.errors import InputError
 from pipelines.model import critical_cases
 from pipelines.model.critical_cases import Case
-from pipelines.review.gates.critical import critical_gate
+from pipelines.review.gates.checks import critical_gate
 from tests.engine.fixtures_repo import PROBLEM
 from tests.engine.review.made_up import evidence
 

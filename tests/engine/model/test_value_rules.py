@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from pipelines.model import value_rules
 from pipelines.model.encoding import encode
-from pipelines.model.row_checks import check_value
 from pipelines.model.signature import Input
-from pipelines.model.value_rules import check_batch, check_column, read_text
+from pipelines.model.value_rules import check_batch, check_column, check_value, read_text
 
 ENDS = st.sampled_from([None, -5, 0, 0.01, 0.1, 3, 1000])
 

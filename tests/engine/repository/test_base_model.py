@@ -14,7 +14,6 @@ import yaml
 from pipelines.cli.progress import Progress
 from pipelines.repository import dvc_lock
 from pipelines.repository.base_model import Base, fetch
-from pipelines.review.flow import Reproduced
 from tests.engine.fixtures_repo import Repo, point_at_cache
 from tests.engine.in_process import must, reproduce, review, stages_in_process, verb
 
@@ -139,7 +138,7 @@ def test_against_a_base_without_a_model_only_absolute_gates_run(repo: Repo) -> N
 def test_with_another_model_name_only_absolute_gates_run(repo: Repo) -> None:
     repo.params(lambda document: document.update(model_name="churn"))
     # The stages that read the name would run again.
-    with mock.patch("pipelines.review.flow._reproduce", return_value=Reproduced(0, None, (), ())):
+    with mock.patch("pipelines.review.flow._reproduce", return_value=(0, {})):
         must(review(repo))
     assert repo.report["kind"] == "new model"
     assert any("'fraud' → 'churn'" in note and "only absolute gates count" in note for note in repo.report["notes"])
@@ -200,7 +199,7 @@ def test_a_head_without_a_column_of_the_base_model_is_not_comparable(repo: Repo)
     (repo.path / CRITICAL).write_text(yaml.safe_dump(cases))
 
     # Evidently is slow; other tests write its page.
-    with mock.patch("pipelines.review.evidently_page.write", return_value="not drawn here"):
+    with mock.patch("pipelines.review.base_rows.draw_page", return_value="not drawn here"):
         must(review(repo), 1)
     assert repo.failed["comparable"] == "not comparable: column usual_amount"
     assert not any(gate["group"] == "regression" for gate in repo.report["gates"])

@@ -28,8 +28,7 @@ from pipelines.review.findings import (
 )
 from pipelines.review.gates import GATES, Gate, evaluate
 from pipelines.review.gates.evidence import Evidence
-from pipelines.review.gates.model_size import model_size_gate
-from pipelines.review.gates.scoring_time import scoring_time_gate
+from pipelines.review.gates.files import model_size_gate, scoring_time_gate
 from tests.engine.fixtures_repo import PARAMS
 
 HOSTILE = (
@@ -262,8 +261,8 @@ def restore() -> Findings:
         "A restore of fraud@v1.3.0, which was released before: validation, critical cases and file checks block; "
         "the comparison with the newer model is shown and does not block."
     )
-    restored = replace(failing(), kind="restore", critical=critical(), notes=(note,), left_out=0, data=None)
-    return evaluated(restored)
+    restored = replace(failing(), kind="restore", critical=critical(), left_out=0, data=None)
+    return evaluated(replace(restored, explanation=note, notes=()))
 
 
 def new_line() -> Findings:
@@ -272,7 +271,7 @@ def new_line() -> Findings:
         passing(),
         kind="new model",
         base=Side("origin/main", "e5ab9eec0ffee0123456789abcdef0123456789a", None),
-        notes=("The base has no model: there is nothing to compare with, and only absolute gates count.",),
+        explanation="The base has no model: there is nothing to compare with, and only absolute gates count.",
         metrics=tuple(replace(row, base=None, delta=None, low=None, high=None) for row in metrics()),
         slices=tuple(replace(row, base=None, low=None, high=None) for row in slices()),
         plots=tuple(replace(plot, lines={k: v for k, v in plot.lines.items() if k == "head"}) for plot in plots()),
@@ -360,6 +359,7 @@ def hostile(text: str = HOSTILE, many: int = 3) -> Findings:
         base=Side(text, text, text, text + "!", text),
         head=Side(text, text, text, text, text),
         gates=tuple(GateResult(text, False, -1.0, 1.0, text, group=text) for _ in range(many)),
+        explanation=text,
         notes=(text,) * many,
         critical=tuple(CriticalResult(text, "must", False, 0.1, text, text) for _ in range(many)),
         slices=tuple(SliceRow(text, 10, 2, 0.1, 0.2, -0.2, 0.1, False, text) for _ in range(many)),

@@ -22,7 +22,7 @@ import yaml
 
 from pipelines.cli.exit_codes import end_with_code
 from pipelines.review import report
-from tests.engine.fixtures_repo import CommandResult, Repo, point_at_cache, quiet_environment
+from tests.engine.fixtures_repo import CommandResult, Repo, clone_of, quiet_environment
 from tests.engine.in_process import must, review, verb
 
 pytestmark = pytest.mark.xdist_group("bad-input")
@@ -33,12 +33,7 @@ def shared(small_problem: Path, tmp_path_factory: pytest.TempPathFactory) -> Rep
     """A clone with a cache that tests may damage."""
     folder = tmp_path_factory.mktemp("bad-input")
     cache = Path(shutil.copytree(small_problem / "cache", folder / "cache"))
-    subprocess.run(["git", "clone", "--quiet", str(small_problem / "origin"), str(folder / "clone")], check=True)
-    repo = Repo(folder / "clone", cache)
-    point_at_cache(repo)
-    must(repo.run(sys.executable, "-m", "dvc", "checkout", "--quiet"))
-    repo.git("checkout", "--quiet", "-b", "change")
-    return repo
+    return clone_of(small_problem, folder / "clone", cache)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -66,40 +66,40 @@ def test_the_stability_index_of_a_textbook_shift():
 
 @pytest.fixture(scope="module")
 def base(logistic, tmp_path_factory):
-    """Signature and profile of a base, and its training rows."""
+    """Profile and inputs of a base, and its training rows."""
     rows = {name: values.tolist() for name, values in logistic.raw.items()}
     path = tmp_path_factory.mktemp("base") / "profile.json"
     write_json(path, profile(ibis.memtable(rows), inputs_of(logistic.params)))
-    return path, logistic.signature, rows
+    return path, inputs_of(logistic.params), rows
 
 
 def test_the_same_rows_have_not_shifted(base):
-    path, signature, rows = base
-    change = data_change(ibis.memtable(rows), path, signature)
+    path, inputs, rows = base
+    change = data_change(ibis.memtable(rows), path, inputs)
     assert (change.rows_base, change.rows_head, change.removed_columns) == (400, 400, ())
     assert {name for name, _ in change.shift} == set(rows)
     assert all(value == pytest.approx(0, abs=1e-9) for _, value in change.shift)
 
 
 def test_the_column_that_shifted_most_comes_first(base):
-    path, signature, rows = base
+    path, inputs, rows = base
     dearer = {**rows, "price": [value * 3 for value in rows["price"]]}
-    change = data_change(ibis.memtable({name: values[:300] for name, values in dearer.items()}), path, signature)
+    change = data_change(ibis.memtable({name: values[:300] for name, values in dearer.items()}), path, inputs)
     assert (change.rows_base, change.rows_head) == (400, 300)
     assert change.shift[0][0] == "price" and change.shift[0][1] > 0.2
 
 
 def test_a_removed_column_is_named_and_one_of_another_type_has_no_shift(base):
-    path, signature, rows = base
+    path, inputs, rows = base
     other = {name: values for name, values in rows.items() if name != "shop"}
     other |= {"price": [f"{value:.0f} euros" for value in rows["price"]], "size": np.arange(400).tolist()}
     other["ordered_at"] = ["yesterday"] * 400
-    change = data_change(ibis.memtable(other), path, signature)
+    change = data_change(ibis.memtable(other), path, inputs)
     assert change.removed_columns == ("shop",)
     assert not {"price", "size", "ordered_at", "shop"} & {name for name, _ in change.shift}
 
 
 def test_without_a_profile_only_rows_and_columns_are_compared(base):
-    _, signature, rows = base
-    change = data_change(ibis.memtable(rows), None, signature)
+    _, inputs, rows = base
+    change = data_change(ibis.memtable(rows), None, inputs)
     assert (change.rows_base, change.rows_head, change.shift) == (None, 400, ())

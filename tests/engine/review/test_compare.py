@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from pipelines.config.metrics import names
 from pipelines.config.selection import Threshold
-from pipelines.metrics.table import names
 from pipelines.model.signature import Input, Signature
-from pipelines.model.threshold import choose_threshold
-from pipelines.review.compare import Compared, ValidationRows, compare, metric_rows
+from pipelines.model.threshold import ThresholdChoice, choose_threshold
+from pipelines.review.compare import Compared, compare, metric_rows
 from pipelines.review.earlier_model import EarlierModel, not_comparable
 from tests.engine.review.made_up import compared, params
 
@@ -57,12 +57,12 @@ def equal_pair(seed: int, rows: int = 1500) -> Compared:
         return target, *(1 / (1 + np.exp(-truth - draw.normal(0, 0.5, count))) for _ in range(2))
 
     rule = Threshold()
-    validation = ValidationRows(rule, *side(800))
+    validation, *validation_scores = side(800)
+    of_head, of_base = (choose_threshold(validation, scores, rule) for scores in validation_scores)
+    choice_of_head, choice_of_base = (ThresholdChoice(validation, scores, rule) for scores in validation_scores)
     target, head, base = side(rows)
-    thresholds = [choose_threshold(validation.target, scores, rule) for scores in (validation.head, validation.base)]
-    return Compared(
-        "classification", pa.table({}), target, head, thresholds[0], base, thresholds[1], 0, validation
-    )  # fmt: skip
+    choices = choice_of_head, choice_of_base
+    return Compared("classification", pa.table({}), target, head, of_head, base, of_base, 0, choices)
 
 
 def test_intervals_of_metrics_with_a_threshold_take_its_choice_into_account():
@@ -71,7 +71,7 @@ def test_intervals_of_metrics_with_a_threshold_take_its_choice_into_account():
         return not row.low <= 0 <= row.high
 
     pairs = [equal_pair(seed) for seed in range(60)]
-    assert sum(excludes_zero(replace(pair, validation=None)) for pair in pairs) >= 15  # wrong: fixed thresholds
+    assert sum(excludes_zero(replace(pair, choices=None)) for pair in pairs) >= 15  # wrong: fixed thresholds
     assert sum(excludes_zero(pair) for pair in pairs) <= 6
 
 

@@ -13,8 +13,8 @@ from pipelines.config.params import load
 from pipelines.config.paths import REVIEW, SELECTION
 from pipelines.config.read import PATH
 from pipelines.repository import base_model, git
-from pipelines.review import flow, mlflow_run, model_findings, own_code, report, report_cache
-from pipelines.review.findings import GateResult
+from pipelines.review import changes, flow, mlflow_run, model_findings, report, report_cache
+from pipelines.review.findings import Findings, GateResult, Side
 from tests.engine.fixtures_model import SMALL
 from tests.engine.review import samples
 
@@ -34,17 +34,19 @@ def test_candidates_that_are_not_reproducible_are_named_on_the_console_and_in_th
     PATH.write_text(SMALL)
     SELECTION.parent.mkdir()
     monkeypatch.setattr(base_model, "fetch", lambda *_: None)
-    monkeypatch.setattr(model_findings, "model_findings", lambda *_: {"gates": ()})
+    monkeypatch.setattr(model_findings, "model_findings", lambda findings, *_: findings)
     monkeypatch.setattr(flow, "worktree_release_id", lambda: "0" * 12)
     monkeypatch.setattr(flow, "file_md5", lambda _: "0" * 32)
-    monkeypatch.setattr(own_code, "changed_code", lambda _: ())
+    monkeypatch.setattr(changes, "changed_code", lambda _: ())
     for module, name, answer in ((flow, "registered_version", None), (git, "text_at", None), (git, "branch", "b")):
         monkeypatch.setattr(module, name, lambda *_, answer=answer: answer)
     monkeypatch.setattr(git, "commit_of", lambda _: "0" * 40)
 
+    start = Findings("orders", "classification", "comparison", "roc_auc", *[Side("main", "0" * 40, None)] * 2)
+
     def notes(selection):
         SELECTION.write_text(json.dumps(selection))
-        return " ".join(flow._findings(load(), "main", "0" * 40, [], (), Progress()).notes)
+        return " ".join(flow._compared(start, load(), Progress()).notes)
 
     assert "Not reproducible: forest, mine." in notes({"not_reproducible": ["forest", "mine"]})
     assert "Not reproducible: forest, mine." in capsys.readouterr().err

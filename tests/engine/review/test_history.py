@@ -53,34 +53,32 @@ def only_history(document: dict[str, Any]) -> None:
     history = {"versions": 5, "regression": {"average_precision": 0.02}}
     document["gates"] |= {"floors": {}, "regression": {"average_precision": 0.08}, "history": history}
     document["slices"]["by"] = {}
-    document["candidates"] = {"boosting": document["candidates"]["boosting"]}
     del document["fairness"]
 
 
-def test_small_losses_pass_one_by_one_and_fail_together(repo: Repo) -> None:
-    repo.params(only_history)
-    reproduce(repo)
-    settle(repo)
-    must(review(repo))
-    assert not any(gate["group"] == "history" for gate in repo.report["gates"])
-    assert repo.report["history"] == []  # no version is registered
+def test_small_losses_pass_one_by_one_and_fail_together(quick: Repo) -> None:
+    quick.params(only_history)
+    settle(quick)
+    must(review(quick))
+    assert not any(gate["group"] == "history" for gate in quick.report["gates"])
+    assert quick.report["history"] == []  # no version is registered
 
-    register(repo, "1.0.0")
-    shorten(repo, 30)
-    must(review(repo))
-    settle(repo)
-    register(repo, "1.1.0")
+    register(quick, "1.0.0")
+    shorten(quick, 30)
+    must(review(quick))
+    settle(quick)
+    register(quick, "1.1.0")
 
-    shorten(repo, 14)
-    must(review(repo), 1)
-    assert set(repo.failed) == {"history average_precision"}
-    assert "since fraud@v1.0.0" in repo.failed["history average_precision"]
-    assert [row["version"] for row in repo.report["history"]] == ["fraud@v1.1.0", "fraud@v1.0.0"]
+    shorten(quick, 14)
+    must(review(quick), 1)
+    assert set(quick.failed) == {"history average_precision"}
+    assert "since fraud@v1.0.0" in quick.failed["history average_precision"]
+    assert [row["version"] for row in quick.report["history"]] == ["fraud@v1.1.0", "fraud@v1.0.0"]
 
     # Without the setting it passes by weaker rules only.
-    repo.params(lambda document: document["gates"].pop("history"))
-    must(review(repo), 1)
-    assert set(repo.failed) == {"weaker rules: history average_precision"}
+    quick.params(lambda document: document["gates"].pop("history"))
+    must(review(quick), 1)
+    assert set(quick.failed) == {"weaker rules: history average_precision"}
 
 
 def test_versions_that_are_nowhere_or_not_comparable_give_a_note_and_change_no_verdict(repo: Repo) -> None:

@@ -10,7 +10,7 @@ import pytest
 from pipelines.cli.errors import InputError
 from pipelines.repository import tags
 from pipelines.repository.tags import Annotation, Assignment, Version
-from pipelines.review import history
+from pipelines.review.gates import history
 from tests.engine.review.made_up import params
 
 HEAD = "f" * 32

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import pyarrow.parquet as pq
@@ -11,7 +12,8 @@ import pytest
 from pipelines.cli.files import write_json
 from pipelines.repository.base_model import Base
 from pipelines.review.base_rows import BaseRows
-from pipelines.review.model_findings import model_findings, review_kind
+from pipelines.review.findings import Findings, Side
+from pipelines.review.model_findings import model_findings, new_model, review_kind
 from tests.engine.fixtures_model import SMALL
 from tests.engine.review.made_up import params, table
 
@@ -43,27 +45,27 @@ def set_trained_until(base, moment):
     write_json(path, {**json.loads(path.read_text()), "trained_until": moment})
 
 
-@pytest.mark.parametrize("key", ["model_name", "task", "target"])
-def test_another_model_name_task_or_target_has_nothing_to_compare_with(base, key):
-    signature = json.loads(base.signature.read_text())
-    assert review_kind(params(), base, "2" * 32, None) == ("comparison", "")
-    write_json(base.signature, {**signature, key: "another"})
-    kind, note = review_kind(params(), base, "2" * 32, None)
-    assert kind == "new model" and f"{key} 'another'" in note
+@pytest.mark.parametrize("key", ["model_name: ", "task: ", "  target: "])
+def test_another_model_name_task_or_target_has_nothing_to_compare_with(key):
+    assert new_model(params(), SMALL) == new_model(params(), None) == new_model(params(), "a: [") == ""
+    note = new_model(params(), re.sub(f"^{key}.*", f"{key}another", SMALL, count=1, flags=re.MULTILINE))
+    assert f"{key.strip(': ')} 'another' →" in note
+    assert review_kind(note, None, "2" * 32, None) == ("new model", note)
 
 
 def test_a_registered_release_is_a_restore_unless_the_base_has_the_same_model(base):
-    assert review_kind(params(), base, "2" * 32, "orders@v1.0.0")[0] == "restore"
-    assert review_kind(params(), base, base.md5, "orders@v1.0.0")[0] == "comparison"
-    assert review_kind(params(), None, "2" * 32, "orders@v1.0.0")[0] == "new model"
+    assert review_kind("", base, "2" * 32, "orders@v1.0.0")[0] == "restore"
+    assert review_kind("", base, base.md5, "orders@v1.0.0")[0] == "comparison"
+    assert review_kind("", None, "2" * 32, "orders@v1.0.0")[0] == "new model"
 
 
 def test_a_base_that_was_trained_on_every_test_row_fails_a_gate_of_its_own(base):
     lax = params(gates={"floors": {}, "regression": {}, "scoring_time_ratio": 50.0})
     rows = BaseRows(unchanged=True)
-    fields = model_findings(lax, base, "comparison", base.commit, rows)
-    assert (fields["rows"] > 0, [gate for gate in fields["gates"] if not gate.passed]) == (True, [])
+    start = Findings("orders", "classification", "comparison", "roc_auc", *[Side("main", base.commit, None)] * 2)
+    findings = model_findings(start, lax, base, rows)
+    assert (findings.rows > 0, [gate for gate in findings.gates if not gate.passed]) == (True, [])
     set_trained_until(base, "2026-04-01T00:00:00+00:00")
-    fields = model_findings(lax, base, "comparison", base.commit, rows)
-    assert fields["rows"] == 0
-    assert [(gate.name, gate.blocks) for gate in fields["gates"] if not gate.passed] == [("comparable", True)]
+    findings = model_findings(start, lax, base, rows)
+    assert findings.rows == 0
+    assert [(gate.name, gate.blocks) for gate in findings.gates if not gate.passed] == [("comparable", True)]

@@ -15,9 +15,8 @@ import pytest
 
 from pipelines.cli.errors import InputError
 from pipelines.repository.git import commit_of, git
-from pipelines.review import own_columns as module
-from pipelines.review.earlier_model import EarlierModel, comparable_model
-from pipelines.review.own_columns import own_columns
+from pipelines.review import earlier_model as module
+from pipelines.review.earlier_model import EarlierModel, comparable_model, own_columns
 from pipelines.tables.rows import load_rows
 from tests.engine.review.made_up import params, table
 

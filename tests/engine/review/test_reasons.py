@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.repository import git
-from pipelines.review import reasons
-from pipelines.review.reasons import is_new_reason
+from pipelines.review import base_rules
+from pipelines.review.base_rules import is_new_reason
 
 
 def run_git(*arguments: str) -> str:
@@ -66,7 +66,7 @@ def test_so_many_versions_of_params_yaml_are_read(commit, monkeypatch):
     commit("  allow_weaker: long ago\n")
     commit("")
     last = commit("  allow_weaker: now\n")
-    monkeypatch.setattr(reasons, "VERSIONS", 2)
+    monkeypatch.setattr(base_rules, "VERSIONS", 2)
     assert is_new_reason("allow_weaker", "long ago", last) and not is_new_reason("allow_weaker", "now", last)
 
 

@@ -27,35 +27,35 @@ def reviewed(tmp_path, monkeypatch):
 
 def test_a_report_of_the_same_inputs_is_used_again(reviewed):
     before = {path.name: path.read_bytes() for path in reviewed.iterdir()}
-    assert use_again(take_report(), "another key") is None
+    assert use_again(take_report(), "another key") is False
     assert list(reviewed.iterdir()) == []
     for name, content in before.items():
         (reviewed / name).write_bytes(content)
-    assert use_again(take_report(), "key") == {"verdict": "pass"}
+    assert use_again(take_report(), "key")
     assert {path.name: path.read_bytes() for path in reviewed.iterdir()} == before
 
 
 @pytest.mark.parametrize("name", ["review.md", "review.html", "review.json", ".inputs"])
 def test_a_report_that_lacks_a_file_is_not_used_again(reviewed, name):
     (reviewed / name).unlink()
-    assert use_again(take_report(), "key") is None
+    assert use_again(take_report(), "key") is False
     assert list(reviewed.iterdir()) == []
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe"])
 def test_a_report_that_cannot_be_read_is_not_used_again(reviewed, content):
     (reviewed / "review.json").write_bytes(content)
-    assert use_again(take_report(), "key") is None
+    assert use_again(take_report(), "key") is False
 
 
 def test_a_report_that_was_not_finished_is_not_used_again(reviewed):
     report_cache.remember("")  # what a review writes that has no key
-    assert use_again(take_report(), "key") is None
+    assert use_again(take_report(), "key") is False
 
 
 KEYED = (
-    "params.yaml", "dvc.lock", "models/model.onnx", "requirements/pipelines.txt", "pipelines/metrics/compute.py",
-    "pipelines/review/gates/floors.py", "pipelines/review/templates/page.css", "tests/critical/cases.yaml",
+    "params.yaml", "dvc.lock", "models/model.onnx", "requirements/pipelines.txt", "pipelines/model/metrics.py",
+    "pipelines/review/gates/metrics.py", "pipelines/review/templates/page.css", "tests/critical/cases.yaml",
 )  # fmt: skip
 
 
@@ -84,12 +84,12 @@ def test_a_second_uncommitted_edit_of_a_file_gives_another_key(repository, path)
 
 
 @pytest.mark.parametrize(
-    "target", ["pipelines/metrics/moved.py", "pipelines/review/moved.py", "pipelines/review/gates/deeper/moved.py"]
+    "target", ["pipelines/model/moved.py", "pipelines/review/moved.py", "pipelines/review/gates/deeper/moved.py"]
 )
 def test_a_module_that_moves_gives_another_key(repository, target):
     key = inputs_key("b" * 40, [])
     (repository / target).parent.mkdir(exist_ok=True)
-    (repository / "pipelines/metrics/compute.py").rename(repository / target)
+    (repository / "pipelines/model/metrics.py").rename(repository / target)
     assert inputs_key("b" * 40, []) != key
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipelines.config.value import Value
+from pipelines.config.selection import Value
 from pipelines.review import report
 from pipelines.review.findings import GateResult, MetricRow, ParamChange
 from tests.engine.review import samples

@@ -10,9 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.model.scorer import Scorer
-from pipelines.review.gates.changed_labels import changed_labels_gate
-from pipelines.review.gates.lost_rows import lost_rows_gate
-from pipelines.review.gates.repeated_rows import repeated_rows_gate
+from pipelines.review.gates.rows import changed_labels_gate, lost_rows_gate, repeated_rows_gate
 from pipelines.review.row_changes import _repeated, row_changes
 from pipelines.tables.data import connect
 from tests.engine.review.made_up import evidence, params, table

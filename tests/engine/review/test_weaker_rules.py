@@ -10,8 +10,8 @@ import pytest
 from pipelines.repository import git
 from pipelines.review import weaker_rules
 from pipelines.review.base_rules import BaseRules
+from pipelines.review.changes import changed_code
 from pipelines.review.findings import GateResult
-from pipelines.review.own_code import changed_code
 from pipelines.review.weaker_rules import _as_weaker, _by_base
 from testing.repository import ROOT
 from tests.engine.review.made_up import evidence, params

@@ -98,7 +98,7 @@ def test_stricter_rules_say_nothing(repo: Repo) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "text"), [("pipelines/metrics/table.py", "# edited\n"), ("pipelines/review/new.py", '"""New."""\n')]
+    ("path", "text"), [("pipelines/config/metrics.py", "# edited\n"), ("pipelines/review/new.py", '"""New."""\n')]
 )
 def test_a_changed_file_of_the_review_stands_on_the_first_line_and_does_not_block(
     repo: Repo, path: str, text: str
@@ -112,7 +112,7 @@ def test_a_changed_file_of_the_review_stands_on_the_first_line_and_does_not_bloc
 
     with pytest.MonkeyPatch.context() as patch:
         # The stages that depend on the file would run again.
-        patch.setattr(flow, "_reproduce", lambda: flow.Reproduced(0, None, (), ()))
+        patch.setattr(flow, "_reproduce", lambda: (0, {}))
         done = must(review(repo))
     assert first_line(repo).endswith(f"changes the review's own code: {path}")
     assert done.last.startswith(f"Changes the review's own code: {path}. ")

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from pipelines.metrics.bounded_loss import bounded_loss, largest_loss
+from pipelines.model.bounded_loss import bounded_loss, largest_loss
 from pipelines.rollout.losses import Difference, LabelledRows, compare_losses
 
 ROWS = 12_000

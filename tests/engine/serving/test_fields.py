@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from pipelines.model import encoding as scorer_encoding
 from pipelines.model.encoding import to_epoch
-from pipelines.model.row_checks import check_value
 from pipelines.model.signature import Input
+from pipelines.model.value_rules import check_value
 from serving import fields, times
 from serving.fields import MAX_NUMBER, abbreviated, explain, is_valid
 from serving.rows import RowReader

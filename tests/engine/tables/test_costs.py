@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from pipelines.config.value import Value
+from pipelines.config.selection import Value
 from pipelines.tables.costs import costs_of
 
 

@@ -15,7 +15,7 @@ from pipelines.config.params import Params, load
 from pipelines.config.read import read_sections
 from pipelines.model import critical_cases
 from pipelines.model.inputs import inputs_of
-from pipelines.model.row_checks import check_value
+from pipelines.model.value_rules import check_value
 from pipelines.reproduce.data import check_ingest
 from pipelines.tables.data import connect, read_rows
 from pipelines.training.data_checks import ValidateParams, find_data_errors

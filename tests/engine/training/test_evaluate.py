@@ -13,7 +13,7 @@ import pytest
 from pipelines.cli.files import write_bytes, write_json
 from pipelines.config.params import Params
 from pipelines.config.paths import BARS, CARD, CURVES, IMPORTANCE, METRICS, MODEL, SIGNATURE
-from pipelines.metrics import compute as compute_module
+from pipelines.model import metrics as compute_module
 from pipelines.model.inputs import inputs_of
 from pipelines.model.scorer import Scorer
 from pipelines.tables.rows import Rows

@@ -7,9 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipelines.review.gates import scoring_time
-from pipelines.review.gates.model_size import model_size_gate
-from pipelines.review.gates.scoring_time import scoring_time_gate
+from pipelines.review.gates import files
+from pipelines.review.gates.files import model_size_gate, scoring_time_gate
 from tests.engine.review.made_up import evidence
 
 
@@ -36,8 +35,8 @@ def slow_scorers(monkeypatch):
             assert row == self.signature.example
             now += self.milliseconds / 1000
 
-    monkeypatch.setattr(scoring_time, "Scorer", SlowScorer)
-    monkeypatch.setattr(scoring_time, "time", SimpleNamespace(perf_counter=lambda: now))
+    monkeypatch.setattr(files, "Scorer", SlowScorer)
+    monkeypatch.setattr(files, "time", SimpleNamespace(perf_counter=lambda: now))
 
 
 def test_the_time_of_one_row_on_one_thread_is_judged_relative_to_the_base(slow_scorers):

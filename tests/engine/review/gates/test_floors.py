@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from pipelines.review.findings import MetricRow
-from pipelines.review.gates.floors import floors_gate
+from pipelines.review.gates.metrics import floors_gate
 from tests.engine.review.made_up import evidence
 
 

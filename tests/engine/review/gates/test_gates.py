@@ -13,8 +13,7 @@ from pipelines.cli.progress import Progress
 from pipelines.review import flow, report
 from pipelines.review.findings import DataError, GateResult, counted, summary
 from pipelines.review.gates import GATES, Gate, evaluate
-from pipelines.review.gates.comparable import comparable_gate
-from pipelines.review.gates.validation import validation_gate
+from pipelines.review.gates.checks import comparable_gate, validation_gate
 from tests.engine.review import samples
 from tests.engine.review.made_up import evidence
 

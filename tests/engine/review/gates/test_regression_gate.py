@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.review.findings import MetricRow
-from pipelines.review.gates.regression import regression_gate
-from pipelines.review.gates.tolerance import is_within
+from pipelines.review.gates.metrics import is_within, regression_gate
 from tests.engine.review.made_up import evidence
 
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from pipelines.metrics.table import CALIBRATION_BINS, Floats
+from pipelines.config.metrics import CALIBRATION_BINS, Floats
 
 POINTS = 200
 Points = list[tuple[float, float]]

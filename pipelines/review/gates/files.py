@@ -1,4 +1,4 @@
-"""Gate `scoring time`: the head's model does not take much longer for a row than the base's."""
+"""Gates on the model file: its size, and the time that it takes for a row."""
 
 from __future__ import annotations
 
@@ -11,6 +11,13 @@ from pipelines.review.findings import GateResult
 from pipelines.review.gates.evidence import Evidence
 
 ROUNDS, CALLS = 5, 100
+
+
+def model_size_gate(evidence: Evidence) -> list[GateResult]:
+    """One result, in megabytes of a million bytes."""
+    assert evidence.head is not None
+    size, limit = evidence.head.stat().st_size / 1e6, evidence.params.gates.max_model_mb
+    return [GateResult("model size", size <= limit, size, limit, f"{size:.1f} MB; maximum is {limit:g} MB")]
 
 
 def scoring_time_gate(evidence: Evidence) -> list[GateResult]:

@@ -6,9 +6,8 @@ import sklearn.metrics as sklearn_metrics
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from pipelines.metrics.bootstrap import interval, paired_bootstrap, resamples, too_few
-from pipelines.metrics.compute import AtThresholds, Weighted, compute
-from pipelines.metrics.table import METRICS, gain, is_better, names, skill
+from pipelines.config.metrics import METRICS, gain, is_better, names, skill
+from pipelines.model.metrics import AtThresholds, Weighted, compute, interval, paired_bootstrap, resamples, too_few
 
 PROBABILITY = st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0]) | st.floats(0, 1)  # the list makes ties
 LABELLED = st.lists(st.tuples(st.sampled_from([0.0, 1.0]), PROBABILITY), min_size=1, max_size=60)

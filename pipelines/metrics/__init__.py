@@ -1,1 +1,0 @@
-"""Metrics of `table.py`, computed on weighted rows, with bootstrap intervals."""
