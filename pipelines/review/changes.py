@@ -16,7 +16,7 @@ from pipelines.model.signature import load_signature
 from pipelines.pages.numbers import count, number, of, percent
 from pipelines.review.findings import DataChange, MetricRow, ParamChange
 from pipelines.tables.binning import count_bins
-from pipelines.tables.column_types import has_type
+from pipelines.tables.cast import has_type
 
 MAX_LENGTH = 80  # characters of a value that are shown
 

@@ -17,7 +17,7 @@ from pipelines.model.encoding import encode
 from pipelines.model.scorer import Scorer
 from pipelines.model.signature import Input, Signature
 from pipelines.review.own_columns import own_columns
-from pipelines.tables.column_types import has_type
+from pipelines.tables.cast import has_type
 from pipelines.tables.data import to_numpy
 from pipelines.tables.rows import Rows
 

@@ -10,7 +10,7 @@ from pipelines.repository import git
 # rows, choose the test rows and measure the importance of the inputs.
 _OWN = re.compile(
     r"pipelines/(__main__\.py|(cli|config|metrics|model|pages|repository|reproduce|review|tables)/.*(?<!\.md)"
-    r"|training/(data_checks|evaluate|model_card|prepare|preparation_checks|split|validate)\.py)"
+    r"|training/(evaluate|prepare|preparation_checks|split|validate)\.py)"
     r"|Makefile|dvc\.yaml|\.github/workflows/review\.yml"
 )
 

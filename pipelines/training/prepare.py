@@ -17,7 +17,7 @@ from pipelines.cli.exit_codes import end_with_code
 from pipelines.config.paths import PREPARED
 from pipelines.config.read import read_sections
 from pipelines.config.table_schema import Table, TableParams
-from pipelines.tables.column_types import ARROW, has_type
+from pipelines.tables.cast import ARROW, has_type
 from pipelines.tables.data import DATA, GROUP_ROWS, parquet_files, parquet_writer
 from pipelines.tables.preparation import FUNCTION, Preparation, load_preparation
 from pipelines.training.preparation_checks import check_is_repeatable, check_is_row_wise, check_knows_only_the_past

@@ -11,10 +11,9 @@ import onnx
 
 from pipelines.cli.exit_codes import end_with_code
 from pipelines.cli.files import write_csv, write_json
-from pipelines.config.candidates import Candidates
 from pipelines.config.paths import CANDIDATES, CANDIDATES_PLOT, NOT_REPRODUCIBLE, SELECTION
 from pipelines.config.read import read_sections
-from pipelines.config.selection import SelectionParams, Threshold
+from pipelines.config.selection import ComparedParams, SelectionParams, Threshold
 from pipelines.metrics.bootstrap import interval, paired_bootstrap, too_few
 from pipelines.metrics.compute import Weighted
 from pipelines.metrics.table import METRICS, gain
@@ -30,12 +29,6 @@ from pipelines.tables.split import load_split, rows_on_side
 
 RESAMPLES = 500
 SEED = 7
-
-
-class SelectParams(SelectionParams):
-    """The sections of params.yaml that the stage reads; dvc.yaml names the same."""
-
-    candidates: Candidates
 
 
 def draft_signature(params: SelectionParams, candidate: str, inputs: tuple[Input, ...]) -> Signature:
@@ -82,7 +75,7 @@ def score_interval(params: SelectionParams, rows: Rows, weighted: Weighted) -> t
 
 def main() -> None:
     """Compare the candidates and write the winner."""
-    params = read_sections(SelectParams)
+    params = read_sections(ComparedParams)
     validation = rows_on_side(read_rows(connect()), params, load_split(), "validation")
     rows = load_rows(validation, params, inputs_of(params))
     metric = params.selection.metric

@@ -176,7 +176,7 @@ def test_a_row_wise_function_runs_on_a_part_of_the_rows_at_a_time(stage: Any, mo
     assert max(int(line) for line in Path("seen").read_text().split()) == 50
 
 
-@pytest.mark.parametrize("body", [*FUTURE, *PAST])
+@pytest.mark.parametrize("body", [FUTURE[0], PAST[0]])
 def test_a_function_that_is_not_row_wise_as_declared_is_refused(stage: Any, body: str) -> None:
     rows = orders(DAYS, price=[float(i * 37 % 101) for i in range(len(DAYS))])
     with pytest.raises(InputError, match="not row-wise: the column made differs in"):
