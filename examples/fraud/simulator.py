@@ -15,7 +15,7 @@ from examples.fraud.population import Flags, Ints
 from pipelines.cli.errors import InputError
 from pipelines.config.ingest import Simulator
 from pipelines.config.table_schema import Table
-from pipelines.ingest.month_files import Rows
+from pipelines.ingest.rows import Rows
 
 DAY = habits.DAY
 MAX_MINUTES_SINCE_LAST = 300_000

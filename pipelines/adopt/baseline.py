@@ -19,8 +19,9 @@ from pipelines.config.params import Params
 from pipelines.model import features
 from pipelines.model.inputs import inputs_of
 from pipelines.model.metrics import Weighted, interval, paired_bootstrap, too_few
-from pipelines.tables.rows import Rows, load_rows
-from pipelines.tables.split import Side, is_on_side, split_boundaries
+from pipelines.tables.leak_scores import load_sample
+from pipelines.tables.rows import Rows
+from pipelines.tables.split import SIDES, split_boundaries
 
 MAX_ROWS = 100_000
 ROUNDS = 120
@@ -65,10 +66,9 @@ def fit_baseline(table: ir.Table, params: Params) -> Baseline:
     The second stands for an equally good model: the interval of its difference to the first tells which tolerance the
     test rows can resolve.
     """
-    split = split_boundaries(table, params)
-    sides: tuple[Side, ...] = ("train", "validation", "test")
-    train, validation, test = (_load(table, params, split, side) for side in sides)
-    for side, rows in zip(sides, (train, validation, test), strict=True):
+    split, inputs = split_boundaries(table, params), inputs_of(params)
+    train, validation, test = (load_sample(table, params, split, inputs, side, MAX_ROWS) for side in SIDES)
+    for side, rows in zip(SIDES, (train, validation, test), strict=True):
         missing = ""
         if params.task == "classification" and len(set(rows.target)) < 2:
             missing = " of the other class" if 1 in rows.target else f" of the class {params.table.positive}"
@@ -84,28 +84,7 @@ def fit_baseline(table: ir.Table, params: Params) -> Baseline:
     threshold = 0.5 if params.task == "classification" else None
     models = [Weighted(params.task, test.target, each, threshold) for each in scores]
     values = paired_bootstrap(models, len(test), RESAMPLES, seed=7)
-    why_few = too_few(params.task, test.target)
-    if params.task == "regression":
-        limits = _limits(values, 0.0, "mae", "in the unit of the target", ("r2",), ("mae", "rmse"))
-    else:
-        rate = float(test.target.mean())
-        rare = rate < 0.2
-        headline = "average_precision" if rare else "roc_auc"
-        why = f"{rate:.1%} of the test rows are positive" + ("" if rare else ": both classes are frequent")
-        limits = _limits(values, rate, headline, why, ("average_precision", "roc_auc"), (headline, "log_loss"))
-    if why_few:
-        limits = Limits(
-            limits.headline, limits.headline_why, {}, f"none: {why_few}",
-            dict.fromkeys(limits.tolerances, "20%"), f"a guess: {why_few}", is_enough=False,
-        )  # fmt: skip
-    return Baseline(limits, test, scores[0])
-
-
-def _load(table: ir.Table, params: Params, split: dict[str, Any], side: Side) -> Rows:
-    rows = table.filter(table[params.table.target].notnull() & is_on_side(table, split, side))
-    # A hash of the key chooses rows of all times and entities.
-    order = [rows[params.table.key].cast("string").hash(), rows[params.table.key]]
-    return load_rows(rows.order_by(order).limit(MAX_ROWS), params, inputs_of(params))
+    return Baseline(_limits(params.task, test.target, values), test, scores[0])
 
 
 def _fit(task: Task, rounds: int, matrices: list[Any], target: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -118,14 +97,20 @@ def _fit(task: Task, rounds: int, matrices: list[Any], target: npt.NDArray[np.fl
     return np.asarray(fitted.predict_proba(matrices[1])[:, 1])
 
 
-def _limits(
-    values: list[dict[str, Any]],
-    rate: float,
-    headline: str,
-    headline_why: str,
-    with_floor: tuple[str, ...],
-    with_tolerance: tuple[str, ...],
-) -> Limits:
+def _limits(task: Task, target: npt.NDArray[np.float64], values: list[dict[str, Any]]) -> Limits:
+    """Return the limits that follow from the metrics of both models on each resample of the test rows."""
+    with_floor: tuple[str, ...]
+    if task == "regression":
+        rate, headline, why = 0.0, "mae", "in the unit of the target"
+        with_floor, with_tolerance = ("r2",), ("mae", "rmse")
+    else:
+        rate = float(target.mean())
+        headline = "average_precision" if rate < 0.2 else "roc_auc"
+        why = f"{rate:.1%} of the test rows are positive" + ("" if rate < 0.2 else ": both classes are frequent")
+        with_floor, with_tolerance = ("average_precision", "roc_auc"), (headline, "log_loss")
+    if few := too_few(task, target):
+        guessed = dict.fromkeys(with_tolerance, "20%")
+        return Limits(headline, why, {}, f"none: {few}", guessed, f"a guess: {few}", is_enough=False)
     floors, shown, tolerances, enough = {}, [], {}, True
     for name in with_floor:
         low, high = interval(values[0][name])
@@ -142,12 +127,6 @@ def _limits(
             share, enough = WIDEST, False
         tolerances[name] = f"{max(5, math.ceil(100 * share))}%"
     metric = " and ".join(METRICS[name].label for name in with_tolerance)
-    return Limits(
-        headline,
-        headline_why,
-        floors,
-        f"a baseline has {', '.join(shown)} (95 % CI)",
-        tolerances,
-        f"what the test rows can resolve in {metric}, at least 5%",
-        enough,
-    )
+    floors_why = f"a baseline has {', '.join(shown)} (95 % CI)"
+    tolerances_why = f"what the test rows can resolve in {metric}, at least 5%"
+    return Limits(headline, why, floors, floors_why, tolerances, tolerances_why, enough)

@@ -10,10 +10,10 @@ from typing import Any
 import duckdb
 
 from pipelines.adopt import names
-from pipelines.adopt.dates import date_format
-from pipelines.adopt.source import RAW, ROW
+from pipelines.adopt.dates import TimeFormat, date_format
+from pipelines.adopt.source import RAW, ROW, literal, literals, one_row, quoted
 from pipelines.config.table_schema import ColumnType
-from pipelines.tables.column_types import MISSING_WORDS
+from pipelines.tables.cast import MISSING_WORDS
 
 # Cells that mean a missing value in a column of numbers, times or booleans; `make data` knows MISSING_WORDS by itself.
 WORDS = (*MISSING_WORDS, "n/a", "#N/A", "none", "-", "--", ".", "?", "missing")
@@ -69,16 +69,6 @@ class Found:
         return self.distinct == 0 or (self.distinct == 1 and not self.nullable)
 
 
-def quoted(name: str) -> str:
-    """Return a name as SQL quotes it."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """Return a text as SQL quotes it."""
-    return "'" + text.replace("'", "''") + "'"
-
-
 def schema_name(name: str, taken: set[str]) -> str:
     """Return the name in the schema: the table's own, unless a request or the model's graph could not carry it."""
     clean = "".join(sign for sign in name if sign.isprintable() and sign not in '"\\').strip() or "column"
@@ -89,103 +79,97 @@ def schema_name(name: str, taken: set[str]) -> str:
 
 def find_columns(connection: duckdb.DuckDBPyConnection) -> tuple[list[Found], str]:
     """Return what each column of the table holds, and the decimal sign of its numbers."""
-    described = connection.execute(f"DESCRIBE {RAW}").fetchall()
-    types = {str(row[0]): str(row[1]) for row in described if row[0] != ROW}
-    rows = _one(connection, f"SELECT count(*) FROM {RAW}")[0]
+    types = {str(row[0]): str(row[1]) for row in connection.execute(f"DESCRIBE {RAW}").fetchall() if row[0] != ROW}
+    for source_name, kind in types.items():
+        if kind.startswith("ENUM"):
+            connection.execute(f"ALTER TABLE {RAW} ALTER {quoted(source_name)} TYPE VARCHAR")
+            types[source_name] = "VARCHAR"
+    rows = one_row(connection, f"SELECT count(*) FROM {RAW}")[0]
     counts = {name: _count(connection, name) for name, kind in types.items() if kind == "VARCHAR"}
     commas = sum(count["comma"] for count in counts.values())
     decimal = "," if commas > sum(count["point"] for count in counts.values()) else "."
     columns, taken = [], set[str]()
     for source_name, kind in types.items():
-        name = schema_name(source_name, taken)
-        taken.add(name)
+        base = {"name": schema_name(source_name, taken), "source_name": source_name, "rows": rows}
+        taken.add(base["name"])
         if kind == "VARCHAR":
-            columns.append(_text_column(connection, source_name, name, rows, counts[source_name], decimal))
+            columns.append(_text_column(connection, base, counts[source_name], decimal))
         else:
-            columns.append(_typed_column(connection, source_name, name, rows, kind))
+            columns.append(_typed_column(connection, base, kind))
     # A word that means a missing value in one column does so in all texts, as `ingest.missing` has it.
     words = {word for column in columns for word in column.missing}
     for index, column in enumerate(columns):
-        others = tuple(sorted(words - set(column.missing)))
+        others = sorted(words - set(column.missing))
         if column.source_name not in counts or column.type not in ("category", "identifier") or not others:
             continue
-        cell, rest = quoted(column.source_name), (connection, column.source_name, column.name, rows)
-        shared = _one(connection, f"UPDATE {RAW} SET {cell} = NULL WHERE {cell} IN {_in(others)}")[0]
-        if shared:
-            again = _text_column(*rest, _count(connection, column.source_name), decimal)
+        cell = quoted(column.source_name)
+        if shared := one_row(connection, f"UPDATE {RAW} SET {cell} = NULL WHERE {cell} IN {literals(others)}")[0]:
+            base = {"name": column.name, "source_name": column.source_name, "rows": rows}
+            again = _text_column(connection, base, _count(connection, column.source_name), decimal)
             listed = ", ".join(map(repr, others))
             note = f"{column.name}: {shared:,} cells became missing values, as in another column: {listed}"
             columns[index] = replace(again, unsure=(*again.unsure, note))
     return columns, decimal
 
 
-def _one(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...]:
-    row = connection.execute(query).fetchone()
-    assert row is not None
-    return row
-
-
-def _in(words: tuple[str, ...]) -> str:
-    return f"({', '.join(literal(word) for word in words)})"
-
-
 def _count(connection: duckdb.DuckDBPyConnection, name: str) -> dict[str, int]:
     """Count the cells of a column of texts that have each form."""
     cell = f"trim({quoted(name)})"
     forms = {
-        "present": f"{cell} NOT IN {_in(WORDS)}",
-        "texts": f"{cell} NOT IN {_in(WORDS_IN_TEXTS)}",
+        "present": f"{cell} NOT IN {literals(WORDS)}",
+        "texts": f"{cell} NOT IN {literals(WORDS_IN_TEXTS)}",
         "point": rf"regexp_full_match({cell}, '[-+]?\d*\.\d+([eE][-+]?\d+)?')",
         "comma": rf"regexp_full_match({cell}, '[-+]?\d+,\d+')",
         "integer": rf"regexp_full_match({cell}, '[-+]?\d{{1,18}}')",
         "zeros": rf"regexp_full_match({cell}, '0\d+')",
         "boolean": f"lower({cell}) IN ('true', 'false')",
+        "decorated": f"regexp_full_match({cell}, {literal(DECORATED)})",
     }
     selected = ", ".join(f"count(*) FILTER ({condition}) AS {form}" for form, condition in forms.items())
-    row = _one(connection, f"SELECT {selected}, count(DISTINCT {quoted(name)}) FROM {RAW}")
+    row = one_row(connection, f"SELECT {selected}, count(DISTINCT {quoted(name)}) FROM {RAW}")
     return dict(zip([*forms, "distinct"], row, strict=True))
 
 
 def _text_column(
-    connection: duckdb.DuckDBPyConnection, source_name: str, name: str, rows: int, count: dict[str, int], decimal: str
+    connection: duckdb.DuckDBPyConnection, base: dict[str, Any], count: dict[str, int], decimal: str
 ) -> Found:
-    cell, present = f"trim({quoted(source_name)})", count["present"]
-    base: dict[str, Any] = {"name": name, "source_name": source_name, "rows": rows}
+    source_name, present = base["source_name"], count["present"]
+    cell = f"trim({quoted(source_name)})"
     if not present:
         return Found(**base, type="category", present=count["texts"], distinct=0, why="empty")
+    missing = _cells(connection, source_name, f"{cell} IN {literals(WORDS)}")
     if count["boolean"] == present:
-        missing = _cells(connection, source_name, f"{cell} IN {_in(WORDS)}")
         return Found(**base, type="boolean", present=present, distinct=2, missing=missing, why="sure: true and false")
     number = f"TRY_CAST(replace({cell}, {literal(decimal)}, '.') AS DOUBLE)"
     # DuckDB alone would also read 1_000, which `make data` does not; 1e400 is infinite.
     digits = rf"[-+]?(\d+([{decimal}]\d*)?|[{decimal}]\d+)([eE][-+]?\d+)?"
     is_number = f"(regexp_full_match({cell}, {literal(digits)}) AND isfinite({number}))"
-    numbers = _one(connection, f"SELECT count(*) FILTER ({is_number}) FROM {RAW} WHERE {cell} NOT IN {_in(WORDS)}")[0]
-    bad = _bad_cells(connection, cell, is_number, present - numbers, present)
-    codes = count["zeros"] > 0 and count["integer"] == present
-    if bad is not None and not codes:
-        return _number_column(connection, base, count, (cell, number, is_number), numbers, bad)
-    if time_format := date_format(connection, RAW, source_name, WORDS):
-        iso = time_format.format is None
-        missing = _cells(connection, source_name, f"{cell} IN {_in(WORDS)}")
-        why = "sure: ISO 8601" if iso else f"{'unsure' if time_format.doubt else 'sure'}: every cell is {time_format}"
-        return Found(
-            **base, type="timestamp", present=present, distinct=count["distinct"], low=time_format.low,
-            high=time_format.high, dates=time_format.format, missing=missing, why=why,
-            unsure=(f"{name}: {time_format.doubt}",) if time_format.doubt else (),
-        )  # fmt: skip
-    unsure: tuple[str, ...] = ()
-    decorated = _one(
-        connection, f"SELECT count(*) FILTER (regexp_full_match({cell}, {literal(DECORATED)})) FROM {RAW}"
+    bad = _bad_cells(connection, cell, is_number)
+    numbers = one_row(
+        connection, f"SELECT count(*) FILTER ({is_number}) FROM {RAW} WHERE {cell} NOT IN {literals(WORDS)}"
     )[0]
-    if decorated >= READABLE * present and numbers < present and not codes:
-        examples = _bad_examples(connection, cell, is_number)
-        why = f"its numbers have units or thousands separators ({examples}); to use it, export plain numbers"
-        unsure = (f"{name} is read as text: {why}",)
+    codes = count["zeros"] > 0 and count["integer"] == present
+    if _are_few(bad, present - numbers, present) and not codes:
+        return _number_column(connection, base, number, f"({cell} IN {literals(WORDS)} OR NOT {is_number})", bad)
+    times = date_format(connection, source_name, WORDS)
+    if isinstance(times, TimeFormat):
+        why = f"{'unsure' if times.doubt else 'sure'}: every cell is {times}"
+        return Found(
+            **base, type="timestamp", present=present, distinct=count["distinct"], low=times.low, high=times.high,
+            dates=times.format, missing=missing, why=why,
+            unsure=(f"{base['name']}: {times.doubt}",) if times.doubt else (),
+        )  # fmt: skip
+    examples = ", ".join(f"{word[:40]!r} in row {row:,}" for word, (_, row) in list(bad.items())[:3])
+    problem = ""
+    if times:
+        problem = f"is read as text: its times have two formats, {times}; to use it, export them in one"
+    elif count["decorated"] >= READABLE * present and numbers < present and not codes:
+        problem = f"is read as text: its numbers have units or thousands separators ({examples}); "
+        problem += "to use it, export plain numbers"
     elif numbers >= 0.5 * present and not codes:
-        examples = _bad_examples(connection, cell, is_number)
-        unsure = (f"{name} has {numbers:,} numbers among {present:,} cells, and is read as text: {examples}",)
-    return _words_column(connection, base, count, unsure, "codes with leading zeros" if codes else "")
+        problem = f"has {numbers:,} numbers among {present:,} cells, and is read as text: {examples}"
+    unsure = (f"{base['name']} {problem}",) if problem else ()
+    return _words_column(connection, base, count["texts"], unsure, "codes with leading zeros" if codes else "")
 
 
 def _cells(connection: duckdb.DuckDBPyConnection, source_name: str, condition: str) -> tuple[str, ...]:
@@ -195,130 +179,101 @@ def _cells(connection: duckdb.DuckDBPyConnection, source_name: str, condition: s
     return tuple(cell for cell in cells if cell.strip() not in MISSING_WORDS)
 
 
-def _bad_cells(
-    connection: duckdb.DuckDBPyConnection, cell: str, good: str, count: int, present: int
-) -> dict[str, tuple[int, int]] | None:
-    """Return the words among numbers -> (rows, the first row's line number); None if they are too many."""
-    if not count:
-        return {}
+def _bad_cells(connection: duckdb.DuckDBPyConnection, cell: str, good: str) -> dict[str, tuple[int, int]]:
+    """Return cells that do not meet a condition -> (rows, the first row's number), the most frequent ones first."""
     query = (
-        f"SELECT {cell}, count(*), min({ROW}) FROM {RAW} WHERE {cell} NOT IN {_in(WORDS)} AND NOT {good} "
+        f"SELECT {cell}, count(*), min({ROW}) FROM {RAW} WHERE {cell} NOT IN {literals(WORDS)} AND NOT {good} "
         f"GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {MAX_WORDS + 1}"
     )
-    words = {str(word): (int(rows), int(row)) for word, rows, row in connection.execute(query).fetchall()}
+    return {str(word): (int(rows), int(row)) for word, rows, row in connection.execute(query).fetchall()}
+
+
+def _are_few(words: dict[str, tuple[int, int]], count: int, present: int) -> bool:
+    """Return whether these words, in `count` cells, may stand for missing values."""
     if len(words) <= NEW_WORDS and not any(sign.isdigit() for word in words for sign in word):
-        return words if count <= (1 - READABLE_WITH_WORDS) * present else None
-    return words if len(words) <= MAX_WORDS and count <= (1 - READABLE) * present else None
-
-
-def _bad_examples(connection: duckdb.DuckDBPyConnection, cell: str, good: str) -> str:
-    query = (
-        f"SELECT {cell}, min({ROW}) FROM {RAW} WHERE {cell} NOT IN {_in(WORDS)} AND NOT {good} "
-        "GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 3"
-    )
-    return ", ".join(f"{str(word)[:40]!r} in row {row:,}" for word, row in connection.execute(query).fetchall())
+        return count <= (1 - READABLE_WITH_WORDS) * present
+    return len(words) <= MAX_WORDS and count <= (1 - READABLE) * present
 
 
 def _number_column(
     connection: duckdb.DuckDBPyConnection,
     base: dict[str, Any],
-    count: dict[str, int],
-    sql: tuple[str, str, str],
-    numbers: int,
+    number: str,
+    is_missing: str,
     bad: dict[str, tuple[int, int]],
 ) -> Found:
-    cell, number, is_number = sql
-    low, high, whole, distinct = _one(
+    present, low, high, whole, distinct = one_row(
         connection,
-        f"SELECT min(v), max(v), bool_and(v = floor(v) AND abs(v) < 1e15), count(DISTINCT v) "
-        f"FROM (SELECT {number} AS v FROM {RAW} WHERE {is_number})",
+        f"SELECT count(v), min(v), max(v), bool_and(v = floor(v) AND abs(v) < 1e15), count(DISTINCT v) "
+        f"FROM (SELECT {number} AS v FROM {RAW} WHERE NOT {is_missing})",
     )
-    bad_condition = f"({cell} IN {_in(WORDS)} OR NOT {is_number})"
-    missing = _cells(connection, base["source_name"], bad_condition)
-    kind: ColumnType = "integer" if whole else "number"
-    why, unsure = f"sure: every cell is {'a whole number' if whole else 'a number'}", []
+    why, unsure = f"sure: every cell is {'a whole number' if whole else 'a number'}", tuple[str, ...]()
     if bad:
         listed = ", ".join(f"{word!r} ({rows:,} rows, the first is {row:,})" for word, (rows, row) in bad.items())
-        why = f"{numbers / (numbers + sum(r for r, _ in bad.values())):.1%} of the cells are numbers"
-        unsure.append(f"{base['name']}: cells that are no numbers became missing values: {listed}")
+        why = f"{present / (present + sum(rows for rows, _ in bad.values())):.1%} of the cells are numbers"
+        unsure = (f"{base['name']}: cells that are no numbers became missing values: {listed}",)
     found = Found(
-        **base, type=kind, present=numbers, distinct=distinct, low=low, high=high, missing=missing, why=why,
-        unsure=tuple(unsure),
+        **base, type="integer" if whole else "number", present=present, distinct=distinct, low=low, high=high,
+        missing=_cells(connection, base["source_name"], is_missing), why=why, unsure=unsure,
     )  # fmt: skip
     return _as_identifier(found)
 
 
 def _as_identifier(found: Found) -> Found:
     """Return whole numbers as an identifier if their name is that of a key."""
-    many = found.distinct > 20
-    if found.type == "integer" and many and names.is_key_like(found.name):
+    if found.type == "integer" and found.distinct > 20 and names.is_key_like(found.name):
         return replace(found, type="identifier", low=None, high=None, why="whole numbers, but named like a key")
     return found
 
 
 def _words_column(
-    connection: duckdb.DuckDBPyConnection,
-    base: dict[str, Any],
-    count: dict[str, int],
-    unsure: tuple[str, ...],
-    why: str,
+    connection: duckdb.DuckDBPyConnection, base: dict[str, Any], present: int, unsure: tuple[str, ...], why: str
 ) -> Found:
-    source_name, present = base["source_name"], count["texts"]
-    cell = quoted(source_name)
-    missing = _cells(connection, source_name, f"trim({cell}) IN {_in(WORDS_IN_TEXTS)}")
-    if blanks := _one(connection, f"SELECT count(*) FROM {RAW} WHERE {cell} <> '' AND trim({cell}) = ''")[0]:
-        cells = connection.execute(f"SELECT DISTINCT {cell} FROM {RAW} WHERE {cell} <> '' AND trim({cell}) = ''")
-        missing += tuple(str(row[0]) for row in cells.fetchall())
-        unsure += (f"{base['name']}: {blanks:,} blank cells became missing values",)
-    query = (
-        f"SELECT {cell}, count(*) FROM {RAW} WHERE trim({cell}) NOT IN {_in(WORDS_IN_TEXTS)} "
-        f"GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {MAX_ALLOWED}"
+    cell = quoted(base["source_name"])
+    no_text = f"trim({cell}) IN {literals(WORDS_IN_TEXTS)}"
+    missing = _cells(connection, base["source_name"], no_text)
+    blank = f"SELECT {cell}, count(*) FROM {RAW} WHERE {cell} <> '' AND trim({cell}) = '' GROUP BY 1"
+    if blanks := dict(connection.execute(blank).fetchall()):
+        missing += tuple(blanks)
+        unsure += (f"{base['name']}: {sum(blanks.values()):,} blank cells became missing values",)
+    distinct, length = one_row(
+        connection, f"SELECT count(DISTINCT {cell}), avg(length({cell})) FROM {RAW} WHERE NOT {no_text}"
     )
+    query = f"SELECT {cell}, count(*) FROM {RAW} WHERE NOT {no_text} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {MAX_ALLOWED}"
     values = {str(value): int(rows) for value, rows in connection.execute(query).fetchall()}
-    distinct, length = _one(
-        connection,
-        f"SELECT count(DISTINCT {cell}), avg(length({cell})) FROM {RAW} "
-        f"WHERE trim({cell}) NOT IN {_in(WORDS_IN_TEXTS)}",
-    )
     if words := [word for word in values if word.strip() in WORDS]:
         listed = ", ".join(f"{word!r} ({values[word]:,} rows)" for word in words)
         unsure += (f"{base['name']}: is {listed} a value or a missing one? If missing: add it to ingest.missing",)
     found = {**base, "present": present, "distinct": distinct, "missing": missing, "unsure": unsure}
     if distinct <= MAX_ALLOWED and (distinct <= 20 or distinct <= present / 5):
-        return Found(
-            **found, type="category", values=values, why=why or f"sure: {distinct} different text{'s' * (distinct > 1)}"
-        )
+        texts = f"sure: {distinct} different text{'s' * (distinct > 1)}"
+        return Found(**found, type="category", values=values, why=why or texts)
     if distinct <= min(MAX_CATEGORY, present / 10):
         return Found(**found, type="category", why=why or f"{distinct:,} different texts, too many to list")
-    key_like = names.is_key_like(base["name"]) or names.names_an_entity(base["name"])
+    key_like = names.is_key_like(base["name"]) or names.has_word_of(base["name"], names.ENTITY)
     is_text = not key_like and (length or 0) > 20
     return Found(**found, type="identifier", is_text=is_text, why=why or f"{distinct:,} different texts")
 
 
-def _typed_column(connection: duckdb.DuckDBPyConnection, source_name: str, name: str, rows: int, kind: str) -> Found:
+def _typed_column(connection: duckdb.DuckDBPyConnection, base: dict[str, Any], kind: str) -> Found:
     """Return a column that a Parquet file or Arrow gives a type."""
-    cell = quoted(source_name)
-    base: dict[str, Any] = {"name": name, "source_name": source_name, "rows": rows}
-    if kind.startswith("ENUM"):
-        cast = f"ALTER TABLE {RAW} ALTER {cell} TYPE VARCHAR"
-        connection.execute(cast)
-        return _text_column(connection, source_name, name, rows, _count(connection, source_name), ".")
-    present, distinct = _one(connection, f"SELECT count({cell}), count(DISTINCT {cell}) FROM {RAW}")
-    base |= {"present": present, "distinct": distinct}
+    cell = quoted(base["source_name"])
+    present, distinct = one_row(connection, f"SELECT count({cell}), count(DISTINCT {cell}) FROM {RAW}")
+    found = {**base, "present": present, "distinct": distinct, "why": "sure: declared by the file"}
     if kind == "BOOLEAN":
-        return Found(**base, type="boolean", why="sure: declared by the file")
+        return Found(**found, type="boolean")
     if kind.startswith(("TIMESTAMP", "DATE")):
-        low, high = _one(connection, f"SELECT min({cell})::VARCHAR, max({cell})::VARCHAR FROM {RAW}")
-        return Found(**base, type="timestamp", low=low, high=high, why="sure: declared by the file")
+        low, high = one_row(connection, f"SELECT min({cell})::VARCHAR, max({cell})::VARCHAR FROM {RAW}")
+        return Found(**found, type="timestamp", low=low, high=high)
     if re.match(r"U?(TINY|SMALL|BIG|HUGE)?INT|DOUBLE|FLOAT|DECIMAL", kind):
-        low, high = _one(connection, f"SELECT min({cell})::DOUBLE, max({cell})::DOUBLE FROM {RAW}")
-        whole = "INT" in kind
-        if not whole and distinct == 2:  # 0.0 and 1.0: a class
-            whole = bool(_one(connection, f"SELECT bool_and({cell} = floor({cell})) FROM {RAW}")[0])
-        low, high = (None if v is None or not math.isfinite(v) else v for v in (low, high))
-        found = Found(
-            **base, type="integer" if whole else "number", low=low, high=high, why="sure: declared by the file"
+        low, high, whole = one_row(
+            connection,
+            f"SELECT min({cell})::DOUBLE, max({cell})::DOUBLE, bool_and({cell} = floor({cell})) FROM {RAW}",
         )
-        return _as_identifier(found)
+        low, high = (None if v is None or not math.isfinite(v) else v for v in (low, high))
+        # 0.0 and 1.0 are a class.
+        is_whole = "INT" in kind or (distinct == 2 and whole)
+        return _as_identifier(Found(**found, type="integer" if is_whole else "number", low=low, high=high))
     why = f"of type {kind}, which a model cannot read"
-    return Found(**base, type="identifier", is_text=True, why=why, unsure=(f"{name} is left out: it is {why}",))
+    unsure = (f"{base['name']} is left out: it is {why}",)
+    return Found(**{**found, "why": why}, type="identifier", is_text=True, unsure=unsure)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -12,8 +14,8 @@ from typing import Any, Literal
 import duckdb
 
 from pipelines.adopt import names
-from pipelines.adopt.columns import WORDS, Found, quoted
-from pipelines.adopt.source import RAW
+from pipelines.adopt.columns import WORDS, Found
+from pipelines.adopt.source import RAW, one_row, quoted
 from pipelines.adopt.typed_view import VIEW, typed_table
 from pipelines.cli.errors import InputError
 
@@ -171,11 +173,11 @@ def _task(connection: duckdb.DuckDBPyConnection, target: Found, request: Request
         raise InputError(f"{target.name} has one value in all rows{why}", "Name another column: TARGET=.")
     shown = ", ".join(f"{value} ({rows:,} rows)" for value, rows in list(counted.items())[:6])
     if request.positive is not None:
-        wanted = request.positive
-        request = replace(request, positive=next((v for v in counted if v.strip() == wanted.strip()), wanted))
-    if request.positive is not None and request.positive not in counted:
-        raise InputError(f"{target.name} has no class {request.positive!r}; it has {shown}", "Correct POSITIVE=.")
-    if len(counted) > 2 and request.positive is None:
+        positive = next((value for value in counted if value.strip() == str(request.positive).strip()), None)
+        if positive is None:
+            raise InputError(f"{target.name} has no class {request.positive!r}; it has {shown}", "Correct POSITIVE=.")
+        return "classification", positive, len(counted) > 2, f"POSITIVE={positive}; {shown}"
+    if len(counted) > 2:
         words = [value for value in counted if value.strip() in WORDS]
         rarest = next(value for value in reversed(counted) if value not in words)
         number = " or TASK=regression if its values are measurements," if numeric else ""
@@ -184,8 +186,6 @@ def _task(connection: duckdb.DuckDBPyConnection, target: Found, request: Request
             f"Add POSITIVE={rarest}, which makes one class of the others,{number} and run again."
             + (f" If {', '.join(words)} means that the class is not known, leave these cells empty." if words else ""),
         )
-    if request.positive is not None:
-        return "classification", request.positive, len(counted) > 2, f"POSITIVE={request.positive}; {shown}"
     for value in counted:
         if value.strip().lower() in POSITIVE_WORDS:
             return "classification", value, False, f"{value!r} is the positive class by its name; {shown}"
@@ -195,13 +195,10 @@ def _task(connection: duckdb.DuckDBPyConnection, target: Found, request: Request
 
 def _whole(counted: dict[str, int]) -> dict[str, int]:
     """Return the counts of whole numbers, by the text that the column will have: 1.0 is 1."""
-    whole: dict[str, int] = {}
+    whole: Counter[str] = Counter()
     for value, rows in counted.items():
-        try:
-            text = str(int(float(value)))
-        except ValueError:
-            continue
-        whole[text] = whole.get(text, 0) + rows
+        with suppress(ValueError):
+            whole[str(int(float(value)))] += rows
     return whole
 
 
@@ -234,7 +231,7 @@ def _choose_made_key(connection: duckdb.DuckDBPyConnection, draft: Draft, query:
     if draft.event_time and not order:
         time = quoted(draft.event_time)
         rises = f"SELECT bool_and(rises) FROM (SELECT {time} > lag({time}) OVER (ORDER BY rowid) AS rises FROM {VIEW})"
-        if (row := connection.execute(rises).fetchone()) and row[0]:
+        if one_row(connection, rises)[0]:
             order = f"{draft.event_time} rises from row to row"
     if order:
         draft.make_key = "row_number"
@@ -243,17 +240,12 @@ def _choose_made_key(connection: duckdb.DuckDBPyConnection, draft: Draft, query:
         how = "a hash of the row without its label, since nothing fixes the order of the rows"
     draft.key_why = f"made: no column is different in every row; {how}"
     question = f"no column is a key: {draft.key} is {how}"
-    if repeated := _repeated(connection, draft):
+    shown = ", ".join(quoted(c.source_name) for c in draft.columns if c.name != draft.target.name)
+    distinct = one_row(connection, f"SELECT count(*) FROM (SELECT DISTINCT {shown} FROM {RAW})")[0]
+    if repeated := draft.rows - distinct:
         question += f"; {repeated:,} rows equal an earlier one, and may be on the other side of the split"
     draft.unsure.append(question)
     draft.decided.append(f"key {draft.key}: {draft.key_why}")
-
-
-def _repeated(connection: duckdb.DuckDBPyConnection, draft: Draft) -> int:
-    shown = ", ".join(quoted(c.source_name) for c in draft.columns if c.name != draft.target.name)
-    row = connection.execute(f"SELECT count(*) FROM (SELECT DISTINCT {shown} FROM {RAW})").fetchone()
-    assert row is not None
-    return draft.rows - int(row[0])
 
 
 def _choose_times(connection: duckdb.DuckDBPyConnection, draft: Draft) -> None:
@@ -266,12 +258,12 @@ def _choose_times(connection: duckdb.DuckDBPyConnection, draft: Draft) -> None:
         if not column.nullable
         and str(column.high) <= now
         and not names.known_later(column.name, draft.target.name)
-        and not names.looks_sensitive(column.name)
+        and not names.has_word_of(column.name, names.SENSITIVE)
     ]
     for column in times:
-        if str(column.high) > now and not column.nullable and names.is_event_like(column.name):
+        if str(column.high) > now and not column.nullable and names.has_word_of(column.name, names.EVENT):
             draft.unsure.append(f"{column.name} has times later than now (UTC), and is not taken for the event's time")
-    usable.sort(key=lambda column: not names.is_event_like(column.name))
+    usable.sort(key=lambda column: not names.has_word_of(column.name, names.EVENT))
     if usable:
         draft.event_time = usable[0].name
         others = "; unsure: other times have a value in every row, too" if len(usable) > 1 else ""
@@ -284,8 +276,8 @@ def _choose_times(connection: duckdb.DuckDBPyConnection, draft: Draft) -> None:
         if draft.event_time:
             this, event = quoted(column.name), quoted(draft.event_time)
             shares = f"SELECT avg(({this} > {event})::INT), avg(({this} < {event})::INT) FROM {VIEW}"
-            share, earlier = (float(value or 0) for value in connection.execute(shares).fetchone() or (0, 0))
-        if names.is_label_time(column.name):
+            share, earlier = (float(value or 0) for value in one_row(connection, shares))
+        if names.has_word_of(column.name, names.LABEL_TIME):
             if earlier:
                 draft.after[column.name] = f"a label's time by its name, but earlier than {draft.event_time}"
             else:
@@ -298,8 +290,8 @@ def _flag_names(draft: Draft) -> None:
     """Flag columns whose names tell that they are known too late, sensitive, or personal."""
     for column in draft.columns:
         roles = (draft.target.name, draft.key, draft.event_time, draft.label_time)
-        personal = column.type == "identifier" and names.looks_personal(column.name)
-        if personal or names.looks_sensitive(column.name):
+        personal = column.type == "identifier" and names.has_word_of(column.name, names.PERSONAL)
+        if personal or names.has_word_of(column.name, names.SENSITIVE):
             if column.name not in roles:
                 draft.sensitive[column.name] = "by its name"
         elif column.name not in (*roles, *draft.after) and names.known_later(column.name, draft.target.name):
@@ -316,13 +308,7 @@ def _choose_split(connection: duckdb.DuckDBPyConnection, draft: Draft) -> None:
     test, validation = (0.2, 0.2) if draft.rows >= 2_000 else (0.3, 0.2)
     draft.split = {"by": "hash", "salt": draft.model_name, "test": test, "validation": validation}
     draft.split_why = "a hash of the key"
-    entities = [
-        column
-        for column in draft.columns
-        if column.name not in (draft.key, draft.target.name) and MIN_ENTITIES <= column.distinct < 0.95 * column.present
-        and not column.nullable and column.type in ("identifier", "category", "integer")
-        and (names.names_an_entity(column.name) or (column.type == "identifier" and names.is_key_like(column.name)))
-    ]  # fmt: skip
+    entities = [column for column in draft.columns if _is_entity(column, draft)]
     if entities:
         entity = max(entities, key=lambda column: column.distinct)
         draft.split["column"] = entity.name
@@ -333,14 +319,24 @@ def _choose_split(connection: duckdb.DuckDBPyConnection, draft: Draft) -> None:
     draft.decided.append(f"split by hash: {draft.split_why}")
 
 
+def _is_entity(column: Found, draft: Draft) -> bool:
+    """Return whether a column names somebody or something that has several rows."""
+    if column.name in (draft.key, draft.target.name) or column.nullable:
+        return False
+    if not MIN_ENTITIES <= column.distinct < 0.95 * column.present:
+        return False
+    if names.has_word_of(column.name, names.ENTITY):
+        return column.type in ("identifier", "category", "integer")
+    return column.type == "identifier" and names.is_key_like(column.name)
+
+
 def _split_by_time(connection: duckdb.DuckDBPyConnection, draft: Draft) -> bool:
     """Make the newest fifth of the rows the test rows, if each side then has rows of both classes."""
     time = quoted(str(draft.event_time))
-    row = connection.execute(
-        f"SELECT max({time}), quantile_disc({time}, 0.8), quantile_disc({time}, 0.65), min({time}) FROM {VIEW}"
-    ).fetchone()
-    assert row is not None
-    newest, test, validation, oldest = row
+    newest, test, validation, oldest = one_row(
+        connection,
+        f"SELECT max({time}), quantile_disc({time}, 0.8), quantile_disc({time}, 0.65), min({time}) FROM {VIEW}",
+    )
     test_days = max(1, round((newest - test) / timedelta(days=1)))
     validation_days = max(1, round((test - validation) / timedelta(days=1)))
     starts = [newest - timedelta(days=test_days), newest - timedelta(days=test_days + validation_days)]
@@ -369,11 +365,9 @@ def _derive(connection: duckdb.DuckDBPyConnection, draft: Draft) -> None:
     if not draft.event_time:
         return
     time, taken = quoted(draft.event_time), {column.name for column in draft.columns}
-    row = connection.execute(
-        f"SELECT count(DISTINCT {time}::DATE), bool_or({time} <> date_trunc('day', {time})) FROM {VIEW}"
-    ).fetchone()
-    assert row is not None
-    days, has_hours = row
+    days, has_hours = one_row(
+        connection, f"SELECT count(DISTINCT {time}::DATE), bool_or({time} <> date_trunc('day', {time})) FROM {VIEW}"
+    )
     for feature, wanted in (("hour", has_hours), ("weekday", days >= 14)):
         name = feature if feature not in taken else f"{feature}_of_event"
         if wanted:

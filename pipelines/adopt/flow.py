@@ -153,11 +153,10 @@ def _open_questions(draft: Draft, params: Params) -> list[str]:
 def _first_rows(source: Source, draft: Draft) -> list[dict[str, Any]]:
     rows = source.connection.sql(f"SELECT * FROM {VIEW} LIMIT 3").to_arrow_table().to_pylist()
     made = draft.key if draft.make_key else None
-    return [{name: _shown(name, row, draft) for name in row if name != made} for row in rows]
-
-
-def _shown(name: str, row: dict[str, Any], draft: Draft) -> Any:
-    return "•••" if name in draft.sensitive else row[name]
+    return [
+        {name: "•••" if name in draft.sensitive else value for name, value in row.items() if name != made}
+        for row in rows
+    ]
 
 
 def _write(adoption: Adoption, root: Path, table: str) -> None:

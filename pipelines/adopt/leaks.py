@@ -7,8 +7,8 @@ import ibis.expr.types as ir
 from pipelines.adopt.draft import Draft
 from pipelines.config.params import Params
 from pipelines.model.inputs import inputs_of
+from pipelines.tables.binning import leak_scores
 from pipelines.tables.leak_scores import Sample
-from pipelines.tables.leakage import leak_scores
 from pipelines.tables.split import split_boundaries
 
 MOST = 5  # inputs that joint scores may flag; with more, a person must look

@@ -6,8 +6,8 @@ import codecs
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -15,10 +15,10 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import duckdb
 import pyarrow as pa
 
-from pipelines.cli.errors import InputError
-from pipelines.tables.locations import Location, first_line, store_errors
+from pipelines.cli.errors import InputError, first_line
+from pipelines.tables.locations import Location, store_errors
 from pipelines.tables.query import read_query
-from pipelines.tables.reader import CsvFormat, find_files, is_parquet, read_batches, read_header
+from pipelines.tables.reader import STANDARD, CsvFormat, find_files, is_parquet, open_files, read_header
 
 SNIFFED = 4 << 20  # bytes of the first file that decide the separator
 BLOCK = 1 << 20
@@ -39,6 +39,28 @@ class Source:
     connection: duckdb.DuckDBPyConnection
     ingest: dict[str, Any]
     decided: list[str] = field(default_factory=list)
+
+
+def one_row(connection: duckdb.DuckDBPyConnection, query: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...]:
+    """Return the first row of a query that has one."""
+    row = connection.execute(query, parameters).fetchone()
+    assert row is not None
+    return row
+
+
+def quoted(name: str) -> str:
+    """Return a name as SQL quotes it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Return a text as SQL quotes it."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def literals(texts: Iterable[str]) -> str:
+    """Return texts as SQL lists them."""
+    return f"({', '.join(map(literal, texts))})"
 
 
 def read_source(name: str, query: str | None, root: Path) -> Source:
@@ -63,30 +85,22 @@ def read_source(name: str, query: str | None, root: Path) -> Source:
             f"TABLE={_public(name)} has a user, a password or a query, which params.yaml would keep and reports print",
             "Download the file, and name it: TABLE=path.",
         )
+    path = name if "://" in name else path_inside(name, root) or str(_whole(name))
+    ingest: dict[str, Any] = {"kind": "files", "paths": [path]}
+    form, decided = STANDARD, []
     files = find_files(name if "://" in name else str(Path(name).absolute()), SETTING)
-    ingest: dict[str, Any] = {"kind": "files", "paths": [_relative(name, root)]}
-    form, decided = CsvFormat(), []
-    if csv_files := [file for file in files if not is_parquet(file)]:
-        form = _csv_format(csv_files[0])
+    if not is_parquet(files[0]):
+        form = _csv_format(files[0])
         decided.append(f"the cells are separated by {form.separator!r}, the text is {form.encoding}")
-        standard = CsvFormat()
-        ingest |= {
-            key: getattr(form, key) for key in ("separator", "encoding") if getattr(form, key) != getattr(standard, key)
-        }
-    schemas = [read_header(file, form)[0] for file in files]
-    for file, schema in zip(files, schemas, strict=True):
-        if len(schema) == 1 and len(schemas[0]) > 1 and any(sign in schema.names[0] for sign in ",;\t|"):
+        ingest |= {key: value for key, value in asdict(form).items() if value != asdict(STANDARD)[key]}
+    table = open_files(name, files, [form] * len(files))
+    for file in files[1:]:
+        header = read_header(file, form)[0].names
+        if len(table.schema) > len(header) == 1 and any(sign in header[0] for sign in ",;\t|"):
             raise InputError(
                 f"{file.name} is separated otherwise than {files[0].name}", "Give all files one separator."
             )
-    try:
-        schema = pa.unify_schemas(schemas, promote_options="permissive")
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise InputError(
-            f"the files of {name} have different columns: {first_line(error)}",
-            "Give each column one type in all files.",
-        ) from error
-    _create(connection, schema, (batch for file in files for batch in _batches(file, form, schema)))
+    _create(connection, table.schema, table.batches())
     return Source(connection, ingest, decided)
 
 
@@ -107,11 +121,6 @@ def _take_password(url: str) -> str:
     return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}@{host}"))
 
 
-def _relative(name: str, root: Path) -> str:
-    """Return the path as params.yaml holds it: relative to the repository where it lies in it."""
-    return name if "://" in name else path_inside(name, root) or str(_whole(name))
-
-
 def path_inside(name: str, root: Path) -> str | None:
     """Return the path of a table below the root; None if it lies elsewhere."""
     path, top = _whole(name), root.resolve()
@@ -122,12 +131,6 @@ def _whole(name: str) -> Path:
     """Return the whole path, without `..`; a table that is a link keeps its own name."""
     path = Path(name)
     return path.parent.resolve() / path.name
-
-
-def _batches(file: Location, form: CsvFormat, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    for batch in read_batches(file, form):
-        parts = [schema.empty_table(), pa.Table.from_batches([batch])]
-        yield from pa.concat_tables(parts, promote_options="permissive").to_batches()
 
 
 def _create(connection: duckdb.DuckDBPyConnection, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
@@ -166,8 +169,7 @@ def _create(connection: duckdb.DuckDBPyConnection, schema: pa.Schema, batches: I
             raise raised[0] from None
         raise
     connection.unregister("arriving")
-    count = connection.execute(f"SELECT count(*) FROM {RAW}").fetchone()
-    if not count or not count[0]:
+    if not one_row(connection, f"SELECT count(*) FROM {RAW}")[0]:
         raise InputError("the table holds no rows", "Name another one: TABLE=path.")
 
 
@@ -199,13 +201,11 @@ def _encoding(file: Location) -> str:
         if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             return "utf-16"
         block = first
-        while block:
-            try:
+        try:
+            while block:
                 decoder.decode(block)
-            except UnicodeDecodeError:
-                break
-            block = binary.read(BLOCK)
-        else:
-            return "utf-8"
-        # Five bytes have no meaning in cp1252.
-        return "latin-1" if any(byte in first for byte in b"\x81\x8d\x8f\x90\x9d") else "cp1252"
+                block = binary.read(BLOCK)
+        except UnicodeDecodeError:
+            # Five bytes have no meaning in cp1252.
+            return "latin-1" if any(byte in first for byte in b"\x81\x8d\x8f\x90\x9d") else "cp1252"
+        return "utf-8"

@@ -5,41 +5,12 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from pipelines.adopt.params_file import render
 from pipelines.cli.files import write_text
 
 # Also a folder of the work tree that git does not hold: models/.
 REMOVED = ("examples", "bench", "tests/engine/fraud", "tests/engine/bench", "dvc.lock", "data.dvc", "reports/review")
 KEPT = {"README.md"}
-README = """\
-# {name}
-
-This repository holds the model `{name}`, which predicts `{target}`. Merging to `main` deploys the model, and
-`git revert` rolls it back. It was made from the template Mainline.
-
-| to | do |
-|---|---|
-| see what a change does to the model | `make review`, then open `reports/review/review.html` |
-| run the tests | `make test` |
-| change the model | a line of [params.yaml](docs/params.md) on a branch, then a pull request |
-| fetch newer rows | `make data` |
-| set up GitHub | [docs/github.md](docs/github.md) |
-| list all commands | `make help`, [docs/commands.md](docs/commands.md) |
-
-What a person still has to decide is marked CONFIRM or `unsure` in params.yaml.
-"""
-
-PREPARE = '''\
-"""Columns that the model reads besides those of data/: docs/features.md says what the function may do."""
-
-import pandas as pd
-
-ROW_WISE = True  # each row is made from itself alone; remove this line to look at other rows
-
-
-def prepare(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows with the columns that params.yaml marks as prepared: none yet."""
-    return frame
-'''
 
 
 def replace_template(root: Path, model_name: str, target: str) -> None:
@@ -59,8 +30,8 @@ def replace_template(root: Path, model_name: str, target: str) -> None:
     project = root / "pyproject.toml"
     # The layers name every package; what is gone must not be among them.
     write_text(project, project.read_text(encoding="utf-8").replace(', "bench"', "").replace('"bench", ', ""))
-    write_text(root / "features/prepare.py", PREPARE)
-    write_text(root / "README.md", README.format(name=model_name, target=target))
+    write_text(root / "features/prepare.py", render("prepare.py.j2"))
+    write_text(root / "README.md", render("README.md.j2", name=model_name, target=target))
 
 
 def ignore_table(root: Path, path: str) -> None:

@@ -8,9 +8,9 @@ import duckdb
 import ibis
 import ibis.expr.types as ir
 
-from pipelines.adopt.columns import WORDS, Found, literal, quoted
-from pipelines.adopt.source import RAW, ROW
-from pipelines.tables.column_types import MISSING_WORDS
+from pipelines.adopt.columns import WORDS, Found
+from pipelines.adopt.source import RAW, ROW, literal, literals, quoted
+from pipelines.tables.cast import MISSING_WORDS
 
 VIEW = "typed"
 
@@ -39,8 +39,7 @@ def _expression(column: Found, types: dict[str, str], decimal: str, missing: tup
     if types[column.source_name] != "VARCHAR":
         as_type = {"integer": "BIGINT", "number": "DOUBLE", "identifier": "VARCHAR", "timestamp": "TIMESTAMP"}
         return f"CAST({cell} AS {as_type.get(column.type, types[column.source_name])})"
-    words = ", ".join(literal(word) for word in missing)
-    present = f"CASE WHEN trim({cell}) IN ({words}) THEN NULL ELSE trim({cell}) END"
+    present = f"CASE WHEN trim({cell}) IN {literals(missing)} THEN NULL ELSE trim({cell}) END"
     match column.type:
         case "number":
             return f"TRY_CAST(replace({present}, {literal(decimal)}, '.') AS DOUBLE)"
@@ -53,4 +52,4 @@ def _expression(column: Found, types: dict[str, str], decimal: str, missing: tup
         case "timestamp":
             return f"CAST(TRY_CAST({present} AS TIMESTAMPTZ) AS TIMESTAMP)"
     kept = [cell for cell in column.missing if cell.strip() not in MISSING_WORDS] + ["", "?"]
-    return f"CASE WHEN trim({cell}) IN ({', '.join(map(literal, kept))}) THEN NULL ELSE {cell} END"
+    return f"CASE WHEN trim({cell}) IN {literals(kept)} THEN NULL ELSE {cell} END"

@@ -43,3 +43,9 @@ class AlreadyPrinted(MainlineError):
 def unwritable_disk(message: str) -> Unreachable:
     """Return the error for a full or unwritable disk."""
     return Unreachable(message, "Free the disk or fix its permissions, and run again.")
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, cut to 200 characters."""
+    text = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
+    return str(text).splitlines()[0][:200]

@@ -85,6 +85,8 @@ class _Table(_Ingest):
             which needs rows in a fixed order, to which new ones are only appended.
     """
 
+    source: ClassVar = "pipelines.ingest.sources"
+
     rename: Mapping[str, str] = {}
     drop: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
@@ -103,8 +105,6 @@ class Files(_Table):
         encoding: of a CSV file, by the name that Python has for it.
     """
 
-    source: ClassVar = "pipelines.ingest.files"
-
     kind: Literal["files"]
     paths: tuple[str, ...] = Field(min_length=1)
     separator: Annotated[str, Field(pattern=r"^[^\"\r\n]$")] = ","
@@ -119,8 +119,6 @@ class Sql(_Table):
         url: `sqlite:///file.db`, or `postgresql://user@host/database`.
         query: a SELECT; with an ORDER BY, equal tables give equal bytes.
     """
-
-    source: ClassVar = "pipelines.ingest.sql"
 
     kind: Literal["sql"]
     url: Annotated[str, Field(pattern="^(sqlite:///|postgresql://)"), AfterValidator(check_no_password)]

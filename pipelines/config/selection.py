@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from pipelines.config.base import Share, Strict, cross_check
+from pipelines.config.candidates import TrainParams
 from pipelines.config.features import FeatureParams
 from pipelines.config.metrics import COST, METRICS, names
 
@@ -130,3 +131,7 @@ class SelectionParams(FeatureParams):
                 yield f"value.{outcome}: {name} is not in schema.columns"
             elif column.type not in ("number", "integer") or column.nullable:
                 yield f"value.{outcome}: {name} is not a column of numbers that are never missing"
+
+
+class ComparedParams(SelectionParams, TrainParams):
+    """The sections that stages need which read the candidates' settings, too."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from pipelines.cli.errors import InputError
 from pipelines.config.params import Params
 from pipelines.ingest.month_files import temporary_folder, write_months
-from pipelines.ingest.until import cut_rows
+from pipelines.ingest.rows import cut_rows
 from pipelines.repository.data_pointer import DATA, POINTER, named_md5s, write_ingest_id
 from pipelines.repository.dvc import dvc_or_fail, folder_md5, in_cache
 

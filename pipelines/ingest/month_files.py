@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,18 +12,11 @@ import pyarrow.compute as pc
 
 from pipelines.cli.errors import Unreachable
 from pipelines.config.table_schema import Table
+from pipelines.ingest.rows import Rows
 from pipelines.tables.data import GROUP_ROWS, parquet_writer
 
 WITHOUT_TIME = "rows"
 SPOOL_OPTIONS = pa.ipc.IpcWriteOptions(compression="zstd")
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Rows to write: tables of one schema, each of which is read once, in order."""
-
-    schema: pa.Schema
-    parts: Iterable[pa.Table]
 
 
 @contextmanager

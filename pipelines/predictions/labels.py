@@ -21,8 +21,7 @@ from pipelines.config.table_schema import ColumnType
 from pipelines.model.signature import Signature
 from pipelines.predictions.log_schema import log_columns
 from pipelines.predictions.window import REQUEST_ID, TIME, instant
-from pipelines.tables.cast import cast_lossless
-from pipelines.tables.column_types import ARROW
+from pipelines.tables.cast import ARROW, cast_lossless
 from pipelines.tables.locations import Location
 from pipelines.tables.reader import find_files, read_batches
 

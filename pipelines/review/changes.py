@@ -21,7 +21,7 @@ from pipelines.pages.numbers import count, number, of, percent
 from pipelines.repository import git
 from pipelines.review.findings import DataChange, FeatureChanges, MetricRow, ParamChange
 from pipelines.tables.binning import count_bins
-from pipelines.tables.column_types import has_type
+from pipelines.tables.cast import has_type
 
 Moments = tuple[tuple[float, float], tuple[float, float]]
 MAX_LENGTH = 80  # characters of a value that are shown
@@ -30,7 +30,7 @@ PREPARED, RAW = "made by features/prepare.py", "a column of data/"
 # rows, choose the test rows and measure the importance of the inputs.
 _OWN = re.compile(
     r"pipelines/(__main__\.py|(cli|config|model|pages|repository|reproduce|review|tables)/.*(?<!\.md)"
-    r"|training/(data_checks|evaluate|model_card|prepare|preparation_checks|split|validate)\.py)"
+    r"|training/(evaluate|prepare|preparation_checks|split|validate)\.py)"
     r"|Makefile|dvc\.yaml|\.github/workflows/review\.yml"
 )
 

@@ -24,7 +24,7 @@ from pipelines.model.encoding import encode
 from pipelines.model.scorer import Scorer
 from pipelines.model.signature import Input, Signature
 from pipelines.repository import dvc_lock, git
-from pipelines.tables.column_types import has_type
+from pipelines.tables.cast import has_type
 from pipelines.tables.data import DATA, connect, read_rows, to_numpy
 from pipelines.tables.preparation import FUNCTION
 from pipelines.tables.rows import Rows

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.cli.errors import InputError
+from pipelines.cli.errors import InputError, first_line
 from pipelines.config.paths import PREPARED
 from pipelines.config.table_schema import TableParams
 
@@ -40,9 +40,8 @@ def parquet_files(folder: Path) -> list[Path]:
         try:
             pq.read_metadata(path)
         except (pa.ArrowException, OSError) as error:
-            reason = str(error).splitlines()[0][:160]
             raise InputError(
-                f"{path} is not a readable Parquet file: {reason}",
+                f"{path} is not a readable Parquet file: {first_line(error)}",
                 f"Restore it (`dvc checkout --force {pointer}`), or remove {folder}/ and run `{command}`.",
             ) from error
     return files

@@ -51,7 +51,7 @@ class Sample:
     def __init__(self, table: ir.Table, params: Params, split: dict[str, Any], inputs: tuple[Input, ...]) -> None:
         """Load the rows of `inputs` and the target."""
         self._task = params.task
-        self._fit, self._score = (_load(table, params, split, inputs, side) for side in ("train", "validation"))
+        self._fit, self._score = (load_sample(table, params, split, inputs, side) for side in ("train", "validation"))
         self._columns = {item.name: _features(item, self._fit.inputs, self._score.inputs) for item in inputs}
 
     def leak_score(self, names: Iterable[str]) -> Score:
@@ -105,12 +105,20 @@ def leak_scores(
     )
 
 
-def _load(table: ir.Table, params: Params, split: dict[str, Any], inputs: tuple[Input, ...], side: Side) -> Rows:
+def load_sample(
+    table: ir.Table,
+    params: Params,
+    split: dict[str, Any],
+    inputs: tuple[Input, ...],
+    side: Side,
+    size: int = SAMPLE,
+) -> Rows:
+    """Load labelled rows of a side of the split, chosen by a hash of the key: rows of all times and entities."""
     rows = table.filter(table[params.table.target].notnull() & is_on_side(table, split, side))
     columns = {params.table.key, params.table.target, *(item.name for item in inputs)}
     # By the key too: a table can have keys with equal hashes.
     order = [rows[params.table.key].cast("string").hash(), rows[params.table.key]]
-    return load_rows(rows.order_by(order).limit(SAMPLE).select(*sorted(columns)), params, inputs)
+    return load_rows(rows.order_by(order).limit(size).select(*sorted(columns)), params, inputs)
 
 
 def _features(item: Input, fit: Columns, score: Columns) -> tuple[Matrix, Matrix]:

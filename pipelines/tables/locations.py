@@ -16,7 +16,7 @@ import fsspec
 import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
-from pipelines.cli.errors import InputError, MainlineError, Unreachable
+from pipelines.cli.errors import InputError, MainlineError, Unreachable, first_line
 
 PREDICTION_LOG = "PREDICTION_LOG"
 # The packages behind fsspec's URLs; their errors have no common base but Exception.
@@ -116,9 +116,3 @@ def _is_damage(error: Exception) -> bool:
         # Arrow and gzip report damaged content by an OSError without a number.
         return error.errno is None and type(error) in (OSError, gzip.BadGzipFile)
     return isinstance(error, pa.ArrowException | EOFError | UnicodeError | csv.Error | zlib.error)
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, cut to 200 characters."""
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return str(text).splitlines()[0][:200]

@@ -19,8 +19,7 @@ import pyarrow.compute as pc
 
 from pipelines.cli.errors import InputError
 from pipelines.config.table_schema import Column, ColumnType, Table
-from pipelines.tables.cast import cast_lossless
-from pipelines.tables.column_types import ARROW
+from pipelines.tables.cast import ARROW, cast_lossless
 
 FUNCTION = Path("features/prepare.py")
 REMEDY = f"Correct {FUNCTION} (docs/features.md)."
@@ -47,10 +46,6 @@ class Preparation:
         withheld = {self.table.target, self.table.label_time, *self.table.prepared}
         known = [name for name, column in self.table.columns.items() if column.known != "after"]
         return tuple(name for name in known if name not in withheld)
-
-    def reloaded(self) -> Preparation:
-        """Load the files again, so that nothing is left of what the function kept from an earlier call."""
-        return load_preparation(self.table, self.root)
 
     def run(self, rows: pa.Table) -> pa.Table:
         """Return the prepared columns of rows, in the order of the rows.
@@ -134,17 +129,12 @@ class Preparation:
             count = int(index.duplicated().sum())
             raise InputError(f"{FUNCTION} returns {count:,} rows with the {self.table.key} of another row", REMEDY)
         positions = index.get_indexer(pd.Index(keys))
-        if lost := int((positions < 0).sum()):
-            other = len(index) - (len(keys) - lost)
-            changed = f", and {other:,} with another {self.table.key}" if other else ""
+        same = int((positions >= 0).sum())
+        if max(len(keys), len(index)) > same:
             raise InputError(
-                f"{FUNCTION} returns {len(keys) - lost:,} of {len(keys):,} rows by their {self.table.key}{changed}",
+                f"{FUNCTION} returns {same:,} of {len(keys):,} rows by their {self.table.key}, "
+                f"and {len(index) - same:,} with another",
                 "Return every row under its key; leave a value empty where it is not known.",
-            )
-        if len(index) > len(keys):
-            raise InputError(
-                f"{FUNCTION} returns {len(index) - len(keys):,} row(s) whose {self.table.key} it was not given",
-                REMEDY,
             )
         return positions
 

@@ -10,8 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.cli.errors import InputError, Unreachable
-from pipelines.tables.locations import first_line
+from pipelines.cli.errors import InputError, Unreachable, first_line
 from pipelines.tables.reader import BATCH_ROWS
 
 SQLITE = "sqlite:///"

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.csv as arrow_csv
 import pyarrow.parquet as pq
 
-from pipelines.cli.errors import InputError
-from pipelines.tables.locations import Location, NoFile, first_line, parse_location, store_errors
+from pipelines.cli.errors import InputError, first_line
+from pipelines.tables.locations import Location, NoFile, parse_location, store_errors
 
 BATCH_ROWS = 65_536
 BLOCK_BYTES = 8 << 20
@@ -177,9 +177,13 @@ def open_source(name: str, setting: str, needed: Sequence[str], form: CsvFormat 
         InputError: if a file lacks a column, or has other types than the others.
     """
     files = find_files(name, setting)
+    return open_files(name, files, [form if _has_columns(file, form, needed) else STANDARD for file in files], needed)
+
+
+def open_files(name: str, files: list[Location], forms: list[CsvFormat], needed: Sequence[str] = ()) -> Source:
+    """Read the headers of the files of a table, each of which is written in its form: see `open_source`."""
     if len({is_parquet(file) for file in files}) > 1:
         raise InputError(f"{name} holds CSV and Parquet files", "Select one type by a pattern: folder/*.parquet.")
-    forms = [form if _has_columns(file, form, needed) else STANDARD for file in files]
     headers = [read_header(file, form) for file, form in zip(files, forms, strict=True)]
     for file, (schema, _) in zip(files, headers, strict=True):
         if missing := [column for column in needed if column not in schema.names]:

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.csv as arrow_csv
 import pyarrow.parquet as pq
 
-from pipelines.cli.errors import InputError
-from pipelines.tables.locations import Location, first_line, parse_location, store_errors
+from pipelines.cli.errors import InputError, first_line
+from pipelines.tables.locations import Location, parse_location, store_errors
 
 _EXTENSIONS = (".parquet", ".csv")
 

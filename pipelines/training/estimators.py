@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from pipelines.cli.errors import InputError
+from pipelines.cli.errors import InputError, first_line
 from pipelines.config.candidates import Candidate, Step
 from pipelines.config.read import PATH, validate
 from pipelines.model.features import IR_VERSION, OPSETS, FeatureGraph
@@ -25,16 +25,15 @@ ALTERNATIVES = (
 REFIT_ROWS = 2_000
 
 
-def build(name: str, candidate: Candidate) -> Any:
+def build(where: str, candidate: Candidate) -> Any:
     """Return the unfitted scikit-learn pipeline of a candidate.
+
+    Args:
+        where: path of the candidate in params.yaml, for error messages.
 
     Raises:
         InputError: if an import path or a parameter is wrong, or `random_state` is missing where there is one.
     """
-    return _pipeline(f"candidates.{name}", candidate)
-
-
-def _pipeline(where: str, candidate: Candidate) -> Any:
     from sklearn.pipeline import Pipeline
 
     steps = [(f"before_{i}", _make(f"{where}.before.{i}", step)) for i, step in enumerate(candidate.before)]
@@ -48,7 +47,7 @@ def _make(where: str, step: Step) -> Any:
         factory = getattr(importlib.import_module(module_name), class_name)
     except Exception as error:  # without OpenMP, LightGBM raises OSError and XGBoost a class of its own
         raise InputError(
-            f"{where}.estimator: {step.estimator} cannot be imported: {_first_line(error)}",
+            f"{where}.estimator: {step.estimator} cannot be imported: {first_line(error)}",
             boosters.NO_OPENMP if boosters.lacks_openmp(error) else remedy,
         ) from error
     if not (inspect.isclass(factory) and hasattr(factory, "fit")):
@@ -73,11 +72,7 @@ def _with_estimators(where: str, value: Any) -> Any:
     if not (isinstance(value, dict) and "estimator" in value):
         return value
     nested = validate(Candidate, value, f"{PATH}: {where}")
-    return _pipeline(where, nested) if nested.before else _make(where, nested)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+    return build(where, nested) if nested.before else _make(where, nested)
 
 
 def fit(name: str, candidate: Candidate, features: npt.NDArray[np.float32], target: Floats) -> Any:
@@ -89,12 +84,12 @@ def fit(name: str, candidate: Candidate, features: npt.NDArray[np.float32], targ
     Raises:
         InputError: if the estimator refuses the parameters or the rows.
     """
-    pipeline = build(name, candidate)
+    pipeline = build(f"candidates.{name}", candidate)
     try:
         return pipeline.fit(features.astype(np.float64), target)
     except Exception as error:  # each library raises classes of its own
         raise InputError(
-            f"candidates.{name}: {candidate.estimator} cannot be fitted: {_first_line(error)}",
+            f"candidates.{name}: {candidate.estimator} cannot be fitted: {first_line(error)}",
             f"Fix candidates.{name} in params.yaml (missing values may need a SimpleImputer in `before`).",
         ) from error
 
@@ -190,7 +185,7 @@ def _convert(name: str, candidate: Candidate, fitted: Any, width: int, classifie
         prefixed.opset_import.extend(onnx.helper.make_opsetid(domain, version) for domain, version in OPSETS.items())
         onnx.checker.check_model(prefixed)
     except Exception as error:  # skl2onnx raises classes of its own, RuntimeError and AssertionError
-        reason = _first_line(error)
+        reason = first_line(error)
         where = f"candidates.{name}"
         steps = f" In {where}.before, use SimpleImputer and StandardScaler." if candidate.before else ""
         objective = f" Or use another objective in {where}.params." if "objective" in candidate.params else ""

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from pipelines.cli.errors import InputError
+from pipelines.cli.errors import InputError, first_line
 from pipelines.config.candidates import Candidate, TrainParams
 from pipelines.model.encoding import Columns
 from pipelines.model.features import FeatureGraph, run_graph
@@ -52,8 +52,7 @@ def check(
         expected = predict(fitted, sample, task)
     except ValueError as error:
         raise InputError(
-            f"candidates.{name}: {candidate.estimator} cannot score rows that the schema allows: "
-            f"{str(error).splitlines()[0]}",
+            f"candidates.{name}: {candidate.estimator} cannot score rows that the schema allows: {first_line(error)}",
             f"Put a SimpleImputer into candidates.{name}.before, or remove `nullable` from the inputs.",
         ) from error
     missing = np.asarray(np.isnan(sample).any(axis=1))
@@ -61,8 +60,7 @@ def check(
         scores = run_graph(model, columns)[:, 0].astype(np.float64)
     except Exception as error:  # ONNX Runtime's classes have no common base
         raise InputError(
-            f"candidates.{name}: ONNX Runtime cannot run the converted {candidate.estimator}: "
-            f"{str(error).splitlines()[0][-200:]}",
+            f"candidates.{name}: ONNX Runtime cannot run the converted {candidate.estimator}: {first_line(error)}",
             _remedy(name, candidate, task, float(missing.mean())),
         ) from error
     limit = TOLERANCE[task] * (1.0 if task == "classification" else _spread(rows.target))

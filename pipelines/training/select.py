@@ -11,11 +11,10 @@ import onnx
 
 from pipelines.cli.exit_codes import end_with_code
 from pipelines.cli.files import write_csv, write_json
-from pipelines.config.candidates import Candidates
 from pipelines.config.metrics import METRICS, gain
 from pipelines.config.paths import CANDIDATES, CANDIDATES_PLOT, NOT_REPRODUCIBLE, SELECTION
 from pipelines.config.read import read_sections
-from pipelines.config.selection import SelectionParams, Threshold
+from pipelines.config.selection import ComparedParams, SelectionParams, Threshold
 from pipelines.model.encoding import Columns
 from pipelines.model.inputs import inputs_of
 from pipelines.model.metrics import Weighted, interval, paired_bootstrap, too_few
@@ -29,12 +28,6 @@ from pipelines.tables.split import load_split, rows_on_side
 
 RESAMPLES = 500
 SEED = 7
-
-
-class SelectParams(SelectionParams):
-    """The sections of params.yaml that the stage reads; dvc.yaml names the same."""
-
-    candidates: Candidates
 
 
 def draft_signature(params: SelectionParams, candidate: str, inputs: tuple[Input, ...]) -> Signature:
@@ -81,7 +74,7 @@ def score_interval(params: SelectionParams, rows: Rows, weighted: Weighted) -> t
 
 def main() -> None:
     """Compare the candidates and write the winner."""
-    params = read_sections(SelectParams)
+    params = read_sections(ComparedParams)
     validation = rows_on_side(read_rows(connect()), params, load_split(), "validation")
     rows = load_rows(validation, params, inputs_of(params))
     metric = params.selection.metric

@@ -5,43 +5,22 @@ from __future__ import annotations
 import math
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import optuna
 from optuna.trial import FrozenTrial
 from threadpoolctl import threadpool_limits
 
-from pipelines.cli.errors import AlreadyPrinted, InputError
+from pipelines.cli.errors import AlreadyPrinted, InputError, first_line
 from pipelines.cli.progress import Progress
 from pipelines.cli.verbs import fit_threads, run_verb
 from pipelines.config.metrics import METRICS, label
-from pipelines.config.params import Params, load
+from pipelines.config.params import load
 from pipelines.config.read import PATH
 from pipelines.pages.numbers import number, of
 from pipelines.tune import branch, mlflow_runs, page, study
 from pipelines.tune.problem import Problem
 from pipelines.tune.space import check, suggest, with_values
-
-
-@dataclass(frozen=True)
-class Budget:
-    """How many trials a search has in all, or how many seconds it takes.
-
-    Attributes:
-        started: when this process began the search.
-        earlier: seconds of the trials before that.
-    """
-
-    trials: int | None
-    seconds: float | None
-    started: float
-    earlier: float
-
-    def is_spent(self, search: optuna.Study) -> bool:
-        """Return whether no further trial begins; trials that another process is at count as well."""
-        if self.trials is not None:
-            return len(study.finished(search)) + study.running(search) >= self.trials
-        return self.earlier + time.monotonic() - self.started >= (self.seconds or 0.0)
 
 
 def tune(name: str, trials: int | None, seconds: float | None, started: float) -> int:
@@ -50,7 +29,9 @@ def tune(name: str, trials: int | None, seconds: float | None, started: float) -
     Run again after a kill it goes on, and with more trials it goes further.
 
     Args:
-        started: when the search began, by the monotonic clock.
+        trials: how many trials the search has in all, or None.
+        seconds: without `trials`, how long it takes with those of earlier processes.
+        started: when this process began, by the monotonic clock.
 
     Raises:
         AlreadyPrinted: if the rows cannot be prepared.
@@ -60,7 +41,10 @@ def tune(name: str, trials: int | None, seconds: float | None, started: float) -
         Unreachable: if the database of SEARCH_STORAGE does not respond.
     """
     progress, params = Progress(), load()
-    _require_space(params, name)
+    if name not in params.candidates:
+        raise InputError(f"there is no candidate {name!r}", f"Name one of {', '.join(params.candidates)}.")
+    if name not in params.search.spaces:
+        raise InputError(f"{PATH}: search.spaces.{name} is missing", "Name the parameters to try: docs/models.md.")
     branch.require_own_branch(name)
     _prepare(progress)
     with progress.step("Reading the rows"):
@@ -79,7 +63,14 @@ def tune(name: str, trials: int | None, seconds: float | None, started: float) -
             with progress.step("Fitting the parameters of params.yaml"):
                 search.set_user_attr(study.BASELINE, problem.score(name, candidate))
         progress.print(f"{label(metric)} of the parameters in {PATH}: {number(search.user_attrs[study.BASELINE])}")
-        _search(search, problem, name, Budget(trials, seconds, started, study.seconds_of(before)), progress)
+        earlier = study.seconds_of(before)
+
+        def is_spent() -> bool:
+            if trials is not None:  # those that another process is at count as well
+                return len(study.finished(search)) + study.running(search) >= trials
+            return earlier + time.monotonic() - started >= (seconds or 0.0)
+
+        _search(search, problem, name, is_spent, progress)
         return _end(search, problem, name, progress)
 
 
@@ -96,14 +87,9 @@ def _prepare(progress: Progress) -> None:
         raise AlreadyPrinted(done.returncode)
 
 
-def _require_space(params: Params, name: str) -> None:
-    if name not in params.candidates:
-        raise InputError(f"there is no candidate {name!r}", f"Name one of {', '.join(params.candidates)}.")
-    if name not in params.search.spaces:
-        raise InputError(f"{PATH}: search.spaces.{name} is missing", "Name the parameters to try: docs/models.md.")
-
-
-def _search(search: optuna.Study, problem: Problem, name: str, budget: Budget, progress: Progress) -> None:
+def _search(
+    search: optuna.Study, problem: Problem, name: str, is_spent: Callable[[], bool], progress: Progress
+) -> None:
     """Run trials until the budget is spent; a trial that fails is recorded, and the search goes on."""
     params = problem.params
     candidate, spaces = params.candidates[name], params.search.spaces[name]
@@ -117,27 +103,23 @@ def _search(search: optuna.Study, problem: Problem, name: str, budget: Budget, p
                 return score
             raise InputError("its score is not defined", "")
         except Exception as error:  # of the estimator, or of memory
-            trial.set_user_attr(study.ERROR, (str(error) or type(error).__name__).splitlines()[0][:300])
+            trial.set_user_attr(study.ERROR, first_line(error))
             raise
 
     def report(_: optuna.Study, trial: FrozenTrial) -> None:
-        best = study.best(search)
-        _print_trial(trial, best is not None and best.number == trial.number, progress)
+        """Print every failure, every new best, and every tenth trial."""
+        title, best = f"trial {trial.number + 1}", study.best(search)
+        if trial.value is None:
+            progress.print(f"  {title} failed: {trial.user_attrs.get(study.ERROR, '')}")
+        elif (is_best := best is not None and best.number == trial.number) or (trial.number + 1) % 10 == 0:
+            shown = f"{title}: {number(trial.value)}{', the best so far' * is_best}"
+            progress.done(shown, study.seconds_of([trial]))
 
-    while not budget.is_spent(search):
+    while not is_spent():
         done = len(study.finished(search))
         search.sampler = study.sampler(params.search.seed, done, several=study.shared_url() is not None)
         with progress.console.status(f"Trial {done + 1}"):
             search.optimize(objective, n_trials=1, catch=(Exception,), callbacks=[report])
-
-
-def _print_trial(trial: FrozenTrial, is_best: bool, progress: Progress) -> None:
-    """Print every failure, every new best, and every tenth trial."""
-    name = f"trial {trial.number + 1}"
-    if trial.value is None:
-        progress.print(f"  {name} failed: {trial.user_attrs.get(study.ERROR, '')}")
-    elif is_best or (trial.number + 1) % 10 == 0:
-        progress.done(f"{name}: {number(trial.value)}{', the best so far' * is_best}", study.seconds_of([trial]))
 
 
 def _end(search: optuna.Study, problem: Problem, name: str, progress: Progress) -> int:

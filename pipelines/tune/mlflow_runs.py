@@ -7,6 +7,7 @@ from typing import Any
 
 import optuna
 
+from pipelines.cli.errors import first_line
 from pipelines.cli.progress import Progress
 from pipelines.config.params import Params
 from pipelines.model import mlflow_model
@@ -24,8 +25,7 @@ def log(search: optuna.Study, params: Params, name: str, progress: Progress) -> 
         with progress.step("Logging to MLflow"):
             _log(search, params, name)
     except Exception as error:  # a server that is down does not change what was found
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        return f"Not logged to MLflow: {reason}"
+        return f"Not logged to MLflow: {first_line(error)}"
     return None
 
 
@@ -37,7 +37,8 @@ def _log(search: optuna.Study, params: Params, name: str) -> None:
     mlflow.set_tracking_uri(os.environ["MLFLOW_TRACKING_URI"])
     client = mlflow.MlflowClient()
     experiment = mlflow.set_experiment(params.model_name).experiment_id
-    runs = _runs(client, experiment, f"tags.{SEARCH} = '{search.study_name}'")
+    of_search = f"tags.{SEARCH} = '{search.study_name}'"
+    runs: list[Any] = mlflow.search_runs([experiment], of_search, output_format="list")  # of all pages
     parents = [run for run in runs if TRIAL not in run.data.tags]
     logged = {run.data.tags[TRIAL] for run in runs if TRIAL in run.data.tags}
     tags = {SEARCH: search.study_name}
@@ -58,14 +59,3 @@ def _log(search: optuna.Study, params: Params, name: str) -> None:
     if best is not None and best.value is not None:
         client.log_metric(parent.info.run_id, params.selection.metric, best.value)
     client.set_terminated(parent.info.run_id)
-
-
-def _runs(client: Any, experiment: str, condition: str) -> list[Any]:
-    runs: list[Any] = []
-    token = None
-    while True:
-        page = client.search_runs([experiment], condition, max_results=1000, page_token=token)
-        runs += page
-        token = page.token
-        if not token:
-            return runs

@@ -77,7 +77,7 @@ def _plots(search: optuna.Study, target: str) -> Iterator[tuple[str, Markup, boo
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Optuna calls this module experimental
             try:
-                axes = getattr(drawn, function)(search, target=_value, target_name=target)
+                axes = getattr(drawn, function)(search, target_name=target)
                 figure = np.ravel(axes)[0].figure
                 figure.set_size_inches(*WIDE.get(function, (6.4, 3.6)))
                 yield title, _image(figure), function in WIDE
@@ -85,10 +85,6 @@ def _plots(search: optuna.Study, target: str) -> Iterator[tuple[str, Markup, boo
                 continue  # too few trials, or all have one score
             finally:
                 pyplot.close("all")
-
-
-def _value(trial: optuna.trial.FrozenTrial) -> float:
-    return float(trial.value if trial.value is not None else np.nan)
 
 
 def _image(figure: Any) -> Markup:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from optuna import Trial
@@ -14,6 +15,7 @@ from pipelines.config.search import Space
 
 Spaces = Mapping[str, Space]
 Values = dict[str, Any]
+NOTHING = (KeyError, IndexError, ValueError, TypeError)
 
 
 def path_of(key: str) -> tuple[str, ...]:
@@ -45,12 +47,9 @@ def with_values(name: str, candidate: Candidate, values: Mapping[str, Any]) -> C
     document = candidate.model_dump(mode="json")
     for key, value in values.items():
         *parents, last = path_of(key)
-        parent: Any = document
         try:
-            for part in parents:
-                parent = parent[int(part) if isinstance(parent, list) else part]
-            parent[last] = value
-        except (KeyError, IndexError, ValueError, TypeError) as error:
+            _find(document, parents)[last] = value
+        except NOTHING as error:
             raise InputError(
                 f"search.spaces.{name}.{key}: candidates.{name} has no {'.'.join(parents)}", f"Fix {PATH}."
             ) from error
@@ -61,15 +60,16 @@ def current_values(candidate: Candidate, spaces: Spaces) -> Values:
     """Return the candidate's own values of the searched parameters, without those that it leaves to their default."""
     values: Values = {}
     for key in spaces:
-        at: Any = candidate.model_dump(mode="json")
-        for part in path_of(key):
-            at = at[int(part)] if isinstance(at, list) else at.get(part, _MISSING) if isinstance(at, dict) else _MISSING
-        if at is not _MISSING:
-            values[key] = at
+        with suppress(*NOTHING):
+            values[key] = _find(candidate.model_dump(mode="json"), path_of(key))
     return values
 
 
-_MISSING = object()
+def _find(document: Any, path: Sequence[str]) -> Any:
+    """Return what stands at a path; raise one of NOTHING if that is nothing."""
+    for part in path:
+        document = document[int(part) if isinstance(document, list) else part]
+    return document
 
 
 def check(name: str, candidate: Candidate, spaces: Spaces, try_fit: Callable[[Candidate], None]) -> None:

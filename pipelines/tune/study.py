@@ -17,7 +17,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from pipelines.cli.errors import InputError, Refused, Unreachable
+from pipelines.cli.errors import InputError, Refused, Unreachable, first_line
 
 FOLDER = Path(".mainline/search")
 STORAGE = "SEARCH_STORAGE"
@@ -75,7 +75,7 @@ def _create(url: str, name: str, direction: Direction, attempts: int = 3) -> opt
         if attempts > 1:  # of two workers that make the tables of a new database at once, one fails
             time.sleep(1)
             return _create(url, name, direction, attempts - 1)
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        reason = first_line(getattr(error, "orig", None) or error)
         raise Unreachable(f"{STORAGE} cannot be reached: {reason}", "Start the database or fix its address.") from error
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipelines.adopt import names
 from pipelines.adopt.columns import find_columns, schema_name
-from pipelines.adopt.params_file import quote
+from pipelines.adopt.params_file import as_yaml
 from pipelines.adopt.source import read_source
 from pipelines.adopt.typed_view import typed_table
 from pipelines.cli.errors import InputError
@@ -136,6 +136,11 @@ def test_day_and_month_that_can_be_exchanged_are_asked_about(found):
     assert "%m/%d/%Y" in column.unsure[0]
 
 
+def test_times_in_two_formats_are_named(found):
+    column = found({"day": ["2025-01-31", "01.02.2025"] * 20 + ["3.2.2025"], "b": [1] * 41})["day"]
+    assert column.type == "category" and "%Y-%m-%d" in column.unsure[0] and "%d.%m.%Y" in column.unsure[0]
+
+
 def test_no_day_is_made_of_one_that_does_not_exist(found):
     assert found({"day": ["30.02.2025", "01.03.2025"] * 20, "b": [1] * 40})["day"].type == "category"
 
@@ -170,8 +175,8 @@ def test_any_whole_numbers_keep_their_range(tmp_path_factory, numbers):
 def test_any_text_survives_as_yaml(text):
     import yaml
 
-    assert yaml.safe_load(f"[{quote(text)}]") == [text]
-    assert yaml.safe_load(f"{{{quote(text)}: 1}}") == {text: 1}
+    assert yaml.safe_load(f"[{as_yaml(text)}]") == [text]
+    assert yaml.safe_load(as_yaml({text: 1})) == {text: 1}
 
 
 @given(st.text(max_size=30))

@@ -13,7 +13,7 @@ import pytest
 from pipelines.adopt import flow
 from pipelines.cli.errors import InputError
 from pipelines.config.params import parse
-from pipelines.ingest.files import read_rows
+from pipelines.ingest.sources import read_rows
 from tests.engine.adopt.tables import churn, rents, small, visits, wide, write_csv
 from tests.engine.in_process import verb
 

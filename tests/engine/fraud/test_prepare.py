@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from examples.fraud.simulator import simulate
@@ -16,6 +16,7 @@ times = st.lists(
 )
 
 
+@settings(max_examples=40)
 @given(gaps=times)
 def test_the_counts_agree_with_a_search_through_all_earlier_rows(gaps, preparation):
     customer = [f"c{who}" for who, _ in gaps]

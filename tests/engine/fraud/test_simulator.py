@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from examples.fraud.simulator import simulate
 from pipelines.cli.errors import InputError
-from pipelines.ingest.month_files import Rows, write_months
-from pipelines.tables.column_types import ARROW
+from pipelines.ingest.month_files import write_months
+from pipelines.ingest.rows import Rows
+from pipelines.tables.cast import ARROW
 from tests.engine.fixtures_repo import PARAMS, ROOT
 
 DAY = np.timedelta64(1, "D")

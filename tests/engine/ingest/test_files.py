@@ -8,7 +8,7 @@ import s3fs
 
 from pipelines.cli.errors import InputError, Unreachable
 from pipelines.config.ingest import Files
-from pipelines.ingest.files import read_rows
+from pipelines.ingest.sources import read_rows
 from tests.engine.fixtures_dvc import payments_table
 
 

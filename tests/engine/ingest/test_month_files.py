@@ -8,7 +8,8 @@ import pytest
 
 from pipelines.cli.errors import Unreachable
 from pipelines.config.table_schema import Table
-from pipelines.ingest.month_files import Rows, temporary_folder, write_months
+from pipelines.ingest.month_files import temporary_folder, write_months
+from pipelines.ingest.rows import Rows
 
 COLUMNS = {"key": {"type": "identifier"}, "at": {"type": "timestamp"}, "y": {"type": "integer"}}
 TABLE = Table.model_validate({"key": "key", "target": "y", "event_time": "at", "columns": COLUMNS})

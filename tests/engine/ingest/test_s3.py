@@ -9,7 +9,7 @@ import pytest
 from pipelines.cli.errors import InputError, Unreachable
 from pipelines.config.ingest import Files
 from pipelines.ingest.data import make_data
-from pipelines.ingest.files import read_rows
+from pipelines.ingest.sources import read_rows
 from pipelines.repository.dvc import run_dvc
 from pipelines.repository.dvc_remote import set_remote_from_environment
 from pipelines.reproduce.data import fetch_data

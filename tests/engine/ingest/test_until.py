@@ -10,8 +10,7 @@ import pytest
 
 from pipelines.cli.errors import InputError
 from pipelines.config.params import parse
-from pipelines.ingest.month_files import Rows
-from pipelines.ingest.until import cut_rows
+from pipelines.ingest.rows import Rows, cut_rows
 from tests.engine.fixtures_repo import PARAMS
 
 TABLE = parse(PARAMS.read_text()).table

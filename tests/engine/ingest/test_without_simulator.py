@@ -18,6 +18,9 @@ import importlib, pkgutil, pipelines
 for module in pkgutil.walk_packages(pipelines.__path__, "pipelines."):
     if not module.name.endswith("__main__"):
         importlib.import_module(module.name)
+from pipelines.__main__ import main
+assert main(["schema", "--write"]) == 0
+assert main(["data", "--keep-pointer"]) == 0
 """
 
 
@@ -49,14 +52,11 @@ def test_the_simulator_can_be_deleted(without_simulator, payments_folder):
     document = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
     document["ingest"] = {"kind": "files", "paths": [str(payments_folder / "payments.parquet")]}
     (without_simulator / "params.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
-    run(without_simulator, "-c", "from pipelines.config.params import load; assert load().ingest.kind == 'files'")
-    run(without_simulator, "-c", IMPORT_ALL)
-    run(without_simulator, "-m", "pipelines", "schema", "--write")
+    # The whole verb, in a repository of its own.
+    subprocess.run(["git", "init", "-q"], cwd=without_simulator, check=True)
+    assert "data/ now holds 5000 rows" in run(without_simulator, "-c", IMPORT_ALL)
     schema = (without_simulator / "params.schema.json").read_text(encoding="utf-8")
     assert "imulator" not in schema and "wildcards" in schema
     tests = ["tests/engine/ingest/test_files.py"]
     printed = run(without_simulator, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", *tests)
     assert " passed" in printed
-    # The whole verb, in a repository of its own.
-    subprocess.run(["git", "init", "-q"], cwd=without_simulator, check=True)
-    assert "data/ now holds 5000 rows" in run(without_simulator, "-m", "pipelines", "data", "--keep-pointer")

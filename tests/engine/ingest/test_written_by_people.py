@@ -13,7 +13,7 @@ from pipelines.cli.errors import InputError
 from pipelines.config.ingest import Files, Sql
 from pipelines.config.params import parse
 from pipelines.config.table_schema import Column, Table
-from pipelines.ingest import files, sql
+from pipelines.ingest import sources
 from tests.engine.fixtures_repo import PARAMS
 
 TABLE = Table(
@@ -46,7 +46,7 @@ SETTINGS: dict[str, Any] = {
 
 def read(folder: Path, lines: list[str], table: Table = TABLE, written: str = "cp1252", **settings: Any) -> pa.Table:
     (folder / "a.csv").write_bytes("\n".join(lines).encode(written))
-    rows = files.read_rows(Files(kind="files", paths=("a.csv",), **settings), table, folder, lambda _: None)
+    rows = sources.read_rows(Files(kind="files", paths=("a.csv",), **settings), table, folder, lambda _: None)
     return pa.Table.from_batches([batch for part in rows.parts for batch in part.to_batches()], rows.schema)
 
 
@@ -111,7 +111,7 @@ def test_the_number_of_a_row_goes_on_in_the_next_file(tmp_path):
     assert made_keys(tmp_path, line, line, kind="row_number") == ["1", "2"]
     (tmp_path / "b.csv").write_text(f"größe;on;town;paid;paid_on\n{line}\n", encoding="cp1252")
     spec = Files(kind="files", paths=("a.csv", "b.csv"), **SETTINGS, make_key="row_number")
-    rows = files.read_rows(spec, MADE, tmp_path, lambda _: None)
+    rows = sources.read_rows(spec, MADE, tmp_path, lambda _: None)
     assert [key for part in rows.parts for key in part["made"].to_pylist()] == ["1", "2", "3"]
 
 
@@ -127,14 +127,14 @@ def test_rows_of_a_query(tmp_path):
         database.executemany("INSERT INTO bills VALUES (?, ?, ?, ?, ?)", rows)
     database.close()
     spec = Sql(kind="sql", url="sqlite:///shop.db", query='SELECT id, größe, day AS "on", town, paid FROM bills')
-    read_back = sql.read_rows(spec, TABLE, tmp_path, lambda _: None)
+    read_back = sources.read_rows(spec, TABLE, tmp_path, lambda _: None)
     (part,) = read_back.parts
     assert part["größe"].to_pylist() == [1.5, None] and part["paid"].to_pylist() == [1, 0]
     for query in ("SELECT nothing FROM bills", "DELETE FROM bills", "SELECT id, id FROM bills"):
         with pytest.raises(InputError):
-            sql.read_rows(spec.model_copy(update={"query": query}), TABLE, tmp_path, lambda _: None)
+            sources.read_rows(spec.model_copy(update={"query": query}), TABLE, tmp_path, lambda _: None)
     with pytest.raises(InputError, match="no such file"):
-        sql.read_rows(spec.model_copy(update={"url": "sqlite:///no.db"}), TABLE, tmp_path, lambda _: None)
+        sources.read_rows(spec.model_copy(update={"url": "sqlite:///no.db"}), TABLE, tmp_path, lambda _: None)
 
 
 @pytest.mark.parametrize("url", ["postgresql://ann:hunter2@db/shop", "postgresql://db/shop?password=hunter2"])

@@ -3,23 +3,44 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
+import sys
+from contextlib import chdir
+from importlib import import_module
+from unittest import mock
 
 import pytest
+from dvc.cli import main
 
-from tests.engine.in_process import must
+from testing.repository import quiet_environment
 
 pytestmark = pytest.mark.repository
 
 
-def test_an_experiment_changes_a_parameter_and_is_listed_with_its_metrics(repo):
+def run_stage(_, command, cwd, **__):
+    """A stage in this process: its imports take longer than its work."""
+    _, _, module, *arguments = shlex.split(command)
+    with chdir(cwd), mock.patch.object(sys, "argv", [module, *arguments]):
+        import_module(module).main()
+
+
+def dvc(repo, *arguments):
+    """The command `dvc`."""
+    environment = {**quiet_environment(), "DVC_NO_ANALYTICS": "1"}
+    with chdir(repo.path), mock.patch.dict(os.environ, environment), mock.patch("dvc.stage.run._run", run_stage):
+        assert main(list(arguments)) == 0
+
+
+def test_an_experiment_changes_a_parameter_and_is_listed_with_its_metrics(repo, capsys):
     before = json.loads((repo.path / "reports/metrics.json").read_text())["test"]
-    must(repo.run("dvc", "exp", "run", "--name", "longer", "-S", "candidates.boosting.params.max_iter=9"))
+    dvc(repo, "exp", "run", "--name", "longer", "-S", "candidates.boosting.params.max_iter=9")
     assert "max_iter: 9" in (repo.path / "params.yaml").read_text()
     after = json.loads((repo.path / "reports/metrics.json").read_text())["test"]
     assert after != before
-    (baseline,) = [
-        entry for entry in json.loads(must(repo.run("dvc", "exp", "show", "--json")).out) if entry["experiments"]
-    ]
+    capsys.readouterr()
+    dvc(repo, "exp", "show", "--json")
+    (baseline,) = [entry for entry in json.loads(capsys.readouterr().out) if entry["experiments"]]
     (experiment,) = baseline["experiments"]
     (revision,) = experiment["revs"]
     assert experiment["name"] == "longer"

@@ -83,7 +83,8 @@ def test_candidates_are_changed_added_and_removed_and_a_fresh_clone_gets_the_sam
     # A candidate is changed, and the run is killed while it trains: the next run completes it.
     repo.params(lambda document: document["candidates"]["logistic"]["params"].update(C=0.25))
     kill_in_training(repo)
-    ran = states(must(verb(repo, "repro")).out)
+    with stages_in_process():
+        ran = states(must(verb(repo, "repro")).out)
     assert ran.pop("train@logistic") == "ran" and ran.pop("train@boosting") == "cached"
     assert [ran[name] for name in ("validate", "split", "profile")] == ["cached"] * 3
     assert not list((repo.path / "models").rglob(".*.onnx.*"))
@@ -124,12 +125,14 @@ def test_a_candidate_that_cannot_be_exported_is_refused_and_can_be_removed(repo:
     before = text_of_lock(repo)
     dummy = {"estimator": "sklearn.dummy.DummyClassifier", "params": {"random_state": 7}}
     repo.params(lambda document: document["candidates"].update(aguess=dummy))
-    done = must(verb(repo, "repro"), 2)
+    with stages_in_process():
+        done = must(verb(repo, "repro"), 2)
     assert "candidates.aguess: sklearn.dummy.DummyClassifier cannot be exported to ONNX" in done.out
     assert done.last.startswith("Use one that can: ")
     assert "Traceback" not in done.out and done.out.count(done.last) == 1
     repo.params(lambda document: document["candidates"].pop("aguess"))
-    assert set(states(must(verb(repo, "repro")).out).values()) <= {"cached", "pulled"}
+    with stages_in_process():
+        assert set(states(must(verb(repo, "repro")).out).values()) <= {"cached", "pulled"}
     assert text_of_lock(repo) == before
 
 

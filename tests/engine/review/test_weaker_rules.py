@@ -58,7 +58,7 @@ def test_every_module_that_the_review_and_the_stages_it_relies_on_import_counts_
     paths = [name.replace(".", "/") + ".py" for name in sorted(used) if not graph.find_children(name)]
     monkeypatch.setattr(git, "try_git", lambda *_: None)
     monkeypatch.setattr(git, "dirty", lambda: paths)
-    assert "pipelines/training/data_checks.py" in paths and list(changed_code("base")) == paths
+    assert "pipelines/training/validate.py" in paths and list(changed_code("base")) == paths
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 import ibis
 import pytest
 
-from pipelines.tables.leakage import leak_scores
+from pipelines.tables.binning import leak_scores
 from tests.engine.training.conftest import REGRESSION, orders, small_params
 
 

@@ -144,8 +144,8 @@ REFUSED = [
     ("return frame.dropna()", "11 of 12 rows by their order_id"),
     ("import pandas as pd\nreturn pd.concat([frame, frame.head(2)])", "2 rows with the order_id of another row"),
     (
-        "import pandas as pd\nreturn pd.concat([frame, frame.head(1).assign(order_id='x')])",
-        "1 row(s) whose order_id it was not given",
+        "import pandas\nreturn pandas.concat([frame, frame.head(1).assign(order_id='x')])",
+        "12 of 12 rows by their order",
     ),
     ("return frame.drop(columns='order_id')", "does not return the key order_id"),
     ("return frame", "does not make the column made"),

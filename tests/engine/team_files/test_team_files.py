@@ -18,7 +18,7 @@ from pipelines.model.inputs import inputs_of
 from pipelines.model.value_rules import check_value
 from pipelines.reproduce.data import check_ingest
 from pipelines.tables.data import connect, read_rows
-from pipelines.training.data_checks import ValidateParams, find_data_errors
+from pipelines.training.validate import ValidateParams, find_data_errors
 
 
 @pytest.fixture

@@ -30,9 +30,9 @@ LINEAR = {"estimator": LOGISTIC, "params": {"random_state": 7}}
 
 
 @pytest.mark.parametrize(("path", "task"), KINDS)
-@pytest.mark.parametrize("missing", [None, 5, 0])  # in a tenth of the rows, in 5 of 4,000, and in requests alone
+@pytest.mark.parametrize("missing", [None, 0])  # in a tenth of the rows, and in requests alone
 def test_the_graph_predicts_as_the_estimator_also_where_values_are_missing(path, task, missing):
-    check(path, rows=4000, missing=missing, task=task, n_estimators=100, random_state=7)
+    check(path, rows=2000, missing=missing, task=task, n_estimators=50, random_state=7)
 
 
 @pytest.mark.parametrize(("path", "task"), KINDS)
@@ -128,10 +128,10 @@ def test_a_nested_estimator_is_checked_as_any_other():
         InputError, match=r"candidates\.mine\.params\.estimators\.0\.1\.params: random_state is missing"
     ):
         stacked = [["one", {"estimator": "lightgbm.LGBMClassifier"}]]
-        estimators.build("mine", candidate("sklearn.ensemble.StackingClassifier", estimators=stacked))
+        estimators.build("candidates.mine", candidate("sklearn.ensemble.StackingClassifier", estimators=stacked))
     with pytest.raises(InputError, match=r"candidates\.mine\.params\.estimator.*\n.*parameters: unknown key"):
         wrong = {"estimator": "lightgbm.LGBMClassifier", "parameters": {}}
-        estimators.build("mine", candidate(CALIBRATED, estimator=wrong))
+        estimators.build("candidates.mine", candidate(CALIBRATED, estimator=wrong))
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_a_missing_openmp_is_named_with_its_remedy(tmp_path, monkeypatch, text):
     with pytest.raises(
         InputError, match=r"candidates\.mine\.estimator: needs_openmp\.Trees cannot be imported"
     ) as error:
-        estimators.build("mine", candidate("needs_openmp.Trees"))
+        estimators.build("candidates.mine", candidate("needs_openmp.Trees"))
     assert "apt-get install libgomp1" in error.value.remedy and "brew install libomp" in error.value.remedy
 
 

@@ -54,7 +54,7 @@ CANDIDATES = {
 }
 ROWS = 4000
 X86 = platform.machine().lower() in ("x86_64", "amd64")
-KERNELS = ("Prescott", "Haswell", "SkylakeX") if X86 else ("ARMV8", "NEOVERSEN1", "NEOVERSEV1")
+KERNELS = ("Prescott", "SkylakeX") if X86 else ("ARMV8", "NEOVERSEV1")
 
 
 class Unseeded:
@@ -105,10 +105,10 @@ def test_each_candidate_has_equal_bytes_under_every_kernel_and_number_of_threads
             stdout=subprocess.PIPE,
             text=True,
         )
-        for kernel, threads in zip(KERNELS, ("1", "2", "4"), strict=True)
+        for kernel, threads in zip(KERNELS, ("1", "4"), strict=True)
     ]
     printed = [json.loads(process.communicate()[0]) for process in processes]
-    assert [result["threads"] for result in printed] == [1, 2, 4]
+    assert [result["threads"] for result in printed] == [1, 4]
     if X86:  # a processor that lacks a kernel's instructions takes an older kernel
         assert len({result["kernel"] for result in printed}) > 1
     for name in CANDIDATES:

@@ -15,7 +15,7 @@ def candidate(path, before=(), **params):
 
 def refused(chosen):
     with pytest.raises(InputError) as error:
-        estimators.build("mine", chosen)
+        estimators.build("candidates.mine", chosen)
     assert "candidates.mine" in error.value.remedy
     return str(error.value)
 
@@ -27,7 +27,7 @@ def test_random_state_is_required_if_the_estimator_has_it():
     assert "random_state is missing" in message
     sampled = candidate("sklearn.naive_bayes.GaussianNB", before=["sklearn.preprocessing.QuantileTransformer"])
     assert refused(sampled).startswith("candidates.mine.before.0.params: random_state is missing")
-    assert estimators.build("mine", candidate("sklearn.naive_bayes.GaussianNB"))
+    assert estimators.build("candidates.mine", candidate("sklearn.naive_bayes.GaussianNB"))
 
 
 @pytest.mark.parametrize(

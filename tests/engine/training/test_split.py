@@ -65,7 +65,7 @@ def test_a_split_by_hash_uses_the_column_of_params_or_the_key(column: str | None
 moments = st.lists(st.integers(0, 120 * 24), min_size=2, max_size=40)
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(moments)
 def test_every_matured_row_is_on_exactly_one_side_and_the_newest_are_test_rows(hours: list[int]) -> None:
     table = orders([hour / 24 for hour in hours])
@@ -79,7 +79,7 @@ def test_every_matured_row_is_on_exactly_one_side_and_the_newest_are_test_rows(h
             assert max(at[key] for key in keys_of_sides[earlier]) < min(at[key] for key in keys_of_sides[later])
 
 
-@settings(max_examples=10)
+@settings(max_examples=5)
 @given(st.integers(2, 60), st.integers(1, 60))
 def test_new_rows_move_no_row_to_another_side_of_a_split_by_hash(rows: int, more: int) -> None:
     before, after = orders([0.0] * rows), orders([0.0] * (rows + more))

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from pipelines.config.paths import PREPARED
-from pipelines.tune import flow
+from pipelines.tune import flow, page
 from testing.repository import quiet_environment
 from tests.engine.fixtures_model import SMALL, raw_columns
 from tests.engine.fixtures_repo import merge
@@ -56,6 +56,7 @@ def problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Problem:
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     monkeypatch.delenv("SEARCH_STORAGE", raising=False)
+    monkeypatch.setattr(page, "_plots", lambda *_: [])  # they take longer than the trials; one test draws them
     # There is no pipeline here, and prepared/ is as it should be.
     monkeypatch.setattr(flow, "run_verb", lambda *_, **__: subprocess.CompletedProcess([], 0, "", ""))
 

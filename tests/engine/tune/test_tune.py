@@ -21,7 +21,7 @@ import pipelines.tune
 from pipelines.cli.errors import AlreadyPrinted, InputError, Refused, Unreachable
 from pipelines.config.params import load
 from pipelines.config.paths import PREPARED
-from pipelines.tune import flow, mlflow_runs, study
+from pipelines.tune import flow, mlflow_runs, page, study
 from pipelines.tune.problem import Problem
 from testing.repository import ROOT
 from tests.engine.fixtures_postgres import PASSWORD
@@ -29,6 +29,7 @@ from tests.engine.in_process import must, stages_in_process, verb
 from tests.engine.tune.conftest import git, table, tune
 
 pytestmark = pytest.mark.repository
+PLOTS = page._plots
 
 
 def trials(candidate="boosting"):
@@ -66,7 +67,7 @@ def test_the_best_parameters_are_committed_on_a_branch_and_nothing_else_changes(
 def test_the_same_seed_gives_the_same_trials_and_another_seed_others(problem):
     for name in ("one", "other", "third"):
         problem(name, search={"seed": 8 if name == "third" else 7})
-        tune("boosting", 4, None)
+        tune("boosting", 2, None)
         if name == "one":
             first = tried()
         else:
@@ -75,7 +76,7 @@ def test_the_same_seed_gives_the_same_trials_and_another_seed_others(problem):
 
 def test_a_search_that_was_killed_goes_on_as_if_it_had_not_been(problem, capsys):
     problem("whole")
-    tune("boosting", 14, None)  # four more than are drawn at random
+    tune("boosting", 12, None)  # two more than are drawn at random
     expected = tried()
     problem("killed")
     killed = (
@@ -85,18 +86,18 @@ def test_a_search_that_was_killed_goes_on_as_if_it_had_not_been(problem, capsys)
         "calls, score = [], problem.Problem.score\n"
         "def dies(*rest):\n"
         "    calls.append(1)\n"
-        "    if len(calls) == 13: os._exit(9)\n"
+        "    if len(calls) == 12: os._exit(9)\n"
         "    return score(*rest)\n"
         "problem.Problem.score = dies\n"
         "flow.run_verb = lambda *_, **__: flow_run\n"
-        "flow.tune('boosting', 14, None, time.monotonic())\n"
+        "flow.tune('boosting', 12, None, time.monotonic())\n"
     )
     done = subprocess.run([sys.executable, "-c", f"import sys; sys.path.append({str(ROOT)!r})\n{killed}"])
-    assert done.returncode == 9 and len(tried()) < 14
+    assert done.returncode == 9 and len(tried()) < 12
     assert [t.state.name for t in trials()].count("RUNNING") == 1
     capsys.readouterr()
-    tune("boosting", 14, None)
-    assert "Going on after 11 trials" in capsys.readouterr().err
+    tune("boosting", 12, None)
+    assert "Going on after 10 trials" in capsys.readouterr().err
     assert tried() == expected
 
 
@@ -245,6 +246,7 @@ def test_two_searches_at_once_need_a_shared_database(problem):
 )
 def test_a_storage_that_does_not_work_is_named_without_its_password(problem, monkeypatch, address, error):
     problem()
+    monkeypatch.setattr(study, "time", Namespace(sleep=lambda _: None))
     monkeypatch.setenv("SEARCH_STORAGE", address)
     with pytest.raises(error, match="SEARCH_STORAGE") as raised:
         tune("boosting", 2, None)
@@ -286,8 +288,11 @@ def test_the_trial_of_a_lost_worker_is_tried_again(problem, monkeypatch):
         lost = search.ask()
         search._storage.record_heartbeat(lost._trial_id)  # type: ignore[attr-defined]
         assert study.running(search) == 1
-        time.sleep(3)
-        assert study.running(search) == 0 and not study.finished(search)
+        until = time.monotonic() + 20
+        while study.running(search):
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        assert not study.finished(search)
 
 
 def test_trials_are_runs_of_mlflow_once_each(problem, monkeypatch, tmp_path):
@@ -311,17 +316,19 @@ def test_trials_are_runs_of_mlflow_once_each(problem, monkeypatch, tmp_path):
 def test_a_server_that_is_down_does_not_end_the_search(problem, monkeypatch, capsys):
     problem()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     assert tune("boosting", 2, None) == 0
     assert "Not logged to MLflow" in capsys.readouterr().err
 
 
-def test_the_page_holds_its_plots_and_loads_and_runs_nothing(problem):
+def test_the_page_holds_its_plots_and_loads_and_runs_nothing(problem, monkeypatch):
     problem()
+    monkeypatch.setattr(page, "_plots", PLOTS)
     tune("boosting", 6, None)
-    page = Path("reports/tune/boosting.html").read_text()
-    assert page.count('src="data:image/svg+xml;base64,') == 4
-    assert re.findall(r"<script|https?://|src=\"(?!data:)|url\(", page) == []
-    assert "max_iter" in page.replace("<wbr>", "") and "Better parameters found" in page
+    text = Path("reports/tune/boosting.html").read_text()
+    assert text.count('src="data:image/svg+xml;base64,') == 4
+    assert re.findall(r"<script|https?://|src=\"(?!data:)|url\(", text) == []
+    assert "max_iter" in text.replace("<wbr>", "") and "Better parameters found" in text
 
 
 def test_no_stage_reads_the_section_search():

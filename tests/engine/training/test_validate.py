@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from pipelines.config.read import read_sections, read_yaml, validate
-from pipelines.training.data_checks import MASK, DataError, ValidateParams, find_data_errors
+from pipelines.training.validate import MASK, DataError, ValidateParams, find_data_errors
 from tests.engine.fixtures_dvc import prepared_table
 from tests.engine.fixtures_repo import PARAMS
 
@@ -140,7 +140,7 @@ def test_examples_are_the_smallest_keys_and_sensitive_values_are_masked(clean: p
     (error,) = data_errors(some(clean, "age_group", "secret"))
     assert len(error.examples) == 5
     assert {example["age_group"] for example in error.examples} == {MASK}
-    assert "secret" not in str(error.to_json())
+    assert "secret" not in str(error)
     names = [example["payment_id"] for example in error.examples]
     assert names == sorted(names)
 

@@ -1,8 +1,10 @@
-"""The rows of a source in the types of the schema, as far as their values allow it."""
+"""Sources `files` and `sql`: their rows in the types of the schema, as far as the values allow it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -11,24 +13,41 @@ import pyarrow.compute as pc
 from pipelines.cli.errors import InputError
 from pipelines.config.ingest import Files, Sql
 from pipelines.config.table_schema import Table
-from pipelines.ingest.made_key import add_key
-from pipelines.ingest.month_files import Rows
+from pipelines.ingest.rows import Rows, add_key
 from pipelines.tables.cast import UNITS, cast_lossless
+from pipelines.tables.locations import Location
+from pipelines.tables.query import read_query
+from pipelines.tables.reader import CsvFormat, find_files, read_batches
 
-Sources = Mapping[str, Callable[[], Iterator[pa.Table]]]
-"""Name of a file or query -> its rows, which are read twice."""
+Read = Callable[[], Iterator[pa.Table]]
 
 
-def typed_rows(sources: Sources, spec: Files | Sql, table: Table) -> Rows:
-    """Return the rows of all sources, one source after another.
+def read_rows(spec: Files | Sql, table: Table, root: Path, progress: Callable[[str], None]) -> Rows:
+    """Return the rows of all files, one file after another, or those of a query.
 
-    The sources are read twice: first to learn which columns can take the type of the schema without loss, then for the
-    rows. A column that cannot take it in one of the sources keeps its type, and so does a column that is not in the
-    schema: validation reports both. A column that only some sources have is null in the others.
+    They are read twice: first to learn which columns can take the type of the schema without loss, then for the rows.
+    (A query runs once, and its rows are in memory.) A column that cannot take it in one of the files keeps its type,
+    and so does a column that is not in the schema: validation reports both. A column that only some files have is null
+    in the others.
+
+    Args:
+        root: the folder in which relative paths start.
+        progress: called with a line that describes what begins.
 
     Raises:
-        InputError: if a source holds no rows, or does not fit the others.
+        InputError: if a file is missing, empty or damaged, or does not fit the others; if the query is wrong.
+        Unreachable: if a store or the database does not respond.
     """
+    sources: dict[str, Read] = {}
+    if isinstance(spec, Files):
+        progress(f"reading {', '.join(spec.paths)}")
+        form = CsvFormat(spec.separator, spec.encoding)
+        for path in spec.paths:
+            for file in find_files(path if "://" in path else str(root / path), "ingest.paths"):
+                sources[file.name] = partial(_read_file, file, form)
+    else:
+        progress(f"querying {spec.url}")
+        sources["the query"] = list(read_query(spec.url, spec.query, root)).__iter__
     types: dict[str, set[pa.DataType]] = {}
     lossless: dict[str, set[pa.DataType | None]] = {}
     for source, read in sources.items():
@@ -40,15 +59,16 @@ def typed_rows(sources: Sources, spec: Files | Sql, table: Table) -> Rows:
                 types.setdefault(name, set()).add(part[name].type)
                 lossless.setdefault(name, set()).add(None if cast is None else cast.type)
         if not rows:
-            raise InputError(f"{source} holds no rows", f"Replace it, or remove it from ingest.{_key(spec)}.")
+            key = "paths" if isinstance(spec, Files) else "query"
+            raise InputError(f"{source} holds no rows", f"Replace it, or correct ingest.{key}.")
     names = [name for name in dict.fromkeys([*table.columns, *types]) if name in types]
     schema = pa.schema([(name, _common_type(types[name], lossless[name])) for name in names])
     typed = Rows(schema, _typed_parts(sources, spec, table, schema))
     return add_key(typed, table, spec.make_key) if spec.make_key else typed
 
 
-def _key(spec: Files | Sql) -> str:
-    return "paths" if isinstance(spec, Files) else "query"
+def _read_file(file: Location, form: CsvFormat) -> Iterator[pa.Table]:
+    return (pa.Table.from_batches([batch]) for batch in read_batches(file, form))
 
 
 def _cast(values: Any, name: str, spec: Files | Sql, table: Table) -> Any:
@@ -68,7 +88,7 @@ def _common_type(types: set[pa.DataType], lossless: set[pa.DataType | None]) -> 
     return present[0] if len(present) == 1 else pa.string()
 
 
-def _typed_parts(sources: Sources, spec: Files | Sql, table: Table, schema: pa.Schema) -> Iterator[pa.Table]:
+def _typed_parts(sources: Mapping[str, Read], spec: Files | Sql, table: Table, schema: pa.Schema) -> Iterator[pa.Table]:
     for source, read in sources.items():
         for part in _named_parts(source, read, spec):
             yield pa.table([_typed_column(part, column, spec, table, source) for column in schema], schema=schema)
@@ -88,7 +108,7 @@ def _typed_column(part: pa.Table, column: pa.Field, spec: Files | Sql, table: Ta
         ) from error
 
 
-def _named_parts(source: str, read: Callable[[], Iterator[pa.Table]], spec: Files | Sql) -> Iterator[pa.Table]:
+def _named_parts(source: str, read: Read, spec: Files | Sql) -> Iterator[pa.Table]:
     """Yield the rows of a source with the column names of the schema, and null for cells that mean a missing value."""
     remedy = "Correct ingest.rename and ingest.drop in params.yaml, or the header."
     missing = pa.array(spec.missing, pa.string())
