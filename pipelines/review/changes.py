@@ -10,10 +10,10 @@ from typing import Any
 
 import ibis.expr.types as ir
 
-from pipelines.config.leaves import leaves
 from pipelines.metrics.table import label
 from pipelines.model.signature import load_signature
 from pipelines.pages.numbers import count, number, of, percent
+from pipelines.repository.leaves import leaves
 from pipelines.review.findings import DataChange, MetricRow, ParamChange
 from pipelines.tables.binning import count_bins
 from pipelines.tables.column_types import has_type

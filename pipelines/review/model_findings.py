@@ -11,7 +11,6 @@ from typing import Any
 import ibis.expr.types as ir
 
 from pipelines.cli.errors import InputError
-from pipelines.config.leaves import leaves
 from pipelines.config.params import Params
 from pipelines.config.paths import IMPORTANCE, METRICS, MODEL, SELECTION, SIGNATURE
 from pipelines.config.read import PATH, read_yaml
@@ -21,6 +20,7 @@ from pipelines.model.scorer import Scorer
 from pipelines.model.signature import load_signature
 from pipelines.repository import git
 from pipelines.repository.base_model import Base
+from pipelines.repository.leaves import leaves
 from pipelines.review import changes, compare, history, plots, row_changes
 from pipelines.review.base_rows import BaseRows
 from pipelines.review.candidates import candidate_rows

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 
-from pipelines.config.leaves import leaves
 from pipelines.config.read import PATH
 from pipelines.repository import git
+from pipelines.repository.leaves import leaves
 
 VERSIONS = 500  # of params.yaml that are read
 

@@ -187,7 +187,7 @@ def test_a_model_planted_in_cache_and_lock_passes_a_review_and_is_found_by_train
     must(review(repo, "main"))
     must(verb(repo, "check-lock"))
     assert {stage["state"] for stage in repo.report["stages"]} == {"cached"}
-    with stages_in_process("commands.verify"):
+    with stages_in_process("review.verify"):
         assert "models/model.onnx: scores" in must(verb(repo, "verify"), 1).out
         # The innocent twin: the lock that the tree gives.
         (repo.path / "dvc.lock").write_text(lock)
