@@ -13,15 +13,15 @@ VERBS = {
     "data": ("pipelines.ingest", "fetch or simulate the rows of data/"),
     "demo": ("pipelines.commands.demo", "review a worse and a better model of the default problem"),
     "repro": ("pipelines.reproduce", "reproduce the pipeline and check its outputs"),
-    "verify": ("pipelines.commands.verify", "train a commit's model again and compare it with dvc.lock"),
+    "verify": ("pipelines.review.verify", "train a commit's model again and compare it with dvc.lock"),
     "review": ("pipelines.review", "reproduce, compare with the base, evaluate the gates, report"),
     "check-lock": ("pipelines.commands.check_lock", "fail unless the commit holds what its tree gives"),
     "update": ("pipelines.commands.update", "merge main, discard generated files, reproduce"),
     "push": ("pipelines.commands.push", "push data and models to the DVC remote"),
     "publish": ("pipelines.publish", "publish a review in CI: commit, check, comment"),
-    "github-setup": ("pipelines.commands.github_setup", "apply rulesets, labels, environment and settings to GitHub"),
+    "github-setup": ("pipelines.publish.github_setup", "apply rulesets, labels, environment and settings to GitHub"),
     "audit": (
-        "pipelines.commands.audit",
+        "pipelines.publish.audit",
         "look for advisories of the locked packages and errors in the workflow files",
     ),
     "predict": ("pipelines.predict", "score a table with models/model.onnx"),
@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> int:
     for verb, (module, summary) in VERBS.items():
         subparser = verbs.add_parser(verb, help=summary, description=summary)
         if argv[:1] == [verb]:
-            importlib.import_module(module).add_arguments(subparser)
+            getattr(importlib.import_module(module), "add_arguments", lambda _: None)(subparser)
     arguments = parser.parse_args(argv)
     return end_with_code(lambda: importlib.import_module(VERBS[arguments.verb][0]).run(arguments))
 

@@ -1,7 +1,5 @@
 """`python -m serving`: run the service in this process until SIGTERM, without importing BentoML."""
 
-from __future__ import annotations
-
 import asyncio
 import gc
 import signal

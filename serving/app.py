@@ -1,7 +1,5 @@
 """The ASGI application: responds to HTTP requests, without a framework."""
 
-from __future__ import annotations
-
 import asyncio
 import math
 import re

@@ -1,7 +1,5 @@
 """Errors: the service cannot start, or a request gets no prediction."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from serving.responses import FieldError

@@ -4,8 +4,6 @@ The rules are those of pipelines/model/encoding.py, with which the model was jud
 values), except for times as text (times.py). An empty text is missing, like null and an absent field.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 

@@ -1,7 +1,5 @@
 """Encodes predictions as lines of the prediction log: JSON, with a key for each column."""
 
-from __future__ import annotations
-
 import hmac
 from collections.abc import Callable, Iterable
 from typing import Any

@@ -3,8 +3,6 @@
 Labels are bounded: an unknown path, or a key after the hundredth, counts as `other`.
 """
 
-from __future__ import annotations
-
 import collections
 from bisect import bisect_right
 from collections.abc import Callable, Iterable

@@ -1,7 +1,5 @@
 """Loads models/model.onnx and scores rows with ONNX Runtime."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The OpenAPI 3.1 document, made of the signature, so that clients can be generated from it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import msgspec

@@ -4,8 +4,6 @@ A prediction only puts its lines into a bounded queue; a thread compresses and w
 interpreter's lock. A full queue or a failing sink costs rows, which are counted, and never a prediction.
 """
 
-from __future__ import annotations
-
 import gzip
 import os
 import secrets

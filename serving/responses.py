@@ -1,7 +1,5 @@
 """The JSON bodies of responses. openapi.py derives their schemas from these types."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 import msgspec

@@ -4,8 +4,6 @@ msgspec decodes into a type compiled from the signature, which accepts exactly t
 it refuses is decoded again, to name each invalid field: as Python objects a body takes ten times its size.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice

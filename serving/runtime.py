@@ -1,7 +1,5 @@
 """The parts of the service, each created once in a process."""
 
-from __future__ import annotations
-
 import sys
 from functools import cache
 from pathlib import Path

@@ -5,8 +5,6 @@ model. BentoML's own metrics are off, because their labels have every path that 
 with those of metrics.py.
 """
 
-from __future__ import annotations
-
 import asyncio
 from typing import Any
 

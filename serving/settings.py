@@ -1,7 +1,5 @@
 """The service's settings: serving.json, which is part of the release, and environment variables."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from pathlib import Path

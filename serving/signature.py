@@ -1,7 +1,5 @@
 """models/signature.json: the inputs and the output of the model."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any, Literal
 

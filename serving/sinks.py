@@ -1,7 +1,5 @@
 """Where the prediction log is written: a folder, or a bucket of S3, Google Cloud or Azure."""
 
-from __future__ import annotations
-
 import os
 import re
 from pathlib import Path

@@ -5,8 +5,6 @@ replace the T. Other forms of ISO 8601 (week dates, dates without dashes) are in
 about them and no schema can describe them. So are leap seconds, which have no number of seconds of their own.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from datetime import UTC, datetime

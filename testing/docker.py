@@ -19,6 +19,7 @@ from pathlib import Path
 from testing.repository import ROOT
 
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
+BASE = "mainline-base-image"  # stays on the machine
 
 
 def docker(*arguments: str) -> str:
@@ -78,9 +79,11 @@ def registry(folder: Path) -> Iterator[ImageRegistry]:
 def _forget(hub: ImageRegistry) -> None:
     """Remove the images that were pushed to a registry, or pulled from it; layers stay in the cache of builds."""
     listed = docker("images", "--no-trunc", "--format", "{{.Repository}} {{.ID}}").splitlines()
-    if images := {line.partition(" ")[2] for line in listed if line.startswith(f"{hub.host}/")}:
-        # One that somebody's container still uses stays.
-        subprocess.run(["docker", "rmi", "--force", *images], capture_output=True)
+    ours, kept = (
+        {line.partition(" ")[2] for line in listed if line.startswith(f"{name}")} for name in (f"{hub.host}/", BASE)
+    )
+    # One that somebody's container still uses stays.
+    subprocess.run(["docker", "rmi", "--force", f"{hub.host}/python", *(ours - kept)], capture_output=True)
 
 
 def _wait(url: str, log: Path) -> None:
@@ -118,7 +121,12 @@ def stand_in(hub: ImageRegistry) -> str:
                 done = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True)
             assert done.returncode == 0, done.stderr[-2000:]
             beside.rename(tarball)
-    name = f"{hub.host}/python"
-    docker("import", "--change", f"ENV SSL_CERT_FILE={CERTIFICATES} PIP_CERT={CERTIFICATES}", str(tarball), name)
+        # The same image for every worker and run: what is built upon it then comes from the cache of builds.
+        image, name = f"{BASE}:{tarball.stem.rpartition('-')[2]}", f"{hub.host}/python"
+        if not docker("images", "--quiet", image):
+            docker(
+                "import", "--change", f"ENV SSL_CERT_FILE={CERTIFICATES} PIP_CERT={CERTIFICATES}", str(tarball), image
+            )
+    docker("tag", image, name)
     docker("push", "--quiet", name)
     return next(d for d in docker("inspect", "--format", '{{join .RepoDigests " "}}', name).split() if hub.host in d)

@@ -19,6 +19,7 @@ pytest_plugins = (
     "tests.engine.plugins.own_files",
     "tests.engine.fixtures_repo",
     "tests.engine.fixtures_dvc",
+    "tests.engine.fixtures_github",
     "tests.engine.fixtures_model",
     "tests.engine.fixtures_postgres",
     "tests.engine.fixtures_s3",

@@ -1,8 +1,10 @@
-"""Print the steps of a command that takes longer than a second."""
+"""Print the steps of a command that takes longer than a second, and write what a job of GitHub shows or hands on."""
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 
@@ -30,3 +32,10 @@ class Progress:
     def print(self, line: str) -> None:
         """Print one line."""
         self.console.print(line, markup=False, soft_wrap=True)
+
+
+def write_for_job(variable: str, text: str) -> None:
+    """Append to the file of GitHub's job that GITHUB_OUTPUT or GITHUB_STEP_SUMMARY names; elsewhere, do nothing."""
+    if path := os.environ.get(variable):
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(f"{text}\n")

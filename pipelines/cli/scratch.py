@@ -1,7 +1,5 @@
 """Scratch folders that the next run removes if this one is killed."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 import shutil

@@ -4,8 +4,6 @@ Run after a review, which reproduced the pipeline. Otherwise a commit could be m
 than the one that was reviewed.
 """
 
-from __future__ import annotations
-
 import argparse
 
 from pipelines.cli.errors import Refused

@@ -4,8 +4,6 @@ It works in a worktree on a branch of its own, so branch, files and model of the
 in .mainline/demo/.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import re
@@ -41,10 +39,6 @@ ACTS = (
     Act("worse", "A worse model: 8 rounds of boosting instead of 120", {"max_iter": "8"}, 1),
     Act("better", "A better model: smaller steps, and more of them", {"max_iter": "240", "learning_rate": "0.05"}, 0),
 )
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The verb has no options."""
 
 
 def run(_: argparse.Namespace) -> int:

@@ -1,17 +1,11 @@
 """Verb `push`: push the outputs of dvc.lock and the rows of data.dvc to the DVC remote for others."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 
 from pipelines.cli.errors import InputError
 from pipelines.repository.dvc import dvc_or_fail
 from pipelines.repository.dvc_remote import default_remote, set_remote_from_environment
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The verb takes no options."""
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,7 +1,5 @@
 """Verb `schema`: the JSON schema of params.yaml, which the file's first line points editors to, and docs/params.md."""
 
-from __future__ import annotations
-
 import argparse
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Verb `serve`: serve the model of the work tree, with the same server as the image."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys
@@ -15,10 +13,6 @@ from pipelines.repository.dvc import file_md5
 from pipelines.repository.release_id import PARTS, worktree_release_id
 
 FILE = Path(".mainline/serving.json")
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The verb takes no options."""
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -5,8 +5,6 @@ the hash is null. A copy records it with `make template`; as long as the engine 
 need tests.
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import json

@@ -3,8 +3,6 @@
 dvc.lock, metrics and plots conflict as soon as two branches change the model, and cannot be merged by hand.
 """
 
-from __future__ import annotations
-
 import argparse
 import subprocess
 from pathlib import Path

@@ -7,10 +7,7 @@ from pydantic import Field
 
 from pipelines.config.base import Count, Positive, Strict
 
-# The keys of `serving` that change the image, and therefore the release id. The others only decide where and how the
-# image runs.
-LIMITS = ("max_batch_rows", "max_body_mb", "timeout_seconds")
-IN_RELEASE_ID = ("base_image", *LIMITS)
+LIMITS = ("max_batch_rows", "max_body_mb", "timeout_seconds")  # of the service, in serving.json
 ImageByDigest = Annotated[str, Field(pattern=r"^\S+@sha256:[0-9a-f]{64}$")]
 
 

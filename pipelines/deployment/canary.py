@@ -3,8 +3,6 @@
 Only the watch (`python -m pipelines rollout --watch`) gives it requests, for a minute each time.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -12,7 +10,7 @@ from datetime import UTC, datetime
 from pipelines.cli.errors import MainlineError
 from pipelines.cli.files import write_text
 from pipelines.deployment import replicas
-from pipelines.deployment.exchange import choose_slot, list_slot, retire
+from pipelines.deployment.exchange import choose_slot, retire
 from pipelines.deployment.front import Front
 from pipelines.deployment.host import Host
 from pipelines.deployment.replicas import Version
@@ -69,10 +67,10 @@ def ensure(host: Host, version: Version, percent: int, tag: str = "") -> None:
         slot = choose_slot(roles, replicas.list_replicas(host), version)
         try:
             replicas.ensure_started(host, slot, version)
-            front.wait_until_up(slot, list_slot(host, slot))
+            front.wait_until_up(slot)
         except MainlineError:
             if slot != roles.canary:
-                replicas.remove(list_slot(host, slot))
+                replicas.remove(replicas.list_replicas(host, slot))
             raise
         roles = replace(roles, canary=slot)
         front.apply(roles)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,10 +24,9 @@ class Container:
     name: str
 
     @staticmethod
-    def run(reference: str, *options: str, environment: Mapping[str, str], command: tuple[str, ...] = ()) -> Container:
+    def run(reference: str, *options: str, command: tuple[str, ...] = ()) -> Container:
         """Start a hardened container of an image, with more options of `docker run` such as a published port."""
-        variables = [f"--env={name}={value}" for name, value in environment.items()]
-        return Container(docker("run", "--detach", *HARDENED, *options, *variables, reference, *command).strip())
+        return Container(docker("run", "--detach", *HARDENED, *options, reference, *command).strip())
 
     def address(self) -> str:
         """Return the URL of its published port on this host, or an empty text once it has ended."""
@@ -45,10 +43,6 @@ class Container:
             return docker("container", "inspect", "--format", template, self.name).strip()
         except Refused:
             return None
-
-    def exists(self) -> bool:
-        """Return whether there is such a container, running or not."""
-        return self.inspect("{{.Id}}") is not None
 
     def copy_out(self, source: str, target: Path) -> None:
         """Copy a file of the container to this host."""

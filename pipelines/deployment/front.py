@@ -1,7 +1,5 @@
 """The front: HAProxy in a container before the replicas, changed through its runtime API."""
 
-from __future__ import annotations
-
 import csv
 import fcntl
 import hashlib
@@ -18,7 +16,7 @@ from pipelines.cli.files import write_text
 from pipelines.deployment import front_config
 from pipelines.deployment.containers import Container, docker, pull_missing
 from pipelines.deployment.host import Host
-from pipelines.deployment.replicas import Replica
+from pipelines.deployment.replicas import list_replicas
 from pipelines.deployment.roles import Roles
 from pipelines.deployment.service_client import host_and_port
 
@@ -63,8 +61,8 @@ class Front:
 
     def read_share(self) -> float:
         """Return the canary's share of the requests in percent; 0 if no watch renewed it, or the clock was set back."""
-        values = dict(line.split(maxsplit=1) for line in self._share_text().splitlines() if len(line.split()) == 2)
-        share, until = (int(text) if text.isdecimal() else 0 for text in map(values.get, ("share", "until"), ("", "")))
+        values = dict(re.findall(r"^(share|until) (\d+)$", self._share_text(), re.MULTILINE))
+        share, until = (int(values.get(name, 0)) for name in ("share", "until"))
         return share / 100 if 0 < until - int(time.time()) <= front_config.SHARE_SECONDS else 0.0
 
     def set_share(self, percent: float) -> None:
@@ -75,10 +73,6 @@ class Front:
         self._apply_map(
             "share.map", f"share {round(percent * 100)}\nuntil {int(time.time()) + front_config.SHARE_SECONDS}\n"
         )
-
-    def pull(self) -> None:
-        """Pull the front's image unless this host has it."""
-        pull_missing(self._image)
 
     def ensure(self) -> None:
         """Make the front run with the newest settings and keys; Refused if it cannot.
@@ -99,7 +93,7 @@ class Front:
             self._apply_map("share.map", self._share_text())
             return
         ensure_network(self._host)
-        self.pull()
+        pull_missing(self._image)
         self._check(files, keys)
         maps = {
             "keys.map": keys,
@@ -114,16 +108,15 @@ class Front:
                 docker("kill", "--signal=HUP", self._container.name)
             else:
                 self._container.remove()
-                Container.run(
-                    self._image, *options, f"--label=mainline.options={name}", environment={}, command=_COMMAND
-                )
+                options = [*options, f"--label=mainline.options={name}"]
+                Container.run(self._image, *options, command=("-W", "-db", "-f", "/front/front.cfg"))
             self._wait(front_config.digest_of(files))
         finally:
             addresses.unlink(missing_ok=True)
 
-    def wait_until_up(self, slot: str, replicas: list[Replica]) -> None:
-        """Wait until the front would send requests to all these ready replicas, at the addresses that they have now."""
-        waiting = {str(replica.number): replica.address for replica in replicas}
+    def wait_until_up(self, slot: str) -> None:
+        """Wait until the front would send requests to all ready replicas of a slot, at the addresses they have now."""
+        waiting = {str(replica.number): replica.address for replica in list_replicas(self._host, slot)}
         deadline = time.monotonic() + UP_SECONDS
         while True:
             for row in self._stat(slot):
@@ -146,7 +139,7 @@ class Front:
     def drain(self, slot: str) -> None:
         """Wait until no request of a slot is under way, at most as long as a response may take."""
         deadline = time.monotonic() + front_config.drain_seconds(self._host)
-        while time.monotonic() < deadline and self._count_requests(slot):
+        while time.monotonic() < deadline and any(int(row["scur"]) for row in self._stat(slot)):
             time.sleep(0.05)
 
     def command(self, text: str) -> str:
@@ -244,15 +237,9 @@ class Front:
         if error.strip():
             raise Refused(f"the front refuses {name}: {error.strip()}", "Run `make reconcile`.")
 
-    def _count_requests(self, slot: str) -> int:
-        return sum(int(row["scur"]) for row in self._stat(slot) if row["svname"] == "BACKEND")
-
     def _stat(self, slot: str) -> list[dict[str, str]]:
         lines = self.command("show stat").removeprefix("# ").splitlines()
         return [row for row in csv.DictReader(lines) if row["pxname"] == f"slot_{slot}"]
-
-
-_COMMAND = ("-W", "-db", "-f", "/front/front.cfg")
 
 
 def ensure_network(host: Host) -> None:

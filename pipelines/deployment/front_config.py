@@ -1,7 +1,5 @@
 """The files of the front: HAProxy's configuration, the access keys and the certificate."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

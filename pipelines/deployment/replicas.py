@@ -1,7 +1,5 @@
 """The replicas of a version: containers of the service, without a port of the host, in the front's network."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -62,8 +60,8 @@ class Replica:
     address: str
 
 
-def list_replicas(host: Host) -> list[Replica]:
-    """Return this model's replicas, running or not."""
+def list_replicas(host: Host, only: str | None = None) -> list[Replica]:
+    """Return this model's replicas, running or not, of all slots or one."""
     names = docker("ps", "--all", "--quiet", f"--filter=label=mainline.model={host.model_name}").split()
     if not names:
         return []
@@ -75,11 +73,9 @@ def list_replicas(host: Host) -> list[Replica]:
     replicas = []
     for line in lines:
         container, running, image, ip, _, slot, number, release_id, tag, role = line.split("\t")
-        version = Version(release_id, image, tag, role)
-        is_running = running == "true"
-        replicas.append(
-            Replica(Container(container), slot, int(number) if number.isdecimal() else 0, version, is_running, ip)
-        )
+        if only in (slot, None):
+            version = Version(release_id, image, tag, role)
+            replicas.append(Replica(Container(container), slot, int(number or 0), version, running == "true", ip))
     return replicas
 
 
@@ -87,8 +83,8 @@ def ensure_started(host: Host, slot: str, version: Version) -> None:
     """Start the replicas of a slot that are missing, replace other ones, and wait until all respond; Refused if not."""
     replicas = {
         replica.number: replica.container
-        for replica in list_replicas(host)
-        if replica.slot == slot and replica.version == version and replica.is_running
+        for replica in list_replicas(host, slot)
+        if replica.version == version and replica.is_running
     }
     numbers = range(1, host.replicas + 1)
     missing = [number for number in numbers if number not in replicas]
@@ -134,6 +130,12 @@ def _start(host: Host, slot: str, number: int, version: Version) -> Container:
             f"The service gets no credentials for {log}: session credentials expire with the job. "
             "Give the service a role of its own."
         )
+    environment = {
+        "MODEL_VERSION": version.tag,
+        "MODEL_ROLE": version.role,
+        "PREDICTION_LOG": log,
+        "DRAIN_SECONDS": "0",  # the front sends nothing more to a replica before it is stopped
+    }
     values = (host.model_name, slot, str(number), version.release_id, version.tag, version.role)
     return Container.run(
         version.image,
@@ -144,12 +146,7 @@ def _start(host: Host, slot: str, number: int, version: Version) -> Container:
         *(f"--label=mainline.{label}={value}" for label, value in zip(_LABELS, values, strict=True)),
         # Only the names: every process of this host can read the values of command line arguments.
         *(f"--env={variable}" for variable in list_inherited_variables(os.environ)),
-        environment={
-            "MODEL_VERSION": version.tag,
-            "MODEL_ROLE": version.role,
-            "PREDICTION_LOG": log,
-            "DRAIN_SECONDS": "0",  # the front sends nothing more to a replica before it is stopped
-        },
+        *(f"--env={name}={value}" for name, value in environment.items()),
     )
 
 

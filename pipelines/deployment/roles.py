@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import re
+from dataclasses import asdict, dataclass, replace
 
 SLOTS = ("a", "b", "c", "d")  # places for the replicas of a version: one for each role, and one that is free
 
@@ -34,24 +35,13 @@ class Roles:
         if slot == self.production:
             return self if keep_previous else replace(self, previous=None)
         previous = self.production if keep_previous and slot != self.previous else None
-        return replace(self.without(slot), production=slot, previous=previous)
-
-    def without(self, slot: str) -> Roles:
-        """Return the roles after a slot lost its role."""
-        production, previous, canary = (
-            None if held == slot else held for held in (self.production, self.previous, self.canary)
-        )
-        return Roles(production, previous, canary)
+        return Roles(slot, previous, None if slot == self.canary else self.canary)
 
     def to_map(self) -> str:
         """Return the text of the front's map."""
-        slots = {"production": self.production, "previous": self.previous, "canary": self.canary}
-        return "".join(f"{role} slot_{slot}\n" for role, slot in slots.items() if slot)
+        return "".join(f"{role} slot_{slot}\n" for role, slot in asdict(self).items() if slot)
 
     @staticmethod
     def from_map(text: str) -> Roles:
         """Read the text of a map; a line that it does not know is ignored."""
-        values = dict(line.split(maxsplit=1) for line in text.splitlines() if len(line.split()) == 2)
-        named = (values.get(role, "").removeprefix("slot_") for role in ("production", "previous", "canary"))
-        production, previous, canary = (slot if slot in SLOTS else None for slot in named)
-        return Roles(production, previous, canary)
+        return Roles(**dict(re.findall(r"^(production|previous|canary) slot_([abcd])$", text, re.MULTILINE)))

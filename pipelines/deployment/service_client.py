@@ -1,7 +1,5 @@
 """The service over HTTP: its URLs, what it runs, and predictions."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -3,8 +3,6 @@
 For such a push GitHub makes at most runs that wait until a person approves them.
 """
 
-from __future__ import annotations
-
 import os
 from typing import Literal
 

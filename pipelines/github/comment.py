@@ -1,7 +1,5 @@
 """The one sticky comment of a pull request: posted with CML if that is installed and works, else over REST."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """The one open issue of a label: opened, updated and closed as the state of the repository changes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from pipelines.github.client import GitHub

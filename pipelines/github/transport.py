@@ -7,8 +7,6 @@ that nothing was done (429, 403 of a rate limit, 500, 503). After a read timeout
 anything, so it can be run again.
 """
 
-from __future__ import annotations
-
 import re
 import sys
 import time

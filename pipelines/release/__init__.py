@@ -1,7 +1,5 @@
 """Verb `release`: put a commit of main into production, and print what is in production."""
 
-from __future__ import annotations
-
 import argparse
 
 _ACTIONS = {
@@ -25,14 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parsers["run"].add_argument("--retry", action="store_true", help="begin a rollout again whose canary was aborted")
     parsers["status"].add_argument("--at", metavar="DATE", help="a date or time in the past, such as 2026-11-01")
     parsers["show"].add_argument("version", metavar="VERSION", help="such as fraud@v1.4.0")
-    for name in ("status", "show"):
-        parsers[name].add_argument("--json", action="store_true", help="print JSON")
+    parsers["status"].add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the chosen action."""
     if arguments.action == "id":
-        from pipelines.release.target_commit import resolve_commit
+        from pipelines.repository.git import resolve_commit
         from pipelines.repository.release_id import release_id
 
         print(release_id(resolve_commit(arguments.rev)))
@@ -42,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
 
         return release(arguments.rev, arguments.retry)
     if arguments.action == "image":
-        from pipelines.release.build_ahead import build_ahead
+        from pipelines.release.ensure_image import build_ahead
 
         return build_ahead(arguments.rev)
     if arguments.action == "check":
@@ -60,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.action == "show":
         from pipelines.release.show import print_version
 
-        return print_version(params.model_name, arguments.version, arguments.json)
+        return print_version(params.model_name, arguments.version)
     if arguments.action == "retention":
         from pipelines.release.retention import print_retention
 

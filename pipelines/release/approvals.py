@@ -1,7 +1,5 @@
 """Who approved the pull request of a commit of main, and whether the ruleset of main was bypassed."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """The canary as a release sees it: which release begins as one, and the tags that end one."""
 
-from __future__ import annotations
-
 from pipelines.release.main_history import is_ancestor
 from pipelines.release.target_commit import TargetCommit
 from pipelines.repository import push_tags, tags

@@ -1,7 +1,5 @@
 """The contract of the service (its signature without the example), and whether a new contract breaks clients."""
 
-from __future__ import annotations
-
 import json
 
 from pipelines.model.signature import Input, Signature

@@ -1,7 +1,5 @@
 """Deploying a version, unless the hosts pull it: with the command of params.yaml, or as containers on this host."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 

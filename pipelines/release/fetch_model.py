@@ -1,7 +1,5 @@
 """Fetch the reviewed model's files, byte for byte: from DVC, else from the review's artifact, else by reproducing."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import zipfile
@@ -15,6 +13,7 @@ from pipelines.cli.files import write_bytes
 from pipelines.cli.progress import Progress
 from pipelines.github.client import GitHub
 from pipelines.github.transport import Json
+from pipelines.release import approvals
 from pipelines.release.target_commit import TargetCommit
 from pipelines.repository import base_model
 
@@ -22,7 +21,7 @@ LARGEST_ZIP = 500_000_000
 MAX_ARTIFACTS = 10  # of a branch that are read, the newest first
 
 
-def fetch_model(target: TargetCommit, into: Path, github: GitHub | None, progress: Progress) -> str:
+def fetch_model(target: TargetCommit, into: Path, progress: Progress) -> str:
     """Write the files of the reviewed model into a folder; return their source, in words.
 
     Raises Refused if no source has them, and reproducing gives other files than the reviewed ones.
@@ -35,7 +34,7 @@ def fetch_model(target: TargetCommit, into: Path, github: GitHub | None, progres
         failures.append("neither DVC's cache nor its remote has it")
     except Unreachable as error:
         failures.append(f"DVC's remote: {error}")
-    if github is not None:
+    if github := approvals.connect_to_github():
         try:
             if number := _fetch_from_artifact(target, into, github, progress):
                 return f"the review of pull request {number}"

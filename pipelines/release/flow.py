@@ -3,8 +3,6 @@
 Pushing the assignment's tag is the commit point: before it nothing has changed, after it the rest follows from git.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from pipelines.cli.errors import MainlineError
@@ -61,7 +59,7 @@ def release(revision: str, retries_canary: bool = False) -> int:
     # A revert's own run finds nothing to release if it ends just before this run pushes its tag.
     if before is None or before.release_id == assignment.release_id:
         return 0
-    if revert := main_history.find_later_commit(before.release_id, target.commit):
+    if revert := main_history.find_later_commit(before.release_id, target.commit, origin.main()):
         print(f"But main went back to {before.version} meanwhile, with {revert[:12]}.")
         return release(revert)
     return 0
@@ -121,7 +119,7 @@ def _require_not_superseded(target: TargetCommit) -> None:
         raise Superseded(f"{newest.tag} comes from the later commit {newest.main_commit[:12]}")
     if newest.release_id == target.release_id:
         return
-    if revert := main_history.find_later_commit(newest.release_id, target.commit):
+    if revert := main_history.find_later_commit(newest.release_id, target.commit, main):
         raise Superseded(f"main went back to {newest.version}, which is in production, with {revert[:12]}")
     running = tags.find_canary(target.model_name)
     if (

@@ -1,7 +1,5 @@
 """Building and pushing the image of a release: a bento of the reviewed files, made into an image."""
 
-from __future__ import annotations
-
 import io
 import os
 import shutil

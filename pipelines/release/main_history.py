@@ -1,9 +1,6 @@
 """The history of main: whether a commit is on it, and which of its commits changed the release id."""
 
-from __future__ import annotations
-
 from pipelines.cli.errors import InputError
-from pipelines.repository import origin
 from pipelines.repository.git import git, try_git
 from pipelines.repository.release_id import FILES, release_id
 
@@ -20,9 +17,8 @@ def find_introducing_commit(commit: str) -> str:
     return next((change for change in changes if _read_release_id(f"{change}^") != current), commit)
 
 
-def find_later_commit(release_id: str, after: str) -> str | None:
-    """Return the newest commit of main after `after` that has a release id; None if none has, or without an origin."""
-    main = origin.main()
+def find_later_commit(release_id: str, after: str, main: str | None) -> str | None:
+    """Return the newest commit of main after `after` that has a release id; None if none has, or there is no main."""
     changes = _list_changes(f"{after}..{main}") if main else []
     return next((change for change in changes if _read_release_id(change) == release_id), None)
 

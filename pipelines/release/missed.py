@@ -1,7 +1,5 @@
 """Start a release that GitHub skipped: `[skip ci]` in a pull request's title skips the workflows of its merge."""
 
-from __future__ import annotations
-
 from pipelines.github.client import GitHub
 from pipelines.release.target_commit import read_target_commit
 from pipelines.repository import tags

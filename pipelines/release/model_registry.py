@@ -5,8 +5,6 @@ created, so that a run after a kill finds it and creates no second one. Every fu
 not respond or rejects the request.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterator

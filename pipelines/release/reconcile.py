@@ -1,12 +1,10 @@
 """Reconciling with git: the image registry's tag, MLflow's alias, the service and the release note on GitHub."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 
 from pipelines.cli.errors import MainlineError, Refused, Unreachable
-from pipelines.cli.progress import Progress
+from pipelines.cli.progress import Progress, write_for_job
 from pipelines.cli.scratch import scratch_folder
 from pipelines.config.params import Params
 from pipelines.release import approvals, canary, deploy, ensure_image, fetch_model, model_registry, release_notes
@@ -65,7 +63,7 @@ def apply_assignment(
     _update_mlflow(params.model_name, versions, newest, progress)
     if github := approvals.connect_to_github():
         progress.print(f"Release note: {release_notes.publish_note(github, version, newest)}")
-    release_notes.append_job_summary(release_notes.format_note(version, newest))
+    write_for_job("GITHUB_STEP_SUMMARY", release_notes.format_note(version, newest))
 
 
 def _require_version(model_name: str, assignment: Assignment) -> Version:
@@ -114,7 +112,7 @@ def _update_mlflow(model_name: str, versions: list[Version], assignment: Assignm
         with scratch_folder("models") as models:
             try:
                 target = read_target_commit(version.commit)
-                fetch_model.fetch_model(target, models, approvals.connect_to_github(), progress)
+                fetch_model.fetch_model(target, models, progress)
             except MainlineError as error:
                 if version.release_id == assignment.release_id:
                     raise

@@ -1,10 +1,5 @@
 """The release note of a version: in the job's summary, and as a release on GitHub."""
 
-from __future__ import annotations
-
-import os
-from pathlib import Path
-
 from pipelines.cli.errors import InputError
 from pipelines.github.client import GitHub
 from pipelines.repository.tags import Assignment, Version
@@ -27,13 +22,6 @@ def format_note(version: Version, assignment: Assignment) -> str:
     table = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
     rollback = "To roll back to the version before: `make rollback`. To return to this one: `make rollback TO="
     return f"| {version.tag} | |\n|---|---|\n{table}\n\n{rollback}{version.tag}`.\n"
-
-
-def append_job_summary(text: str) -> None:
-    """Append Markdown to the job's summary; outside of GitHub Actions, do nothing."""
-    if path := os.environ.get("GITHUB_STEP_SUMMARY"):
-        with Path(path).open("a", encoding="utf-8") as file:
-            file.write(text + "\n")
 
 
 def publish_note(github: GitHub, version: Version, assignment: Assignment) -> str:

@@ -1,7 +1,5 @@
 """Which images and DVC objects must be kept, so that every release that was in production can be restored."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import sys

@@ -1,8 +1,7 @@
 """Print where a version comes from and what became of it."""
 
-from __future__ import annotations
-
 import json
+import os
 import sys
 from typing import Any
 
@@ -10,10 +9,9 @@ from pipelines.cli.errors import Unreachable
 from pipelines.cli.verbs import run_verb
 from pipelines.repository import tags
 from pipelines.repository.lineage import as_texts, describe_version
-from pipelines.tables.locations import prediction_log
 
 
-def print_version(model_name: str, tag: str, as_json: bool) -> int:
+def print_version(model_name: str, tag: str) -> int:
     """Print the lineage of a version, by the tags of the last fetch if origin does not respond.
 
     Raises:
@@ -24,25 +22,15 @@ def print_version(model_name: str, tag: str, as_json: bool) -> int:
     except Unreachable as error:
         print(error, file=sys.stderr)
     document = describe_version(model_name, tag, _qualities(tag))
-    if as_json:
-        print(json.dumps(_with_identifiers(document), indent=2))
-        return 0
     for name, lines in as_texts(document).items():
         is_single = not isinstance(document[name], dict | list) or not document[name]
         print(f"{name}: {lines[0]}" if is_single else "\n  ".join([f"{name}:", *lines]))
     return 0
 
 
-def _with_identifiers(document: Any) -> Any:
-    """Return a document with `release_id` for `release id`, for programs: no name has a blank."""
-    if isinstance(document, dict):
-        return {name.replace(" ", "_"): _with_identifiers(value) for name, value in document.items()}
-    return [_with_identifiers(item) for item in document] if isinstance(document, list) else document
-
-
 def _qualities(tag: str) -> list[dict[str, Any]]:
     """Return what the monitor's passes found of a version; none without a log or if it does not respond."""
-    if prediction_log() is None:
+    if os.environ.get("PREDICTION_LOG", "off") in ("", "off"):
         return []
     done = run_verb("monitor", "--history", tag, capture=True)
     if done.returncode:

@@ -1,7 +1,5 @@
 """Verifying cosign's keyless signature of an image, which the workflow `release` makes."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Smoke test: run the image before its deployment; it must hold the reviewed files and give the reviewed responses."""
 
-from __future__ import annotations
-
 import math
 import os
 from pathlib import Path
@@ -36,8 +34,8 @@ def run_smoke_test(reference: str, target: TargetCommit) -> Signature:
         container_id, _, process_id = line.partition(" ")
         if not Path(f"/proc/{process_id}").exists():  # the run was killed
             Container(container_id).remove()
-    options = (f"--publish=127.0.0.1::{PORT}", f"--label={_LABEL}={os.getpid()}")
-    container = Container.run(reference, *options, environment={"PREDICTION_LOG": "off"})
+    options = (f"--publish=127.0.0.1::{PORT}", f"--label={_LABEL}={os.getpid()}", "--env=PREDICTION_LOG=off")
+    container = Container.run(reference, *options)
     try:
         with scratch_folder("smoke") as folder:
             for name, reviewed_md5 in target.model_files.items():  # while the service starts

@@ -1,7 +1,5 @@
 """Print what is or was in production, from git's tags alone, fetched if origin responds."""
 
-from __future__ import annotations
-
 import json
 import sys
 from datetime import UTC, datetime, time

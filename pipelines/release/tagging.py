@@ -1,7 +1,5 @@
 """What the tags of a release say: the annotations, and the number of a new version."""
 
-from __future__ import annotations
-
 import json
 import math
 from dataclasses import asdict

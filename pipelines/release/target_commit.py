@@ -1,7 +1,5 @@
 """The target commit of a release: a commit of main with its params.yaml, release id and model md5s."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +10,7 @@ from pipelines.config.params import Params, parse
 from pipelines.release import deploy, main_history
 from pipelines.repository import dvc_lock, origin, tags
 from pipelines.repository.dvc_remote import set_remote_from_environment
-from pipelines.repository.git import commit_of, text_at
+from pipelines.repository.git import resolve_commit, text_at
 from pipelines.repository.release_id import PARTS, release_id
 
 
@@ -34,13 +32,6 @@ class TargetCommit:
     def model_name(self) -> str:
         """The model name."""
         return self.params.model_name
-
-
-def resolve_commit(revision: str) -> str:
-    """Return the hash of a commit; InputError if there is none."""
-    if commit := commit_of(revision):
-        return commit
-    raise InputError(f"there is no commit {revision!r}", "Name a commit that `git log` shows.")
 
 
 def read_model_name(commit: str) -> str | None:

@@ -7,7 +7,6 @@ from typing import Any
 import yaml
 
 from pipelines.cli.errors import InputError
-from pipelines.config.paths import PREPARED
 
 PATH = Path("dvc.lock")
 _NOT_GENERATED = ("reports/review/", "reports/monitor/", "reports/README.md")  # of reports/
@@ -41,7 +40,7 @@ def data_md5(text: str | None) -> str | None:
 
 def prepared_md5(text: str | None) -> str | None:
     """Return the md5 of the rows that the model was trained on: data/ in commits without a stage `prepare`."""
-    return outputs(text).get(str(PREPARED)) or data_md5(text)
+    return outputs(text).get("prepared") or data_md5(text)
 
 
 def _md5s(text: str | None, key: str, name: str) -> dict[str, str]:

@@ -61,6 +61,13 @@ def commit_of(revision: str) -> str | None:
     return try_git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
 
 
+def resolve_commit(revision: str) -> str:
+    """Return the commit that a revision names; InputError if there is none."""
+    if commit := commit_of(revision):
+        return commit
+    raise InputError(f"there is no commit {revision!r}", "Name a commit that `git log` shows.")
+
+
 def text_at(revision: str, path: str) -> str | None:
     """Return a file's text at a revision, or None if the file does not exist there."""
     return try_git("show", "--end-of-options", f"{revision}:{path}")

@@ -1,15 +1,13 @@
 """Where a version comes from and what became of it, from git; metrics seen in production from the monitor's passes."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pipelines.cli.errors import InputError
-from pipelines.config.leaves import leaves
 from pipelines.repository import dvc_lock, tags
 from pipelines.repository.git import text_at, try_git
+from pipelines.repository.leaves import leaves
 from pipelines.repository.tags import Version
 
 

@@ -1,7 +1,5 @@
 """Creating and pushing the tags of versions and assignments. Of several runs, the first push wins."""
 
-from __future__ import annotations
-
 import subprocess
 import time
 from collections.abc import Callable

@@ -6,11 +6,12 @@ import json
 import yaml
 
 from pipelines.cli.errors import InputError
-from pipelines.config.serving import IN_RELEASE_ID
-from pipelines.repository import dvc_lock
-from pipelines.repository.git import object_at, text_at, tree_of_worktree
+from pipelines.repository import dvc_lock, tags
+from pipelines.repository.git import base_commit, object_at, text_at, tree_of_worktree, try_git
 
 PARTS = ("models/model.onnx", "models/signature.json")
+# The keys of `serving` in params.yaml that change the image. The others only decide where and how it runs.
+SETTINGS = ("base_image", "max_batch_rows", "max_body_mb", "timeout_seconds")
 FILES = ["dvc.lock", "params.yaml", "serving", "requirements/serving.txt"]
 
 
@@ -33,7 +34,7 @@ def _serving_settings(revision: str) -> dict[str, object]:
     """Return the settings in section `serving` of params.yaml that change the image."""
     try:
         serving = yaml.safe_load(text_at(revision, "params.yaml") or "")["serving"]
-        return {key: serving[key] for key in IN_RELEASE_ID if key in serving}
+        return {key: serving[key] for key in SETTINGS if key in serving}
     except (yaml.YAMLError, KeyError, TypeError) as error:
         raise InputError(f"params.yaml of {revision} has no section serving", "Name a commit with one.") from error
 
@@ -41,3 +42,23 @@ def _serving_settings(revision: str) -> dict[str, object]:
 def worktree_release_id() -> str:
     """Return the release id that the work tree would have if it were committed now."""
     return release_id(tree_of_worktree(FILES))
+
+
+def registered_version(model_name: str, expected: str, data_md5: str | None) -> str | None:
+    """Return the version that registers a release id, or None.
+
+    A tag alone is no proof: the commit that it names must be on main and have the release id. The release id says
+    nothing of the rows, so that commit must also name the same ones.
+
+    Args:
+        expected: the release id.
+        data_md5: md5 of the rows by dvc.lock.
+    """
+    version, (_, main) = tags.find_version(model_name, expected), base_commit(None)
+    if version is None or try_git("merge-base", "--is-ancestor", version.commit, main) is None:
+        return None
+    try:
+        same_rows = dvc_lock.data_md5(text_at(version.commit, "dvc.lock")) == data_md5
+        return version.tag if same_rows and release_id(version.commit) == expected else None
+    except InputError:
+        return None

@@ -119,9 +119,9 @@ def fetch_tags(model_name: str) -> None:
     Tags of the model that origin does not have are deleted: they would hide what is in production.
     """
     if has_origin():
-        patterns = (f"refs/tags/{model_name}@v*", f"refs/tags/{model_name}#*")
-        origin.read("fetch", "--quiet", "--no-tags", "origin")
-        origin.read("fetch", "--quiet", "--no-tags", "--prune", "origin", *(f"+{name}:{name}" for name in patterns))
+        patterns = [f"+{name}:{name}" for name in (f"refs/tags/{model_name}@v*", f"refs/tags/{model_name}#*")]
+        branches = "+refs/heads/*:refs/remotes/origin/*"
+        origin.read("fetch", "--quiet", "--no-tags", "--prune", "origin", branches, *patterns)
 
 
 def list_versions(model_name: str) -> list[Version]:

@@ -15,13 +15,13 @@ import yaml
 
 from pipelines.cli.errors import InputError
 from pipelines.cli.verbs import run_stage
-from pipelines.config.leaves import leaves
 from pipelines.config.metrics import METRICS
 from pipelines.config.params import Params
 from pipelines.config.paths import PREPARED, VALIDATION
 from pipelines.config.read import PATH, read_yaml, validate
 from pipelines.config.table_schema import Column
 from pipelines.repository import git
+from pipelines.repository.leaves import leaves
 from pipelines.review.changes import param_changes
 from pipelines.review.findings import DataError, ParamChange, data_errors
 

@@ -13,12 +13,12 @@ from typing import Any
 import ibis.expr.types as ir
 
 from pipelines.cli.errors import InputError
-from pipelines.config.leaves import leaves
 from pipelines.config.metrics import label
 from pipelines.config.read import read_yaml
 from pipelines.model.signature import Input
 from pipelines.pages.numbers import count, number, of, percent
 from pipelines.repository import git
+from pipelines.repository.leaves import leaves
 from pipelines.review.findings import DataChange, FeatureChanges, MetricRow, ParamChange
 from pipelines.tables.binning import count_bins
 from pipelines.tables.cast import has_type

@@ -18,8 +18,7 @@ from pipelines.config.paths import MODEL, NOT_REPRODUCIBLE, REVIEW, SELECTION, V
 from pipelines.config.read import PATH
 from pipelines.repository import dvc_lock, git
 from pipelines.repository.dvc import file_md5
-from pipelines.repository.registered import registered_version
-from pipelines.repository.release_id import worktree_release_id
+from pipelines.repository.release_id import registered_version, worktree_release_id
 from pipelines.review import report_cache
 from pipelines.review.candidates import console_lines
 from pipelines.review.findings import Findings, GateResult, Side, StageRow, data_errors, summary

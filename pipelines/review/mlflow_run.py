@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.cli.progress import Progress
-from pipelines.config.leaves import leaves
 from pipelines.config.paths import MODEL, SIGNATURE
 from pipelines.config.read import PATH
 from pipelines.model import mlflow_model
 from pipelines.repository import dvc_lock
+from pipelines.repository.leaves import leaves
 from pipelines.review.findings import Findings
 
 DATABASE = Path("mlflow.db")

@@ -10,7 +10,6 @@ from typing import Any
 import ibis.expr.types as ir
 
 from pipelines.cli.errors import InputError
-from pipelines.config.leaves import leaves
 from pipelines.config.params import Params
 from pipelines.config.paths import IMPORTANCE, METRICS, MODEL, SELECTION, SIGNATURE
 from pipelines.config.read import PATH, read_yaml
@@ -20,6 +19,7 @@ from pipelines.model.scorer import Scorer
 from pipelines.model.signature import Input
 from pipelines.repository import git
 from pipelines.repository.base_model import Base
+from pipelines.repository.leaves import leaves
 from pipelines.review import changes, compare, row_changes
 from pipelines.review.base_rows import BaseRows
 from pipelines.review.base_rules import identity, is_new_reason

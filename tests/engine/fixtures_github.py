@@ -1,17 +1,27 @@
-"""A GitHub in memory, with the calls of the client that the verb `publish` uses."""
+"""GitHubs for tests that run no workflow: one for each worker (emulate), and one in memory for the verb `publish`."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
+
+import pytest
 
 from pipelines.cli.errors import InputError, MainlineError
 
 Json = dict[str, Any]
 BOT = {"login": "github-actions[bot]", "type": "Bot"}
 PERSON = {"login": "mallory", "type": "User"}
+
+
+@pytest.fixture(scope="session")
+def shared_fake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """emulate behind GitHub's own description. Needs `make workflow-tools`."""
+    from tests.engine.workflows.github_fake import running
+
+    yield from running(tmp_path_factory.mktemp("github"))
 
 
 @dataclass

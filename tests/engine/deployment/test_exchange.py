@@ -19,7 +19,7 @@ from tests.engine.deployment.stub_host import StubHost
 from tests.engine.deployment.stub_host import stub_host as stub_host
 from tests.engine.deployment.stub_host import stub_images as stub_images
 
-pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("docker")]
+pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("docker-front")]
 
 
 class Killed(BaseException):
@@ -84,7 +84,7 @@ def kill_after(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> None:
 def test_version_that_does_not_come_up_leaves_the_old_one(stub_host: StubHost) -> None:
     with pytest.raises(Refused, match="does not start"):
         stub_host.deploy("crashes")
-    assert stub_host.containers() == []
+    assert stub_host.containers() == [f"{stub_host.model_name}-front"]
     stub_host.deploy("one")
     with stub_host.load(clients=2) as failures, pytest.raises(Refused, match="does not start"):
         stub_host.deploy("crashes")
@@ -106,14 +106,6 @@ def mislabel(stub_host: StubHost) -> None:
     replicas._start(stub_host.host, str(slot), 1, stub_host.version("two"))
 
 
-def publish_without_front(stub_host: StubHost) -> None:
-    """Leave what a host had before there was a front."""
-    docker("rm", "--force", *stub_host.containers())
-    shutil.rmtree(stub_host.folder)
-    name, port = f"{stub_host.model_name}-production", f"127.0.0.1:{stub_host.port}:3000"
-    docker("run", "--detach", f"--name={name}", f"--publish={port}", "mainline-stub:two")
-
-
 STATES: dict[str, Callable[[StubHost], Any]] = {
     "nothing happened": lambda _: None,
     "front killed": lambda stub_host: docker("kill", f"{stub_host.model_name}-front"),
@@ -128,7 +120,6 @@ STATES: dict[str, Callable[[StubHost], Any]] = {
     "wrong version in a slot": mislabel,
     "folder lost": lambda stub_host: shutil.rmtree(stub_host.folder),
     "roles lost": lambda stub_host: Front(stub_host.host).apply(Roles()),
-    "no front yet": publish_without_front,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import socket
 import ssl
@@ -20,13 +21,22 @@ from pipelines.deployment import replicas
 from pipelines.deployment.front import Front
 from pipelines.deployment.front_config import SHARE_SECONDS
 from pipelines.deployment.roles import Roles
-from testing.docker import docker
+from testing.docker import docker, remove_containers
 from tests.engine.deployment.stub_host import StubHost
 from tests.engine.deployment.stub_host import stub_host as stub_host
 from tests.engine.deployment.stub_host import stub_images as stub_images
 
-pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("docker")]
+pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("docker-front")]
 KEY, REVOKED, UNKNOWN = "key-of-the-shop-0123456789", "key-of-the-app-0123456789", "key-of-none-0123456789"
+
+
+@pytest.fixture(scope="module")
+def asked(stub_images: None, base_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StubHost]:
+    """A host with a version in production, for the tests that change nothing."""
+    made = StubHost(f"stub-asked-{os.getpid()}", base_image, tmp_path_factory.mktemp("state"))
+    made.deploy("one")
+    yield made
+    remove_containers(made.model_name)
 
 
 def write_keys(path: Path, **names: str) -> None:
@@ -85,9 +95,8 @@ def test_only_a_valid_key_in_its_header_gets_a_response(stub_host: StubHost, tmp
     assert not {key for key in (KEY, REVOKED, UNKNOWN) if key in logs(stub_host)}
 
 
-def test_name_of_a_key_cannot_be_sent_by_a_client_without_keys(stub_host: StubHost) -> None:
-    stub_host.deploy("one")
-    headers = stub_host.predict(headers={"X-Key-Name": "boss", "Authorization": f"Bearer {KEY}"}).json()["headers"]
+def test_name_of_a_key_cannot_be_sent_by_a_client_without_keys(asked: StubHost) -> None:
+    headers = asked.predict(headers={"X-Key-Name": "boss", "Authorization": f"Bearer {KEY}"}).json()["headers"]
     assert not {"x-key-name", "authorization"} & headers.keys()
 
 
@@ -173,26 +182,24 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
-def test_public_port_has_only_the_paths_of_users(stub_host: StubHost) -> None:
-    stub_host.deploy("one")
+def test_public_port_has_only_the_paths_of_users(asked: StubHost) -> None:
     for path in ("/metrics", "/livez", "/readyz", "/docs", "/metrics/production/1", "//metrics"):
-        response = stub_host.get(path)
+        response = asked.get(path)
         assert (response.status_code, list(response.json())) == (404, ["error"])
-    assert stub_host.operations("/livez").ok and stub_host.operations("/readyz").ok
-    hosts = {stub_host.operations(f"/metrics/production/{number}").text for number in (1, 2)}
+    assert asked.operations("/livez").ok and asked.operations("/readyz").ok
+    hosts = {asked.operations(f"/metrics/production/{number}").text for number in (1, 2)}
     assert len(hosts) == 2 and all("stub_info" in host for host in hosts)
     for path in ("/metrics/production/3", "/metrics/production/0", "/predict"):
-        assert stub_host.operations(path).status_code == 404
-    assert stub_host.operations("/metrics/canary/1").status_code == 503
+        assert asked.operations(path).status_code == 404
+    assert asked.operations("/metrics/canary/1").status_code == 503
 
 
 @pytest.fixture
-def raw(stub_host: StubHost) -> Iterator[Callable[[bytes], bytes]]:
+def raw(asked: StubHost) -> Callable[..., bytes]:
     """Send bytes to the front and close the sending side; return all that comes back."""
-    stub_host.deploy("one")
 
     def send(content: bytes, half_close: bool = True) -> bytes:
-        with socket.create_connection(("127.0.0.1", stub_host.port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", asked.port), timeout=10) as connection:
             connection.sendall(content)
             if half_close:
                 connection.shutdown(socket.SHUT_WR)
@@ -204,13 +211,13 @@ def raw(stub_host: StubHost) -> Iterator[Callable[[bytes], bytes]]:
                 pass
             return received
 
-    yield send
+    return send
 
 
 HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
 
 
-def test_half_closed_malformed_and_oversized_requests(stub_host: StubHost, raw: Callable[..., bytes]) -> None:
+def test_half_closed_malformed_and_oversized_requests(asked: StubHost, raw: Callable[..., bytes]) -> None:
     assert raw(HEAD + b"Content-Length: 2\r\n\r\n{}").startswith(b"HTTP/1.1 200")  # half-closed
     for broken in (
         b"\x16\x03\x01nonsense\r\n\r\n",
@@ -227,18 +234,17 @@ def test_half_closed_malformed_and_oversized_requests(stub_host: StubHost, raw: 
     assert not raw(HEAD + b"Content-Length: 9\r\n\r\n{}").startswith(b"HTTP/1.1 200")
     assert raw(HEAD + b"Content-Length: 9\r\n\r\n{}", False).startswith(b"HTTP/1.1 408")
     assert time.monotonic() - started < 10
-    stub_host.check("one")
+    asked.check("one")
 
 
-def test_a_hundred_slow_clients_slow_nobody_down(stub_host: StubHost) -> None:
-    stub_host.deploy("one")
-    slow = [socket.create_connection(("127.0.0.1", stub_host.port)) for _ in range(100)]
+def test_a_hundred_slow_clients_slow_nobody_down(asked: StubHost) -> None:
+    slow = [socket.create_connection(("127.0.0.1", asked.port)) for _ in range(100)]
     try:
         for connection in slow:
             connection.sendall(HEAD + b"Content-Length: 500\r\n\r\n{")
-        with stub_host.load(clients=2, at_least=200) as failures:
+        with asked.load(clients=2, at_least=200) as failures:
             started = time.monotonic()
-            stub_host.predict()
+            asked.predict()
             assert time.monotonic() - started < 2
         assert failures == []
         for connection in slow:
@@ -256,7 +262,7 @@ def test_canary_gets_its_share_and_a_customer_stays_on_one_side(
     stub_host.deploy("one")
     host, front = stub_host.host, Front(stub_host.host)
     replicas.ensure_started(host, "d", stub_host.version("two"))
-    front.wait_until_up("d", [replica for replica in replicas.list_replicas(host) if replica.slot == "d"])
+    front.wait_until_up("d")
     production = str(front.read_roles().production)
 
     front.apply(Roles(production, canary="d"))

@@ -12,7 +12,7 @@ from pipelines.github.transport import TRIES
 from tests.engine.github.scripted_server import TOKEN, Response, Server
 from tests.engine.workflows.github_accounts import BOB, REPOSITORY
 from tests.engine.workflows.github_accounts import TOKEN as FAKE_TOKEN
-from tests.engine.workflows.github_fake import GitHubFake, permissions, running
+from tests.engine.workflows.github_fake import GitHubFake, permissions
 
 
 def test_issues_are_listed_without_pull_requests(github: GitHub, server: Server) -> None:
@@ -83,12 +83,6 @@ def test_a_404_of_other_requests_is_an_input_error(github: GitHub, server: Serve
         list(github.commit_pulls("a" * 40))
     with pytest.raises(InputError, match="404"):
         github.create_release("fraud@v1.2.0", "title", "body")
-
-
-@pytest.fixture(scope="module")
-def shared_fake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitHubFake]:
-    """emulate behind GitHub's own description. Needs `make workflow-tools`."""
-    yield from running(tmp_path_factory.mktemp("github"))
 
 
 @pytest.fixture

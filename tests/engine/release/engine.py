@@ -1,7 +1,7 @@
 """The real parts of a release: a Docker engine, Debian's registry on loopback, a base image, and one built image.
 
-Without an engine (or debootstrap, skopeo, docker-registry) these tests are skipped, and say so; in CI a skip fails. All
-tests with an engine run in one worker, which shares these fixtures.
+Without an engine (or debootstrap, skopeo, docker-registry) these tests are skipped, and say so; in CI a skip fails. The
+tests of an `xdist_group` run in one worker and share these fixtures.
 """
 
 from __future__ import annotations
@@ -103,7 +103,15 @@ def base_shop(small_problem: Path, base_image: str, tmp_path_factory: pytest.Tem
 
 
 @pytest.fixture
-def shop(base_shop: Path, small_problem: Path, hub: ImageRegistry, tmp_path: Path) -> Iterator[TeamRepository]:
+def image_name() -> str:
+    """The name of the images in the registry: tests share what they built, but for those that give another name."""
+    return "shop"
+
+
+@pytest.fixture
+def shop(
+    base_shop: Path, small_problem: Path, hub: ImageRegistry, image_name: str, tmp_path: Path
+) -> Iterator[TeamRepository]:
     """A team's repository with the small problem's model; its containers and volume are removed at the end."""
     origin, path = tmp_path / "origin.git", tmp_path / "main"
     subprocess.run(["git", "clone", "--quiet", "--bare", str(base_shop), str(origin)], check=True)
@@ -115,7 +123,7 @@ def shop(base_shop: Path, small_problem: Path, hub: ImageRegistry, tmp_path: Pat
         repo,
         origin,
         hub,
-        f"{tmp_path.parent.name}-{tmp_path.name}".lower().replace("_", "-"),
+        image_name,
         model_name,
         f"http://127.0.0.1:{free_port()}",
         f"http://127.0.0.1:{free_port()}",

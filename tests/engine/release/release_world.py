@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,10 @@ from pipelines.repository import push_tags
 from pipelines.repository.git import git
 from tests.engine.fixtures_repo import PARAMS
 from tests.engine.in_process import must, verb
-from tests.engine.release.tag_repository import CONTRACT
+from tests.engine.release.tag_repository import CONTRACT, make_once
 
 SIGNATURE = Signature.from_json({"example": {}, **CONTRACT})
+_STATES: dict[str, dict[str, Any]] = {}
 
 
 @dataclass
@@ -76,6 +78,13 @@ class World:
         made = World(folder)
         made.__dict__ |= {key: value for key, value in self.__dict__.items() if key != "clone"}
         return made
+
+    def resume(self, name: str, make: Callable[[], object]) -> World:
+        """Bring this world into a state that takes several releases: made once, then copied."""
+        if make_once(name, self.clone.parent, make):
+            _STATES[name] = {key: copy(value) for key, value in vars(self).items() if key != "clone"}
+        self.__dict__ |= {key: copy(value) for key, value in _STATES[name].items()}
+        return self
 
     def at_origin(self) -> list[str]:
         """Return the names of origin's tags."""
@@ -151,9 +160,12 @@ def world(tag_repository: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 @pytest.fixture
 def live(world: World) -> World:
     """A clone whose model `m1` is in production, as fraud@v1.0.0 by fraud#production#1."""
-    world.commit_model("m1")
-    world.release()
-    return world
+
+    def make() -> None:
+        world.commit_model("m1")
+        world.release()
+
+    return world.resume("live", make)
 
 
 def act_after_call(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, action: Callable[[], object]) -> None:

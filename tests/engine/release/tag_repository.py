@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +67,28 @@ def register_version(release: str, number: Number, **more: object) -> Version:
     return push_tags.register_version("fraud", number, push_commit(), annotation(release, **more))
 
 
+_KEPT: dict[str, Path] = {}
+
+
+def make_once(name: str, folder: Path, make: Callable[[], object]) -> bool:
+    """Make `main` and `origin.git` in a folder, or copy what an earlier test of this process made; return whether made.
+
+    The current folder is `main` afterwards.
+    """
+    is_new, parts = name not in _KEPT, ("main", "origin.git")
+    if is_new:
+        make()
+        _KEPT[name] = Path(tempfile.mkdtemp())
+    os.chdir(folder)
+    here, kept = folder, _KEPT[name]
+    for source, target in ((here / part, kept / part) if is_new else (kept / part, here / part) for part in parts):
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(source, target, symlinks=True)
+    os.chdir(folder / "main")
+    git("remote", "set-url", "origin", str(folder / "origin.git"))
+    return is_new
+
+
 @pytest.fixture
 def tag_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The repository, which is the current folder; its origin is `../origin.git`."""
@@ -71,9 +96,15 @@ def tag_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(f"GIT_{role}_NAME", "tests")
         monkeypatch.setenv(f"GIT_{role}_EMAIL", "tests@example.invalid")
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
-    git("init", "--quiet", "--bare", "--initial-branch=main", str(tmp_path / "origin.git"))
-    git("clone", "--quiet", str(tmp_path / "origin.git"), str(tmp_path / "main"))
-    monkeypatch.chdir(tmp_path / "main")
-    git("checkout", "--quiet", "-b", "main")
-    push_commit("first")
+    monkeypatch.chdir(tmp_path)
+
+    def make() -> None:
+        git("init", "--quiet", "--bare", "--template=", "--initial-branch=main", "origin.git")
+        Path("origin.git/hooks").mkdir()
+        git("clone", "--quiet", "--template=", "origin.git", "main")
+        os.chdir("main")
+        git("checkout", "--quiet", "-b", "main")
+        push_commit("first")
+
+    make_once("first commit", tmp_path, make)
     return tmp_path / "main"

@@ -18,16 +18,11 @@ from pipelines.repository.git import git
 from tests.engine.fixtures_repo import ROOT
 from tests.engine.release.tag_repository import push_commit
 from tests.engine.workflows.github_accounts import ALICE, BOB, MALLORY, REPOSITORY, TOKEN
-from tests.engine.workflows.github_fake import GitHubFake, permissions, running
+from tests.engine.workflows.github_fake import GitHubFake, permissions
 
 RULES = json.loads((ROOT / approvals.RULESET).read_text())
 EARLY, LATE = "2026-01-01T00:00:00Z", "2126-01-01T00:00:00Z"
 ACTIONS = 15368  # id of the app GitHub Actions, of which rulesets/main.json requires the checks
-
-
-@pytest.fixture(scope="module")
-def shared_fake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitHubFake]:
-    yield from running(tmp_path_factory.mktemp("github"))
 
 
 @pytest.fixture

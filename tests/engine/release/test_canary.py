@@ -23,9 +23,12 @@ DEPLOY = deploy.deploy
 @pytest.fixture
 def rolling(live: World) -> World:
     """A clone whose model `m1` is in production, and whose model `m2` is a canary."""
-    live.commit_model("m2", rollout=ROLLOUT)
-    live.release()
-    return live
+
+    def make() -> None:
+        live.commit_model("m2", rollout=ROLLOUT)
+        live.release()
+
+    return live.resume("rolling", make)
 
 
 def canary_tag() -> str | None:

@@ -18,6 +18,7 @@ from tests.engine.release.team_release import LIMIT, another, check, read_status
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("docker")]
 
 
+@pytest.mark.parametrize("image_name", ["concurrent"])
 def test_concurrent_releases_of_one_commit_make_one_assignment(shop: TeamRepository, tmp_path: Path) -> None:
     outs = release_concurrently(shop, shop, clone(shop, tmp_path / "other"))
     assert all(code == 0 for code, _ in outs), outs

@@ -17,6 +17,7 @@ from tests.engine.release.test_model_registry import empty_store as empty_store
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("docker")]
 
 
+@pytest.mark.parametrize("image_name", ["deleted"])
 def test_reconcile_rebuilds_a_deleted_image(shop: TeamRepository) -> None:
     shop.release()
     old = read_status(shop)[0]["image"]

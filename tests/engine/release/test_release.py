@@ -22,6 +22,7 @@ from tests.engine.release.team_release import another, check, info, read_status,
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("docker")]
 
 
+@pytest.mark.parametrize("image_name", ["merged"])
 def test_merge_is_deployed_and_its_revert_deploys_the_old_image(shop: TeamRepository) -> None:
     out = shop.release_apart()
     assert f"{shop.model_name}@v1.0.0 is in production as {shop.model_name}#production#1." in out
@@ -112,6 +113,7 @@ def test_prediction_log_outlives_the_container(shop: TeamRepository) -> None:
     assert [(logged["request_id"], logged["role"]) for logged in rows] == [(name, "champion")]
 
 
+@pytest.mark.parametrize("image_name", ["replaced"])
 def test_image_with_another_model_is_refused(shop: TeamRepository) -> None:
     shop.release()
     another(shop)
@@ -191,6 +193,7 @@ def test_unreachable_registry_ends_with_3_and_missing_settings_with_2(shop: Team
     assert "IMAGE_REPOSITORY is '-x; reboot'" in shop.release(code=2, IMAGE_REPOSITORY="-x; reboot")
 
 
+@pytest.mark.parametrize("image_name", ["unsigned"])
 def test_unsigned_image_is_rebuilt_and_not_deployed(shop: TeamRepository, tmp_path: Path) -> None:
     signer = "https://github.com/acme/fraud/.github/workflows/release.yml@refs/heads/main"
     environment = {

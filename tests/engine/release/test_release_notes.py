@@ -15,12 +15,7 @@ from pipelines.release import release_notes
 from pipelines.repository.tags import Assignment, Version
 from tests.engine.release.tag_repository import annotation, assign_version, register_version
 from tests.engine.workflows.github_accounts import REPOSITORY, TOKEN
-from tests.engine.workflows.github_fake import GitHubFake, running
-
-
-@pytest.fixture(scope="module")
-def shared_fake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitHubFake]:
-    yield from running(tmp_path_factory.mktemp("github"))
+from tests.engine.workflows.github_fake import GitHubFake
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 
 from pipelines import __main__ as entry
 from pipelines.cli.errors import InputError
+from pipelines.config.serving import LIMITS
 from pipelines.repository import release_id
 
 LOCK = """schema: '2.0'
@@ -88,6 +89,10 @@ def first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_the_release_id_changes_with_each_part(first: str, changes: dict[str, str | None]) -> None:
     assert commit(changes) != first
     assert commit({name: FILES.get(name) for name in changes}) == first
+
+
+def test_each_limit_of_the_service_is_in_the_release_id() -> None:
+    assert set(LIMITS) < set(release_id.SETTINGS)
 
 
 def test_the_release_id_does_not_depend_on_other_files(first: str) -> None:

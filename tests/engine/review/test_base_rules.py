@@ -9,11 +9,11 @@ import pytest
 import yaml
 
 from pipelines.cli.files import write_text
-from pipelines.config.leaves import leaves
 from pipelines.config.params import parse
 from pipelines.config.paths import VALIDATION
 from pipelines.config.read import read_sections
 from pipelines.config.table_schema import TableParams
+from pipelines.repository.leaves import leaves
 from pipelines.review import base_rules as module
 from pipelines.review.base_rules import SECTIONS, _is_stricter, base_rules
 from pipelines.review.findings import ParamChange

@@ -174,7 +174,7 @@ def test_a_model_planted_in_cache_and_lock_passes_a_review_and_is_found_by_train
     must(review(quick, "main"))
     must(verb(quick, "check-lock"))
     assert {stage["state"] for stage in quick.report["stages"]} == {"cached"}
-    with stages_in_process("commands.verify"):
+    with stages_in_process("review.verify"):
         assert "models/model.onnx: scores" in must(verb(quick, "verify"), 1).out
         # The innocent twin: the lock that the tree gives.
         (quick.path / "dvc.lock").write_text(lock)

@@ -199,7 +199,7 @@ def test_two_watches_of_a_host_are_one(watched: Watched, capsys: pytest.CaptureF
 
 
 def test_an_abort_while_the_next_share_is_prepared_is_kept(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replicas, "list_replicas", lambda _: [])
+    monkeypatch.setattr(replicas, "list_replicas", lambda *_: [])
     monkeypatch.setattr(replicas, "ensure_started", lambda *_: canary.abort(watched.host, "its requests fail"))
     for name in ("wait_until_up", "apply"):
         monkeypatch.setattr(Front, name, lambda *_: None)

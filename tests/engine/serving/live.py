@@ -106,6 +106,7 @@ def environment(folder: Path, models: Path, limits: Any = LIMITS, **more: str) -
         "PYTHONPATH": str(ROOT),
         "HOST": "127.0.0.1",
         "OMP_NUM_THREADS": "1",
+        "DRAIN_SECONDS": "0",  # no load balancer has to notice the end
         "BENTOML_HOME": str(folder / "bentoml"),
     }
     return {**inherited, **own, **more}

@@ -70,7 +70,7 @@ class Client:
 
 @pytest.mark.parametrize("path", ["/predict", "/predict_batch"])
 def test_under_load_every_response_is_logged_and_later_requests_are_refused(logistic, tmp_path, path):
-    with live.serve(tmp_path, logistic.model.parent) as service:
+    with live.serve(tmp_path, logistic.model.parent, DRAIN_SECONDS="0.3") as service:
         clients = [Client(service, f"client-{i}", path) for i in range(CLIENTS)]
         threads = [threading.Thread(target=client.run) for client in clients]
         for thread in threads:
@@ -91,7 +91,7 @@ def test_under_load_every_response_is_logged_and_later_requests_are_refused(logi
 
 @pytest.fixture
 def service(logistic, tmp_path):
-    with live.serve(tmp_path, logistic.model.parent) as running:
+    with live.serve(tmp_path, logistic.model.parent, DRAIN_SECONDS="0.3") as running:
         yield running
 
 
@@ -139,7 +139,7 @@ def test_a_connection_that_is_idle_does_not_delay_the_end(service):
 
 
 def test_while_it_ends_the_service_responds_is_not_ready_and_closes_connections(logistic, tmp_path):
-    with live.serve(tmp_path, logistic.model.parent, DRAIN_SECONDS="5") as service:
+    with live.serve(tmp_path, logistic.model.parent, DRAIN_SECONDS="2") as service:
         kept = service.connect()
         assert live.ask(kept, "POST", "/predict", GOOD).status == 200
         service.process.send_signal(signal.SIGTERM)
@@ -192,7 +192,7 @@ def test_neither_an_unread_response_nor_half_a_request_keeps_it_from_ending_with
 
 
 def test_an_impatient_interrupt_loses_only_what_was_not_answered(logistic, tmp_path):
-    with live.serve(tmp_path, logistic.model.parent) as service, half_sent(service, "half"):
+    with live.serve(tmp_path, logistic.model.parent, DRAIN_SECONDS="0.3") as service, half_sent(service, "half"):
         service.ask("POST", "/predict", GOOD, x_request_id="first")
         service.process.send_signal(signal.SIGINT)
         until_refused(service)  # the server has been told

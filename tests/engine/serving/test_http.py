@@ -243,6 +243,7 @@ def test_the_log_can_be_off(logistic, tmp_path):
         assert service.ask("POST", "/predict", GOOD).status == 200
         service.stop()
     assert not (tmp_path / "predictions").exists()
+    assert "PREDICTION_LOG_SALT" not in service.stderr()
 
 
 def test_bentoml_serve_responds_equally(logistic, tmp_path):

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from pipelines.__main__ import main
-from pipelines.commands import audit
+from pipelines.publish import audit
 from tests.engine.workflows.acting import Run, Runner
 from tests.engine.workflows.github_accounts import REPOSITORY, TOKEN
 from tests.engine.workflows.github_fake import GitHubFake, permissions

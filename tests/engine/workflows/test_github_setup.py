@@ -12,8 +12,8 @@ import pytest
 
 from pipelines.__main__ import main
 from pipelines.cli.errors import InputError
-from pipelines.commands import github_setup
 from pipelines.github.client import GitHub
+from pipelines.publish import github_setup
 from tests.engine.workflows.github_accounts import ALICE, REPOSITORY
 from tests.engine.workflows.github_fake import GitHubFake
 

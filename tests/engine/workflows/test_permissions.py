@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from pipelines.commands.github_setup import DONE
+from pipelines.publish.github_setup import DONE
 from tests.engine.workflows.install import ROOT
 from tests.engine.workflows.lint import documents
 from tests.engine.workflows.workflow_files import (

@@ -155,7 +155,7 @@ CONCURRENCY = {
 
 
 # Command -> the Python file that sets the outputs of its step.
-OUTPUT_SOURCES = {"make release-image": ROOT / "pipelines/release/build_ahead.py"}
+OUTPUT_SOURCES = {"make release-image": ROOT / "pipelines/release/ensure_image.py"}
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_a_token_of_an_app_is_optional_and_pushes_only(workflow, job, permission
 
 
 def test_github_setup_sets_every_variable_of_the_workflows():
-    from pipelines.commands.github_setup import DONE, VARIABLES
+    from pipelines.publish.github_setup import DONE, VARIABLES
 
     read_by_all = re.findall(r"\bvars\.(\w+)", "".join(text_of(each) for each in WORKFLOWS.values()))
     assert set(read_by_all) == {*VARIABLES, DONE}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipelines.cli.errors import Unreachable
-from pipelines.release import ensure_image, preflight
+from pipelines.release import ensure_image
 from pipelines.release.image_registry import ImageRegistry
 
 
@@ -16,12 +16,12 @@ from pipelines.release.image_registry import ImageRegistry
 def image_registry(monkeypatch: pytest.MonkeyPatch) -> ImageRegistry:
     """An image registry and an engine that respond."""
     monkeypatch.setattr(ImageRegistry, "find_digest", lambda *_: None)
-    monkeypatch.setattr(preflight, "docker", lambda *_: "/var/lib/docker-of-no-user\n")
+    monkeypatch.setattr(ensure_image, "docker", lambda *_: "/var/lib/docker-of-no-user\n")
     return ImageRegistry("127.0.0.1:9/fraud")
 
 
 def test_engine_registry_and_disk_that_respond_pass(image_registry: ImageRegistry) -> None:
-    preflight.require_engine_registry_and_disk(image_registry)
+    ensure_image._require_engine_registry_and_disk(image_registry)
 
 
 @pytest.mark.parametrize("what", ["engine", "image registry", "disk"])
@@ -33,7 +33,7 @@ def test_what_is_missing_is_told_before_the_model_is_verified_or_built(
 
     monkeypatch.setattr(ensure_image, "_verify_model", None)  # a call would fail
     if what == "engine":
-        monkeypatch.setattr(preflight, "docker", refuse)
+        monkeypatch.setattr(ensure_image, "docker", refuse)
     elif what == "image registry":
         monkeypatch.setattr(ImageRegistry, "find_digest", refuse)
     else:

@@ -7,7 +7,6 @@ names.
 from __future__ import annotations
 
 import argparse
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.cli.errors import AlreadyPrinted, InputError, MainlineError, Refused
-from pipelines.cli.progress import Progress
+from pipelines.cli.progress import Progress, write_for_job
 from pipelines.cli.verbs import run_verb
 from pipelines.config.params import Params, parse
 from pipelines.config.paths import PREPARED, SIGNATURE, SPLIT
@@ -29,9 +28,8 @@ from pipelines.model.signature import load_signature
 from pipelines.repository import base_model, dvc_lock
 from pipelines.repository.dvc import fetch_folder
 from pipelines.repository.dvc_remote import set_remote_from_environment
-from pipelines.repository.git import commit_of, dirty, git, text_at
-from pipelines.repository.registered import registered_version
-from pipelines.repository.release_id import release_id
+from pipelines.repository.git import commit_of, dirty, git, resolve_commit, text_at
+from pipelines.repository.release_id import registered_version, release_id
 from pipelines.tables.data import connect, read_rows
 from pipelines.tables.rows import load_rows
 from pipelines.tables.split import load_split, rows_on_side
@@ -59,9 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         InputError: if there is no such commit, or it has no model.
         AlreadyPrinted: if a stage fails.
     """
-    commit = commit_of(arguments.rev)
-    if commit is None:
-        raise InputError(f"there is no commit {arguments.rev!r}", "Name a commit that `git log` shows.")
+    commit = resolve_commit(arguments.rev)
     params = parse(text_at(commit, "params.yaml") or "", f"params.yaml of {commit[:12]}")
     expected = release_id(commit)
     if arguments.before_release and not params.release.rebuild:
@@ -89,16 +85,18 @@ def _verify(commit: str, params: Params) -> None:
         rebuilt = dvc_lock.outputs(dvc_lock.read(tree))
         other = sorted(name for name in locked.keys() | rebuilt.keys() if locked.get(name) != rebuilt.get(name))
         comparison = Comparison(commit, tree, params, locked, progress)
-        differences = {name: comparison.difference(name) for name in other}
+        differences = {name: comparison.describe(name) for name in other}
     lines = [f"  {name}: {words}" for name, (words, _) in differences.items()]
-    if any(refused for _, refused in differences.values()):
+    if not all(agrees for _, agrees in differences.values()):
         raise Refused(
             f"training {commit[:12]} again gives other outputs than its dvc.lock names:\n" + "\n".join(lines),
             "Run `python -m pipelines repro --anew` on the branch and commit dvc.lock and reports/. If it differs each "
             "time, fix every random seed in candidates.",
         )
     equal = f"{len(rebuilt) - len(other)} of {len(rebuilt)} outputs of {commit[:12]} have the md5 of dvc.lock"
-    _report("\n".join([f"Verified: {equal}{', the others agree:' if lines else ''}", *lines]))
+    text = "\n".join([f"Verified: {equal}{', the others agree:' if lines else ''}", *lines])
+    print(text)
+    write_for_job("GITHUB_STEP_SUMMARY", f"```text\n{text}\n```")
 
 
 @dataclass(frozen=True)
@@ -111,27 +109,26 @@ class Comparison:
     locked: dict[str, str]
     progress: Progress
 
-    def difference(self, name: str) -> tuple[str, bool]:
-        """Compare an output whose bytes differ: a model by its scores, any other file or table by its numbers.
-
-        Returns:
-            The difference in words, and whether it is refused.
-        """
-        if name not in self.locked or not (self.tree / name).exists():
-            return ("is not in dvc.lock" if name not in self.locked else "is no longer an output", True)
+    def describe(self, name: str) -> tuple[str, bool]:
+        """Return in words how an output with other bytes differs, and whether the two agree within LIMIT."""
         try:
-            if name == str(PREPARED):
-                largest = rows_difference(self._fetch_rows(name), sorted((self.tree / PREPARED).glob("*.parquet")))
-            else:
-                largest = self._of_scores(name) if name.endswith(".onnx") else self._of_texts(name)
+            largest = self._largest_difference(name)
         except MainlineError as error:
-            return (f"has other bytes, which cannot be compared: {error}", True)
-        what = "scores of the validation and test rows" if name.endswith(".onnx") else "numbers"
+            return f"has other bytes, which cannot be compared: {error}", False
         if largest is None:
-            return ("has another content", True)
-        if not largest <= LIMIT:
-            return (f"{what} differ by up to {largest:.3g}; the limit is {LIMIT:g}", True)
-        return (f"other bytes; {what} agree (largest difference {largest:.3g})", False)
+            return "has another content, or is an output on one side only", False
+        what = "scores of the validation and test rows" if name.endswith(".onnx") else "numbers"
+        if largest <= LIMIT:
+            return f"other bytes; {what} agree (largest difference {largest:.3g})", True
+        return f"{what} differ by up to {largest:.3g}; the limit is {LIMIT:g}", False
+
+    def _largest_difference(self, name: str) -> float | None:
+        """Compare a model by its scores, any other file or table by its numbers; None if anything else differs."""
+        if name not in self.locked or not (self.tree / name).exists():
+            return None
+        if name == str(PREPARED):
+            return rows_difference(self._fetch_rows(name), sorted((self.tree / name).glob("*.parquet")))
+        return self._of_scores(name) if name.endswith(".onnx") else self._of_texts(name)
 
     def _of_scores(self, name: str) -> float:
         """The largest difference of two scores; for a regression, as a share of the largest score."""
@@ -187,19 +184,13 @@ def rows_difference(before: Sequence[Path], after: Sequence[Path]) -> float | No
         None if anything else differs.
     """
     old, new = (pa.concat_tables([pq.read_table(path) for path in paths]) for paths in (before, after))
-    if old.schema != new.schema or len(old) != len(new):
+    decimals = [field.name for field in old.schema if pa.types.is_floating(field.type)]
+    if old.schema != new.schema or not old.drop_columns(decimals).equals(new.drop_columns(decimals)):
         return None
-    largest = 0.0
-    for name in old.column_names:
-        if pa.types.is_floating(old[name].type):
-            first, second = (column[name].to_numpy() for column in (old, new))
-            if not np.array_equal(np.isnan(first), np.isnan(second)):
-                return None
-            difference = np.abs(first - second) / np.maximum(1.0, np.abs(second))
-            largest = max(largest, float(np.nanmax(difference, initial=0.0)))
-        elif not old[name].equals(new[name]):
-            return None
-    return largest
+    first, second = (table.select(decimals).to_pandas().to_numpy() for table in (old, new))
+    if first.shape != second.shape or not np.array_equal(np.isnan(first), np.isnan(second)):
+        return None
+    return float(np.nanmax(np.abs(first - second) / np.maximum(1.0, np.abs(second)), initial=0.0))
 
 
 def number_difference(before: str, after: str) -> float | None:
@@ -213,11 +204,3 @@ def number_difference(before: str, after: str) -> float | None:
     pairs = zip(_DECIMAL.findall(before), _DECIMAL.findall(after), strict=True)
     numbers = [(float(old), float(new)) for old, new in pairs]
     return max((abs(old - new) / max(1.0, abs(new)) for old, new in numbers if old != new), default=0.0)
-
-
-def _report(text: str) -> None:
-    """Print a text, and add it to the summary of the job."""
-    print(text)
-    if path := os.environ.get("GITHUB_STEP_SUMMARY"):
-        with Path(path).open("a", encoding="utf-8") as file:
-            file.write(f"```text\n{text}\n```\n")

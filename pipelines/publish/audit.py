@@ -3,8 +3,6 @@
 It blocks no pull request: advisories appear after a package was merged.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import re

@@ -1,7 +1,5 @@
 """Verb `github-setup`: apply the repository's settings to GitHub. It changes only what differs."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

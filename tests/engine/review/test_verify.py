@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.commands.verify import number_difference, rows_difference
 from pipelines.repository import dvc_lock
+from pipelines.review.verify import number_difference, rows_difference
 from tests.engine.fixtures_repo import Repo
 from tests.engine.forged import in_cache, plant, scaled
 from tests.engine.in_process import must, verb
@@ -36,7 +36,7 @@ def trained(small_problem: Path) -> Iterator[mock.Mock]:
         shutil.copy(small_problem / "origin/dvc.lock", cwd)
         return subprocess.CompletedProcess([], 0)
 
-    with mock.patch("pipelines.commands.verify.run_verb", side_effect=outputs) as run:
+    with mock.patch("pipelines.review.verify.run_verb", side_effect=outputs) as run:
         yield run
 
 
