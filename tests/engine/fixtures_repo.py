@@ -47,6 +47,7 @@ def _build(folder: Path) -> None:
     work = folder / "origin"
     work.mkdir(parents=True)
     copy_sources(work)
+    shutil.rmtree(work / "tests/engine")  # 300 files that no test of a clone needs
     repo = Repo(work, folder / "cache")
     repo.git("init", "--quiet", "--initial-branch=main")
     repo.params(lambda document: merge(document, SMALL))
@@ -54,6 +55,7 @@ def _build(folder: Path) -> None:
     must(verb(repo, "data"))
     reproduce(repo)
     repo.commit("the small problem")
+    repo.git("gc", "--quiet")  # a clone has one file in place of each object
 
 
 @pytest.fixture(scope="session")
