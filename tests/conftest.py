@@ -1,5 +1,6 @@
 """The fixtures of all tests, and the layer of each test (tests/README.md)."""
 
+import gc
 import os
 import tempfile
 
@@ -9,6 +10,9 @@ import pytest
 # Waiting threads of OpenMP spin otherwise, on cores that other tests use: a fit with two threads takes up to ten times
 # as long. OpenMP reads this when it is loaded; processes that tests start inherit it.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+# Looking again and again through the million objects of DVC, MLflow and pandas took a tenth of a run.
+gc.set_threshold(50_000, 20, 50)
 
 # How long an example takes depends on what else the machine does.
 hypothesis.settings.register_profile("mainline", deadline=None)

@@ -49,6 +49,7 @@ def _build(folder: Path) -> None:
     work = folder / "origin"
     work.mkdir(parents=True)
     copy_sources(work)
+    shutil.rmtree(work / "tests/engine")  # 300 files that no test of a clone needs
     repo = Repo(work, folder / "cache")
     repo.git("init", "--quiet", "--initial-branch=main")
     repo.params(lambda document: merge(document, SMALL))
@@ -56,6 +57,7 @@ def _build(folder: Path) -> None:
     must(verb(repo, "data"))
     reproduce(repo)
     repo.commit("the small problem")
+    repo.git("gc", "--quiet")  # a clone has one file in place of each object
 
 
 def _build_quick(small_problem: Path, folder: Path) -> None:

@@ -12,11 +12,22 @@ import pytest
 FOREIGN = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
 
 
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The endpoint of a server, one a process."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
 @pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
+def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
     """The endpoint of a server without a bucket. Keys are in the environment; the endpoint is put where it is read."""
     import s3fs
-    from moto.server import ThreadedMotoServer
 
     for name in FOREIGN:
         monkeypatch.delenv(name, raising=False)
@@ -25,16 +36,8 @@ def s3(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        endpoint = f"http://{host}:{port}"
-        # Servers of one process share their buckets.
-        urllib.request.urlopen(f"{endpoint}/moto-api/reset", data=b"")
-        # Its members were made with another environment.
-        s3fs.S3FileSystem.clear_instance_cache()
-        yield endpoint
-    finally:
-        server.stop()
-        s3fs.S3FileSystem.clear_instance_cache()
+    urllib.request.urlopen(f"{s3_server}/moto-api/reset", data=b"")
+    # Its members were made with another environment.
+    s3fs.S3FileSystem.clear_instance_cache()
+    yield s3_server
+    s3fs.S3FileSystem.clear_instance_cache()

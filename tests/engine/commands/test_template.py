@@ -134,6 +134,7 @@ def make_test(repo: Repo, folder: Path, *arguments: str) -> subprocess.Completed
 
 
 def test_make_test_runs_all_tests_only_if_the_engine_changed(repo: Repo, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "tests/engine", repo.path / "tests/engine")
     document = json.loads((repo.path / PATH).read_text())
     (repo.path / PATH).write_text(json.dumps(document | {"engine_hash": None}))
     assert repo.verb("template", "--write").code == 0

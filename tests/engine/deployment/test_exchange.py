@@ -19,7 +19,7 @@ from tests.engine.deployment.stub_host import StubHost
 from tests.engine.deployment.stub_host import stub_host as stub_host
 from tests.engine.deployment.stub_host import stub_images as stub_images
 
-pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("docker-front")]
+pytestmark = pytest.mark.engine
 
 
 class Killed(BaseException):

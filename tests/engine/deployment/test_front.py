@@ -26,7 +26,7 @@ from tests.engine.deployment.stub_host import StubHost
 from tests.engine.deployment.stub_host import stub_host as stub_host
 from tests.engine.deployment.stub_host import stub_images as stub_images
 
-pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("docker-front")]
+pytestmark = pytest.mark.engine
 KEY, REVOKED, UNKNOWN = "key-of-the-shop-0123456789", "key-of-the-app-0123456789", "key-of-none-0123456789"
 
 

@@ -142,7 +142,6 @@ def service(base_image: str, hub: ImageRegistry, tmp_path: Path) -> Iterator[dic
 
 
 @pytest.mark.engine
-@pytest.mark.xdist_group("docker-loop")
 def test_fraud_that_changes_ends_with_a_better_model_in_production(
     github: GitHubFake, set_clock: SetClock, base_image: str, service: dict[str, str], tmp_path: Path
 ) -> None:

@@ -1,7 +1,7 @@
 """The real parts of a release: a Docker engine, Debian's registry on loopback, a base image, and one built image.
 
-Without an engine (or debootstrap, skopeo, docker-registry) these tests are skipped, and say so; in CI a skip fails. The
-tests of an `xdist_group` run in one worker and share these fixtures.
+Without an engine (or debootstrap, skopeo, docker-registry) these tests are skipped, and say so; in CI a skip fails.
+Each worker makes the image registry, the base image and the shop once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pytest
 
 from testing.docker import ImageRegistry, docker, free_port, missing_tools, registry, remove_containers, stand_in
 from testing.repository import Repo, merge, point_at_cache
-from tests.engine.in_process import must, verb
+from tests.engine.in_process import must, reproduce, verb
 
 REPLICAS = 2
 __all__ = ["ImageRegistry", "TeamRepository", "docker", "free_port", "remove_containers"]
@@ -95,9 +95,8 @@ def base_shop(small_problem: Path, base_image: str, tmp_path_factory: pytest.Tem
     model_name = f"shop-{os.getpid()}"
     serving = {"base_image": base_image, "front_image": base_image, "replicas": REPLICAS}
     clone.params(lambda document: merge(document, {"model_name": model_name, "serving": serving}))
-    for step in (("data",), ("repro",)):
-        done = clone.verb(*step)
-        assert done.code == 0, done.out
+    must(verb(clone, "data"))
+    reproduce(clone)
     clone.commit("Give the model a name of its own, and the stand-in as base image")
     return path
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.engine.release.engine import TeamRepository, docker, free_port
 
-pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("docker")]
+pytestmark = pytest.mark.engine
 
 
 def ask(url: str, content: Any = None) -> Any:

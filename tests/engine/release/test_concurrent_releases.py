@@ -15,7 +15,7 @@ from tests.engine.release.engine import TeamRepository
 from tests.engine.release.release_world import act_after_call
 from tests.engine.release.team_release import LIMIT, another, check, read_status, revert
 
-pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("docker")]
+pytestmark = pytest.mark.engine
 
 
 @pytest.mark.parametrize("image_name", ["concurrent"])

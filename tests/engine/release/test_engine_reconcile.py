@@ -14,7 +14,7 @@ from tests.engine.release.engine import TeamRepository, docker
 from tests.engine.release.team_release import another, check, read_status, replicas_of
 from tests.engine.release.test_model_registry import empty_store as empty_store
 
-pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("docker")]
+pytestmark = pytest.mark.engine
 
 
 @pytest.mark.parametrize("image_name", ["deleted"])

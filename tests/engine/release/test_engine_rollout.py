@@ -12,7 +12,7 @@ from tests.engine.in_process import must, verb
 from tests.engine.release.engine import TeamRepository
 from tests.engine.release.team_release import another, check, gto, info, revert
 
-pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("docker")]
+pytestmark = pytest.mark.engine
 ROLLOUT = {"steps": [20], "min_requests": 200, "min_minutes": 1, "limits": {"errors": 0.05, "p99_ms": 1000.0}}
 
 

@@ -19,7 +19,7 @@ from tests.engine.in_process import must, verb
 from tests.engine.release.engine import TeamRepository, docker
 from tests.engine.release.team_release import another, check, digest_of, read_status
 
-pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("docker-killed")]
+pytestmark = pytest.mark.engine
 # The function of each step of docs/releases.md, in order.
 STEPS = (
     (fetch_model, "fetch_model"),

@@ -19,7 +19,7 @@ from tests.engine.fixtures_repo import ROOT
 from tests.engine.release.engine import TeamRepository, docker
 from tests.engine.release.team_release import another, check, info, read_status, replicas_of, revert
 
-pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("docker")]
+pytestmark = pytest.mark.engine
 
 
 @pytest.mark.parametrize("image_name", ["merged"])

@@ -21,7 +21,7 @@ from tests.engine.deployment.stub_host import StubHost
 from tests.engine.deployment.stub_host import stub_host as stub_host
 from tests.engine.deployment.stub_host import stub_images as stub_images
 
-pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("docker-front")]
+pytestmark = pytest.mark.engine
 BINS = SCORE_BINS["classification"]
 ROLLOUT = Rollout(steps=(20, 50), limits=Limits(errors=0.05, p99_ms=100), replay=0)
 

@@ -100,7 +100,7 @@ class Runner:
         github: the API, or the address of one that does not answer.
         variables: of Actions (`vars`).
         environment: more variables of the environment of every step.
-        cml: "present", "failing" or "absent", which is that it cannot be installed.
+        cml: "present", or "absent", which is that it cannot be installed.
     """
 
     bare: Path

@@ -20,7 +20,7 @@ from tests.engine.workflows.github_accounts import BOB
 from tests.engine.workflows.github_fake import GitHubFake, permissions
 from tests.engine.workflows.world import World, docs, tune
 
-pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("docker-workflows")]
+pytestmark = pytest.mark.engine
 STEPS = ["actions/checkout", "./.github/actions/setup", "image", "release"]
 
 
@@ -104,6 +104,7 @@ def test_a_merge_is_released_with_who_approved_it_and_its_rollback_comes_back_th
     needed = permissions(world.github.requests[before:])
     assert needed == {"contents": "write", "pull-requests": "read", "checks": "read"}
 
+    world.merge(world.open(docs))
     again = succeeded(world.release(72))
     assert "Nothing to release" in again.log and len(tags(again, world)) == 4
 
@@ -125,38 +126,7 @@ def test_a_merge_is_released_with_who_approved_it_and_its_rollback_comes_back_th
     assert f"main_commit: {reverted}" in world.show(f"{line}#production#3", "--no-patch", "--format=")
 
 
-def test_a_change_of_documents_releases_nothing(shop_world: World) -> None:
-    succeeded(shop_world.release())
-    known = tags(succeeded(shop_world.release(71)), shop_world)
-    shop_world.merge(shop_world.open(docs))
-    run = succeeded(shop_world.release(72))
-    assert "Nothing to release" in run.log and tags(run, shop_world) == known
-
-
-def test_where_images_are_signed_the_signature_is_made_and_verified_before_the_assignment(shop_world: World) -> None:
-    world = shop_world
-    world.runner.variables["SIGN_IMAGES"] = "true"
-    run = succeeded(world.release())
-    assert run.ran("release") == [*STEPS[:2], "./.github/actions/cosign", "image", "./.github/actions/sign", "release"]
-    assert "Signed by https://github.com/acme/fraud/.github/workflows/release.yml@refs/heads/main." in run.log
-
-    # An image from before images were signed is built and signed anew when it comes back, once.
-    world.merge(world.open(rows(9_000)))
-    world.runner.variables["SIGN_IMAGES"] = ""
-    unsigned = succeeded(world.release(71))
-    assert unsigned.ran("release") == STEPS
-    assert info(world)["version"] == f"{line_of(world)}@v1.0.1"
-    (world.runner.folder / "artifacts/signatures").write_text("")
-    world.runner.variables["SIGN_IMAGES"] = "true"
-    world.merge(world.open(rows(10_000)))
-    back = succeeded(world.release(72))
-    assert back.ran("release") == run.ran("release")
-    assert "Building the image" in back.log and "Signed by https://github.com/acme/fraud" in back.log
-    assert info(world)["version"] == f"{line_of(world)}@v1.0.0"
-    assert succeeded(world.release(73)).ran("release") == [*STEPS[:2], "./.github/actions/cosign", *STEPS[2:]]
-
-
-def test_the_model_comes_from_the_reviews_artifact_where_there_is_no_remote_and_no_cache(
+def test_without_remote_and_cache_the_model_comes_from_the_reviews_artifact_and_its_image_is_signed_once(
     shop_world: World, base_shop: Path, tmp_path: Path
 ) -> None:
     world = shop_world
@@ -178,5 +148,10 @@ def test_the_model_comes_from_the_reviews_artifact_where_there_is_no_remote_and_
     world.github.artifact(5, "review", handover)
     world.github.artifact(6, "review", hostile)  # newer, and not what was reviewed
     world.github.artifact(7, "review", b"no zip")
+    world.runner.variables["SIGN_IMAGES"] = "true"
     run = succeeded(world.release())
     assert f"the model comes from the review of pull request {number}" in run.log
+    assert run.ran("release") == [*STEPS[:2], "./.github/actions/cosign", "image", "./.github/actions/sign", "release"]
+    assert "Signed by https://github.com/acme/fraud/.github/workflows/release.yml@refs/heads/main." in run.log
+    again = succeeded(world.release(71))
+    assert again.ran("release") == [*STEPS[:2], "./.github/actions/cosign", *STEPS[2:]]
