@@ -41,9 +41,8 @@ def paired_bootstrap(
     with threadpool_limits(limits=1, user_api="blas"):  # several threads only slow down products this small
         for weights in resamples(rows, count, seed):
             for model, values in zip(models, collected, strict=True):
-                for name, value in model(weights).items():
-                    if only is None or name in only:
-                        values.setdefault(name, []).append(value)
+                for name, value in model(weights, only).items():
+                    values.setdefault(name, []).append(value)
     return [{name: np.concatenate(parts) for name, parts in values.items()} for values in collected]
 
 

@@ -6,6 +6,8 @@ only at the ranks of positives (see `_rank`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from pipelines.metrics.table import METRICS, Floats, Metric, Ranking, Rows, Term, names
@@ -53,13 +55,14 @@ class Weighted:
         if any(metric.rank for metric in self._metrics.values()):
             self._prepare_ranking(self._rows.target, self._rows.scores)
 
-    def __call__(self, weights: Floats) -> dict[str, Floats]:
-        """Metrics for weights of shape (b, n), as a mapping name -> shape (b,)."""
+    def __call__(self, weights: Floats, only: Sequence[str] | None = None) -> dict[str, Floats]:
+        """Metrics for weights of shape (b, n), as a mapping name -> shape (b,); all of them, or those named."""
+        metrics = {name: metric for name, metric in self._metrics.items() if only is None or name in only}
         summands = self._summands32 if weights.dtype == np.float32 else self._summands
         sums = (weights @ summands).astype(np.float64).T
         with np.errstate(divide="ignore", invalid="ignore"):
-            ranking = self._rank(weights) if any(metric.rank for metric in self._metrics.values()) else None
-            return {name: self._value(metric, sums, ranking, weights) for name, metric in self._metrics.items()}
+            ranking = self._rank(weights) if any(metric.rank for metric in metrics.values()) else None
+            return {name: self._value(metric, sums, ranking, weights) for name, metric in metrics.items()}
 
     def _value(self, metric: Metric, sums: Floats, ranking: Ranking | None, weights: Floats) -> Floats:
         if metric.value is not None:
@@ -88,26 +91,18 @@ class Weighted:
         self._start, self._end = np.searchsorted(edges, start), np.searchsorted(edges, end)
 
     def _rank(self, weights: Floats) -> Ranking:
-        """Sums over the ranking; NaN without a positive.
-
-        They are sums over positives, so cumulated weights are needed only at the ends of tie groups with a positive.
-        """
+        """The ranking at the ends of tie groups with a positive, the only ones that matter; NaN without a positive."""
         if not len(self._positive):
-            undefined = np.full(len(weights), np.nan)
-            return Ranking(undefined, undefined, undefined, undefined)
+            undefined = np.full((len(weights), 1), np.nan)
+            return Ranking(undefined, undefined, undefined, undefined, undefined, undefined)
         segments = np.add.reduceat(weights[:, self._order], self._bounds, axis=1)
         before = np.zeros((len(weights), segments.shape[1] + 1))
         np.cumsum(segments, axis=1, out=before[:, 1:])
         gained = np.add.reduceat(weights[:, self._positive], self._first_positive, axis=1).astype(np.float64)
         caught = np.cumsum(gained, axis=1)
-        positives = caught[:, -1]
-        flagged = before[:, self._end]
-        negatives = before[:, -1] - positives
-        above = before[:, self._start] - (caught - gained)  # negatives that rank higher than the group
-        tied = flagged - before[:, self._start] - gained
-        precision = np.divide(caught, flagged, out=np.zeros_like(caught), where=flagged > 0)
-        won = (gained * (negatives[:, None] - above - tied / 2)).sum(axis=1)
-        return Ranking(positives, negatives, (gained * precision).sum(axis=1), won)
+        positives = caught[:, -1:]
+        above = before[:, self._start] - (caught - gained)
+        return Ranking(positives, before[:, -1:] - positives, gained, caught, before[:, self._end] - caught, above)
 
 
 class AtThresholds:
