@@ -80,7 +80,7 @@ def review_kind(params: Params, base: Base | None, model: str, version: str | No
         return "new model", changed
     if version and base.md5 != model:
         return "restore", (
-            f"A restore of {version}, which was released before: validation, critical cases and file checks block; "
+            f"A restore of {version}, which was released before: "
             "the comparison with the newer model is shown and does not block."
         )
     return "comparison", ""
@@ -129,6 +129,7 @@ def model_findings(params: Params, base: Base | None, kind: Kind, base_sha: str,
         head=MODEL,
         base=base.model if base and earlier else None,
         not_comparable=why_not,
+        compared=compared,
         rows=len(compared.target),
         test_rows=len(compared.target) + compared.left_out,
         prevalence=float(compared.target.mean()) if params.task == "classification" and len(compared.target) else None,
@@ -206,6 +207,7 @@ def _measure(
     return replace(
         evidence,
         params=params,
+        compared=compared,
         test_rows=int(test.count().execute()),
         metrics=compare.metric_rows(compared, params.gates.resamples, params.gates.seed),
         history=measure_history(params=params).rows,

@@ -26,7 +26,8 @@ SHIFT_WORDS = ((0.1, "little"), (0.25, "some"), (math.inf, "large"))  # the usua
 def view(findings: Findings) -> dict[str, Any]:
     """The variables of the templates."""
     findings = _data_errors_once(findings)
-    explanation, notes = _explanation(findings)
+    # The first note of a new model and of a restore explains the kind of the review.
+    explanation, *notes = ("", *findings.notes) if findings.kind == "comparison" else findings.notes
     reasons = one_of_each_first(findings.failures or findings.warnings)
     metrics = sorted(findings.metrics, key=lambda row: row.name != findings.headline)
     plots = [plot for plot in findings.plots if plot.name != "importance"]
@@ -90,25 +91,6 @@ def _changed(findings: Findings) -> str:
         "the data" * bool(findings.data),
     )
     return ", ".join(filter(None, parts))
-
-
-def _explanation(findings: Findings) -> tuple[str, list[str]]:
-    """The first sentence of a report that is not a comparison, and the notes without that sentence."""
-    keyword, sentence = {
-        "comparison": ("", ""),
-        "new model": ("only absolute gates count", "There is nothing to compare with: only absolute gates count."),
-        "restore": (
-            "does not block",
-            "This release id was registered before: validation, critical cases and file checks block; "
-            "the comparison with the newer model is shown and does not block.",
-        ),
-    }[findings.kind]
-    notes = list(findings.notes)
-    note = next((note for note in notes if keyword and keyword in note), None)
-    if note is None:
-        return sentence, notes
-    notes.remove(note)
-    return note, notes
 
 
 def one_of_each_first(gates: Sequence[GateResult]) -> list[GateResult]:
