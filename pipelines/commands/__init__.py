@@ -1,1 +1,1 @@
-"""Verbs of one file each: update, push, serve, schema, template, audit, github-setup."""
+"""Verbs of one file each."""

@@ -3,7 +3,7 @@
 A metric is computed in one of three ways:
 
 - from weighted sums over the rows: `terms` gives the summands of each row, `value` combines their sums;
-- from the ranking of the rows: `rank` combines the sums of `Ranking`;
+- from the ranking of the rows, with every threshold at once: `rank` combines the arrays of `Ranking`;
 - from all rows: `direct` is called once for each resample, which is slower.
 """
 
@@ -40,17 +40,22 @@ class Rows:
 
 @dataclass(frozen=True)
 class Ranking:
-    """Sums over the ranking of the rows by score, each of shape (b,) for b vectors of weights.
+    """The rows in the order of falling score, for b vectors of weights and each of g scores that a positive has.
 
     Attributes:
-        precision_gain: sum over tie groups of the precision at the group's end times the weight of its positives.
-        pairs_won: weight of (positive, negative) pairs in the right order; ties count half.
+        positives, negatives: weight of all positives and of all negatives, of shape (b, 1).
+        gained: weight of the positives with this score, of shape (b, g).
+        caught: weight of the positives with this score or a higher one.
+        wrong: weight of the negatives with this score or a higher one.
+        above: weight of the negatives with a higher score.
     """
 
     positives: Floats
     negatives: Floats
-    precision_gain: Floats
-    pairs_won: Floats
+    gained: Floats
+    caught: Floats
+    wrong: Floats
+    above: Floats
 
 
 Term = Callable[[Rows], Floats]
@@ -134,12 +139,25 @@ def _calibration_gaps(rows: Rows) -> Floats:
     return gaps
 
 
-def _mean(rows: Floats, total: Floats) -> Floats:
-    return total / rows
-
-
 def _precision(caught: Floats, flagged: Floats) -> Floats:
     return np.divide(caught, flagged, out=np.zeros_like(caught), where=flagged > 0)
+
+
+def _average_precision(ranking: Ranking) -> Floats:
+    precision = _precision(ranking.caught, ranking.caught + ranking.wrong)
+    average: Floats = (ranking.gained * precision / ranking.positives).sum(axis=1)
+    return average
+
+
+def _roc_auc(ranking: Ranking) -> Floats:
+    """Share of the (positive, negative) pairs that are in the right order; ties count half."""
+    below = ranking.negatives - (ranking.above + ranking.wrong) / 2
+    share: Floats = (ranking.gained * below / (ranking.positives * ranking.negatives)).sum(axis=1)
+    return share
+
+
+def _mean(rows: Floats, total: Floats) -> Floats:
+    return total / rows
 
 
 def _r2(rows: Floats, square: Floats, centred: Floats, centred_square: Floats) -> Floats:
@@ -151,13 +169,13 @@ METRICS: dict[str, Metric] = {
         "average precision",
         "classification",
         no_skill=None,
-        rank=lambda ranking: ranking.precision_gain / ranking.positives,
+        rank=_average_precision,
     ),
     "roc_auc": Metric(
         "ROC AUC",
         "classification",
         no_skill=0.5,
-        rank=lambda ranking: ranking.pairs_won / (ranking.positives * ranking.negatives),
+        rank=_roc_auc,
     ),
     "log_loss": Metric("log loss", "classification", lower_is_better=True, terms=(_rows, _log_loss), value=_mean),
     "brier": Metric("Brier score", "classification", lower_is_better=True, terms=(_rows, _squared_error), value=_mean),

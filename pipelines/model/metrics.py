@@ -59,13 +59,14 @@ class Weighted:
         if any(metric.rank for metric in self._metrics.values()):
             self._prepare_ranking(self._rows.target, self._rows.scores)
 
-    def __call__(self, weights: Floats) -> dict[str, Floats]:
-        """Metrics for weights of shape (b, n), as a mapping name -> shape (b,)."""
+    def __call__(self, weights: Floats, only: Sequence[str] | None = None) -> dict[str, Floats]:
+        """Metrics for weights of shape (b, n), as a mapping name -> shape (b,); all of them, or those named."""
+        metrics = {name: metric for name, metric in self._metrics.items() if only is None or name in only}
         summands = self._summands32 if weights.dtype == np.float32 else self._summands
         sums = (weights @ summands).astype(np.float64).T
         with np.errstate(divide="ignore", invalid="ignore"):
-            ranking = self._rank(weights) if any(metric.rank for metric in self._metrics.values()) else None
-            return {name: self._value(metric, sums, ranking, weights) for name, metric in self._metrics.items()}
+            ranking = self._rank(weights) if any(metric.rank for metric in metrics.values()) else None
+            return {name: self._value(metric, sums, ranking, weights) for name, metric in metrics.items()}
 
     def values(self) -> dict[str, float]:
         """The metrics of the rows as they are, each once; NaN where a metric is not defined."""
@@ -98,26 +99,18 @@ class Weighted:
         self._start, self._end = np.searchsorted(edges, start), np.searchsorted(edges, end)
 
     def _rank(self, weights: Floats) -> Ranking:
-        """Sums over the ranking; NaN without a positive.
-
-        They are sums over positives, so cumulated weights are needed only at the ends of tie groups with a positive.
-        """
+        """The ranking at the ends of tie groups with a positive, the only ones that matter; NaN without a positive."""
         if not len(self._positive):
-            undefined = np.full(len(weights), np.nan)
-            return Ranking(undefined, undefined, undefined, undefined)
+            undefined = np.full((len(weights), 1), np.nan)
+            return Ranking(undefined, undefined, undefined, undefined, undefined, undefined)
         segments = np.add.reduceat(weights[:, self._order], self._bounds, axis=1)
         before = np.zeros((len(weights), segments.shape[1] + 1))
         np.cumsum(segments, axis=1, out=before[:, 1:])
         gained = np.add.reduceat(weights[:, self._positive], self._first_positive, axis=1).astype(np.float64)
         caught = np.cumsum(gained, axis=1)
-        positives = caught[:, -1]
-        flagged = before[:, self._end]
-        negatives = before[:, -1] - positives
-        above = before[:, self._start] - (caught - gained)  # negatives that rank higher than the group
-        tied = flagged - before[:, self._start] - gained
-        precision = np.divide(caught, flagged, out=np.zeros_like(caught), where=flagged > 0)
-        won = (gained * (negatives[:, None] - above - tied / 2)).sum(axis=1)
-        return Ranking(positives, negatives, (gained * precision).sum(axis=1), won)
+        positives = caught[:, -1:]
+        above = before[:, self._start] - (caught - gained)
+        return Ranking(positives, before[:, -1:] - positives, gained, caught, before[:, self._end] - caught, above)
 
 
 class AtThresholds:
@@ -183,9 +176,8 @@ def paired_bootstrap(
     with threadpool_limits(limits=1, user_api="blas"):  # several threads only slow down products this small
         for weights in resamples(rows, count, seed):
             for model, values in zip(models, collected, strict=True):
-                for name, value in model(weights).items():
-                    if only is None or name in only:
-                        values.setdefault(name, []).append(value)
+                for name, value in model(weights, only).items():
+                    values.setdefault(name, []).append(value)
     return [{name: np.concatenate(parts) for name, parts in values.items()} for values in collected]
 
 

@@ -32,7 +32,9 @@ _LOWER_IS_STRICTER = re.compile(
     r"validation\.(max_\w+|leak_score)|gates\.(history\.)?regression\.\w+|gates\.(scoring_time_ratio|plausible_gain|max_\w+)"
     r"|slices\.tolerance|(slices|fairness)\.min_(support|positives)|fairness\.negligible_\w+"
 )
-_HIGHER_IS_STRICTER = re.compile(r"validation\.min_\w+|gates\.(resamples|history\.versions)|fairness\.min_\w+_ratio")
+_HIGHER_IS_STRICTER = re.compile(
+    r"(validation|gates)\.min_\w+|gates\.(resamples|history\.versions)|fairness\.min_\w+_ratio"
+)
 _FLOOR = re.compile(r"gates\.floors\.(\w+)|slices\.floor")
 _GROUPED = ("category", "boolean")  # types of the sensitive columns that fairness judges
 _LIMITS = {"min", "max", "allowed", "nullable", "known"}  # of a column

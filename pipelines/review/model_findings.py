@@ -66,7 +66,7 @@ def review_kind(new: str, base: Base | None, model: str, version: str | None) ->
         return "new model", new or no_model
     if version and base.md5 != model:
         return "restore", (
-            f"A restore of {version}, which was released before: validation, critical cases and file checks block; "
+            f"A restore of {version}, which was released before: "
             "the comparison with the newer model is shown and does not block."
         )
     return "comparison", ""
@@ -115,6 +115,7 @@ def model_findings(findings: Findings, params: Params, base: Base | None, base_r
         head=MODEL,
         base=base.model if base and earlier else None,
         not_comparable=why_not,
+        compared=compared,
         rows=len(compared.target),
         prevalence=float(compared.target.mean()) if params.task == "classification" and len(compared.target) else None,
         critical=tuple(critical_cases.judge_files(head)),
@@ -194,6 +195,7 @@ def _by_rules(
     return replace(
         measured,
         params=rules,
+        compared=compared,
         test_rows=int(test.count().execute()),
         metrics=compare.metric_rows(compared, rules.gates.resamples, rules.gates.seed),
         history=versions.rows,

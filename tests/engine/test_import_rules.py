@@ -33,7 +33,8 @@ def broken_contracts(sources: Path) -> list[str]:
     ("file", "line", "contract"),
     [
         ("pipelines/rollback/flow.py", "from pipelines.review import judge", "no verb imports another verb"),
-        ("pipelines/review/judge.py", "from pipelines.training import select", "no verb imports another verb"),
+        ("pipelines/review/judge.py", "from pipelines.training import select", "only tune imports the stages"),
+        ("pipelines/tune/flow.py", "from pipelines.review import judge", "no verb imports another verb"),
         ("pipelines/model/encoding.py", "from pipelines.tables import rows", "imports go down"),
         ("pipelines/pages/numbers.py", "from pipelines.cli import files", "imports go down"),
         ("pipelines/new_room.py", "", "imports go down"),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipelines.config.params import Params
 from pipelines.model.critical_cases import CriticalResult
+from pipelines.review.compare import Compared
 from pipelines.review.findings import DataError, GroupRow, HistoryRow, Kind, MetricRow, SliceRow
 from pipelines.review.row_changes import RowChanges
 from pipelines.tables.leak_scores import LeakScores
@@ -22,6 +23,7 @@ class Evidence:
         head: the model file, with signature.json beside it; None if the rows have errors.
         base: the same; None if there is no base to compare with, or the head is not comparable with it.
         not_comparable: why the base's model cannot be scored on the head's rows, None if it can.
+        compared: targets and scores of the test rows, from which a gate can measure what no other field holds.
         rows: test rows that were scored.
         test_rows: rows with a label that `params.split` chooses for the test.
         prevalence: share of positives in them; None for a regression.
@@ -37,6 +39,7 @@ class Evidence:
     head: Path | None = None
     base: Path | None = None
     not_comparable: str | None = None
+    compared: Compared | None = None
     rows: int = 0
     test_rows: int = 0
     prevalence: float | None = None

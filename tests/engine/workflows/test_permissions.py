@@ -88,6 +88,7 @@ OF_THE_RELEASE = {
     "MLFLOW_TRACKING_USERNAME",
     "MLFLOW_TRACKING_PASSWORD",
     "MLFLOW_TRACKING_TOKEN",
+    "DEPLOY_CREDENTIALS",
 }
 SECRETS = {
     ("release.yml", "release", "release"): OF_THE_RELEASE,
