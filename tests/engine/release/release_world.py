@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from pipelines.repository import push_tags
 from pipelines.repository.git import git
 from tests.engine.fixtures_repo import PARAMS
 from tests.engine.in_process import must, verb
-from tests.engine.release.tag_repository import CONTRACT
+from tests.engine.release.tag_repository import CONTRACT, build_once
 
 SIGNATURE = Signature.from_json({"example": {}, **CONTRACT})
 
@@ -153,6 +154,17 @@ def live(world: World) -> World:
     """A clone whose model `m1` is in production, as fraud@v1.0.0 by fraud#production#1."""
     world.commit_model("m1")
     world.release()
+    return world
+
+
+_STATES: dict[Path, dict[str, Any]] = {}
+
+
+def build_world_once(world: World, folder: Path, build: Callable[[World], object]) -> World:
+    """Build a world in the first test that names `folder`; later tests get a copy of what was built."""
+    build_once(world.clone, folder, lambda: build(world))
+    state = {key: value for key, value in vars(world).items() if key != "clone"}
+    vars(world).update(copy.deepcopy(_STATES.setdefault(folder, copy.deepcopy(state))))
     return world
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +64,18 @@ def assign_version(version: Version, stage: str = tags.PRODUCTION, **more: objec
 def register_version(release: str, number: Number, **more: object) -> Version:
     """Register a version on a commit of its own."""
     return push_tags.register_version("fraud", number, push_commit(), annotation(release, **more))
+
+
+def build_once(clone: Path, folder: Path, build: Callable[[], object]) -> None:
+    """Run `build` in a clone with an origin beside it, the first time; later copy what it made from `folder`."""
+    if folder.exists():
+        for name in (clone.name, "origin.git"):
+            shutil.copytree(folder / name, clone.parent / name, dirs_exist_ok=True)
+        git("remote", "set-url", "origin", str(clone.parent / "origin.git"), cwd=clone)
+        return
+    build()
+    for name in (clone.name, "origin.git"):
+        shutil.copytree(clone.parent / name, folder / name)
 
 
 @pytest.fixture
