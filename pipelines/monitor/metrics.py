@@ -11,11 +11,12 @@ import numpy.typing as npt
 from pipelines.config.params import Params
 from pipelines.metrics.bootstrap import interval, paired_bootstrap, too_few
 from pipelines.metrics.compute import Weighted
-from pipelines.metrics.table import Floats
+from pipelines.metrics.table import METRICS, Floats
 from pipelines.model.signature import Signature
 from pipelines.monitor.pass_record import Metric
 from pipelines.predictions.labels import TARGET
 from pipelines.predictions.window import SCORE
+from pipelines.repository.lineage import json_at
 from pipelines.tables.costs import costs_of
 from pipelines.tables.data import to_numpy
 from pipelines.tables.slices import masks
@@ -81,3 +82,10 @@ def _costs(rows: Any, target: npt.NDArray[np.float64], params: Params) -> Floats
 
 def _defined(value: float) -> float | None:
     return value if np.isfinite(value) else None
+
+
+def promised_metrics(commit: str) -> dict[str, float]:
+    """Return the metrics of the test rows in reports/metrics.json of a version's commit; empty if it has none."""
+    promised = json_at(commit, "reports/metrics.json").get("test")
+    numbers = promised.items() if isinstance(promised, dict) else ()
+    return {name: float(value) for name, value in numbers if name in METRICS and isinstance(value, int | float)}

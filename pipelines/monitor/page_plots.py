@@ -7,9 +7,8 @@ from typing import Any
 
 from pipelines.metrics.table import label
 from pipelines.monitor.pass_record import Drift, PassRecord, Problem
-from pipelines.monitor.report_view import PROBLEMS, Release, drift_order, period
-from pipelines.monitor.time_axis import TimeAxis
-from pipelines.monitor.time_charts import Band, Point, TimePlot
+from pipelines.monitor.report_view import PROBLEMS, Release, budget_parts, drift_order, period
+from pipelines.monitor.time_charts import Band, Point, TimeAxis, TimePlot
 from pipelines.pages.numbers import count, number
 from pipelines.pages.rendering import upper_first
 
@@ -102,20 +101,16 @@ def traffic_plots(records: Sequence[PassRecord]) -> list[TimePlot]:
 
 
 def budget_plots(records: Sequence[PassRecord]) -> list[TimePlot]:
-    """How near the detectors came to an alarm."""
-    judged = [(record, record.budget) for record in records if record.budget]
-    if not judged:
-        return []
-    slow = [_point(r, 100 * b.slow / b.slow_limit, alarm=b.slow >= b.slow_limit) for r, b in judged]
-    sudden = [_point(r, b.smallest_adjusted_p, alarm=b.smallest_adjusted_p <= b.alpha_sudden) for r, b in judged]
-    whole = [Band(judged[0][0].start, judged[-1][0].end, None, 100.0)]
-    limits = [Band(record.start, record.end, budget.alpha_sudden, None) for record, budget in judged]
-    return [
-        TimePlot("slow", "Slow change", "evidence, % of the alarm limit", _described(slow), {"head": slow},
-                 tuple(whole)),
-        TimePlot("sudden", "Sudden change", "smallest adjusted p-value; the band is above the alarm limit",
-                 _described(sudden), {"head": sudden}, tuple(limits), kind="log"),
-    ]  # fmt: skip
+    """How near the detectors of slow and of sudden change came to an alarm."""
+    plots = []
+    for part, name in enumerate(("slow", "sudden")):
+        near = [(record, 100 * used[part]) for record in records if (used := budget_parts(record))]
+        if near:
+            points = [_point(record, percent, alarm=percent >= 100) for record, percent in near]
+            within = (Band(points[0].start, points[-1].end, None, 100.0),)
+            title = f"{name.capitalize()} change"
+            plots.append(TimePlot(name, title, "% of the alarm limit", _described(points), {"head": points}, within))
+    return plots
 
 
 def _point(

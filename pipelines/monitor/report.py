@@ -41,9 +41,6 @@ def write_report(
     Args:
         records: all passes, those of the verdict included.
         assignments: to production, in order.
-
-    Raises:
-        Unreachable: if the disk is full or the folder cannot be written.
     """
     write_text(folder / "verdict.md", markdown(verdict, records, assignments))
     write_text(folder / "index.html", page(verdict, records, assignments, lineages))
@@ -93,5 +90,5 @@ def _template(name: str, safe: Callable[[object], Any]) -> Template:
     templates = environment(_TEMPLATES, safe)
     filters = (code_spans, label, report_view.period, report_view.moment, report_view.p_value)
     templates.filters |= {function.__name__: function for function in filters}
-    templates.globals |= {"draw": _cleaned(time_charts.draw), "draw_small": _cleaned(time_charts.draw_small)}
+    templates.globals["draw"] = _cleaned(time_charts.draw)
     return templates.get_template(name)

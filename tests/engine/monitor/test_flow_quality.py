@@ -14,7 +14,7 @@ import requests
 import yaml
 
 from pipelines.github.client import GitHub
-from pipelines.monitor import actions, compaction, flow, history, promise, report
+from pipelines.monitor import actions, compaction, flow, history, metrics, report
 from pipelines.repository import base_model, tags
 from pipelines.repository.base_model import Base
 from tests.engine.github.test_one_issue import IssueGitHub
@@ -43,7 +43,7 @@ def labelled(world: World, model: Path, tmp_path: Path, monkeypatch: pytest.Monk
     params["monitor"]["labels"] = {"path": str(tmp_path / "labels")}
     path.write_text(yaml.safe_dump(params, sort_keys=False))
     monkeypatch.setattr(base_model, "fetch_stored", lambda commit, _: Base(commit, folder, "cache", "m", "m"))
-    monkeypatch.setattr(promise, "json_at", lambda *_: {"test": {"roc_auc": 0.8}})
+    monkeypatch.setattr(metrics, "json_at", lambda *_: {"test": {"roc_auc": 0.8}})
     monkeypatch.setattr(tags, "list_lasting_versions", lambda _: [])
     return world
 

@@ -42,7 +42,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str | None]]:
     """The pages of a service that runs as it should."""
     Service.pages = {"/info": json.dumps({"release": RELEASE}), "/metrics": metrics(10_000, 0)}
     server = HTTPServer(("127.0.0.1", 0), Service)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     monkeypatch.setenv("SERVICE_URL", f"http://127.0.0.1:{server.server_port}/")
     yield Service.pages
