@@ -22,9 +22,7 @@ _STAKES = 0.5 ** np.arange(1, 9)  # shares of what can be lost in a bet
 def common_bins(counts: Floats, reference: Floats) -> tuple[Floats, Floats]:
     """Return the counts and the reference's shares, with bins in one of which fewer than 5 rows are expected.
 
-    Args:
-        counts: rows of each bin in a window, of shape (bins,).
-        reference: rows of the same bins in the reference, of shape (bins,); at least one row in all.
+    Both arguments are rows of the same bins, of shape (bins,).
     """
     shares = reference / reference.sum()
     rare = shares * counts.sum() < MIN_EXPECTED
@@ -137,8 +135,7 @@ def betting_evidence(loss: Floats, limit: float, blocks: int) -> float:
     falsely in one of 39 passes where one in 200 was set, and bets on 168 blocks a week in none of 5,200.
 
     Args:
-        loss: between 0 and 1, of shape (n,), in the order of time.
-        limit: between 0 and 1.
+        loss: between 0 and 1 as `limit`, of shape (n,), in the order of time.
         blocks: number of blocks of equally many rows.
     """
     if not 0 < limit < 1:
@@ -154,10 +151,7 @@ def mean_lower_bound(values: Floats, blocks: int, one_in: float) -> float:
     It is Student's bound over the means of blocks of rows, because rows of one cause come together: of two models that
     are equally good, bets on single rows preferred the previous one in 16 of 200 passes with eight rows of each fraud,
     and this bound, set to one in 200, in one. Bets on the blocks would see large differences only.
-
-    Args:
-        values: of shape (n,), in the order of time; at least two rows.
-        blocks: number of blocks of equally many rows.
+    Values and blocks are those of `betting_evidence`, with at least two rows.
     """
     from scipy.stats import t
 

@@ -17,7 +17,7 @@ from pipelines.monitor.history import PROBLEMS, History, acknowledge
 from pipelines.monitor.pass_record import PassRecord, Verdict
 from pipelines.monitor.passes import MONITOR, Judge
 from pipelines.monitor.prometheus import FILE, metrics_text, push_metrics
-from pipelines.monitor.report import Lineages, write_report
+from pipelines.monitor.report import Lineages, markdown, page
 from pipelines.monitor.report_view import describe_pass
 from pipelines.monitor.schedule import DAY, LATE, due_passes
 from pipelines.monitor.service import service_alarms
@@ -117,7 +117,9 @@ def _write_outputs(
 ) -> None:
     """Write verdict, page and metrics. A Pushgateway that does not respond changes no verdict."""
     write_text(MONITOR / "verdict.json", verdict.model_dump_json(indent=2) + "\n")
-    write_report(verdict, records, assignments, _lineages(params.model_name, records, assignments), MONITOR)
+    write_text(MONITOR / "verdict.md", markdown(verdict, records, assignments))
+    lineages = _lineages(params.model_name, records, assignments)
+    write_text(MONITOR / "index.html", page(verdict, records, assignments, lineages))
     history.write_file(FILE, metrics_text(verdict, params.monitor.every_days))
     try:
         push_metrics(verdict, params.monitor.every_days)

@@ -20,12 +20,7 @@ from pipelines.predictions.window import TIME, Window, instant
 
 @dataclass(frozen=True)
 class Before:
-    """What was known before a pass.
-
-    Attributes:
-        passes: all earlier passes of all versions, the oldest first.
-        acknowledgements: all of them, the oldest first.
-    """
+    """The passes of all versions before a pass, and all acknowledgements, the oldest first."""
 
     passes: Sequence[PassRecord]
     acknowledgements: Sequence[Acknowledgement]

@@ -32,30 +32,24 @@ def measure(rows: Any, params: Params, signature: Signature, promised: Mapping[s
         rows: an Arrow table with SCORE, TARGET and the inputs.
         promised: metric -> its value on the test rows.
     """
-    metrics = list(_metrics(rows, params, signature, None, None, promised))
+    metrics = list(_metrics(rows, params, signature, None, promised))
     logged = {item.name for item in signature.inputs if not item.sensitive}
     for name, by in params.slices.by.items():
         if by.column in logged:
             for label, mask in masks(rows, name, by, params.table.columns[by.column]):
-                part = rows.filter(mask)
-                metrics += _metrics(part, params, signature, params.slices.metric, label, {})
+                metrics += _metrics(rows.filter(mask), params, signature, label, {})
     return tuple(metrics)
 
 
 def _metrics(
-    rows: Any,
-    params: Params,
-    signature: Signature,
-    only: str | None,
-    part: str | None,
-    promised: Mapping[str, float],
+    rows: Any, params: Params, signature: Signature, part: str | None, promised: Mapping[str, float]
 ) -> Iterator[Metric]:
     if not len(rows):
         return
     target, scores = to_numpy(rows, TARGET).astype(np.float64), to_numpy(rows, SCORE)
     weighted = Weighted(signature.task, target, scores, signature.threshold, _costs(rows, target, params))
     values = {name: float(value[0]) for name, value in weighted(np.ones((1, len(target)))).items()}
-    named = [name for name in values if only in (None, name)]
+    named = [name for name in values if part is None or name == params.slices.metric]
     resampled: dict[str, Floats] = {}
     if not too_few(signature.task, target) and (part is None or len(rows) >= params.slices.min_support):
         (resampled,) = paired_bootstrap([weighted], len(target), RESAMPLES, SEED, only=named)

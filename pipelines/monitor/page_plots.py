@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipelines.metrics.table import label
-from pipelines.monitor.pass_record import Drift, PassRecord, Problem
+from pipelines.monitor.pass_record import Drift, PassRecord
 from pipelines.monitor.report_view import PROBLEMS, Release, budget_parts, drift_order, period
 from pipelines.monitor.time_charts import Band, Point, TimeAxis, TimePlot
 from pipelines.pages.numbers import count, number
@@ -57,7 +57,10 @@ def metric_plots(records: Sequence[PassRecord]) -> list[TimePlot]:
     plots = []
     judged = [(record, record.quality) for record in records if record.quality]
     if any(quality.loss is not None for _, quality in judged):
-        points = [_point(record, quality.loss, alarm=_has(record, "quality")) for record, quality in judged]
+        points = [
+            _point(record, quality.loss, alarm=any(a.problem == "quality" for a in record.alarms))
+            for record, quality in judged
+        ]
         bands = [
             Band(record.start, record.end, None, quality.limit)
             for record, quality in judged
@@ -119,10 +122,6 @@ def _point(
     interval = "" if low is None or high is None else f" ({number(low)} to {number(high)})"
     note = f"{period(record)}: {number(value)}{interval}, {record.version}"
     return Point(record.start, record.end, value, low, high, alarm, note)
-
-
-def _has(record: PassRecord, problem: Problem) -> bool:
-    return any(alarm.problem == problem for alarm in record.alarms)
 
 
 def _described(points: Sequence[Point]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
@@ -23,25 +22,6 @@ from pipelines.repository.git import git, has_origin
 from pipelines.repository.tags import Assignment
 
 REPRODUCED = "Reproduce the pipeline"  # title of the commit of what a review reproduced
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """A reviewed branch and the text of its pull request.
-
-    Attributes:
-        branch: its name on origin.
-        commit: its commit, in this clone.
-        passed: whether the review passed.
-        own: how the titles of commits begin that the verb makes, and may replace.
-    """
-
-    branch: str
-    commit: str
-    title: str
-    body: str
-    passed: bool
-    own: tuple[str, ...]
 
 
 def fetch_state(progress: Progress) -> tuple[str, list[Assignment]]:
@@ -77,8 +57,11 @@ def commit(tree: Path, title: str, *paths: str) -> None:
         git(*hooks, "commit", "--quiet", "--no-verify", "-m", title, cwd=tree, env=origin.author())
 
 
-def publish_proposal(proposal: Proposal) -> int:
-    """Push the branch, and open or update its pull request with check and comment; without a token, only push.
+def publish(branch: str, commit: str, title: str, body: str, passed: bool, own: tuple[str, ...]) -> int:
+    """Push a reviewed branch, and open or update its pull request with check and comment; without a token, only push.
+
+    Args:
+        own: how the titles of commits begin that the verb makes, and may replace.
 
     Returns:
         0 if the review passed, else 1; the pull request exists in both cases.
@@ -87,33 +70,32 @@ def publish_proposal(proposal: Proposal) -> int:
         Unreachable: if origin or GitHub does not respond, or origin does not accept the branch.
         Refused: if the branch holds commits of others, or workflows may not open pull requests.
     """
-    branch, title, code = proposal.branch, proposal.title, 0 if proposal.passed else 1
+    code = 0 if passed else 1
     if not has_origin():
-        git("branch", "--force", branch, proposal.commit)
+        git("branch", "--force", branch, commit)
         print(f"Branch {branch} is ready; there is no origin to push it to.")
         return code
-    head = _push_branch(branch, proposal.commit, proposal.own)
+    head = _push_branch(branch, commit, own)
     if not os.environ.get("GITHUB_TOKEN"):
         print(f"Pushed {branch}. GITHUB_TOKEN is not set: open the pull request {title!r} yourself.")
         return code
     github = GitHub.from_environment()
     # A push with a bot's token starts no workflow.
-    ensure_checks(github, branch, head, "pass" if proposal.passed else "fail")
-    pull = _ensure_pull(github, proposal)
+    ensure_checks(github, branch, head, "pass" if passed else "fail")
+    pull = _ensure_pull(github, branch, title, body)
     post_comment(github, pull["number"], head, (REVIEW / "review.md").read_text(encoding="utf-8"), run_url())
     print(f"{title}: pull request {pull['number']} ({pull.get('html_url', '')})")
     return code
 
 
-def _ensure_pull(github: GitHub, proposal: Proposal) -> Json:
-    branch, title = proposal.branch, proposal.title
+def _ensure_pull(github: GitHub, branch: str, title: str, body: str) -> Json:
     pull = next(iter(github.open_pulls(branch)), None)
     if pull is not None:
-        if (pull["title"], (pull["body"] or "").split()) != (title, proposal.body.split()):
-            github.update_issue(pull["number"], title=title, body=proposal.body)
+        if (pull["title"], (pull["body"] or "").split()) != (title, body.split()):
+            github.update_issue(pull["number"], title=title, body=body)
         return pull
     try:
-        return github.create_pull(title, branch, "main", proposal.body)
+        return github.create_pull(title, branch, "main", body)
     except Refused as error:
         # By default, workflows may not open pull requests.
         server = os.environ.get("GITHUB_SERVER_URL", "https://github.com")

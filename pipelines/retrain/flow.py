@@ -12,15 +12,7 @@ from pipelines.cli.progress import Progress
 from pipelines.cli.verbs import run_verb
 from pipelines.config.edit import with_value
 from pipelines.config.params import Params, load, parse
-from pipelines.pull_request.publish import (
-    REPRODUCED,
-    Proposal,
-    commit,
-    fetch_state,
-    publish_proposal,
-    read_own_branch,
-    review_worktree,
-)
+from pipelines.pull_request.publish import REPRODUCED, commit, fetch_state, publish, read_own_branch, review_worktree
 from pipelines.repository.base_model import temporary_worktree
 from pipelines.repository.data_pointer import md5_of, read_pointer
 from pipelines.repository.dvc_remote import default_remote
@@ -69,10 +61,12 @@ def retrain(why: str) -> int:
         if not _fetch_rows(tree, until):
             return _end(f"no new rows before {until}: the rows of main are the newest")
         passed = review_worktree(tree, main)
-        _push_outputs(tree)
+        # Who reviews and releases the branch fetches rows and model from the DVC remote, if there is one.
+        if default_remote(tree) and (code := run_verb("push", cwd=tree).returncode):
+            raise AlreadyPrinted(code)
         head = git("rev-parse", "HEAD", cwd=tree)
     body = _describe(why, params.ingest.until, until, passed)
-    return publish_proposal(Proposal(BRANCH, head, f"{_ROWS} {until}", body, passed, _OWN))
+    return publish(BRANCH, head, f"{_ROWS} {until}", body, passed, _OWN)
 
 
 def today() -> date:
@@ -128,12 +122,6 @@ def set_until(text: str, until: date) -> str:
     changed = with_value(text, ("ingest", "until"), until.isoformat())
     parse(changed)
     return changed
-
-
-def _push_outputs(tree: Path) -> None:
-    """Push rows and model to the DVC remote, if there is one: who reviews and releases the branch fetches them."""
-    if default_remote(tree) and (code := run_verb("push", cwd=tree).returncode):
-        raise AlreadyPrinted(code)
 
 
 def _describe(why: str, before: date | None, until: date, passed: bool) -> str:

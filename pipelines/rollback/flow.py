@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipelines.cli.errors import InputError, Refused
 from pipelines.cli.progress import Progress
-from pipelines.pull_request.publish import REPRODUCED, Proposal, fetch_state, publish_proposal, review_worktree
+from pipelines.pull_request.publish import REPRODUCED, fetch_state, publish, review_worktree
 from pipelines.repository.base_model import temporary_worktree
 from pipelines.repository.git import git
 from pipelines.repository.release_id import release_id
@@ -55,7 +55,7 @@ def rollback(tag: str | None, why: str | None = None) -> int:
         # The review commits what it reproduced, which may be another model.
         head = _require_release_id(tree, target, "the review reproduces")
     branch, body = f"rollback/{target.version.replace('@', '-')}-{main[:8]}", _describe(target, commits, why)
-    return publish_proposal(Proposal(branch, head, f"Roll back to {target.version}", body, passed, _OWN))
+    return publish(branch, head, f"Roll back to {target.version}", body, passed, _OWN)
 
 
 def choose_assignment(history: list[Assignment], tag: str | None, main_release: str | None) -> Assignment:

@@ -17,11 +17,7 @@ AHEAD = timedelta(hours=1)  # that the clock of the machine that tagged may be a
 
 @dataclass(frozen=True)
 class Decision:
-    """What to do with a canary, and why.
-
-    Attributes:
-        percent: the next share, for a step.
-    """
+    """What to do with a canary, and why; `percent` is the next share, for a step."""
 
     action: Literal["wait", "step", "promote", "abort"]
     why: str

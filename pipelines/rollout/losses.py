@@ -15,13 +15,7 @@ _ROWS = 2  # of the canary in a block, on average
 
 @dataclass(frozen=True)
 class LabelledRows:
-    """The labelled rows of an arm.
-
-    Attributes:
-        losses: between 0 and 1, of shape (n,).
-        known: when each loss became known, in any unit, of shape (n,).
-        asked: when each row was predicted, by which rows are ordered whose losses became known together.
-    """
+    """The losses of an arm's labelled rows, from 0 to 1, and when each became known and was asked; of shape (n,)."""
 
     losses: Floats
     known: Floats

@@ -210,7 +210,7 @@ def test_a_conflict_lists_the_commits_and_nothing_is_created(two_releases: World
     assert list_pushed_commits(two_releases) == []
 
 
-@pytest.mark.parametrize("step", ["revert_commits", "review_worktree", "publish_proposal"])
+@pytest.mark.parametrize("step", ["revert_commits", "review_worktree", "publish"])
 def test_a_run_after_a_killed_one_pushes_one_branch(
     two_releases: World, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
