@@ -17,7 +17,7 @@ from pipelines.github.client import GitHub
 from pipelines.github.one_issue import OneIssue
 from pipelines.monitor.history import History, Started
 from pipelines.monitor.pass_record import PassRecord, Problem, Quality, Verdict
-from pipelines.monitor.report_view import NEXT
+from pipelines.monitor.report_view import NEXT, describe_pass
 from pipelines.monitor.schedule import DAY
 from pipelines.pages.numbers import of
 from pipelines.pages.safe_text import escape
@@ -69,10 +69,6 @@ def format_issue(verdict: Verdict, problem: Problem) -> str | None:
     alarms = [alarm for alarm in verdict.alarms if alarm.problem == problem]
     if not alarms:
         return None
-    passes = [
-        f"{record.version}, {record.start:%Y-%m-%d} to {record.end:%Y-%m-%d}, {record.rows:,} predictions"
-        for record in verdict.passes
-    ]
     listed = [f"- {escape(alarm.message)}" for alarm in alarms]
     return "\n".join(
         [
@@ -84,7 +80,7 @@ def format_issue(verdict: Verdict, problem: Problem) -> str | None:
             "",
             *(f"- {sentence}" for sentence in NEXT[problem]),
             "",
-            *(f"Pass: `{text}`  " for text in passes),
+            *(f"Pass: {escape(describe_pass(record))}  " for record in verdict.passes),
             "Page and verdict are artifacts of the newest run of the workflow `monitor`. It updates this issue, "
             "and closes it when the alarm has ended. What each alarm means: docs/monitoring.md.",
         ]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
@@ -29,9 +28,6 @@ def compact(log: Location, start: datetime, end: datetime, signature: Signature,
     """Merge the lines of one release, whose signature gives the types, for each date of a span that is over.
 
     Files that cannot be read, or have other columns, stay as they are.
-
-    Raises:
-        Unreachable: if the store does not respond, or may not be written.
     """
     for date in dates(start, end):
         with tempfile.TemporaryDirectory(prefix="compact-") as folder, suppress(FileNotFoundError):
@@ -40,15 +36,15 @@ def compact(log: Location, start: datetime, end: datetime, signature: Signature,
 
 
 def _compact_date(log: Location, date: str, signature: Signature, release_id: str, folder: Path) -> None:
-    files = list_date(log, date)
-    if not files.lines:
+    parquet, written = list_date(log, date)
+    if not written:
         return
     merged: set[str] = set()
-    for path in copy_files(log, files.parquet, folder):
+    for path in copy_files(log, parquet, folder):
         with suppress(pa.ArrowException, OSError):
             merged |= read_sources(path)
     columns, target = line_columns(signature), folder / "merged.parquet"
-    lines = [name for name in files.lines if _base(name) not in merged]
+    lines = [name for name in written if _base(name) not in merged]
     paths = [
         path
         for path in copy_files(log, lines, folder)
@@ -60,7 +56,7 @@ def _compact_date(log: Location, date: str, signature: Signature, release_id: st
         digest = hashlib.sha256("\n".join(sorted(sources)).encode()).hexdigest()[:16]
         _upload(log, target, f"{log.path}/date={date}/merged-{digest}.parquet")
         merged |= sources
-    _remove(log, [name for name in files.lines if _base(name) in merged])
+    _remove(log, [name for name in written if _base(name) in merged])
 
 
 def _base(name: str) -> str:
@@ -69,23 +65,14 @@ def _base(name: str) -> str:
 
 def _upload(log: Location, source: Path, name: str) -> None:
     """Write a file, which appears when it is whole."""
+    temporary = f"{name.removesuffix(_base(name))}.{_base(name)}.{os.getpid()}.tmp"
     with store_errors(log):
-        if not log.is_local:
-            log.filesystem.put_file(str(source), name)
-            return
-        temporary = Path(name).with_name(f".{_base(name)}.{os.getpid()}.tmp")
-        try:
-            shutil.copyfile(source, temporary)
+        log.filesystem.put_file(str(source), temporary if log.is_local else name)
+        if log.is_local:
             os.replace(temporary, name)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 def _remove(log: Location, names: Sequence[str]) -> None:
-    with store_errors(log):
-        if not log.is_local:
-            if names:
-                log.filesystem.rm(list(names))
-            return
-        for name in names:
-            Path(name).unlink(missing_ok=True)
+    with store_errors(log), suppress(FileNotFoundError):  # another run removes them, too
+        if names:
+            log.filesystem.rm(list(names))

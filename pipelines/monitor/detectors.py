@@ -1,10 +1,11 @@
-"""The statistics of the monitor: tests of a window against a reference, and the two detectors that share the budget.
+"""The statistics of the monitor: tests of a window against a reference, and the evidence that adds up over passes.
 
-All functions take arrays of any leading shape, so that bench/watch.py can simulate many histories at once.
+bench/watch.py simulates many histories at once, so tests and detectors of drift take arrays of any leading shape.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,14 +16,13 @@ Floats = npt.NDArray[np.float64]
 MIN_EXPECTED = 5
 LISTED = 0.05  # the false discovery rate of the names that are listed
 LARGEST_EVIDENCE = 1e12  # a larger one would overflow
+_STAKES = 0.5 ** np.arange(1, 9)  # shares of what can be lost in a bet
 
 
 def common_bins(counts: Floats, reference: Floats) -> tuple[Floats, Floats]:
     """Return the counts and the reference's shares, with bins in one of which fewer than 5 rows are expected.
 
-    Args:
-        counts: rows of each bin in a window, of shape (bins,).
-        reference: rows of the same bins in the reference, of shape (bins,); at least one row in all.
+    Both arguments are rows of the same bins, of shape (bins,).
     """
     shares = reference / reference.sum()
     rare = shares * counts.sum() < MIN_EXPECTED
@@ -124,3 +124,43 @@ def list_shifted(p_values: Sequence[float]) -> list[bool]:
     from scipy.stats import false_discovery_control
 
     return [bool(p <= LISTED) for p in false_discovery_control(p_values)] if p_values else []
+
+
+def betting_evidence(loss: Floats, limit: float, blocks: int) -> float:
+    """Return an e-value against a mean loss of at most `limit`: what bets on larger losses make of a stake of 1.
+
+    The quality alarm is an e-detector over this value of each pass (Waudby-Smith and Ramdas, arXiv 2010.09686). It is
+    the mean over eight stakes, from half of what can be lost in a bet to its 256th part. A bet is on the mean loss of a
+    block of rows, because rows of one cause come together: with ten rows of one fraud each, bets on single rows alarmed
+    falsely in one of 39 passes where one in 200 was set, and bets on 168 blocks a week in none of 5,200.
+
+    Args:
+        loss: between 0 and 1 as `limit`, of shape (n,), in the order of time.
+        blocks: number of blocks of equally many rows.
+    """
+    if not 0 < limit < 1:
+        return 1.0
+    means = _block_means(loss, blocks)
+    gains = [np.log1p(stake / limit * (means - limit)).sum() for stake in _STAKES]
+    return float(np.exp(min(np.logaddexp.reduce(gains) - math.log(len(gains)), math.log(LARGEST_EVIDENCE))))
+
+
+def mean_lower_bound(values: Floats, blocks: int, one_in: float) -> float:
+    """Return the lower bound of a mean loss, or of a mean difference, that is too high at most once in so many passes.
+
+    It is Student's bound over the means of blocks of rows, because rows of one cause come together: of two models that
+    are equally good, bets on single rows preferred the previous one in 16 of 200 passes with eight rows of each fraud,
+    and this bound, set to one in 200, in one. Bets on the blocks would see large differences only.
+    Values and blocks are those of `betting_evidence`, with at least two rows.
+    """
+    from scipy.stats import t
+
+    means = _block_means(values, blocks)
+    return float(means.mean() - t.isf(1 / one_in, len(means) - 1) * means.std(ddof=1) / math.sqrt(len(means)))
+
+
+def _block_means(values: Floats, blocks: int) -> Floats:
+    number = min(blocks, len(values))
+    starts = np.arange(number) * len(values) // number
+    means: Floats = np.add.reduceat(values, starts) / np.diff(starts, append=len(values))
+    return means

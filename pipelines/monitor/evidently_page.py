@@ -30,11 +30,9 @@ from pipelines.tables.split import load_split, rows_on_side
 
 # Columns of a page besides the inputs, whose names hold no space.
 SCORE, LABEL = "model score", "known label"
-FILES = {
-    "DataDriftPreset": "evidently.html",
-    "DataSummaryPreset": "evidently.html",
-    "ClassificationPreset": "evidently_quality.html",
-    "RegressionPreset": "evidently_quality.html",
+PAGES = {
+    "evidently.html": ("DataDriftPreset", "DataSummaryPreset"),
+    "evidently_quality.html": ("ClassificationPreset", "RegressionPreset"),
 }
 
 
@@ -57,30 +55,28 @@ def write_pages(
     Returns:
         A sentence for each page: where it is, or why there is none.
     """
-    wanted = {file: [name for name in presets if FILES[name] == file] for file in dict.fromkeys(FILES.values())}
-    wanted = {file: names for file, names in wanted.items() if names}
-    sentences: list[str] = []
+    wanted = {file: chosen for file, names in PAGES.items() if (chosen := [name for name in presets if name in names])}
     if not wanted:
-        return sentences
+        return []
     try:
         signature, reference = load_reference(commit, progress)
     except MainlineError as error:
         return [f"no Evidently page: {error}"]
-    for file, names in wanted.items():
-        side = predictions if file == "evidently.html" else labelled
-        if side is None:
-            sentences.append(f"no {file}: no label of this pass has arrived")
-            continue
-        try:
-            current = _frame(side, signature)
-            text = _draw(names, current, reference[list(current.columns)], signature)
-        except Exception as error:  # unchecked rows can make Evidently or DuckDB raise anything
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
-            sentences.append(f"no {file}: it cannot be drawn ({reason})")
-            continue
-        write_bytes(folder / file, text.encode())
-        sentences.append(f"{file}: {len(current):,} predictions beside {len(reference):,} training rows")
-    return sentences
+    sides = dict(zip(PAGES, (predictions, labelled), strict=True))
+    return [_write_page(folder / file, names, sides[file], signature, reference) for file, names in wanted.items()]
+
+
+def _write_page(path: Path, presets: Sequence[str], side: ir.Table | None, signature: Signature, reference: Any) -> str:
+    if side is None:
+        return f"no {path.name}: no label of this pass has arrived"
+    try:
+        current = _frame(side, signature)
+        text = _draw(presets, current, reference[list(current.columns)], signature)
+    except Exception as error:  # unchecked rows can make Evidently or DuckDB raise anything
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+        return f"no {path.name}: it cannot be drawn ({reason})"
+    write_bytes(path, text.encode())
+    return f"{path.name}: {len(current):,} predictions beside {len(reference):,} training rows"
 
 
 def load_reference(commit: str, progress: Progress) -> tuple[Signature, Any]:
@@ -121,16 +117,11 @@ def _draw(presets: Sequence[str], current: Any, reference: Any, signature: Signa
     kinds = column_kinds({item.name: item.type for item in _shown(signature)})
     kinds["numerical_columns"].append(SCORE)
     tasks: dict[str, Any] = {}
-    if LABEL in current:
-        is_class = signature.threshold is not None
-        unfit = "RegressionPreset" if is_class else "ClassificationPreset"
-        if unfit in presets:
-            raise InputError(f"{unfit} is for another task", "Change monitor.evidently.")
-        if is_class:
-            current, reference = (frame.astype({LABEL: int}) for frame in (current, reference))
-            tasks["classification"] = [BinaryClassification(target=LABEL, prediction_probas=SCORE, pos_label=1)]
-        else:
-            tasks["regression"] = [Regression(target=LABEL, prediction=SCORE)]
+    if LABEL in current and signature.task == "classification":
+        current, reference = (frame.astype({LABEL: int}) for frame in (current, reference))
+        tasks["classification"] = [BinaryClassification(target=LABEL, prediction_probas=SCORE, pos_label=1)]
+    elif LABEL in current:
+        tasks["regression"] = [Regression(target=LABEL, prediction=SCORE)]
     made = {
         "DataDriftPreset": drift_preset,
         "DataSummaryPreset": DataSummaryPreset,

@@ -12,13 +12,13 @@ from pipelines.cli.files import write_text
 from pipelines.cli.progress import Progress
 from pipelines.config.params import Params, load
 from pipelines.monitor import actions
-from pipelines.monitor.acknowledge import PROBLEMS, acknowledge, open_passes
 from pipelines.monitor.alarms import counted
-from pipelines.monitor.history import History
+from pipelines.monitor.history import PROBLEMS, History, acknowledge
 from pipelines.monitor.pass_record import PassRecord, Verdict
 from pipelines.monitor.passes import MONITOR, Judge
 from pipelines.monitor.prometheus import FILE, metrics_text, push_metrics
-from pipelines.monitor.report import Lineages, write_report
+from pipelines.monitor.report import Lineages, markdown, page
+from pipelines.monitor.report_view import describe_pass
 from pipelines.monitor.schedule import DAY, LATE, due_passes
 from pipelines.monitor.service import service_alarms
 from pipelines.predictions.log import list_dates, parse_log
@@ -93,14 +93,14 @@ def monitor(why: str | None, act: bool = False) -> int:
 def print_history(version: str | None) -> int:
     """Print the passes of a version, or of all, as JSON without the alarms that were acknowledged; judge nothing."""
     url = prediction_log()
-    records = open_passes(History(parse_log(url))) if url else []
+    records = History(parse_log(url)).open_passes() if url else []
     print(json.dumps([item.model_dump(mode="json") for item in records if version in (None, item.version)], indent=2))
     return 0
 
 
 def make_verdict(params: Params, history: History) -> Verdict:
     """Return the newest passes, and their alarms without an acknowledgement."""
-    records = open_passes(history)
+    records = history.open_passes()
     newest = max((record.end for record in records), default=None)
     length = timedelta(days=params.monitor.every_days)
     passes = tuple(record for record in records if newest and record.start >= newest - length)
@@ -117,11 +117,12 @@ def _write_outputs(
 ) -> None:
     """Write verdict, page and metrics. A Pushgateway that does not respond changes no verdict."""
     write_text(MONITOR / "verdict.json", verdict.model_dump_json(indent=2) + "\n")
-    write_report(verdict, records, assignments, _lineages(params.model_name, records, assignments), MONITOR)
-    metrics = metrics_text(verdict, params.monitor.every_days)
-    history.write_file(FILE, metrics)
+    write_text(MONITOR / "verdict.md", markdown(verdict, records, assignments))
+    lineages = _lineages(params.model_name, records, assignments)
+    write_text(MONITOR / "index.html", page(verdict, records, assignments, lineages))
+    history.write_file(FILE, metrics_text(verdict, params.monitor.every_days))
     try:
-        push_metrics(metrics, params.model_name)
+        push_metrics(verdict, params.monitor.every_days)
     except Unreachable as error:
         print(error)
 
@@ -147,13 +148,9 @@ def _print(verdict: Verdict, params: Params) -> None:
     if not verdict.passes:
         print(f"no pass yet: one covers {params.monitor.every_days} days, and is judged an hour after its end")
     for record in verdict.passes:
-        state = "" if record.judged else f", too few to judge (monitor.min_rows is {params.monitor.min_rows})"
-        span = f"{record.start:%Y-%m-%d %H:%M} to {record.end:%Y-%m-%d %H:%M}"
-        print(f"{record.version}, {span} UTC: {record.rows:,} predictions{state}")
+        print(describe_pass(record))
         for reason, count in record.set_aside.items():
             print(f"  set aside: {counted(count, reason)}")
-        if record.quality and record.quality.no_labels:
-            print(f"  quality: {record.quality.no_labels}")
     for alarm in verdict.alarms:
         print(f"ALARM {alarm.problem}: {alarm.message}")
     if not verdict.alarms:

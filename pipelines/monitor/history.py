@@ -10,22 +10,25 @@ that ended on 2026-03-16 reported.
 
 from __future__ import annotations
 
-import json
-from datetime import datetime
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from pipelines.cli.errors import InputError
 from pipelines.cli.files import write_text
-from pipelines.monitor.pass_record import PassRecord
+from pipelines.monitor.pass_record import Alarm, PassRecord, Record
+from pipelines.repository.git import try_git
 from pipelines.tables.locations import Location, store_errors
 
 _Model = TypeVar("_Model", bound=BaseModel)
+PROBLEMS = ("drift", "input")  # of the others, none is a distribution that can be accepted
 
 
-class Acknowledgement(BaseModel):
+class Acknowledgement(Record):
     """A person's statement that what was found in a pass is the new normal.
 
     Attributes:
@@ -33,8 +36,6 @@ class Acknowledgement(BaseModel):
         end: of the pass; its counts are the reference of the inputs from then on.
         inputs: the inputs that were listed, the score included.
     """
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     version: str
     end: datetime
@@ -44,15 +45,13 @@ class Acknowledgement(BaseModel):
     at: datetime
 
 
-class Started(BaseModel):
+class Started(Record):
     """A retraining or a rollback that the monitor started because of a quality alarm.
 
     Attributes:
         version: that raised the alarm, in the pass that ended at `end`.
         done: whether it did what it was started for; if not, it is tried again.
     """
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     version: str
     end: datetime
@@ -78,6 +77,18 @@ class History:
         """
         return sorted(self._read(PassRecord, "passes"), key=lambda record: (record.start, record.end))
 
+    def open_passes(self) -> list[PassRecord]:
+        """Return all passes without the alarms that were acknowledged in them; errors as `passes`."""
+        accepted = {(item.version, item.end, name) for item in self.acknowledgements() for name in item.inputs}
+
+        def is_open(record: PassRecord, alarm: Alarm) -> bool:
+            return alarm.problem not in PROBLEMS or (record.version, record.end, alarm.name) not in accepted
+
+        return [
+            record.model_copy(update={"alarms": tuple(alarm for alarm in record.alarms if is_open(record, alarm))})
+            for record in self.passes()
+        ]
+
     def acknowledgements(self) -> list[Acknowledgement]:
         """Return all acknowledgements, the oldest first; errors as `passes`."""
         return sorted(self._read(Acknowledgement, "acknowledged"), key=lambda record: record.at)
@@ -88,28 +99,24 @@ class History:
 
     def add_started(self, record: Started) -> None:
         """Write that a verb was started."""
-        self._write(f"started/{record.at:%Y-%m-%dT%H%M%SZ}.json", record.model_dump(mode="json"))
+        self._write(f"started/{record.at:%Y-%m-%dT%H%M%SZ}.json", record)
 
     def add_pass(self, record: PassRecord) -> PassRecord:
         """Write a pass, unless another monitor did; return the one that is in the history."""
         path = f"passes/{_name(record)}.json"
         if text := self.read_file(path):
             return _parse(PassRecord, path, text)
-        self._write(path, record.model_dump(mode="json"))
+        self._write(path, record)
         return record
 
     def add_acknowledgement(self, record: Acknowledgement) -> str:
         """Write an acknowledgement; return its path."""
         path = f"acknowledged/{record.at:%Y-%m-%dT%H%M%SZ}-{record.end:%Y-%m-%dT%H%M}.json"
-        self._write(path, record.model_dump(mode="json"))
+        self._write(path, record)
         return f"{self._log.name}/monitor/{path}"
 
     def write_file(self, name: str, text: str) -> None:
-        """Write another file into the folder, whole or not at all, replacing an earlier one.
-
-        Raises:
-            Unreachable: if the disk or the store fails.
-        """
+        """Write another file into the folder, whole or not at all, replacing an earlier one."""
         path = f"{self._folder}/{name}"
         if self._log.is_local:
             write_text(Path(path), text)
@@ -136,8 +143,37 @@ class History:
             contents = self._filesystem.cat(paths) if paths else {}
         return [_parse(cls, name, content.decode(errors="replace")) for name, content in sorted(contents.items())]
 
-    def _write(self, name: str, document: dict[str, Any]) -> None:
-        self.write_file(name, json.dumps(document, indent=2, sort_keys=True) + "\n")
+    def _write(self, name: str, record: Record) -> None:
+        self.write_file(name, record.model_dump_json(indent=2) + "\n")
+
+
+def acknowledge(history: History, passes: Sequence[PassRecord], why: str) -> list[str]:
+    """Accept the alarms of the newest passes, and return the paths of the acknowledgements: one for each such pass.
+
+    Args:
+        passes: those of the verdict, with their open alarms: several if a release split the newest window.
+
+    Raises:
+        InputError: without a reason, or without an alarm.
+    """
+    if not why.strip():
+        raise InputError("ACKNOWLEDGE is empty", 'Say why: make monitor ACKNOWLEDGE="prices rose in March".')
+    author = os.environ.get("GITHUB_ACTOR") or try_git("config", "user.name") or "unknown"
+    at = datetime.now(UTC).replace(microsecond=0)
+    paths = []
+    for record in passes:
+        names = {alarm.name for alarm in record.alarms if alarm.problem in PROBLEMS}
+        if names:
+            inputs = tuple(sorted(names | {item.name for item in record.drift if item.listed}))
+            accepted = Acknowledgement(
+                version=record.version, end=record.end, inputs=inputs, why=why.strip(), by=author, at=at
+            )
+            paths.append(history.add_acknowledgement(accepted))
+    if not paths:
+        raise InputError(
+            "there is no alarm of drift or input to acknowledge", "Run `make monitor` without ACKNOWLEDGE."
+        )
+    return paths
 
 
 def _name(record: PassRecord) -> str:

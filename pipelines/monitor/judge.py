@@ -9,9 +9,8 @@ from pipelines.config.monitor import Monitor, passes_between_alarms
 from pipelines.model.profile import Profile
 from pipelines.model.signature import Signature
 from pipelines.monitor.alarms import alarms_of_checks, alarms_of_drift, alarms_of_log, alarms_of_quality
-from pipelines.monitor.checks import VOLUME, check_inputs, check_volume, count_requests
 from pipelines.monitor.detectors import add_evidence, adjust_holm, e_value, list_shifted
-from pipelines.monitor.drift import measure_shifts, references
+from pipelines.monitor.drift import VOLUME, check_inputs, check_volume, count_requests, measure_shifts, references
 from pipelines.monitor.history import Acknowledgement
 from pipelines.monitor.observation import Observation, observe
 from pipelines.monitor.pass_record import Budget, Check, Drift, PassRecord, Quality
@@ -21,12 +20,7 @@ from pipelines.predictions.window import TIME, Window, instant
 
 @dataclass(frozen=True)
 class Before:
-    """What was known before a pass.
-
-    Attributes:
-        passes: all earlier passes of all versions, the oldest first.
-        acknowledgements: all of them, the oldest first.
-    """
+    """The passes of all versions before a pass, and all acknowledgements, the oldest first."""
 
     passes: Sequence[PassRecord]
     acknowledgements: Sequence[Acknowledgement]

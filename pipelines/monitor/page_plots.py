@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipelines.config.metrics import label
-from pipelines.monitor.pass_record import Drift, PassRecord, Problem
-from pipelines.monitor.report_view import PROBLEMS, Release, drift_order, period
-from pipelines.monitor.time_axis import TimeAxis
-from pipelines.monitor.time_charts import Band, Point, TimePlot
+from pipelines.monitor.pass_record import Drift, PassRecord
+from pipelines.monitor.report_view import PROBLEMS, Release, budget_parts, drift_order, period
+from pipelines.monitor.time_charts import Band, Point, TimeAxis, TimePlot
 from pipelines.pages.numbers import count, number
 from pipelines.pages.rendering import upper_first
 
@@ -58,7 +57,10 @@ def metric_plots(records: Sequence[PassRecord]) -> list[TimePlot]:
     plots = []
     judged = [(record, record.quality) for record in records if record.quality]
     if any(quality.loss is not None for _, quality in judged):
-        points = [_point(record, quality.loss, alarm=_has(record, "quality")) for record, quality in judged]
+        points = [
+            _point(record, quality.loss, alarm=any(a.problem == "quality" for a in record.alarms))
+            for record, quality in judged
+        ]
         bands = [
             Band(record.start, record.end, None, quality.limit)
             for record, quality in judged
@@ -102,20 +104,16 @@ def traffic_plots(records: Sequence[PassRecord]) -> list[TimePlot]:
 
 
 def budget_plots(records: Sequence[PassRecord]) -> list[TimePlot]:
-    """How near the detectors came to an alarm."""
-    judged = [(record, record.budget) for record in records if record.budget]
-    if not judged:
-        return []
-    slow = [_point(r, 100 * b.slow / b.slow_limit, alarm=b.slow >= b.slow_limit) for r, b in judged]
-    sudden = [_point(r, b.smallest_adjusted_p, alarm=b.smallest_adjusted_p <= b.alpha_sudden) for r, b in judged]
-    whole = [Band(judged[0][0].start, judged[-1][0].end, None, 100.0)]
-    limits = [Band(record.start, record.end, budget.alpha_sudden, None) for record, budget in judged]
-    return [
-        TimePlot("slow", "Slow change", "evidence, % of the alarm limit", _described(slow), {"head": slow},
-                 tuple(whole)),
-        TimePlot("sudden", "Sudden change", "smallest adjusted p-value; the band is above the alarm limit",
-                 _described(sudden), {"head": sudden}, tuple(limits), kind="log"),
-    ]  # fmt: skip
+    """How near the detectors of slow and of sudden change came to an alarm."""
+    plots = []
+    for part, name in enumerate(("slow", "sudden")):
+        near = [(record, 100 * used[part]) for record in records if (used := budget_parts(record))]
+        if near:
+            points = [_point(record, percent, alarm=percent >= 100) for record, percent in near]
+            within = (Band(points[0].start, points[-1].end, None, 100.0),)
+            title = f"{name.capitalize()} change"
+            plots.append(TimePlot(name, title, "% of the alarm limit", _described(points), {"head": points}, within))
+    return plots
 
 
 def _point(
@@ -124,10 +122,6 @@ def _point(
     interval = "" if low is None or high is None else f" ({number(low)} to {number(high)})"
     note = f"{period(record)}: {number(value)}{interval}, {record.version}"
     return Point(record.start, record.end, value, low, high, alarm, note)
-
-
-def _has(record: PassRecord, problem: Problem) -> bool:
-    return any(alarm.problem == problem for alarm in record.alarms)
 
 
 def _described(points: Sequence[Point]) -> str:

@@ -11,11 +11,13 @@ Problem = Literal["drift", "input", "quality", "service"]
 CheckKind = Literal["missing", "new values", "out of range", "constant", "volume"]
 
 
-class _Record(BaseModel):
+class Record(BaseModel):
+    """A file of the monitor, or a part of one."""
+
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
-class Alarm(_Record):
+class Alarm(Record):
     """Something that a person must look at.
 
     Attributes:
@@ -29,7 +31,7 @@ class Alarm(_Record):
     message: str
 
 
-class Drift(_Record):
+class Drift(Record):
     """How far one input, or the score, is from its profile.
 
     Attributes:
@@ -50,7 +52,7 @@ class Drift(_Record):
     counts: dict[str, int]
 
 
-class Check(_Record):
+class Check(Record):
     """A test of an input, or of the volume.
 
     Attributes:
@@ -69,7 +71,7 @@ class Check(_Record):
     failed: bool
 
 
-class Metric(_Record):
+class Metric(Record):
     """A metric on matured labels, with its 95 % confidence interval, beside the promise of the test rows.
 
     Attributes:
@@ -86,7 +88,7 @@ class Metric(_Record):
     promised: float | None
 
 
-class Quality(_Record):
+class Quality(Record):
     """Matured predictions of a pass.
 
     Attributes:
@@ -119,7 +121,7 @@ class Quality(_Record):
     no_labels: str | None = None
 
 
-class Budget(_Record):
+class Budget(Record):
     """The false alarms that drift, input checks and volume may raise.
 
     Attributes:
@@ -136,7 +138,7 @@ class Budget(_Record):
     slow_limit: float
 
 
-class PassRecord(_Record):
+class PassRecord(Record):
     """One pass over one version's predictions.
 
     Attributes:
@@ -165,7 +167,7 @@ class PassRecord(_Record):
     alarms: tuple[Alarm, ...]
 
 
-class Verdict(_Record):
+class Verdict(Record):
     """verdict.json: the newest pass of each version in production then, and the state of the monitor itself."""
 
     model_name: str

@@ -1,18 +1,16 @@
-"""What the monitor found as metrics of Prometheus: a text file beside the log, and a push to a Pushgateway.
-
-The text is written here, without prometheus_client, which only the service needs.
-"""
+"""What the monitor found as metrics of Prometheus: a text file beside the log, and a push to a Pushgateway."""
 
 from __future__ import annotations
 
-import base64
 import os
-from collections.abc import Iterator
-from urllib.parse import quote, urlsplit
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import requests
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client.exposition import push_to_gateway
 
-from pipelines.cli.errors import InputError, Unreachable
+from pipelines.cli.errors import Unreachable
 from pipelines.monitor.pass_record import Verdict
 from pipelines.monitor.report_view import PROBLEMS, budget_used
 
@@ -45,22 +43,42 @@ _HELP = {
 
 def metrics_text(verdict: Verdict, every_days: int) -> str:
     """Return the newest pass and the open alarms in Prometheus' text format."""
-    # By labels: Prometheus refuses a text with two values of one series, such as of two equal names of inputs.
-    series: dict[str, dict[str, float]] = {name: {} for name in _HELP}
+    return generate_latest(_gauges(verdict, every_days)).decode()
+
+
+def push_metrics(verdict: Verdict, every_days: int) -> None:
+    """Push them to the Pushgateway that PUSHGATEWAY_URL names, in place of what was pushed for this model before.
+
+    Raises:
+        Unreachable: if the gateway does not take them.
+    """
+    if not (url := os.environ.get("PUSHGATEWAY_URL")):
+        return
+    group = {"model_name": verdict.model_name}
+    try:
+        push_to_gateway(url.rstrip("/"), JOB, _gauges(verdict, every_days), group, timeout=30, handler=_send)
+    except requests.RequestException as error:
+        # Without the URL, which may hold a password.
+        reason = type(error).__name__ if error.response is None else " ".join(error.response.text.split())[:200]
+        raise Unreachable(f"the Pushgateway does not take the metrics ({reason})", "Check PUSHGATEWAY_URL.") from error
+
+
+def _send(
+    url: str, method: str, timeout: float | None, headers: list[tuple[str, str]], data: bytes
+) -> Callable[[], Any]:
+    """Return how prometheus_client sends: with requests, which reads user and password from the URL."""
+    return lambda: requests.request(method, url, headers=dict(headers), data=data, timeout=timeout).raise_for_status()
+
+
+def _gauges(verdict: Verdict, every_days: int) -> CollectorRegistry:
+    registry, gauges = CollectorRegistry(), dict[str, Gauge]()
     for name, value, labels in _samples(verdict, every_days):
         if value is not None:
-            pairs = {"model_name": verdict.model_name, **labels}
-            series[name][",".join(f'{key}="{_escape(text)}"' for key, text in pairs.items())] = float(value)
-    lines = []
-    for name, samples in series.items():
-        if samples:
-            lines += [f"# HELP {name} {_HELP[name]}", f"# TYPE {name} gauge"]
-            lines += [f"{name}{{{labels}}} {value!r}" for labels, value in samples.items()]
-    return "\n".join([*lines, ""])
-
-
-def _escape(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+            named = {"model_name": verdict.model_name, **labels}
+            if name not in gauges:
+                gauges[name] = Gauge(name, _HELP[name], list(named), registry=registry)
+            gauges[name].labels(**named).set(value)
+    return registry
 
 
 def _samples(verdict: Verdict, every_days: int) -> Iterator[tuple[str, float | None, dict[str, str]]]:
@@ -102,39 +120,3 @@ def _samples(verdict: Verdict, every_days: int) -> Iterator[tuple[str, float | N
     yield "model_quality_loss_limit", quality.limit, {}
     if quality.evidence is not None:
         yield "model_quality_evidence_ratio", quality.evidence / quality.evidence_limit, {}
-
-
-def push_metrics(text: str, model_name: str, url: str | None = None) -> bool:
-    """Push the text to a Pushgateway, where it replaces what the monitor pushed for this model before.
-
-    Args:
-        url: by default the environment's PUSHGATEWAY_URL; without one, nothing is pushed.
-
-    Returns:
-        Whether it was pushed.
-
-    Raises:
-        InputError: if the address is none.
-        Unreachable: if the gateway does not take it.
-    """
-    url = os.environ.get("PUSHGATEWAY_URL") if url is None else url
-    if not url:
-        return False
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InputError("PUSHGATEWAY_URL is not an address", "Use one such as https://pushgateway.example.org.")
-    place = f"{parts.scheme}://{parts.hostname}"  # without the password that the URL may hold
-    # The gateway reads a value with a slash in base64 only.
-    encoded = base64.urlsafe_b64encode(model_name.encode()).decode()
-    group = f"model_name@base64/{encoded}" if "/" in model_name else f"model_name/{quote(model_name, safe='')}"
-    address = f"{url.rstrip('/')}/metrics/job/{JOB}/{group}"
-    try:
-        response = requests.put(
-            address, text.encode(), headers={"content-type": "text/plain; version=0.0.4"}, timeout=30
-        )
-        problem = "" if response.ok else f"{response.status_code}: {' '.join(response.text.split())[:200]}"
-    except requests.RequestException as error:
-        problem = type(error).__name__
-    if problem:
-        raise Unreachable(f"the Pushgateway at {place} does not take the metrics ({problem})", "Check PUSHGATEWAY_URL.")
-    return True

@@ -16,7 +16,6 @@ from typing import Any
 from jinja2 import Template
 from markupsafe import Markup, escape
 
-from pipelines.cli.files import write_text
 from pipelines.config.metrics import label
 from pipelines.monitor import page_plots, report_view, time_charts
 from pipelines.monitor.pass_record import PassRecord, Verdict
@@ -27,26 +26,6 @@ from pipelines.repository.tags import Assignment
 Lineages = Mapping[str, Mapping[str, Sequence[str]]]
 """Version -> part of its lineage -> lines of text, as `pipelines/repository/lineage.py` returns them."""
 _TEMPLATES = Path(__file__).parent / "templates"
-
-
-def write_report(
-    verdict: Verdict,
-    records: Sequence[PassRecord],
-    assignments: Sequence[Assignment],
-    lineages: Lineages,
-    folder: Path,
-) -> None:
-    """Write verdict.md and index.html; each file appears whole.
-
-    Args:
-        records: all passes, those of the verdict included.
-        assignments: to production, in order.
-
-    Raises:
-        Unreachable: if the disk is full or the folder cannot be written.
-    """
-    write_text(folder / "verdict.md", markdown(verdict, records, assignments))
-    write_text(folder / "index.html", page(verdict, records, assignments, lineages))
 
 
 def markdown(verdict: Verdict, records: Sequence[PassRecord], assignments: Sequence[Assignment]) -> str:
@@ -93,5 +72,5 @@ def _template(name: str, safe: Callable[[object], Any]) -> Template:
     templates = environment(_TEMPLATES, safe)
     filters = (code_spans, label, report_view.period, report_view.moment, report_view.p_value)
     templates.filters |= {function.__name__: function for function in filters}
-    templates.globals |= {"draw": _cleaned(time_charts.draw), "draw_small": _cleaned(time_charts.draw_small)}
+    templates.globals["draw"] = _cleaned(time_charts.draw)
     return templates.get_template(name)

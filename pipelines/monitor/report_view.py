@@ -76,13 +76,18 @@ def period(record: PassRecord) -> str:
     return f"{moment(record.start)} to {moment(record.end)}"
 
 
-def budget_used(record: PassRecord) -> float | None:
-    """The share of the alarm limit that the stronger of the two detectors reached, at most 1."""
+def budget_parts(record: PassRecord) -> tuple[float, float] | None:
+    """The shares of their alarm limits that the detectors of slow and of sudden change reached, at most 1."""
     if record.budget is None:
         return None
     budget = record.budget
     sudden = budget.alpha_sudden / budget.smallest_adjusted_p if budget.smallest_adjusted_p else 1.0
-    return min(max(sudden, budget.slow / budget.slow_limit), 1.0)
+    return min(budget.slow / budget.slow_limit, 1.0), min(sudden, 1.0)
+
+
+def budget_used(record: PassRecord) -> float | None:
+    """The larger of the two shares."""
+    return max(budget_parts(record) or (), default=None)
 
 
 def view(verdict: Verdict, records: Sequence[PassRecord], assignments: Sequence[Assignment]) -> dict[str, Any]:
@@ -98,7 +103,7 @@ def view(verdict: Verdict, records: Sequence[PassRecord], assignments: Sequence[
         "v": verdict,
         "title": _title(verdict, problems),
         "state": "failed" if alarms else "passed" if newest and newest.judged else "warned",
-        "lead": [_lead(record) for record in verdict.passes] or ["No pass has been made yet."],
+        "lead": [describe_pass(record) for record in verdict.passes] or ["No pass has been made yet."],
         "problems": problems,
         "next": NEXT,
         "titles": TITLES,
@@ -139,10 +144,11 @@ def _listed(alarms: Sequence[Alarm]) -> str:
     return ", ".join(names[:4]) + f" and {len(names) - 4} more" * (len(names) > 4)
 
 
-def _lead(record: PassRecord) -> str:
+def describe_pass(record: PassRecord) -> str:
+    """A pass in one sentence."""
     text = f"{record.version}, {period(record)} (UTC): {of(record.rows, 'prediction')}"
     if not record.judged:
-        return f"{text}, too few to judge."
+        return f"{text}, too few to judge (monitor.min_rows)."
     parts = [text]
     if listed := [drift for drift in record.drift if drift.listed]:
         most = max(listed, key=_excess)

@@ -11,13 +11,39 @@ from typing import Literal, TypeGuard
 
 from markupsafe import Markup
 
-from pipelines.monitor.time_axis import TimeAxis
+from pipelines.monitor.schedule import DAY, MONDAY
 from pipelines.pages.charts import LETTER, RIGHT, TOP, WIDTH, Scale, tick, ticks
 
 BOTTOM, HEIGHT = 160, 182
 _LARGEST = 1e300  # larger values cannot be drawn: the ends of the axis would overflow
 _SMALL = (220, 64)
 _NOTHING = Markup('<p class="muted">Nothing to draw.</p>')
+
+
+@dataclass(frozen=True)
+class TimeAxis:
+    """From times to coordinates between two ends; `releases` are drawn as vertical lines."""
+
+    start: datetime
+    end: datetime
+    releases: tuple[datetime, ...] = ()
+
+    def share(self, time: datetime) -> float:
+        """Where a time is, from 0 to 1."""
+        whole = max((self.end - self.start).total_seconds(), 1.0)
+        return min(max((time - self.start).total_seconds() / whole, 0.0), 1.0)
+
+    def ticks(self, count: int = 5) -> list[tuple[datetime, str]]:
+        """Starts of days, or Mondays, at most `count`, with their labels; the first one of a year names it."""
+        days = (self.end - self.start).days
+        step = next((step for step in (1, 2) if step * count >= days), 7 * math.ceil(days / 7 / count)) * DAY
+        first = MONDAY + math.ceil((self.start - MONDAY) / step) * step
+        times = [time for time in (first + step * i for i in range(count)) if time <= self.end]
+        years = [None, *(time.year for time in times)]
+        return [
+            (time, f"{time.day} {time:%b}" + f" {time.year}" * (time.year != year))
+            for time, year in zip(times, years, strict=False)
+        ]
 
 
 @dataclass(frozen=True)
@@ -51,7 +77,6 @@ class TimePlot:
         name: its id in the page.
         description: what it shows, for readers who do not see it.
         lines: class of the style sheet -> points.
-        kind: `log` draws powers of ten.
     """
 
     name: str
@@ -60,7 +85,7 @@ class TimePlot:
     description: str
     lines: dict[str, list[Point]]
     bands: tuple[Band, ...] = ()
-    kind: Literal["lines", "bars", "log"] = "lines"
+    kind: Literal["lines", "bars"] = "lines"
 
 
 def _drawable(value: float | None) -> TypeGuard[float]:
@@ -73,50 +98,45 @@ def _values(plot: TimePlot) -> Iterator[float]:
     yield from (value for band in plot.bands for value in (band.low, band.high) if _drawable(value))
 
 
-def draw(plot: TimePlot, axis: TimeAxis) -> Markup:
-    """A plot with axes."""
-    finite = list(_values(plot))
+def draw(plot: TimePlot, axis: TimeAxis, top: float | None = None) -> Markup:
+    """A plot with axes; with `top` a small one without them, from zero to at least that value."""
+    values = list(_values(plot))
     if not any(_drawable(p.value) for points in plot.lines.values() for p in points):
         return _NOTHING
-    if plot.kind == "log":
-        logarithms = [math.log10(max(value, 1e-12)) for value in finite]
-        y = Scale(ticks(min(logarithms), max(logarithms)), BOTTOM, TOP)
-        labels = {
-            value: tick(10**value) if value >= -4 else f"1e{value:.3g}" for value in y.ticks if value == round(value)
-        }
-        place: Callable[[float], str] = lambda value: y(math.log10(max(value, 1e-12)))  # noqa: E731
+    if top is None:
+        (width, height), ends = (WIDTH, HEIGHT), (TOP, BOTTOM)
+        y = Scale(ticks(min([0.0] * (plot.kind == "bars") + values), max(values)), BOTTOM, TOP)
+        left, right = 10 + LETTER * max(len(tick(value)) for value in y.ticks), RIGHT
     else:
-        y = Scale(ticks(min([0.0] * (plot.kind == "bars") + finite), max(finite)), BOTTOM, TOP)
-        labels, place = {value: tick(value) for value in y.ticks}, y
-    left = 10 + LETTER * max(map(len, labels.values()))
-    x = _along(axis, left, RIGHT)
-    across = Markup(
-        '<path class="grid" d="M{:.1f} {y}H{}"/><text x="{:.1f}" y="{y}" text-anchor="end" dy="4">{}</text>'
+        width, height = _SMALL
+        left, right, ends = 3.0, width - 3, (3, height - 3)
+        y = Scale((min(*values, 0.0), max(*values, top) * 1.1 or 1.0), height - 3, 3)
+
+    def x(time: datetime) -> str:
+        return f"{left + axis.share(time) * (right - left):.1f}"
+
+    if top is None:
+        across = Markup(
+            '<path class="grid" d="M{:.1f} {y}H{}"/><text x="{:.1f}" y="{y}" text-anchor="end" dy="4">{}</text>'
+        )
+        down = Markup('<path class="grid" d="M{x} {}V{}"/><text x="{x}" y="{}" text-anchor="middle">{}</text>')
+        parts = [across.format(left, RIGHT, left - 6, tick(value), y=y(value)) for value in y.ticks]
+        parts += [down.format(BOTTOM, BOTTOM + 4, BOTTOM + 18, text, x=x(time)) for time, text in axis.ticks()]
+    else:
+        parts = [Markup('<path class="axis" d="M0 {y}H{}"/>').format(width, y=y(0))]
+    parts += [Markup('<path class="release" d="M{} {}V{}"/>').format(x(time), *ends) for time in axis.releases]
+    return Markup(
+        '<svg viewBox="0 0 {} {}" role="img" aria-labelledby="{id}-t {id}-d" class="plot{}"><title id="{id}-t">{}'
+        '</title><desc id="{id}-d">{}</desc>{}</svg>'
+    ).format(
+        width,
+        height,
+        "" if top is None else " small",
+        plot.title,
+        plot.description,
+        Markup("").join([*parts, *_content(plot, x, y, ends)]),
+        id=plot.name,
     )
-    down = Markup('<path class="grid" d="M{x} {}V{}"/><text x="{x}" y="{}" text-anchor="middle">{}</text>')
-    parts = [across.format(left, RIGHT, left - 6, text, y=y(value)) for value, text in labels.items()]
-    parts += [down.format(BOTTOM, BOTTOM + 4, BOTTOM + 18, text, x=x(time)) for time, text in axis.ticks()]
-    parts += [Markup('<path class="release" d="M{} {}V{}"/>').format(x(time), TOP, BOTTOM) for time in axis.releases]
-    parts += _content(plot, x, place, (TOP, BOTTOM))
-    return _svg(plot, WIDTH, HEIGHT, "plot", parts)
-
-
-def draw_small(plot: TimePlot, axis: TimeAxis, top: float) -> Markup:
-    """A plot without axes, from zero to at least `top`, for many beside each other."""
-    width, height = _SMALL
-    values = list(_values(plot))
-    if not values:
-        return _NOTHING
-    low, high = min(*values, 0.0), max(*values, top) * 1.1
-    y = Scale((low, high if high > low else low + 1.0), height - 3, 3)
-    x = _along(axis, 3, width - 3)
-    parts = [Markup('<path class="axis" d="M0 {y}H{}"/>').format(width, y=y(0))]
-    parts += [Markup('<path class="release" d="M{} 0V{}"/>').format(x(time), height) for time in axis.releases]
-    return _svg(plot, width, height, "plot small", [*parts, *_content(plot, x, y, (3, height - 3))])
-
-
-def _along(axis: TimeAxis, left: float, right: float) -> Callable[[datetime], str]:
-    return lambda time: f"{left + axis.share(time) * (right - left):.1f}"
 
 
 def _content(
@@ -161,10 +181,3 @@ def _line(
             yield Markup('<circle class="dot {}" cx="{}" cy="{}" r="{}"><title>{}</title></circle>').format(
                 "alarm" if p.alarm else name, at, value, 4 if p.alarm else 2, p.note
             )
-
-
-def _svg(plot: TimePlot, width: int, height: int, name: str, parts: Iterable[Markup]) -> Markup:
-    return Markup(
-        '<svg viewBox="0 0 {} {}" role="img" aria-labelledby="{id}-t {id}-d" class="{}"><title id="{id}-t">{}</title>'
-        '<desc id="{id}-d">{}</desc>{}</svg>'
-    ).format(width, height, name, plot.title, plot.description, Markup("").join(parts), id=plot.name)

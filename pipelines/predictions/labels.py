@@ -76,27 +76,22 @@ def label_keys(settings: Labels, signature: Signature) -> dict[str, tuple[str, C
     Raises:
         InputError: if the log has no such column, or holds only its hashes.
     """
-    fields = {column: name for name, column in log_columns(signature).items()}
     inputs = {item.name: item for item in signature.inputs}
-    keys: dict[str, tuple[str, ColumnType]] = {}
+    fields = {column: inputs[name] for name, column in log_columns(signature).items()}
+    keys: dict[str, tuple[str, ColumnType]] = {column: (item.name, item.type) for column, item in fields.items()}
+    keys |= {"request_id": (REQUEST_ID, "identifier"), "time": (TIME, "timestamp")}
     for name in settings.by:
-        if name == "request_id":
-            keys[name] = (REQUEST_ID, "identifier")
-        elif name == "time":
-            keys[name] = (TIME, "timestamp")
-        elif name not in fields:
+        if name not in keys:
             raise InputError(
                 f"{SETTING}.by: the prediction log has no column {name}",
                 f"Name request_id, time or inputs of the model: {', '.join(fields)}.",
             )
-        elif inputs[fields[name]].sensitive:
+        if name in fields and fields[name].sensitive:
             raise InputError(
                 f"{SETTING}.by: {name} is sensitive, and the prediction log holds only its hashes",
                 "Join by request_id, or by columns that are not sensitive.",
             )
-        else:
-            keys[name] = (fields[name], inputs[fields[name]].type)
-    return keys
+    return {name: keys[name] for name in settings.by}
 
 
 @contextmanager

@@ -46,9 +46,6 @@ def fetch_files(log: Location, start: datetime, end: datetime, signature: Signat
 
     Files of a URL are copied, and lines of JSON are converted. Lines that were merged into a Parquet file and not yet
     removed are left out.
-
-    Raises:
-        Unreachable: if the store does not respond.
     """
     with tempfile.TemporaryDirectory(prefix="monitor-") as folder:
         try:
@@ -61,9 +58,9 @@ def fetch_files(log: Location, start: datetime, end: datetime, signature: Signat
 def _fetch_dates(log: Location, start: datetime, end: datetime, signature: Signature, folder: Path) -> LogFiles:
     fetched = LogFiles()
     for date in dates(start, end):
-        files = list_date(log, date)
+        parquet, written = list_date(log, date)
         merged: set[str] = set()
-        fitting = {path: fits(path, signature) for path in copy_files(log, files.parquet, folder / date)}
+        fitting = {path: fits(path, signature) for path in copy_files(log, parquet, folder / date)}
         sources = {path: read_sources(path) for path, is_fitting in fitting.items() if is_fitting is not None}
         fetched.unreadable += len(fitting) - len(sources)
         for path in sorted(sources, key=lambda path: -len(sources[path])):
@@ -72,7 +69,7 @@ def _fetch_dates(log: Location, start: datetime, end: datetime, signature: Signa
             merged |= sources[path]
             (fetched.usable if fitting[path] else fetched.other).append(path)
             fetched.count += max(1, len(sources[path])) if fitting[path] else 0
-        lines = [name for name in files.lines if name.rpartition("/")[2] not in merged]
+        lines = [name for name in written if name.rpartition("/")[2] not in merged]
         converted = folder / date / "converted"
         converted.mkdir(parents=True)
         _convert_lines(copy_files(log, lines, folder / date), signature, converted, fetched)
@@ -118,11 +115,7 @@ def copy_files(log: Location, names: Sequence[str], folder: Path) -> list[Path]:
 
 
 def list_dates(log: Location) -> list[datetime]:
-    """Return the beginnings of the dates with a folder in the log, UTC, in order.
-
-    Raises:
-        Unreachable: if the store does not respond.
-    """
+    """Return the beginnings of the dates with a folder in the log, UTC, in order."""
     found = []
     for name in _list_folder(log, log.path):
         with suppress(ValueError):
@@ -138,24 +131,12 @@ def dates(start: datetime, end: datetime) -> Iterator[str]:
         date += timedelta(days=1)
 
 
-@dataclass(frozen=True)
-class DateFiles:
-    """The paths of a date's files, in order."""
-
-    parquet: tuple[str, ...]
-    lines: tuple[str, ...]
-
-
-def list_date(log: Location, date: str) -> DateFiles:
-    """List the files of a date; those that are being written are hidden.
-
-    Raises:
-        Unreachable: if the store does not respond.
-    """
+def list_date(log: Location, date: str) -> tuple[list[str], list[str]]:
+    """Return the paths of a date's Parquet files and of its lines, in order; hidden ones are being written."""
     names = _list_folder(log, f"{log.path}/date={date}")
     visible = sorted(name for name in names if not name.rpartition("/")[2].startswith((".", "_")))
-    parquet, lines = (tuple(name for name in visible if name.endswith(end)) for end in (".parquet", ".jsonl.gz"))
-    return DateFiles(parquet, lines)
+    parquet, lines = ([name for name in visible if name.endswith(end)] for end in (".parquet", ".jsonl.gz"))
+    return parquet, lines
 
 
 def _list_folder(log: Location, path: str) -> list[str]:

@@ -69,9 +69,6 @@ def open_window(
 
     The rows that can be used are copied to one local file, because DuckDB scans a file for each input, and because the
     conditions on a row read all of its columns.
-
-    Raises:
-        Unreachable: if the store of the log does not respond.
     """
     with (
         fetch_files(log, start, end, signature) as files,

@@ -1,72 +1,101 @@
-"""Publish a reviewed branch: push it, set its checks, open or update its pull request, post the report."""
+"""Review a branch in a worktree, and publish it: push it, set its checks, open or update its pull request."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from pipelines.cli.errors import Refused, Unreachable
+from pipelines.cli.errors import AlreadyPrinted, Refused, Unreachable
+from pipelines.cli.progress import Progress
+from pipelines.cli.verbs import run_verb
+from pipelines.config.params import load
+from pipelines.config.paths import REVIEW
 from pipelines.github.checks import ensure_checks
 from pipelines.github.client import GitHub, run_url
 from pipelines.github.comment import post_comment
 from pipelines.github.transport import Json
-from pipelines.repository import origin
-from pipelines.repository.git import git
+from pipelines.repository import origin, tags
+from pipelines.repository.git import git, has_origin
+from pipelines.repository.tags import Assignment
+
+REPRODUCED = "Reproduce the pipeline"  # title of the commit of what a review reproduced
 
 
-@dataclass(frozen=True)
-class Proposal:
-    """A reviewed branch and the text of its pull request.
+def fetch_state(progress: Progress) -> tuple[str, list[Assignment]]:
+    """Fetch main and the tags; return main's commit, and the assignments to production, the oldest first."""
+    model_name = load().model_name
+    with progress.step("Fetching main and the tags"):
+        tags.fetch_tags(model_name)
+        return origin.main() or git("rev-parse", "main"), tags.list_assignments(model_name)
 
-    Attributes:
-        branch: its name on origin.
-        commit: its commit, in this clone.
-        report: the file of the review's report, in Markdown; read only for a pull request.
-        passed: whether the review passed.
-        own: how the titles of commits begin that the verb makes, and may replace.
+
+def review_worktree(tree: Path, base: str) -> bool:
+    """Review a worktree against a commit, commit what that reproduced, and copy the report; return whether it passed.
+
+    Raises:
+        AlreadyPrinted: if the review could not be made.
+        Refused: if it made no report.
     """
+    code = run_verb("review", "--base", base, cwd=tree).returncode
+    if not (tree / REVIEW / "review.json").is_file():
+        if code > 1:
+            raise AlreadyPrinted(code)
+        raise Refused(f"the review ended with {code} and made no report", "Fix the error above, and run this again.")
+    commit(tree, REPRODUCED, "dvc.lock", "reports")
+    shutil.copytree(tree / REVIEW, REVIEW, dirs_exist_ok=True)
+    return code == 0
 
-    branch: str
-    commit: str
-    title: str
-    body: str
-    report: Path
-    passed: bool
-    own: tuple[str, ...]
+
+def commit(tree: Path, title: str, *paths: str) -> None:
+    """Commit the changes of some paths in a worktree, if there are any."""
+    git("add", "--all", "--", *paths, cwd=tree)
+    if git("diff", "--cached", "--name-only", cwd=tree):
+        hooks = ("-c", "core.hooksPath=/dev/null")
+        git(*hooks, "commit", "--quiet", "--no-verify", "-m", title, cwd=tree, env=origin.author())
 
 
-def publish_proposal(proposal: Proposal) -> None:
-    """Push the branch, and open or update its pull request with check and comment; without a token, only push.
+def publish(branch: str, commit: str, title: str, body: str, passed: bool, own: tuple[str, ...]) -> int:
+    """Push a reviewed branch, and open or update its pull request with check and comment; without a token, only push.
+
+    Args:
+        own: how the titles of commits begin that the verb makes, and may replace.
+
+    Returns:
+        0 if the review passed, else 1; the pull request exists in both cases.
 
     Raises:
         Unreachable: if origin or GitHub does not respond, or origin does not accept the branch.
         Refused: if the branch holds commits of others, or workflows may not open pull requests.
     """
-    branch, title = proposal.branch, proposal.title
-    head = _push_branch(branch, proposal.commit, proposal.own)
+    code = 0 if passed else 1
+    if not has_origin():
+        git("branch", "--force", branch, commit)
+        print(f"Branch {branch} is ready; there is no origin to push it to.")
+        return code
+    head = _push_branch(branch, commit, own)
     if not os.environ.get("GITHUB_TOKEN"):
         print(f"Pushed {branch}. GITHUB_TOKEN is not set: open the pull request {title!r} yourself.")
-        return
+        return code
     github = GitHub.from_environment()
     # A push with a bot's token starts no workflow.
-    ensure_checks(github, branch, head, "pass" if proposal.passed else "fail")
-    pull = _ensure_pull(github, proposal)
-    post_comment(github, pull["number"], head, proposal.report.read_text(encoding="utf-8"), run_url())
+    ensure_checks(github, branch, head, "pass" if passed else "fail")
+    pull = _ensure_pull(github, branch, title, body)
+    post_comment(github, pull["number"], head, (REVIEW / "review.md").read_text(encoding="utf-8"), run_url())
     print(f"{title}: pull request {pull['number']} ({pull.get('html_url', '')})")
+    return code
 
 
-def _ensure_pull(github: GitHub, proposal: Proposal) -> Json:
-    branch, title = proposal.branch, proposal.title
+def _ensure_pull(github: GitHub, branch: str, title: str, body: str) -> Json:
     pull = next(iter(github.open_pulls(branch)), None)
     if pull is not None:
-        if (pull["title"], (pull["body"] or "").split()) != (title, proposal.body.split()):
-            github.update_issue(pull["number"], title=title, body=proposal.body)
+        if (pull["title"], (pull["body"] or "").split()) != (title, body.split()):
+            github.update_issue(pull["number"], title=title, body=body)
         return pull
     try:
-        return github.create_pull(title, branch, "main", proposal.body)
+        return github.create_pull(title, branch, "main", body)
     except Refused as error:
         # By default, workflows may not open pull requests.
         server = os.environ.get("GITHUB_SERVER_URL", "https://github.com")

@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import json
-import shutil
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
-from pipelines.cli.errors import AlreadyPrinted, InputError, Refused, Unreachable
+from pipelines.cli.errors import AlreadyPrinted, Refused, Unreachable
 from pipelines.cli.files import write_text
 from pipelines.cli.progress import Progress
 from pipelines.cli.verbs import run_verb
-from pipelines.config.params import Params, load
-from pipelines.config.paths import REVIEW
-from pipelines.pull_request.publish import Proposal, publish_proposal, read_own_branch
-from pipelines.repository import origin, tags
+from pipelines.config.edit import with_value
+from pipelines.config.params import Params, load, parse
+from pipelines.pull_request.publish import REPRODUCED, commit, fetch_state, publish, read_own_branch, review_worktree
 from pipelines.repository.base_model import temporary_worktree
 from pipelines.repository.data_pointer import md5_of, read_pointer
 from pipelines.repository.dvc_remote import default_remote
 from pipelines.repository.git import git, has_origin
 from pipelines.repository.tags import Assignment
-from pipelines.retrain.until import set_until
 from pipelines.tables.locations import PREDICTION_LOG, prediction_log
 
 BRANCH = "retrain"
 PARAMS = Path("params.yaml")
-_ROWS, _REPRODUCED = "Retrain on the rows before", "Reproduce the pipeline"
-_OWN = (_ROWS, _REPRODUCED, "Merge branch 'main'")  # beginnings of the commits that may be replaced
+_ROWS = "Retrain on the rows before"
+_OWN = (_ROWS, REPRODUCED, "Merge branch 'main'")  # beginnings of the commits that may be replaced
 
 
 def retrain(why: str) -> int:
@@ -48,15 +45,11 @@ def retrain(why: str) -> int:
         AlreadyPrinted: if a verb that it starts fails.
         Unreachable: if origin, the log, the DVC remote or GitHub does not respond.
     """
-    progress, model_name = Progress(), load().model_name
     if prediction_log() is None:
         return _end(f"not in production yet: {PREDICTION_LOG} does not name the prediction log")
-    with progress.step("Fetching main and the tags"):
-        tags.fetch_tags(model_name)
-        main = origin.main() or git("rev-parse", "main")
-    assignments = tags.list_assignments(model_name)
+    main, assignments = fetch_state(Progress())
     if not assignments:
-        return _end(f"not in production yet: no tag assigns a version of {model_name} to production")
+        return _end("not in production yet: no tag assigns a version to production")
     if has_origin():
         read_own_branch(BRANCH, _OWN)
     until = today()
@@ -67,18 +60,13 @@ def retrain(why: str) -> int:
         _require_sound_input(params, assignments[-1], until)
         if not _fetch_rows(tree, until):
             return _end(f"no new rows before {until}: the rows of main are the newest")
-        passed = _review(tree, main)
-        _push_outputs(tree)
-        shutil.copytree(tree / REVIEW, REVIEW, dirs_exist_ok=True)
-        commit = git("rev-parse", "HEAD", cwd=tree)
+        passed = review_worktree(tree, main)
+        # Who reviews and releases the branch fetches rows and model from the DVC remote, if there is one.
+        if default_remote(tree) and (code := run_verb("push", cwd=tree).returncode):
+            raise AlreadyPrinted(code)
+        head = git("rev-parse", "HEAD", cwd=tree)
     body = _describe(why, params.ingest.until, until, passed)
-    if has_origin():
-        title, report = f"Retrain on the rows before {until}", REVIEW / "review.md"
-        publish_proposal(Proposal(BRANCH, commit, title, body, report, passed, _OWN))
-    else:
-        git("branch", "--force", BRANCH, commit)
-        print(f"Branch {BRANCH} is ready; there is no origin to push it to.")
-    return 0 if passed else 1
+    return publish(BRANCH, head, f"{_ROWS} {until}", body, passed, _OWN)
 
 
 def today() -> date:
@@ -120,36 +108,20 @@ def _fetch_rows(tree: Path, until: date) -> bool:
         raise AlreadyPrinted(code)
     if md5_of(read_pointer(tree)) == before:
         return False
-    _commit(tree, f"{_ROWS} {until}", str(PARAMS), "data.dvc")
+    commit(tree, f"{_ROWS} {until}", str(PARAMS), "data.dvc")
     return True
 
 
-def _review(tree: Path, main: str) -> bool:
-    """Review the worktree against main, commit what it reproduced, and return whether it passed."""
-    code = run_verb("review", "--base", main, cwd=tree).returncode
-    report = tree / REVIEW / "review.json"
-    if not report.is_file():
-        if code > 1:
-            raise AlreadyPrinted(code)
-        raise Refused(f"the review ended with {code} and made no report", "Fix the error above, then retrain again.")
-    _commit(tree, _REPRODUCED, "dvc.lock", "reports")
-    try:
-        return bool(code == 0 and json.loads(report.read_text(encoding="utf-8"))["verdict"] == "pass")
-    except (ValueError, KeyError) as error:
-        raise InputError(f"{report} is not a report of a review: {error}", "Retrain again.") from error
+def set_until(text: str, until: date) -> str:
+    """Return the text of a params.yaml with another `ingest.until`, which is added if it is missing.
 
-
-def _commit(tree: Path, title: str, *paths: str) -> None:
-    git("add", "--all", "--", *paths, cwd=tree)
-    if git("diff", "--cached", "--name-only", cwd=tree):
-        hooks = ("-c", "core.hooksPath=/dev/null")
-        git(*hooks, "commit", "--quiet", "--no-verify", "-m", title, cwd=tree, env=origin.author())
-
-
-def _push_outputs(tree: Path) -> None:
-    """Push rows and model to the DVC remote, if there is one: who reviews and releases the branch fetches them."""
-    if default_remote(tree) and (code := run_verb("push", cwd=tree).returncode):
-        raise AlreadyPrinted(code)
+    Raises:
+        InputError: if the text is not a valid params.yaml.
+    """
+    parse(text)
+    changed = with_value(text, ("ingest", "until"), until.isoformat())
+    parse(changed)
+    return changed
 
 
 def _describe(why: str, before: date | None, until: date, passed: bool) -> str:

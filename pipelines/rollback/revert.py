@@ -2,6 +2,7 @@
 
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 
 from pipelines.cli.errors import InputError, Refused
 from pipelines.repository import origin
@@ -51,19 +52,19 @@ def _changes_release(sha: str) -> bool:
         return True  # only one of the two commits has a model
 
 
-def revert_commits(commits: list[MainCommit]) -> None:
-    """Revert each commit on the current branch, in this order.
+def revert_commits(tree: Path, commits: list[MainCommit]) -> None:
+    """Revert each commit in a worktree, in this order.
 
     Raises:
-        Refused: if one conflicts; its revert is aborted, and the message lists all commits.
+        Refused: if one conflicts; the message lists all commits.
     """
     for commit in commits:
         mainline = ["--mainline", "1"] if commit.is_merge else []
         try:
-            git("-c", "core.hooksPath=/dev/null", "revert", "--no-edit", *mainline, commit.sha, env=origin.author())
+            hooks = ("-c", "core.hooksPath=/dev/null")
+            git(*hooks, "revert", "--no-edit", *mainline, commit.sha, cwd=tree, env=origin.author())
         except subprocess.CalledProcessError as error:
-            conflicts = git("diff", "--name-only", "--diff-filter=U").splitlines()
-            try_git("revert", "--abort")
+            conflicts = git("diff", "--name-only", "--diff-filter=U", cwd=tree).splitlines()
             if not conflicts:
                 raise
             marked = "\n".join(f"  {other}{'  <- here' if other is commit else ''}" for other in commits)

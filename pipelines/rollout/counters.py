@@ -62,13 +62,7 @@ def count_replica(text: str, p99_ms: float) -> Counters:
 
 
 def subtract(now: Mapping[str, Counters], before: Mapping[str, Counters], bins: int) -> Counts:
-    """Return what happened between two looks; a counter that fell is that of a replica that started again.
-
-    Args:
-        now: as `read_counters` returns them.
-        before: those of the earlier look.
-        bins: number of the score's bins.
-    """
+    """Return what happened between two looks; a counter that fell is that of a replica that started again."""
     sums: dict[str, Counters] = {role: defaultdict(float) for role in ROLES}
     for source, counters in now.items():
         if (earlier := before.get(source)) is None:

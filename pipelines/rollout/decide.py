@@ -17,11 +17,7 @@ AHEAD = timedelta(hours=1)  # that the clock of the machine that tagged may be a
 
 @dataclass(frozen=True)
 class Decision:
-    """What to do with a canary, and why.
-
-    Attributes:
-        percent: the next share, for a step.
-    """
+    """What to do with a canary, and why; `percent` is the next share, for a step."""
 
     action: Literal["wait", "step", "promote", "abort"]
     why: str
@@ -40,12 +36,9 @@ def decide(
     """Decide about a canary with a share of `percent`.
 
     Args:
-        rollout: the settings.
-        percent: the canary's share.
         began: when the canary got its first share.
         records: of this step, one a host.
         differences: of the losses of labelled rows, one a step so far.
-        now: the time.
         unknown: what else must be known before a step, in words; None if nothing is missing.
     """
     if worse := [record for record in records if record.state == "worse"]:

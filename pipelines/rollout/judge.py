@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.config.rollout import Limits
+
 Floats = npt.NDArray[np.float64]
 ALPHA = 0.02
 PRODUCTION, CANARY = 0, 1  # positions of the arms
@@ -26,19 +28,6 @@ _TESTS = 4  # errors (or rows), latency, scores, and the losses of rows with a l
 _RATIOS = np.array([1.25, 1.5, 2, 3, 5, 10, 30, 100, 1000])
 _P99 = 0.01
 _HALVINGS = 40
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a canary may be worse by.
-
-    Attributes:
-        errors: share of requests that may fail beyond production's share.
-        scores: distance of the two distributions of scores (Kolmogorov's), between 0 and 1.
-    """
-
-    errors: float
-    scores: float
 
 
 @dataclass(frozen=True)
@@ -66,11 +55,9 @@ class Counts:
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that a step's judgement rests on: the counts of its looks, and the bets that its errors won.
+    """All that a step's judgement rests on: the counts since it began, and the bets that its errors won.
 
-    Attributes:
-        counts: since the step began.
-        bets: logarithm of what a bet on each alternative of the error rate made of a stake of 1, shape (..., 9).
+    A bet is the logarithm of what one on each alternative of the error rate made of a stake of 1, shape (..., 9).
     """
 
     counts: Counts
@@ -79,12 +66,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Judgement:
-    """The state of each test: True, False, or neither yet.
-
-    Attributes:
-        worse: name of the test -> whether the canary is worse, with evidence.
-        within: name of the test -> whether it is within the limit, with evidence.
-    """
+    """Name of each test -> whether the canary is worse, and whether it is within the limit, with evidence."""
 
     worse: dict[str, Any]
     within: dict[str, Any]
@@ -126,12 +108,7 @@ def alpha_of_test(steps: int) -> float:
 
 
 def judge(evidence: Evidence, limits: Limits, steps: int) -> Judgement:
-    """Return what the evidence of a step shows so far.
-
-    Args:
-        limits: what the canary may be worse by.
-        steps: number of the rollout's steps, which share the chance of a wrong abort.
-    """
+    """Return what the evidence shows so far of a step of a rollout with so many."""
     counts, alpha = evidence.counts, alpha_of_test(steps)
     largest = evidence.bets.max(axis=-1)
     mixture = largest + np.log(np.exp(evidence.bets - largest[..., None]).mean(axis=-1))
@@ -151,13 +128,7 @@ def judge(evidence: Evidence, limits: Limits, steps: int) -> Judgement:
 
 
 def confidence_sequence(successes: Floats, trials: Floats, alpha: float) -> tuple[Floats, Floats]:
-    """Return the bounds of a rate that hold at all looks together with a chance of 1 - alpha.
-
-    Args:
-        successes: of any shape.
-        trials: of the same shape.
-        alpha: chance that the rate is ever outside.
-    """
+    """Return the bounds of a rate, of any shape, that hold at all looks together with a chance of 1 - alpha."""
     from scipy.special import betaln, xlog1py, xlogy
 
     mixture = betaln(successes + 0.5, trials - successes + 0.5) - betaln(0.5, 0.5) + np.log(alpha)

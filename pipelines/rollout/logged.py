@@ -19,7 +19,7 @@ import numpy as np
 from pipelines.cli.errors import InputError
 from pipelines.cli.progress import Progress
 from pipelines.config.monitor import Labels
-from pipelines.config.rollout import Rollout
+from pipelines.config.rollout import Limits, Rollout
 from pipelines.model.bounded_loss import bounded_loss, largest_loss
 from pipelines.model.profile import load_profile
 from pipelines.model.signature import Signature
@@ -62,14 +62,9 @@ class LoggedRollout:
         self._connection = open_connection()
 
     def report(self, step: Step, rollout: Rollout) -> Record:
-        """Judge a step by its rows.
-
-        Raises:
-            Unreachable: if the log's store does not respond.
-        """
+        """Judge a step by its rows."""
         counts = self._count(step, rollout.limits.p99_ms)
-        limits = judge.Limits(rollout.limits.errors, rollout.limits.scores)
-        judgement = judge_rows(counts, limits, len(rollout.steps), step.percent)
+        judgement = judge_rows(counts, rollout.limits, len(rollout.steps), step.percent)
         if step.end - step.start < timedelta(minutes=rollout.min_minutes):
             judgement.worse.pop("requests")  # the command that gives the canary its share takes time
         state, reasons = conclude(judgement)
@@ -97,13 +92,7 @@ class LoggedRollout:
     ) -> Difference | None:
         """Return the difference of the losses of a step's labelled rows; None where no label can be compared.
 
-        Args:
-            step: the step.
-            labels: where they are.
-            loss: name of the loss.
-            now: the time.
-            alpha: chance that the difference is ever outside of its bounds.
-            final_after: time from a prediction until its label is final: a younger row does not count.
+        A label is final `final_after` after its prediction: a younger row does not count.
 
         Raises:
             InputError: if the labels cannot be read, or do not fit the log.
@@ -173,7 +162,7 @@ class LoggedRollout:
             yield window.table, signature
 
 
-def judge_rows(counts: Counts, limits: judge.Limits, steps: int, percent: int) -> Judgement:
+def judge_rows(counts: Counts, limits: Limits, steps: int, percent: int) -> Judgement:
     """Return what the rows of a step show, with the canary's share of them instead of its errors.
 
     A canary with less than half of the rows that its share promises is worse.

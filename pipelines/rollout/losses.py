@@ -15,13 +15,7 @@ _ROWS = 2  # of the canary in a block, on average
 
 @dataclass(frozen=True)
 class LabelledRows:
-    """The labelled rows of an arm.
-
-    Attributes:
-        losses: between 0 and 1, of shape (n,).
-        known: when each loss became known, in any unit, of shape (n,).
-        asked: when each row was predicted, by which rows are ordered whose losses became known together.
-    """
+    """The losses of an arm's labelled rows, from 0 to 1, and when each became known and was asked; of shape (n,)."""
 
     losses: Floats
     known: Floats
@@ -61,14 +55,8 @@ def compare_losses(loss: str, production: LabelledRows, canary: LabelledRows, pe
     Both arms are compared within small blocks of rows that became known one after the other. So what changes for both
     arms, such as the hour, does not count, whatever share the canary really got, and later rows change no full block.
     The bounds are those of the empirical Bernstein confidence sequence with predictable stakes (Waudby-Smith and
-    Ramdas, arXiv 2010.09686, theorem 2), on the differences moved to the interval from 0 to 1.
-
-    Args:
-        loss: name of the loss.
-        production: rows of production.
-        canary: rows of the canary.
-        percent: the canary's share of the requests.
-        alpha: chance that the difference is ever outside.
+    Ramdas, arXiv 2010.09686, theorem 2), on the differences moved to the interval from 0 to 1; alpha is the chance that
+    the difference is ever outside.
     """
     rows = len(production.losses), len(canary.losses)
     means = (

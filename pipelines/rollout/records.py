@@ -81,11 +81,7 @@ class Records:
         return _parse(path.read_bytes()) if path.is_file() else None
 
     def read_all(self, version: str, percent: int) -> list[Record]:
-        """Return the records of a step, one a host; a file that is not a record is ignored.
-
-        Raises:
-            Unreachable: if the store does not respond.
-        """
+        """Return the records of a step, one a host; a file that is not a record is ignored."""
         store = self._store or parse_location(str(self._folder), "PREDICTION_LOG")
         with store_errors(store):
             store.filesystem.invalidate_cache()
@@ -95,11 +91,7 @@ class Records:
         return [record for record in records if (record.version, record.percent) == (version, percent)]
 
     def write(self, record: Record) -> None:
-        """Replace this host's record of the step, on its disk first.
-
-        Raises:
-            Unreachable: if the disk or the store fails.
-        """
+        """Replace this host's record of the step, on its disk first."""
         name = _name(record.version, record.percent, record.host)
         self.write_page(name, record.model_dump_json(indent=1) + "\n")
 

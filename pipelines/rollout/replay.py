@@ -61,13 +61,7 @@ class Replay:
 
 
 def ask(url: str, signature: Row, logged: list[Row]) -> Replay:
-    """Send logged rows to the service at `url`, one after the other.
-
-    Args:
-        url: of a replica.
-        signature: of its model.
-        logged: rows of the prediction log, none of whose inputs is hashed.
-    """
+    """Send rows of the prediction log, without hashed inputs, to the replica at `url`, one after the other."""
     session, seconds, errors, flipped = requests.Session(), [], 0, 0
     score = "probability" if signature["threshold"] is not None else "value"
     differences: list[tuple[Row, float, float]] = []
@@ -93,11 +87,7 @@ def ask(url: str, signature: Row, logged: list[Row]) -> Replay:
 
 
 def newest_rows(log: str, count: int) -> list[Row]:
-    """Return the newest rows of a prediction log; fewer if its newest files have fewer.
-
-    Raises:
-        Unreachable: if the store does not respond.
-    """
+    """Return the newest rows of a prediction log; fewer if its newest files have fewer."""
     location = parse_location(log, "PREDICTION_LOG")
     rows: list[Row] = []
     for name in _newest_files(location):

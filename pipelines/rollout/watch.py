@@ -30,14 +30,7 @@ _LONGEST_GAP = 60.0  # between two looks; a longer one (a machine that slept) co
 
 
 def watch(host: Host, rollout: Rollout, bins: int, look_seconds: float = LOOK_SECONDS) -> int:
-    """Judge the canary of this host until there is none; return 0. A second watch of a host ends at once.
-
-    Args:
-        host: this host.
-        rollout: the settings.
-        bins: of the scores (`counters.SCORE_BINS`).
-        look_seconds: between two looks.
-    """
+    """Judge the canary of this host until there is none; return 0. A second watch of a host ends at once."""
     host.folder.mkdir(parents=True, exist_ok=True)
     with (host.folder / "watch.lock").open("a") as lock:
         try:
@@ -78,9 +71,7 @@ def look(host: Host, rollout: Rollout, state: Canary, seconds: float, bins: int)
     evidence = before.evidence if before else judge.start(bins)
     if before:
         evidence = judge.add(evidence, counters.subtract(now, before.read, bins))
-    limits = judge.Limits(rollout.limits.errors, rollout.limits.scores)
-    judgement = judge.judge(evidence, limits, len(rollout.steps))
-    verdict, reasons = conclude(judgement)
+    verdict, reasons = conclude(judge.judge(evidence, rollout.limits, len(rollout.steps)))
     if state.aborted:
         verdict, reasons = "worse", (state.aborted,)
     elif verdict == "worse":
@@ -104,11 +95,7 @@ def look(host: Host, rollout: Rollout, state: Canary, seconds: float, bins: int)
 
 
 def _replay(host: Host, rollout: Rollout, state: Canary) -> None:
-    """Send logged requests to the canary; abort it if it fails or is slow.
-
-    Raises:
-        Unreachable: if the log's store does not respond.
-    """
+    """Send logged requests to the canary; abort it if it fails or is slow."""
     log = prediction_log()
     replica = next(replica for replica in list_replicas(host) if replica.version == state.version)
     url = f"http://{replica.address}:{PORT}"

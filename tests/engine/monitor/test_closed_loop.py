@@ -114,7 +114,6 @@ def test_a_bad_version_that_got_through_is_proposed_to_be_rolled_back_once(
     for _ in range(2):
         done = must(verb(repo, "monitor", "--act", **environment), 1)
         assert "ALARM quality" in done.out, done.out
-        repo.git("checkout", "--quiet", "main")  # as in the next run's fresh clone
         (pull,) = pulls(world)
     assert pull["title"] == "Roll back to fraud@v1.0.0"
     assert "The mean loss of fraud@v1.1.0" in pull["body"] and "On the same rows fraud@v1.0.0 has" in pull["body"]

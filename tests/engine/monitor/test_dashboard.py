@@ -50,7 +50,7 @@ def prometheus(logistic: Any, tmp_path_factory: pytest.TempPathFactory) -> Itera
     """The address of a Prometheus that has scraped both a few times, while the service answered requests."""
     binary, folder = tool("prometheus"), tmp_path_factory.mktemp("prometheus")
     server = HTTPServer(("127.0.0.1", 0), Exposition)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     config = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
     with live.serve(folder, logistic.model.parent, MODEL_VERSION="fraud@v1.6.0") as service:
         config["global"]["scrape_interval"] = "250ms"

@@ -14,7 +14,7 @@ import requests
 import yaml
 
 from pipelines.github.client import GitHub
-from pipelines.monitor import actions, compaction, flow, history, promise, report
+from pipelines.monitor import actions, compaction, flow, history, metrics
 from pipelines.repository import base_model, tags
 from pipelines.repository.base_model import Base
 from tests.engine.github.test_one_issue import IssueGitHub
@@ -43,7 +43,7 @@ def labelled(world: World, model: Path, tmp_path: Path, monkeypatch: pytest.Monk
     params["monitor"]["labels"] = {"path": str(tmp_path / "labels")}
     path.write_text(yaml.safe_dump(params, sort_keys=False))
     monkeypatch.setattr(base_model, "fetch_stored", lambda commit, _: Base(commit, folder, "cache", "m", "m"))
-    monkeypatch.setattr(promise, "json_at", lambda *_: {"test": {"roc_auc": 0.8}})
+    monkeypatch.setattr(metrics, "json_at", lambda *_: {"test": {"roc_auc": 0.8}})
     monkeypatch.setattr(tags, "list_lasting_versions", lambda _: [])
     return world
 
@@ -143,7 +143,7 @@ def test_a_run_that_is_killed_at_any_write_and_repeated_ends_as_one_that_was_not
     lines = world.log.rename(tmp_path / "lines")
     monkeypatch.setattr(compaction, "_remove", count(compaction._remove))
     monkeypatch.setattr(compaction, "_upload", count(compaction._upload))
-    for module in (history, flow, report):
+    for module in (history, flow):
         monkeypatch.setattr(module, "write_text", count(module.write_text))
     ends = []
     for number in range(100):
@@ -165,7 +165,7 @@ def test_labels_that_are_gone_are_an_alarm_and_the_rest_of_the_pass_is_judged(la
     write_month(labelled.log, tmp_path / "away", WEEKS)
     out = labelled.monitor(15)
     missing = f"no labels found at {tmp_path / 'labels'}"
-    assert f"quality: {missing}" in out and "No alarm." in out
+    assert missing in out and "No alarm." in out
     assert "no labels found at" in (labelled.root / "reports/monitor/verdict.md").read_text()
     (tmp_path / "away").rename(tmp_path / "labels")
     assert "No alarm." in labelled.monitor(22)

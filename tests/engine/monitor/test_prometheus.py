@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from pipelines.cli.errors import InputError, Unreachable
+from pipelines.cli.errors import Unreachable
 from pipelines.monitor import prometheus
 from pipelines.monitor.pass_record import Verdict
 from pipelines.monitor.prometheus import metrics_text, push_metrics
@@ -109,28 +109,33 @@ def gateway() -> Iterator[HTTPServer]:
     server.server_close()
 
 
-def test_the_push_replaces_the_group_of_the_model(gateway: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_push_replaces_the_group_of_the_model(
+    gateway: HTTPServer, verdict: Verdict, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PUSHGATEWAY_URL", f"http://ann:secret@127.0.0.1:{gateway.server_port}/")
-    assert push_metrics("a 1\n", "fraud/eu")
+    push_metrics(verdict.model_copy(update={"model_name": "fraud/eu"}), 7)
     ((path, kind, body, authorization),) = Gateway.pushed
-    assert path == "/metrics/job/mainline_monitor/model_name@base64/ZnJhdWQvZXU="
-    assert (kind, body) == ("text/plain; version=0.0.4", b"a 1\n")
+    assert path.startswith("/metrics/job/mainline_monitor/model_name@base64/ZnJhdWQvZXU")
+    assert kind.startswith("text/plain; version=") and b'model_monitor_rows{model_name="fraud/eu"}' in body
     assert authorization and authorization.startswith("Basic ")
-    assert push_metrics("a 1\n", "fraud")
+    push_metrics(verdict, 7)
     assert Gateway.pushed[1][0] == "/metrics/job/mainline_monitor/model_name/fraud"
+    monkeypatch.delenv("PUSHGATEWAY_URL")
+    push_metrics(verdict, 7)
+    assert len(Gateway.pushed) == 2
 
 
-def test_nothing_is_pushed_without_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("PUSHGATEWAY_URL", raising=False)
-    assert not push_metrics("a 1\n", "fraud")
-
-
-def test_a_refused_push_and_a_wrong_address_are_errors_without_the_password(gateway: HTTPServer) -> None:
+def test_a_refused_push_and_a_wrong_address_are_errors_without_the_password(
+    gateway: HTTPServer, verdict: Verdict, monkeypatch: pytest.MonkeyPatch
+) -> None:
     Gateway.status = 400
-    with pytest.raises(Unreachable, match="pushed metrics are invalid") as refused:
-        push_metrics("a 1\n", "fraud", f"http://ann:secret@127.0.0.1:{gateway.server_port}")
-    with pytest.raises(Unreachable) as closed:
-        push_metrics("a 1\n", "fraud", "http://ann:secret@127.0.0.1:1")
-    with pytest.raises(InputError) as wrong:
-        push_metrics("a 1\n", "fraud", "ann:secret@gateway")
-    assert not any("secret" in str(error.value) for error in (refused, closed, wrong))
+    for address, message in (
+        (f"http://ann:secret@127.0.0.1:{gateway.server_port}", "pushed metrics are invalid"),
+        ("http://ann:secret@127.0.0.1:1", "ConnectionError"),
+        ("ann:secret@gateway.invalid", "ConnectionError"),
+        ("http://ann:secret@", "Invalid"),
+    ):
+        monkeypatch.setenv("PUSHGATEWAY_URL", address)
+        with pytest.raises(Unreachable, match=message) as error:
+            push_metrics(verdict, 7)
+        assert "secret" not in str(error.value)

@@ -20,9 +20,9 @@ from pipelines.cli.errors import InputError
 from pipelines.config.params import Params
 from pipelines.model.profile import Profile
 from pipelines.monitor import quality
-from pipelines.monitor.detectors import add_evidence
+from pipelines.monitor.detectors import add_evidence, betting_evidence, mean_lower_bound
 from pipelines.monitor.pass_record import Quality
-from pipelines.monitor.promise import betting_evidence, find_limit, mean_lower_bound
+from pipelines.monitor.quality import find_limit
 from pipelines.repository import lineage
 from pipelines.repository.base_model import Base
 from tests.engine.monitor.log_files import MONDAY, SIGNATURE, log_table, write_log

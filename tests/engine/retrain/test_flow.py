@@ -22,7 +22,6 @@ from pipelines.retrain import flow
 from tests.engine.fixtures_repo import CommandResult
 from tests.engine.in_process import verb
 from tests.engine.release.release_world import World
-from tests.engine.release.release_world import live as live
 from tests.engine.release.release_world import world as world
 from tests.engine.release.tag_repository import tag_repository as tag_repository
 
@@ -100,7 +99,8 @@ def write_pointer(folder: Path, md5: str) -> None:
 @pytest.fixture
 def verbs(monkeypatch: pytest.MonkeyPatch) -> Verbs:
     made = Verbs()
-    monkeypatch.setattr(flow, "run_verb", made.run)
+    for module in (flow, publish):
+        monkeypatch.setattr(module, "run_verb", made.run)
     monkeypatch.setattr(flow, "today", lambda: TODAY)
     return made
 
@@ -113,13 +113,19 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Api:
     return made
 
 
+def make_shop(world: World) -> None:
+    """Put a model into production, with rows."""
+    world.commit_model("m1")
+    world.release()
+    write_pointer(world.clone, "a" * 32)
+    (world.clone / ".gitignore").write_text("/reports/review/\n/.mainline/\n/.dvc/\n")
+    world.commit("Record the rows")
+
+
 @pytest.fixture
-def shop(live: World) -> World:
-    """A world in production with rows and a report."""
-    write_pointer(live.clone, "a" * 32)
-    (live.clone / ".gitignore").write_text("/reports/review/\n/.mainline/\n/.dvc/config.local\n/.dvc/tmp\n")
-    live.commit("Record the rows")
-    return live
+def shop(world: World) -> World:
+    """A world in production with rows."""
+    return world.resume("shop", lambda: make_shop(world))
 
 
 def retrain(shop: World, *arguments: str, **environment: str) -> CommandResult:
@@ -232,7 +238,7 @@ def test_a_commit_that_somebody_pushes_during_the_review_is_not_replaced(
             git("push", "--quiet", "origin", f"{other}:refs/heads/retrain", cwd=shop.clone)
         return verbs.run(name, *arguments, **options)
 
-    monkeypatch.setattr(flow, "run_verb", run)
+    monkeypatch.setattr(publish, "run_verb", run)
     verbs.rows = "c" * 32
     done = retrain(shop)
     assert done.code == 1 and "Tune it by hand" in done.out
@@ -263,7 +269,7 @@ def test_a_review_that_could_not_be_made_ends_the_retraining_with_its_code(
         return subprocess.CompletedProcess([name], code) if name == "review" else done
 
     verbs.verdict = None
-    monkeypatch.setattr(flow, "run_verb", run)
+    monkeypatch.setattr(publish, "run_verb", run)
     assert retrain(shop).code == code and tip(shop) == ""
 
 

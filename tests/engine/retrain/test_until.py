@@ -9,7 +9,7 @@ import yaml
 
 from pipelines.cli.errors import InputError
 from pipelines.config.params import parse
-from pipelines.retrain.until import set_until
+from pipelines.retrain.flow import set_until
 from tests.engine.fixtures_model import SMALL
 from tests.engine.fixtures_repo import PARAMS
 

@@ -1,11 +1,17 @@
-"""What a rollback pushes, publishes on GitHub and returns. The review is a Makefile of a few lines.
+"""What a rollback pushes, publishes on GitHub and returns, and how it ends when it is killed or refused.
 
-Needs git and make.
+Needs git and DVC. The review writes what one would write.
 """
 
 from __future__ import annotations
 
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,15 +26,10 @@ from pipelines.rollback import flow
 from tests.engine.fixtures_repo import CommandResult
 from tests.engine.in_process import verb
 from tests.engine.release.release_world import World
-from tests.engine.release.release_world import live as live
 from tests.engine.release.release_world import world as world
 from tests.engine.release.tag_repository import tag_repository as tag_repository
 
 pytestmark = pytest.mark.repository
-REVIEW = """review:
-	@mkdir -p reports/review && echo report > reports/review/review.md
-	@echo '{"verdict": "$(VERDICT)"}' > reports/review/review.json && [ $(VERDICT) = pass ]
-"""
 
 
 @dataclass
@@ -58,20 +59,34 @@ class FakeGitHub:
         pass
 
 
+def make_two_releases(world: World) -> None:
+    """Put `m2` into production after `m1`."""
+    (world.clone / ".gitignore").write_text("/reports/review/\n/.mainline/\n/.dvc/\n")
+    for model in ("m1", "m2"):
+        world.commit_model(model)
+        world.release()
+
+
 @pytest.fixture
-def two_releases(live: World) -> World:
+def two_releases(world: World) -> World:
     """A world in which `m2` followed `m1` into production."""
-    (live.clone / "Makefile").write_text(REVIEW)
-    (live.clone / ".gitignore").write_text("/reports/review/\n")
-    live.commit("Review without a pipeline")
-    live.commit_model("m2")
-    live.release()
-    return live
+    return world.resume("two-releases", lambda: make_two_releases(world))
 
 
-def rollback(world: World, verdict: str = "pass", **environment: str) -> CommandResult:
+def rollback(world: World, verdict: str = "pass", *arguments: str, **environment: str) -> CommandResult:
     """`python -m pipelines rollback` with a review of that verdict."""
-    return verb(world.clone, "rollback", VERDICT=verdict, TO="", **environment)
+
+    def review(name: str, *options: str, cwd: Path) -> Any:
+        assert (name, *options) == ("review", "--base", git("rev-parse", "origin/main"))
+        folder = cwd / "reports/review"
+        folder.mkdir(parents=True)
+        (folder / "review.md").write_text("report\n")
+        (folder / "review.json").write_text(json.dumps({"verdict": verdict}))
+        return subprocess.CompletedProcess([name], int(verdict != "pass"))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(publish, "run_verb", review)
+        return verb(world.clone, "rollback", *arguments, TO="", **environment)
 
 
 def list_pushed_commits(world: World) -> list[str]:
@@ -103,7 +118,7 @@ def test_where_workflows_may_not_open_pull_requests_the_link_that_opens_it_is_pr
     assert done.code == 1, done.out
     (head,) = list_pushed_commits(two_releases)
     assert github.checked == [(head, "review", "success")]  # valid for the pull request that a person opens
-    name = git("symbolic-ref", "--short", "HEAD")
+    name = f"rollback/fraud-v1.0.0-{git('rev-parse', 'main')[:8]}"
     assert "not permitted to create or approve pull requests" in done.out
     assert (
         f"https://github.com/acme/fraud/compare/main...{name}?expand=1&title=Roll%20back%20to%20fraud%40v1.0.0"
@@ -135,7 +150,7 @@ def test_a_revert_of_a_workflow_file_is_refused_in_a_workflow_before_the_review(
 def test_reverts_that_give_another_release_id_are_not_reviewed(
     two_releases: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(flow, "revert_commits", lambda commits: None)
+    monkeypatch.setattr(flow, "revert_commits", lambda *_: None)
     done = rollback(two_releases)
     assert done.code == 1, done.out
     assert not (two_releases.clone / "reports/review").exists()
@@ -148,7 +163,6 @@ def test_commits_of_others_on_the_branch_are_not_replaced(two_releases: World) -
     other = git("commit-tree", f"{head}^{{tree}}", "-p", head, "-m", "Solve it by hand")
     (ref,) = git("ls-remote", "origin", "refs/heads/rollback/*").split()[1:]
     git("push", "--quiet", "origin", f"{other}:{ref}")
-    git("checkout", "--quiet", "main")
     done = rollback(two_releases)
     assert done.code == 1 and "Solve it by hand" in done.out
     assert list_pushed_commits(two_releases) == [other]
@@ -176,8 +190,71 @@ def test_release_of_an_aborted_canary_is_reverted(two_releases: World) -> None:
     running = tags.find_canary("fraud")
     assert running
     push_tags.assign_again(running, tags.CANARY_END, why="errors")
-    done = verb(two_releases.clone, "rollback", "--to", "fraud@v1.1.0", VERDICT="pass")
+    done = rollback(two_releases, "pass", "--to", "fraud@v1.1.0")
     assert done.code == 0, done.out
     (head,) = list_pushed_commits(two_releases)
     newest = tags.find_newest_assignment("fraud")
     assert newest and release_id(head) == newest.release_id != running.release_id
+
+
+def test_a_conflict_lists_the_commits_and_nothing_is_created(two_releases: World) -> None:
+    params = two_releases.clone / "params.yaml"
+    params.write_text(re.sub(r"max_batch_rows: \d+", "max_batch_rows: 9000", params.read_text()))
+    two_releases.commit("Take 9000 rows")
+    params.write_text(params.read_text().replace("max_batch_rows: 9000", "max_batch_rows: 9000 # a limit"))
+    two_releases.commit("Explain the limit")  # it keeps the release id, so it is not reverted
+    before = git("rev-parse", "HEAD"), git("status", "--porcelain")
+    done = rollback(two_releases, "pass", "--to", "fraud@v1.0.0")
+    assert done.code == 1 and "conflicts in params.yaml" in done.out and "<- here" in done.out, done.out
+    assert (git("rev-parse", "HEAD"), git("status", "--porcelain")) == before
+    assert list_pushed_commits(two_releases) == []
+
+
+@pytest.mark.parametrize("step", ["revert_commits", "review_worktree", "publish"])
+def test_a_run_after_a_killed_one_pushes_one_branch(
+    two_releases: World, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def kill(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(flow, step, kill)
+        patch.setattr("pipelines.repository.base_model._remove_worktree", lambda _: None)  # nor does a killed run
+        assert rollback(two_releases).code != 0
+    assert rollback(two_releases).code == 0
+    first = list_pushed_commits(two_releases)
+    assert rollback(two_releases).code == 0
+    assert list_pushed_commits(two_releases) == first and len(first) == 1
+
+
+def remove(origin_folder: Path, _: str) -> None:
+    """Remove origin."""
+    origin_folder.rename(origin_folder.with_name("gone.git"))
+
+
+def push_unreadable_commit(origin_folder: Path, branch: str) -> None:
+    """Create the branch on origin with a commit that cannot be fetched, because its parent is lost."""
+    lost = git("commit-tree", "main^{tree}", "-m", "lost", cwd=origin_folder)
+    tip = git("commit-tree", "main^{tree}", "-p", lost, "-m", "tip", cwd=origin_folder)
+    git("update-ref", f"refs/heads/{branch}", tip, cwd=origin_folder)
+    (origin_folder / "objects" / lost[:2] / lost[2:]).unlink()
+
+
+@pytest.mark.parametrize("damage", [remove, push_unreadable_commit])
+def test_an_origin_that_fails_during_the_review_is_unreachable_and_the_next_run_pushes(
+    two_releases: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: Callable[[Path, str], None]
+) -> None:
+    folder = Path(git("remote", "get-url", "origin"))
+    shutil.copytree(folder, tmp_path / "whole.git")
+
+    def damage_origin(*_: object) -> bool:
+        damage(folder, f"rollback/fraud-v1.0.0-{git('rev-parse', 'main')[:8]}")
+        return True
+
+    with monkeypatch.context() as patch:
+        patch.setattr(flow, "review_worktree", damage_origin)
+        done = rollback(two_releases)
+    assert done.code == 3 and "origin cannot be reached: " in done.out and "run this again" in done.last, done.out
+    git("remote", "set-url", "origin", str(tmp_path / "whole.git"))
+    assert rollback(two_releases).code == 0
+    assert len(list_pushed_commits(two_releases)) == 1

@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.cli.errors import InputError
 from pipelines.repository.tags import Assignment
-from pipelines.rollback.target import choose_assignment
+from pipelines.rollback.flow import choose_assignment
 
 
 @dataclass(frozen=True)

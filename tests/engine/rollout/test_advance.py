@@ -25,7 +25,7 @@ from pipelines.rollout.advance import abort, advance
 from pipelines.rollout.records import Record, Records
 from tests.engine.fixtures_repo import PARAMS
 from tests.engine.monitor.log_files import SIGNATURE
-from tests.engine.release.tag_repository import assign_version, register_version
+from tests.engine.release.tag_repository import assign_version, make_once, register_version
 from tests.engine.release.tag_repository import tag_repository as tag_repository
 from tests.engine.rollout.logged_rollout import BEGAN, CANARY, PRODUCTION, label, write_arm
 from tests.engine.rollout.test_decide import record as some_record
@@ -46,18 +46,28 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
 
 
 @pytest.fixture
-def params(
+def repository(
     tag_repository: Path, started: list[tuple[str, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Params:
-    """Settings with a rollout, in a repository with version 1.0.0 in production and 1.1.0 as its canary."""
+) -> Path:
+    """A repository without tags, and the environment of a rollout."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.delenv("PREDICTION_LOG", raising=False)
     monkeypatch.delenv("GITHUB_TOKEN", raising=False)
-    params = settings({"steps": [5, 25]})
-    assign_version(register_version("a", (1, 0, 0)))
-    commit_release(tag_repository, "b")
-    assign_version(register_version("b", (1, 1, 0)), tags.CANARY, weight=5)
-    return params
+    return tag_repository
+
+
+@pytest.fixture
+def params(repository: Path) -> Params:
+    """Settings with a rollout, in a repository with version 1.0.0 in production and 1.1.0 as its canary."""
+
+    def build() -> None:
+        settings({"steps": [5, 25]})
+        assign_version(register_version("a", (1, 0, 0)))
+        commit_release(repository, "b")
+        assign_version(register_version("b", (1, 1, 0)), tags.CANARY, weight=5)
+
+    make_once("rollout", repository.parent, build)
+    return load()
 
 
 def settings(
@@ -176,11 +186,6 @@ def test_person_ends_a_canary(params: Params, started: list[tuple[str, ...]]) ->
         abort("fraud", "again")
 
 
-def test_canary_without_settings_is_not_decided(params: Params) -> None:
-    with pytest.raises(InputError, match="rollout"):
-        advance(params.model_copy(update={"rollout": None}))
-
-
 def test_records_of_another_version_or_damaged_ones_do_not_count(params: Params) -> None:
     records = Records(Host.from_params(params))
     write_record(params, version="fraud@v1.1.0-rc", host="two")
@@ -220,12 +225,10 @@ def test_a_record_of_an_earlier_try_does_not_count(params: Params) -> None:
 
 
 @pytest.fixture
-def log(params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def log(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a prediction log; the versions have no tags yet."""
-    del params
-    names = git("tag").splitlines()
-    git("tag", "--delete", *names)
-    git("push", "--quiet", "--delete", "origin", *names)
+    settings({"steps": [5, 25]})
+    commit_release(repository, "b")
     monkeypatch.setenv("PREDICTION_LOG", str(tmp_path / "log"))
     return tmp_path / "log"
 
@@ -269,17 +272,10 @@ def test_canary_of_a_command_whose_requests_fail_is_ended(
     assert started[0] == ("release", "reconcile")
 
 
-def test_rollout_that_needs_the_log_does_not_run_without_it(params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match="PREDICTION_LOG"):
-        advance(settings({"steps": [5]}, COMMAND))
-
-
 @pytest.mark.parametrize(
     ("skills", "decide_on", "tag"),
     [
         ((0.0, 1.0), "log_loss", "fraud#production#3"),
-        ((1.0, 0.0), "brier", "fraud#canary!#3"),
-        ((1.0, 1.0), "log_loss", "fraud#canary!#3"),
         ((1.0, 0.0), None, "fraud#canary!#3"),
         ((1.0, 1.0), None, "fraud#production#3"),
     ],
@@ -315,14 +311,10 @@ def test_a_test_without_a_decision_is_inconclusive(
     assert "inconclusive" in str(end.annotation.why)
 
 
-@pytest.mark.parametrize("path", ["damaged.parquet", "http://127.0.0.1:9/labels.csv"])
 def test_labels_that_cannot_be_read_let_a_canary_wait_and_end(
-    log: Path,
-    started: list[tuple[str, ...]],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    path: str,
+    log: Path, started: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    path = "damaged.parquet"
     start_canary(monkeypatch, 50)
     for release, seed in ((PRODUCTION, 1), (CANARY, 2)):
         write_arm(log, release, 4000, seed=seed)
@@ -336,17 +328,21 @@ def test_labels_that_cannot_be_read_let_a_canary_wait_and_end(
     assert path in str(end.annotation.why)
 
 
-@pytest.mark.parametrize("url", [None, "log"])
-def test_hosts_that_pull_need_a_log_with_a_url(
-    params: Params, monkeypatch: pytest.MonkeyPatch, url: str | None
+def test_a_canary_that_cannot_be_judged_by_these_settings_is_refused(
+    params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if url:
-        monkeypatch.setenv("PREDICTION_LOG", url)
+    with pytest.raises(InputError, match="rollout"):
+        advance(params.model_copy(update={"rollout": None}))
+    for deploy in (COMMAND, "pull"):
+        with pytest.raises(InputError, match="PREDICTION_LOG"):
+            advance(settings({"steps": [5]}, deploy))
+    monkeypatch.setenv("PREDICTION_LOG", "log")  # no URL
     with pytest.raises(InputError, match="PREDICTION_LOG"):
         advance(settings({"steps": [5]}, "pull"))
 
 
-def test_a_test_needs_equal_arms_labels_and_a_loss_of_the_task(params: Params) -> None:
+def test_a_test_needs_equal_arms_labels_and_a_loss_of_the_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError) as caught:
         settings({"steps": [5, 50], "decide_on": "log_loss"})
     assert "[50]" in str(caught.value)

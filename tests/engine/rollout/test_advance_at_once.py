@@ -22,6 +22,7 @@ from tests.engine.release.tag_repository import tag_repository as tag_repository
 from tests.engine.release.test_tagging import gto
 from tests.engine.rollout.test_advance import listed, write_record
 from tests.engine.rollout.test_advance import params as params
+from tests.engine.rollout.test_advance import repository as repository
 from tests.engine.rollout.test_advance import started as started
 
 

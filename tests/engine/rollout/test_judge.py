@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
-from pipelines.rollout.judge import Counts, Evidence, Limits, add, confidence_sequence, judge, start
+from pipelines.config.rollout import Limits
+from pipelines.rollout.judge import Counts, Evidence, add, confidence_sequence, judge, start
 
 RUNS = 2000
 LIMITS = Limits(errors=0.02, scores=0.1)
