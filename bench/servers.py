@@ -125,6 +125,7 @@ def subjects_of(models: Path, serving_json: Path, pipeline: Path, mlflow_model: 
         "MODEL_FOLDER": str(models),
         "SERVING_JSON": str(serving_json),
         "PREDICTION_LOG": str(folder / "predictions"),
+        "DRAIN_SECONDS": "0",
         "HOST": "127.0.0.1",
         "PORT": "{port}",
     }

@@ -32,8 +32,7 @@ def main() -> None:
     # uvicorn raises SIGTERM again after its shutdown; a requested end is not a failure. Until uvicorn listens, this
     # handler ends the process: for the first process of a container the kernel has no default.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    runtime.check()
-    app, settings = runtime.app(), runtime.settings()
+    app, (settings, _) = runtime.app(), runtime.load()
     gc.freeze()  # the collector need not visit what exists until the end
     config = uvicorn.Config(
         app,

@@ -36,7 +36,7 @@ class Predictions:
     @staticmethod
     def check_files_and_settings() -> None:
         """Run before `bentoml serve` starts its worker."""
-        runtime.check()
+        runtime.load()
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     async def close_log(self) -> None:

@@ -49,14 +49,8 @@ def read(host: Host) -> Canary | None:
 def ensure(host: Host, version: Version, percent: int, tag: str = "") -> None:
     """Let this host run a version beside production, for its watch to give it a share of the requests.
 
-    Args:
-        host: this host.
-        version: the version.
-        percent: its share.
-        tag: of its assignment; empty before that is pushed.
-
-    Raises:
-        Refused: if the version does not come up; production is as it was.
+    `tag` is that of its assignment, empty before that is pushed. Raises Refused if the version does not come up;
+    production is as it was.
     """
     front = Front(host)
     with front.lock():

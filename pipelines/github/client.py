@@ -21,13 +21,9 @@ class GitHub(Transport):
 
     @staticmethod
     def from_environment(default: Callable[[], str] = str) -> GitHub:
-        """Return the repository that GITHUB_REPOSITORY, GITHUB_TOKEN and GITHUB_API_URL name.
+        """Return the repository that GITHUB_REPOSITORY (else `default`), GITHUB_TOKEN and GITHUB_API_URL name.
 
-        Args:
-            default: returns the repository where GITHUB_REPOSITORY is not set.
-
-        Raises:
-            InputError: if repository or token is missing or invalid.
+        Raises InputError if repository or token is missing or invalid.
         """
         repository = os.environ.get("GITHUB_REPOSITORY") or default()
         token = os.environ.get("GITHUB_TOKEN", "")

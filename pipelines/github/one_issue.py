@@ -20,15 +20,7 @@ class OneIssue:
     mark: str
 
     def update(self, github: GitHub, body: str | None, closing_body: str) -> str:
-        """Open the issue or update its body; without a body, close it.
-
-        Args:
-            body: Markdown; None if there is nothing to report.
-            closing_body: replaces the body when the issue is closed.
-
-        Returns:
-            What was done, in words.
-        """
+        """Open the issue or update its body; without a body close it with `closing_body`. Return what was done."""
         text = f"{closing_body if body is None else body}\n\n{self.mark}\n"
         marked = [issue for issue in github.issues(self.label) if self.mark in (issue.get("body") or "")]
         issues = {int(issue["number"]): issue for issue in marked}

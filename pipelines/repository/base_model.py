@@ -63,8 +63,7 @@ class Base:
 def fetch(commit: str, progress: Progress) -> Base | None:
     """Fetch the files of a commit's model, or return None if its dvc.lock names no model.
 
-    Raises:
-        InputError: if no source has them and they cannot be reproduced.
+    Raises InputError if no source has them and they cannot be reproduced.
     """
     if not {MODEL, SIGNATURE} <= _locked_md5s(commit).keys():
         return None
@@ -80,9 +79,7 @@ def fetch(commit: str, progress: Progress) -> Base | None:
 def fetch_stored(commit: str, progress: Progress) -> Base | None:
     """Fetch the files from the cache, else from the remote; None if the cache lacks them and there is no remote.
 
-    Raises:
-        InputError: if the commit's dvc.lock names no model.
-        Unreachable: if the remote does not respond, or does not have them.
+    Raises InputError if the commit's dvc.lock names no model, else as `fetch_outputs`.
     """
     md5s = _locked_md5s(commit)
     if MODEL not in md5s:
@@ -93,16 +90,10 @@ def fetch_stored(commit: str, progress: Progress) -> Base | None:
 
 
 def fetch_outputs(commit: str, md5s: dict[str, str], folder: Path, progress: Progress) -> str | None:
-    """Fetch outputs of a commit into a folder, each by its file name.
+    """Fetch outputs of a commit (path -> md5 of its dvc.lock) into a folder, each by its file name.
 
-    Args:
-        md5s: path -> md5 by the commit's dvc.lock.
-
-    Returns:
-        `cache` or `remote`, where they came from; None if the cache lacks them and there is no remote.
-
-    Raises:
-        Unreachable: if the remote does not respond, or does not have them.
+    Returns `cache` or `remote`, where they came from; None if the cache lacks them and there is no remote. Raises
+    Unreachable if the remote does not respond, or does not have them.
     """
     with progress.step(f"Fetching the model of {commit[:12]} from the cache"):
         if _copy_from_cache(md5s, folder):
@@ -119,13 +110,9 @@ def fetch_outputs(commit: str, md5s: dict[str, str], folder: Path, progress: Pro
 
 
 def reproduce(commit: str, progress: Progress, reason: str = "") -> Base:
-    """Reproduce the files with the commit's own code, unless an earlier call did.
+    """Reproduce the files with the commit's own code, unless an earlier call did; InputError if that fails.
 
-    Args:
-        reason: why they could not be fetched, for the error message.
-
-    Raises:
-        InputError: if the reproduction fails.
+    The error tells the `reason` why they could not be fetched.
     """
     md5s = _locked_md5s(commit)
     folder = _folder(md5s).with_suffix(".reproduced")

@@ -121,8 +121,7 @@ def in_cache(root: Path, md5: str) -> bool:
 def fetch_from_remote(md5s: Iterable[str]) -> None:
     """Fetch files and folders that the cache lacks from the default remote, if there is one and it has them.
 
-    Raises:
-        Unreachable: if the remote does not respond.
+    Raises Unreachable if the remote does not respond.
     """
     from dvc_data.hashfile.hash_info import HashInfo
 
@@ -139,14 +138,8 @@ def fetch_from_remote(md5s: Iterable[str]) -> None:
 def fetch_folder(md5: str, progress: Progress) -> tuple[Path, ...]:
     """Return the Parquet files of a folder in DVC's cache, if need be fetched from the remote.
 
-    Args:
-        md5: of the folder, which ends in .dir.
-
-    Returns:
-        Nothing if a file is neither there nor in the remote, or is damaged: the cache is shared.
-
-    Raises:
-        Unreachable: if the remote does not respond.
+    Returns nothing if a file is neither there nor in the remote, or is damaged: the cache is shared. Raises Unreachable
+    if the remote does not respond.
     """
     with open_dvc(Path()) as repo, progress.step(f"Fetching rows ({md5[:12]}) from the cache or the remote"):
         path_of = repo.cache.local.oid_to_path

@@ -29,14 +29,10 @@ def default_remote(root: Path = Path()) -> str | None:
 
 
 def write_remote(root: Path, url: str, endpoint: str | None = None) -> None:
-    """Make `url` the default remote of this clone, named storage.
+    """Make a URL that DVC knows, or a path, the default remote of this clone, named storage.
 
-    Args:
-        url: s3://bucket/prefix, another URL that DVC knows, or a path.
-        endpoint: address of a server that speaks S3's protocol, if it is not Amazon's.
-
-    Raises:
-        InputError: if an address is invalid or holds a secret; the message does not repeat it.
+    `endpoint` is the address of a server that speaks S3's protocol, if it is not Amazon's. Raises InputError if an
+    address is invalid or holds a secret; the message does not repeat it.
     """
     _check_address(URL, url)
     remote = {"url": url if "://" in url else os.path.normpath(root.absolute() / url)}

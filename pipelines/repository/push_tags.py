@@ -56,16 +56,13 @@ def assign_version(
 
 
 def assign_again(assignment: Assignment, stage: str, weight: int | None = None, why: str | None = None) -> Assignment:
-    """Assign the version of an assignment to a stage, with what its annotation records of the release.
+    """Assign the version of a canary's assignment to a stage, with what its annotation records of the release.
 
     Args:
-        assignment: of the canary.
-        stage: CANARY for another weight, PRODUCTION to promote it, CANARY_END to end it.
-        weight: the canary's share in percent.
+        stage: CANARY for another weight (in percent), PRODUCTION to promote it, CANARY_END to end it.
         why: why it ends.
 
-    Raises:
-        TagTaken: if another run took the counter; the caller decides again, then.
+    Raises TagTaken if another run took the counter; the caller decides again, then.
     """
     model_name = assignment.tag.partition("#")[0]
     tag = f"{model_name}#{stage}#{tags.find_highest_counter(model_name) + 1}"

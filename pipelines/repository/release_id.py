@@ -48,11 +48,7 @@ def registered_version(model_name: str, expected: str, data_md5: str | None) -> 
     """Return the version that registers a release id, or None.
 
     A tag alone is no proof: the commit that it names must be on main and have the release id. The release id says
-    nothing of the rows, so that commit must also name the same ones.
-
-    Args:
-        expected: the release id.
-        data_md5: md5 of the rows by dvc.lock.
+    nothing of the rows, so that commit must also name the same ones (`data_md5`).
     """
     version, (_, main) = tags.find_version(model_name, expected), base_commit(None)
     if version is None or try_git("merge-base", "--is-ancestor", version.commit, main) is None:

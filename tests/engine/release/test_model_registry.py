@@ -30,7 +30,7 @@ from pipelines.review import mlflow_run
 from tests.engine.fixtures_model import SmallModel
 from tests.engine.fixtures_repo import ROOT
 
-pytestmark = pytest.mark.repository
+pytestmark = [pytest.mark.repository, pytest.mark.xdist_group("mlflow-registry")]
 NAME = "orders"
 
 
