@@ -47,10 +47,6 @@ class Preparation:
         known = [name for name, column in self.table.columns.items() if column.known != "after"]
         return tuple(name for name in known if name not in withheld)
 
-    def reloaded(self) -> Preparation:
-        """Load the files again, so that nothing is left of what the function kept from an earlier call."""
-        return load_preparation(self.table, self.root)
-
     def run(self, rows: pa.Table) -> pa.Table:
         """Return the prepared columns of rows, in the order of the rows.
 

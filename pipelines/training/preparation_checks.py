@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +17,9 @@ import pyarrow.compute as pc
 
 from pipelines.cli.errors import InputError
 from pipelines.config.table_schema import Column, Table
-from pipelines.tables.preparation import FUNCTION, Preparation, count_differences
+from pipelines.tables.preparation import FUNCTION, REMEDY, Preparation, count_differences, load_preparation
+
+Run = Callable[[pa.Table], pa.Table]
 
 SHARES = (1 / 3, 2 / 3)  # of the rows, in order of time, on which the function is run once more
 # What reads only the next rows differs in few rows before a moment: many short beginnings find it, and cost little.
@@ -22,16 +29,63 @@ SAMPLE = 1_000  # rows of a part on which a row-wise function is run once more
 ROUNDING = 1e-9
 
 
-def check_is_repeatable(preparation: Preparation, rows: pa.Table, columns: pa.Table) -> None:
+@contextmanager
+def prepared_apart(preparation: Preparation) -> Iterator[Run]:
+    """Start a process that has seen no row, in a folder with features/ alone, and yield what prepares rows there.
+
+    What the features keep in a module, the environment, a library or a file of that folder is then made of the rows of
+    earlier checks alone. Begin before the function runs here, since the process is a copy of this one.
+    """
+    context = get_context("fork")
+    ours, theirs = context.Pipe()
+    with TemporaryDirectory() as folder:
+        process = context.Process(target=_prepare_rows, args=(ours, theirs, folder, preparation), daemon=True)
+        process.start()
+        theirs.close()
+
+        def run(rows: pa.Table) -> pa.Table:
+            ours.send(rows)
+            try:
+                made, error = ours.recv()
+            except EOFError:
+                raise InputError(f"{FUNCTION} ended its process", REMEDY) from None
+            if error:
+                raise InputError(*error)
+            return made
+
+        try:
+            yield run
+        finally:
+            process.terminate()
+            process.join()
+            ours.close()
+
+
+def _prepare_rows(ours: Connection, theirs: Connection, folder: str, preparation: Preparation) -> None:
+    ours.close()
+    os.chdir(folder)
+    FUNCTION.parent.symlink_to(preparation.root / FUNCTION.parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that asks ends this one
+    with suppress(EOFError):  # the process that asks has ended
+        while True:
+            rows = theirs.recv()
+            try:
+                theirs.send((load_preparation(preparation.table, preparation.root).run(rows), None))
+            except InputError as error:
+                theirs.send((None, (str(error), error.remedy)))
+
+
+def check_is_repeatable(run: Run, rows: pa.Table, columns: pa.Table) -> None:
     """Run the function once more on the same rows.
 
     Args:
+        run: from `prepared_apart`.
         columns: what it made of the rows before.
 
     Raises:
         InputError: if a column differs.
     """
-    for name, count in _differences(columns, preparation.reloaded().run(rows)):
+    for name, count in _differences(columns, run(rows)):
         raise InputError(
             f"{FUNCTION} is not deterministic: the column {name} differs in {count:,} of {len(rows):,} rows between "
             "two runs on the same rows",
@@ -39,27 +93,31 @@ def check_is_repeatable(preparation: Preparation, rows: pa.Table, columns: pa.Ta
         )
 
 
-def check_knows_only_the_past(preparation: Preparation, rows: pa.Table, columns: pa.Table) -> None:
-    """Run the function on the rows up to some moments; nothing can be told without `schema.event_time`.
+def check_knows_only_the_past(run: Run, table: Table, rows: pa.Table, columns: pa.Table) -> None:
+    """Run the function on the rows up to some moments, the earliest first, so that no run knows later rows.
+
+    Nothing can be told without `schema.event_time`.
 
     Args:
+        run: from `prepared_apart`.
         columns: what it made of all rows.
 
     Raises:
         InputError: if a column depends on later rows.
     """
-    time = preparation.table.event_time
+    time = table.event_time
     if time is None:
         return
-    for moment in _moments(preparation.table, rows, time):
+    for moment in _moments(table, rows, time):
         known = pc.less_equal(rows[time], moment)
         early = rows.filter(known)
         try:
-            made = preparation.reloaded().run(early)
+            made = run(early)
         except InputError as error:
             where = f"given only the {len(early):,} rows up to {moment.as_py():%Y-%m-%d %H:%M:%S}"
             raise InputError(f"{error} ({where})", error.remedy) from error
         for name, count in _differences(columns.filter(known), made, ROUNDING):
+            check_is_repeatable(run, early, made)
             raise InputError(
                 f"{FUNCTION} reads the future: the column {name} differs in {count:,} of the {len(early):,} rows up to "
                 f"{moment.as_py():%Y-%m-%d %H:%M:%S} when later rows are left out",
@@ -67,8 +125,8 @@ def check_knows_only_the_past(preparation: Preparation, rows: pa.Table, columns:
             )
 
 
-def _moments(table: Table, rows: pa.Table, time: str) -> list[Any]:
-    """Return the times after which rows are left out: two late ones, then early ones."""
+def _moments(table: Table, rows: pa.Table, time: str) -> pa.Array:
+    """Return the times after which rows are left out, in their order: early ones, then two late ones."""
     order = pc.sort_indices(rows, [(time, "ascending"), (table.key, "ascending")])
     size = min(BEGINNING_ROWS, len(rows) // 3)
     early = rows.take(order[:size])
@@ -81,7 +139,7 @@ def _moments(table: Table, rows: pa.Table, time: str) -> list[Any]:
     even = np.linspace(size // 8, size, EVEN, endpoint=False).astype(np.int64).tolist()
     late = [int(share * (len(rows) - 1)) for share in SHARES]
     places = pa.array([*late, *telling[:TELLING], *even], pa.int64())
-    return list(dict.fromkeys(rows[time].take(order.take(places))))
+    return pc.unique(rows[time].take(order.take(places))).drop_null().sort()
 
 
 def _telling(column: Column, rows: pa.Table, name: str, time: str) -> list[int]:
@@ -104,8 +162,12 @@ def _telling(column: Column, rows: pa.Table, name: str, time: str) -> list[int]:
     return [int(place) for place in dict.fromkeys(places)]
 
 
-def check_is_row_wise(preparation: Preparation, rows: pa.Table, columns: pa.Table) -> None:
+def check_is_row_wise(run: Run, rows: pa.Table, columns: pa.Table) -> None:
     """Run a function that is declared row-wise on some of the rows, twice.
+
+    Args:
+        run: from `prepared_apart`.
+        columns: what it made of all rows.
 
     Raises:
         InputError: if a column depends on other rows, or differs between the two runs.
@@ -115,8 +177,8 @@ def check_is_row_wise(preparation: Preparation, rows: pa.Table, columns: pa.Tabl
     draw = np.random.Generator(np.random.PCG64(0))
     picked = np.sort(draw.choice(middle, min(SAMPLE, (len(middle) + 1) // 2), replace=False))
     some = rows.take(picked)
-    made = preparation.reloaded().run(some)
-    check_is_repeatable(preparation, some, made)
+    made = run(some)
+    check_is_repeatable(run, some, made)
     for name, count in _differences(columns.take(picked), made, ROUNDING):
         raise InputError(
             f"{FUNCTION} is not row-wise: the column {name} differs in {count:,} of {len(some):,} rows when other rows "

@@ -20,7 +20,13 @@ from pipelines.config.table_schema import Table, TableParams
 from pipelines.tables.cast import ARROW, has_type
 from pipelines.tables.data import DATA, GROUP_ROWS, parquet_files, parquet_writer
 from pipelines.tables.preparation import FUNCTION, Preparation, load_preparation
-from pipelines.training.preparation_checks import check_is_repeatable, check_is_row_wise, check_knows_only_the_past
+from pipelines.training.preparation_checks import (
+    Run,
+    check_is_repeatable,
+    check_is_row_wise,
+    check_knows_only_the_past,
+    prepared_apart,
+)
 
 
 class DataErrorFound(Exception):
@@ -62,8 +68,9 @@ def prepare_files(preparation: Preparation, files: list[Path]) -> str:
             if not sum(pq.read_metadata(path).num_rows for path in files):
                 raise DataErrorFound("data/ has no rows")
             parts = _prepare_by_parts if preparation.row_wise else _prepare_at_once
-            for path, tables in parts(preparation, files):
-                _write(PREPARED / path.name, tables)
+            with prepared_apart(preparation) as run:
+                for path, tables in parts(preparation, files, run):
+                    _write(PREPARED / path.name, tables)
         except DataErrorFound as error:
             _copy(files)
             return f"{FUNCTION} was not run: {error}"
@@ -74,7 +81,9 @@ def prepare_files(preparation: Preparation, files: list[Path]) -> str:
     return f"{PREPARED}/: {', '.join(table.prepared) or 'no prepared column'}"
 
 
-def _prepare_at_once(preparation: Preparation, files: list[Path]) -> Iterator[tuple[Path, Iterable[pa.Table]]]:
+def _prepare_at_once(
+    preparation: Preparation, files: list[Path], run: Run
+) -> Iterator[tuple[Path, Iterable[pa.Table]]]:
     """Yield each file with its rows, all of which are prepared together in memory."""
     tables = [pq.read_table(path) for path in files]
     try:
@@ -84,15 +93,17 @@ def _prepare_at_once(preparation: Preparation, files: list[Path]) -> Iterator[tu
     _require_no_error(rows, preparation.table)
     columns = preparation.run(rows)
     if columns.column_names:
-        check_is_repeatable(preparation, rows, columns)
-        check_knows_only_the_past(preparation, rows, columns)
+        check_knows_only_the_past(run, preparation.table, rows, columns)
+        check_is_repeatable(run, rows, columns)
     start = 0
     for path, table in zip(files, tables, strict=True):
         yield path, [_joined(table, columns.slice(start, len(table)))]
         start += len(table)
 
 
-def _prepare_by_parts(preparation: Preparation, files: list[Path]) -> Iterator[tuple[Path, Iterable[pa.Table]]]:
+def _prepare_by_parts(
+    preparation: Preparation, files: list[Path], run: Run
+) -> Iterator[tuple[Path, Iterable[pa.Table]]]:
     """Yield each file with its rows, a part of which is in memory at a time."""
 
     def prepared(path: Path) -> Iterator[pa.Table]:
@@ -102,7 +113,7 @@ def _prepare_by_parts(preparation: Preparation, files: list[Path]) -> Iterator[t
             _require_no_error(rows, preparation.table)
             columns = preparation.run(rows)
             if columns.column_names:
-                check_is_row_wise(preparation, rows, columns)
+                check_is_row_wise(run, rows, columns)
             yield _joined(part, columns)
 
     for path in files:

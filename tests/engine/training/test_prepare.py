@@ -123,6 +123,30 @@ def test_what_a_function_keeps_from_an_earlier_call_does_not_hide_that_it_reads_
         stage(f"{body}\nreturn frame", f"from features.means import kept\nMEAN = None\n{before}", rows, **MADE)
 
 
+OUTSIDE = [
+    "import os\nmean = os.environ.setdefault('SHOP_MEAN', str(frame['price'].mean()))",
+    "import pandas\npandas.kept = mean = getattr(pandas, 'kept', frame['price'].mean())",
+    "from pathlib import Path\nkept = Path('mean.txt')\nkept.exists() or kept.write_text(str(frame['price'].mean()))\n"
+    "mean = kept.read_text()",
+]
+
+
+@pytest.mark.parametrize(
+    ("before", "message"), [("", "reads the future|not deterministic"), ("ROW_WISE = True", "row-wise")]
+)
+@pytest.mark.parametrize("body", OUTSIDE)
+def test_what_a_function_keeps_outside_its_folder_does_not_hide_it_either(
+    stage: Any, monkeypatch: pytest.MonkeyPatch, body: str, before: str, message: str
+) -> None:
+    monkeypatch.setenv("SHOP_MEAN", "")
+    monkeypatch.delenv("SHOP_MEAN")
+    monkeypatch.setattr("pandas.kept", None, raising=False)
+    monkeypatch.delattr("pandas.kept")
+    rows = orders(DAYS, price=[float(i * 37 % 101) for i in range(len(DAYS))])
+    with pytest.raises(InputError, match=message):
+        stage(f"{body}\nframe['made'] = frame['price'] / float(mean)\nreturn frame", before, rows, **MADE)
+
+
 @pytest.mark.parametrize("body", FUTURE)
 def test_a_function_that_reads_the_future_is_refused(stage: Any, body: str) -> None:
     rows = orders(DAYS, price=[float(i * 37 % 101) for i in range(len(DAYS))])
@@ -183,12 +207,12 @@ def test_a_function_that_is_not_row_wise_as_declared_is_refused(stage: Any, body
         stage(f"{body}\nreturn frame", "ROW_WISE = True", rows, **MADE)
 
 
-def test_the_function_runs_a_bounded_number_of_times(stage: Any) -> None:
-    body = "with open('seen', 'a') as file:\n    print(len(frame), file=file)\n"
+def test_the_function_runs_a_bounded_number_of_times_and_never_on_later_rows_before(stage: Any, tmp_path: Path) -> None:
+    body = f"with open({str(tmp_path / 'seen')!r}, 'a') as file:\n    print(len(frame), file=file)\n"
     stage(body + BEFORE, **MADE)
-    runs = [int(line) for line in Path("seen").read_text().split()]
-    late, early = runs[2:4], runs[4:]
-    assert runs[:2] == [240, 240] and sum(runs[:4]) <= 3.1 * 240 and min(late) > max(early)
+    first, *runs = [int(line) for line in Path("seen").read_text().split()]
+    early, late = runs[:-3], runs[-3:]
+    assert runs == sorted(runs) and first == late[-1] == 240 and first + sum(late) <= 3.1 * 240
     assert len(early) <= preparation_checks.TELLING + preparation_checks.EVEN
 
 
