@@ -13,9 +13,9 @@ from pipelines.cli.errors import InputError, Unreachable
 from pipelines.config.ingest import Files
 from pipelines.config.params import parse
 from pipelines.ingest.data import make_data
-from pipelines.repository.data_pointer import md5_of
+from pipelines.repository.data_pointer import check_ingest, md5_of
 from pipelines.repository.dvc import folder_md5, in_cache, run_dvc
-from pipelines.reproduce.data import check_ingest, difference, fetch_data
+from pipelines.reproduce.data import difference, fetch_data
 from tests.engine.fixtures_dvc import git
 from tests.engine.fixtures_repo import ROOT
 
