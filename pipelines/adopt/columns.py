@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import duckdb
+import ibis
+import ibis.expr.types as ir
 
 from pipelines.adopt import names
 from pipelines.adopt.dates import TimeFormat, date_format
@@ -25,6 +28,7 @@ MAX_WORDS = 20
 DECORATED = r"[$€£]?\s*[-+]?\d{1,3}([., '’]?\d{3})*([.,]\d+)?\s*[%$€£]?"
 MAX_ALLOWED = 60  # values that are declared one by one
 MAX_CATEGORY = 1_000
+VIEW = "typed"  # the table in the types that were inferred, as data/ will hold it
 RESERVED = re.compile(r"probability|decision|value|reason|features|(raw|const)_\d+|estimator_.*|(?i:rowid)")
 
 
@@ -277,3 +281,43 @@ def _typed_column(connection: duckdb.DuckDBPyConnection, base: dict[str, Any], k
     why = f"of type {kind}, which a model cannot read"
     unsure = (f"{base['name']} is left out: it is {why}",)
     return Found(**{**found, "why": why}, type="identifier", is_text=True, unsure=unsure)
+
+
+def typed_table(
+    connection: duckdb.DuckDBPyConnection, columns: Sequence[Found], decimal: str, made_key: str | None
+) -> ir.Table:
+    """Return the rows; a made key is the number of the row, which is enough to try a split.
+
+    Args:
+        decimal: the sign between a number and its decimals.
+        made_key: name of a key that the table lacks.
+    """
+    types = {str(row[0]): str(row[1]) for row in connection.execute(f"DESCRIBE {RAW}").fetchall()}
+    missing = tuple(sorted({*WORDS, *(cell.strip() for column in columns for cell in column.missing)}))
+    selected = [f"{_expression(column, types, decimal, missing)} AS {quoted(column.name)}" for column in columns]
+    if made_key:
+        selected.append(f"CAST({ROW} AS VARCHAR) AS {quoted(made_key)}")
+    # DuckDB 2.0 does not keep the order of more than 122,880 rows by itself.
+    connection.execute(f"CREATE OR REPLACE TABLE {VIEW} AS SELECT {', '.join(selected)} FROM {RAW} ORDER BY {ROW}")
+    return ibis.duckdb.from_connection(connection).table(VIEW)
+
+
+def _expression(column: Found, types: dict[str, str], decimal: str, missing: tuple[str, ...]) -> str:
+    cell = quoted(column.source_name)
+    if types[column.source_name] != "VARCHAR":
+        as_type = {"integer": "BIGINT", "number": "DOUBLE", "identifier": "VARCHAR", "timestamp": "TIMESTAMP"}
+        return f"CAST({cell} AS {as_type.get(column.type, types[column.source_name])})"
+    present = f"CASE WHEN trim({cell}) IN {literals(missing)} THEN NULL ELSE trim({cell}) END"
+    match column.type:
+        case "number":
+            return f"TRY_CAST(replace({present}, {literal(decimal)}, '.') AS DOUBLE)"
+        case "integer":
+            return f"TRY_CAST(TRY_CAST(replace({present}, {literal(decimal)}, '.') AS DOUBLE) AS BIGINT)"
+        case "boolean":
+            return f"lower({present}) = 'true'"
+        case "timestamp" if column.dates:
+            return f"try_strptime({present}, {literal(column.dates)})"
+        case "timestamp":
+            return f"CAST(TRY_CAST({present} AS TIMESTAMPTZ) AS TIMESTAMP)"
+    kept = [cell for cell in column.missing if cell.strip() not in MISSING_WORDS] + ["", "?"]
+    return f"CASE WHEN trim({cell}) IN {literals(kept)} THEN NULL ELSE {cell} END"

@@ -14,9 +14,8 @@ from typing import Any, Literal
 import duckdb
 
 from pipelines.adopt import names
-from pipelines.adopt.columns import WORDS, Found
+from pipelines.adopt.columns import VIEW, WORDS, Found, typed_table
 from pipelines.adopt.source import RAW, one_row, quoted
-from pipelines.adopt.typed_view import VIEW, typed_table
 from pipelines.cli.errors import InputError
 
 Task = Literal["classification", "regression"]

@@ -12,13 +12,12 @@ import ibis
 
 from pipelines.adopt.baseline import Baseline, fit_baseline, unknown_limits
 from pipelines.adopt.cases import cases_text
-from pipelines.adopt.columns import find_columns
+from pipelines.adopt.columns import VIEW, find_columns
 from pipelines.adopt.draft import Draft, Request, make_draft
 from pipelines.adopt.leaks import flag_leaks
 from pipelines.adopt.params_file import params_text
 from pipelines.adopt.source import Source, path_inside, read_source
 from pipelines.adopt.team_files import ignore_table, replace_template
-from pipelines.adopt.typed_view import VIEW
 from pipelines.cli.errors import AlreadyPrinted, InputError, Refused
 from pipelines.cli.files import write_text
 from pipelines.cli.progress import Progress

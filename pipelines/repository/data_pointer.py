@@ -8,6 +8,7 @@ import yaml
 
 from pipelines.cli.errors import InputError
 from pipelines.cli.files import write_text
+from pipelines.config.params import Params, load
 from pipelines.repository.git import try_git
 
 DATA = Path("data")
@@ -42,6 +43,26 @@ def ingest_id_of(document: dict[str, Any]) -> str | None:
     """Return the id of the ingest parameters that made the rows, or None if `dvc add` alone made the pointer."""
     ingest_id = (document.get("meta") or {}).get("ingest")
     return None if ingest_id is None else str(ingest_id)
+
+
+def check_ingest(params: Params, root: Path) -> None:
+    """Raise InputError if other ingest parameters made the rows of data.dvc.
+
+    A pointer without that record (made by `dvc add` alone) is accepted.
+    """
+    recorded = ingest_id_of(read_pointer(root))
+    if recorded is not None and recorded != params.ingest_id:
+        raise InputError(
+            f"ingest parameters changed: {POINTER} names rows made with other parameters",
+            "Run `make data` and commit data.dvc, or undo the change to params.yaml (ingest, schema).",
+        )
+
+
+def params_of_rows(root: Path) -> Params:
+    """Return params.yaml; raise InputError if other ingest parameters made the rows of data.dvc."""
+    params = load(root / "params.yaml")
+    check_ingest(params, root)
+    return params
 
 
 def named_md5s(root: Path) -> set[str]:

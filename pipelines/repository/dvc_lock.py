@@ -1,5 +1,6 @@
 """dvc.lock: the md5 of each output at a revision."""
 
+from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import yaml
 
 from pipelines.cli.errors import InputError
+from pipelines.cli.files import write_text
+from pipelines.config.paths import CANDIDATES, PREPARED
 
 PATH = Path("dvc.lock")
 _NOT_GENERATED = ("reports/review/", "reports/monitor/", "reports/README.md")  # of reports/
@@ -40,7 +43,26 @@ def data_md5(text: str | None) -> str | None:
 
 def prepared_md5(text: str | None) -> str | None:
     """Return the md5 of the rows that the model was trained on: data/ in commits without a stage `prepare`."""
-    return outputs(text).get("prepared") or data_md5(text)
+    return outputs(text).get(str(PREPARED)) or data_md5(text)
+
+
+def prune(candidates: Collection[str]) -> list[str]:
+    """Remove files and entries of candidates that params.yaml no longer has, and return their names.
+
+    `dvc repro` alone keeps both.
+    """
+    removed = {path.stem for path in CANDIDATES.glob("*.onnx")} - set(candidates)
+    for name in removed:
+        (CANDIDATES / f"{name}.onnx").unlink()
+    text = read()
+    outputs(text)  # raises InputError if it is not a dvc.lock
+    document = yaml.load(text or "", yaml.CSafeLoader) or {}
+    stages = document.get("stages") or {}
+    old = {name for name in stages if name.startswith("train@")} - {f"train@{name}" for name in candidates}
+    if old:
+        document["stages"] = {name: stage for name, stage in stages.items() if name not in old}
+        write_text(PATH, yaml.safe_dump(document, sort_keys=False))
+    return sorted(removed | {name.removeprefix("train@") for name in old})
 
 
 def _md5s(text: str | None, key: str, name: str) -> dict[str, str]:

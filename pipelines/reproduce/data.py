@@ -4,27 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from pipelines.cli.errors import AlreadyPrinted, InputError, Unreachable
+from pipelines.cli.errors import AlreadyPrinted, Unreachable
 from pipelines.cli.verbs import run_verb
-from pipelines.config.params import Params
-from pipelines.repository.data_pointer import DATA, POINTER, ingest_id_of, md5_of, read_pointer
+from pipelines.repository.data_pointer import DATA, POINTER, md5_of, read_pointer
 from pipelines.repository.dvc import dvc_or_fail, folder_md5, in_cache
 from pipelines.repository.dvc_remote import default_remote
 
 Source = Literal["present", "checked out", "pulled", "made"]
-
-
-def check_ingest(params: Params, root: Path) -> None:
-    """Raise InputError if other ingest parameters made the rows of data.dvc.
-
-    A pointer without that record (made by `dvc add` alone) is accepted.
-    """
-    recorded = ingest_id_of(read_pointer(root))
-    if recorded is not None and recorded != params.ingest_id:
-        raise InputError(
-            f"ingest parameters changed: {POINTER} names rows made with other parameters",
-            "Run `make data` and commit data.dvc, or undo the change to params.yaml (ingest, schema).",
-        )
 
 
 def fetch_data(root: Path, report: Callable[[str], None]) -> Source:

@@ -5,17 +5,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pipelines.cli.errors import InputError, MainlineError, Refused
-from pipelines.cli.files import write_json, write_text
+from pipelines.cli.files import write_json
 from pipelines.cli.progress import Progress
-from pipelines.config.params import Params, load
-from pipelines.config.paths import CANDIDATES
 from pipelines.repository import dvc_lock
+from pipelines.repository.data_pointer import params_of_rows
 from pipelines.repository.dvc import file_md5, open_dvc
 from pipelines.repository.dvc_remote import set_remote_from_environment
-from pipelines.reproduce.data import check_ingest, difference, fetch_data
+from pipelines.reproduce.data import difference, fetch_data
 from pipelines.reproduce.dvc_repro import Stage, StageFailed, run_stages
 
 
@@ -52,15 +49,15 @@ def reproduce_worktree(
 
 def _reproduce(notes: list[str], exact_data: bool, anew: bool, only: str | None) -> list[Stage]:
     """Reproduce the work tree and append to `notes`, also if a stage fails."""
-    params, progress = load(), Progress()
+    progress = Progress()
     set_remote_from_environment(Path())
-    check_ingest(params, Path())
+    params = params_of_rows(Path())
     source = fetch_data(Path(), progress.print)
     if exact_data and (note := difference(Path(), source)):
         raise InputError(note, "Run `make data` (or move data/ away), then run this again.")
     if only:
         return run_stages(progress, anew, only)
-    prune(params)
+    dvc_lock.prune(params.candidates)
     data_md5 = None
     try:
         stages = run_stages(progress, anew)
@@ -74,25 +71,6 @@ def _reproduce(notes: list[str], exact_data: bool, anew: bool, only: str | None)
         if note := difference(Path(), source, data_md5):
             notes.append(note)
     return stages
-
-
-def prune(params: Params) -> list[str]:
-    """Remove files and dvc.lock entries of candidates that params.yaml no longer has, and return their names.
-
-    `dvc repro` alone keeps both.
-    """
-    removed = {path.stem for path in CANDIDATES.glob("*.onnx")} - set(params.candidates)
-    for name in removed:
-        (CANDIDATES / f"{name}.onnx").unlink()
-    text = dvc_lock.read()
-    dvc_lock.outputs(text)  # raises InputError if it is not a dvc.lock
-    document = yaml.load(text or "", yaml.CSafeLoader) or {}
-    stages = document.get("stages") or {}
-    old = {name for name in stages if name.startswith("train@")} - {f"train@{name}" for name in params.candidates}
-    if old:
-        document["stages"] = {name: stage for name, stage in stages.items() if name not in old}
-        write_text(dvc_lock.PATH, yaml.safe_dump(document, sort_keys=False))
-    return sorted(removed | {name.removeprefix("train@") for name in old})
 
 
 def _remove_damaged_copies() -> bool:

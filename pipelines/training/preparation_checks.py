@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context
@@ -30,7 +31,7 @@ ROUNDING = 1e-9
 
 @contextmanager
 def prepared_apart(preparation: Preparation) -> Iterator[Run]:
-    """Start a process that has seen no row, in an empty folder, and yield a function that prepares rows there.
+    """Start a process that has seen no row, in a folder with features/ alone, and yield what prepares rows there.
 
     What the features keep in a module, the environment, a library or a file of that folder is then made of the rows of
     earlier checks alone. Begin before the function runs here, since the process is a copy of this one.
@@ -63,6 +64,8 @@ def prepared_apart(preparation: Preparation) -> Iterator[Run]:
 def _prepare_rows(ours: Connection, theirs: Connection, folder: str, preparation: Preparation) -> None:
     ours.close()
     os.chdir(folder)
+    FUNCTION.parent.symlink_to(preparation.root / FUNCTION.parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that asks ends this one
     with suppress(EOFError):  # the process that asks has ended
         while True:
             rows = theirs.recv()

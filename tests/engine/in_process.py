@@ -26,8 +26,8 @@ from pipelines.__main__ import main
 from pipelines.cli.exit_codes import end_with_code
 from pipelines.cli.progress import Progress
 from pipelines.config.params import load
+from pipelines.repository.dvc_lock import prune
 from pipelines.reproduce import dvc_repro
-from pipelines.reproduce.flow import prune
 from tests.engine.fixtures_repo import CommandResult, Repo, quiet_environment
 
 
@@ -67,7 +67,7 @@ def reproduce(repo: Repo) -> None:
         redirect_stderr(out),
         stages_in_process(),
     ):
-        prune(load())
+        prune(load().candidates)
         dvc_repro.run_stages(Progress())
 
 

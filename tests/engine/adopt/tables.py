@@ -72,18 +72,24 @@ def rents(rows: int = 1500) -> dict[str, Sequence[Any]]:
 
 
 def visits(rows: int = 4000) -> dict[str, Sequence[Any]]:
-    """Several visits of each patient, without a time, but with a key; cells and names are as people write them."""
+    """Several visits of each patient, without a time, but with a key; cells and names are as people write them.
+
+    One column is sensitive, and one leaks by its name.
+    """
     draw = np.random.default_rng(7)
     patient = draw.integers(0, 700, rows)
     frailty = draw.normal(size=700)
     pressure = (125 + 10 * frailty[patient] + draw.normal(0, 8, rows)).round(1)
+    readmitted = draw.random(rows) < 1 / (1 + np.exp(1.5 - 2 * frailty[patient]))
     return {
         "visit_id": list(range(1, rows + 1)),
         "patient_id": [f"P{n:05d}" for n in patient],
         "Blutdruck (mmHg), 血圧": ["n/a" if n % 50 == 0 else value for n, value in enumerate(pressure.tolist())],
         "value": ["12 kg", "-", *draw.normal(5, 1, rows - 2).round(3).tolist()],
         "ward": draw.choice(["north", "south", "west"], rows).tolist(),
-        "readmitted": (draw.random(rows) < 1 / (1 + np.exp(1.5 - 2 * frailty[patient]))).astype(int).tolist(),
+        "sex": draw.choice(["f", "m"], rows).tolist(),
+        "readmission reason": ["pain" if again else None for again in readmitted],
+        "readmitted": readmitted.astype(int).tolist(),
     }
 
 

@@ -13,9 +13,9 @@ from pipelines.cli.errors import InputError, Unreachable
 from pipelines.config.ingest import Files
 from pipelines.config.params import parse
 from pipelines.ingest.data import make_data
-from pipelines.repository.data_pointer import md5_of
+from pipelines.repository.data_pointer import check_ingest, md5_of
 from pipelines.repository.dvc import folder_md5, in_cache, run_dvc
-from pipelines.reproduce.data import check_ingest, difference, fetch_data
+from pipelines.reproduce.data import difference, fetch_data
 from tests.engine.fixtures_dvc import git
 from tests.engine.fixtures_repo import ROOT
 
@@ -92,32 +92,18 @@ def test_the_folder_hash_is_the_one_of_dvc(repository):
     assert run_dvc(repository, "status", "--quiet").returncode == 0
 
 
-def test_a_second_make_changes_nothing(repository, params):
-    before = (content(repository), document(repository))
-    assert "nothing to do" in make_data(params, repository, quiet)
-    assert (content(repository), document(repository)) == before
-
-
 def test_the_record_of_the_parameters_survives_dvc_add(repository, params):
     shutil.copy(repository / "data" / "2026-01.parquet", repository / "data" / "2025-01.parquet")
     assert run_dvc(repository, "add", "data").returncode == 0
     assert document(repository)["meta"] == {"ingest": params.ingest_id}
 
 
-def test_make_with_other_parameters_replaces_rows_that_the_cache_has(repository, other_params):
+def test_make_caches_rows_named_by_the_pointer_before_it_replaces_them(repository, other_params):
     old, named = content(repository), document(repository)
+    shutil.rmtree(repository / ".dvc" / "cache")
     make_data(other_params, repository, quiet)
     assert content(repository) != old
     assert document(repository)["meta"]["ingest"] == other_params.ingest_id != named["meta"]["ingest"]
-    git(repository, "checkout", "-q", "data.dvc")
-    assert run_dvc(repository, "checkout", "data.dvc").returncode == 0
-    assert content(repository) == old
-
-
-def test_make_caches_rows_named_by_the_pointer_before_it_replaces_them(repository, other_params):
-    old = content(repository)
-    shutil.rmtree(repository / ".dvc" / "cache")
-    make_data(other_params, repository, quiet)
     git(repository, "checkout", "-q", "data.dvc")
     assert run_dvc(repository, "checkout", "data.dvc").returncode == 0
     assert content(repository) == old
@@ -204,25 +190,12 @@ def test_a_damaged_cache_does_not_hold_the_rows(repository, what, damage):
     assert not in_cache(repository, md5)
 
 
-@pytest.mark.parametrize("leave_empty_folder", [False, True])
-def test_rows_come_from_the_cache_first(repository, params, leave_empty_folder):
+def test_rows_come_from_the_cache_first_also_into_an_empty_folder(repository, params):
     before = content(repository)
     shutil.rmtree(repository / "data")
-    if leave_empty_folder:
-        (repository / "data").mkdir()
+    (repository / "data").mkdir()
     assert fetch_data(repository, quiet) == "checked out"
     assert difference(repository, "checked out") is None
-    assert content(repository) == before
-
-
-def test_rows_are_pulled_where_a_remote_is_set(repository, params, tmp_path):
-    before = content(repository)
-    assert run_dvc(repository, "remote", "add", "--default", "--local", "far", str(tmp_path / "far")).returncode == 0
-    assert run_dvc(repository, "push", "data.dvc").returncode == 0
-    shutil.rmtree(repository / "data")
-    shutil.rmtree(repository / ".dvc" / "cache")
-    assert fetch_data(repository, quiet) == "pulled"
-    assert difference(repository, "pulled") is None
     assert content(repository) == before
 
 
@@ -294,7 +267,9 @@ def run(*arguments):
 def test_the_verb_prints_what_it_did(repository, monkeypatch, capsys):
     monkeypatch.chdir(repository)
     monkeypatch.delenv("DVC_REMOTE_URL", raising=False)
+    before = (content(repository), document(repository))
     assert run() == 0
     assert capsys.readouterr().out.splitlines()[-1].endswith("nothing to do")
+    assert (content(repository), document(repository)) == before
     with pytest.raises(InputError, match="holds files already"):
         run("--keep-pointer")

@@ -1,12 +1,10 @@
 """Data through S3's protocol, against moto's server: one clone pushes, another one pulls."""
 
-import shutil
-
 import boto3
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.cli.errors import InputError, Unreachable
+from pipelines.cli.errors import InputError
 from pipelines.config.ingest import Files
 from pipelines.ingest.data import make_data
 from pipelines.ingest.sources import read_rows
@@ -47,17 +45,6 @@ def test_one_clone_pushes_and_another_pulls_the_same_bytes(bucket, repository, p
     assert here == there
     assert git(clone, "status", "--porcelain") == ""
     assert run_dvc(clone, "status", "--quiet").returncode == 0
-
-
-def test_a_stopped_server_is_unreachable(bucket, repository, params, monkeypatch):
-    make_data(params, repository, quiet)
-    shutil.rmtree(repository / "data")
-    shutil.rmtree(repository / ".dvc" / "cache")
-    monkeypatch.setenv("DVC_REMOTE_ENDPOINT_URL", "http://127.0.0.1:9")
-    set_remote_from_environment(repository)
-    with pytest.raises(Unreachable, match="dvc fetch failed"):
-        fetch_data(repository, quiet)
-    assert not (repository / "data").exists()
 
 
 def test_rows_are_read_from_s3(bucket, params, payments, tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ import pytest
 from dvc.cli import main
 
 from testing.repository import quiet_environment
+from tests.engine.in_process import must
 
 pytestmark = pytest.mark.repository
 
@@ -25,22 +26,20 @@ def run_stage(_, command, cwd, **__):
         import_module(module).main()
 
 
-def dvc(repo, *arguments):
-    """The command `dvc`."""
-    environment = {**quiet_environment(), "DVC_NO_ANALYTICS": "1"}
-    with chdir(repo.path), mock.patch.dict(os.environ, environment), mock.patch("dvc.stage.run._run", run_stage):
-        assert main(list(arguments)) == 0
-
-
-def test_an_experiment_changes_a_parameter_and_is_listed_with_its_metrics(repo, capsys):
+def test_an_experiment_changes_a_parameter_and_is_listed_with_its_metrics(repo):
     before = json.loads((repo.path / "reports/metrics.json").read_text())["test"]
-    dvc(repo, "exp", "run", "--name", "longer", "-S", "candidates.boosting.params.max_iter=9")
+    run = ["exp", "run", "--name", "longer", "-S", "candidates.boosting.params.max_iter=9"]
+    with (
+        chdir(repo.path),
+        mock.patch.dict(os.environ, quiet_environment()),
+        mock.patch("dvc.stage.run._run", run_stage),
+    ):
+        assert main(run) == 0
     assert "max_iter: 9" in (repo.path / "params.yaml").read_text()
     after = json.loads((repo.path / "reports/metrics.json").read_text())["test"]
     assert after != before
-    capsys.readouterr()
-    dvc(repo, "exp", "show", "--json")
-    (baseline,) = [entry for entry in json.loads(capsys.readouterr().out) if entry["experiments"]]
+    shown = json.loads(must(repo.run("dvc", "exp", "show", "--json")).out)
+    (baseline,) = [entry for entry in shown if entry["experiments"]]
     (experiment,) = baseline["experiments"]
     (revision,) = experiment["revs"]
     assert experiment["name"] == "longer"

@@ -23,9 +23,10 @@ from pipelines.cli.errors import Refused, Unreachable
 from pipelines.cli.progress import Progress
 from pipelines.config.params import load
 from pipelines.repository.dvc import file_md5
+from pipelines.repository.dvc_lock import prune
 from pipelines.repository.dvc_remote import default_remote
 from pipelines.reproduce.dvc_repro import StageFailed, State, _error_of, _read_stages
-from pipelines.reproduce.flow import check_outputs, prune
+from pipelines.reproduce.flow import check_outputs
 from tests.engine.fixtures_repo import PARAMS, Repo, quiet_environment
 from tests.engine.in_process import must, stages_in_process, verb
 
@@ -163,12 +164,12 @@ def test_prune_removes_only_candidates_missing_from_params_yaml(
     (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}, sort_keys=False))
     for name in (*params.candidates, "gone", "older"):
         (folder / f"{name}.onnx").touch()
-    assert prune(params) == ["gone", "older"]
+    assert prune(params.candidates) == ["gone", "older"]
     assert {path.stem for path in folder.iterdir()} == set(params.candidates)
     left = yaml.safe_load((tmp_path / "dvc.lock").read_text())
     assert list(left["stages"]) == [name for name in stages if name != "train@gone"] and left["schema"] == "2.0"
     before = (tmp_path / "dvc.lock").stat().st_mtime_ns
-    assert prune(params) == []
+    assert prune(params.candidates) == []
     assert (tmp_path / "dvc.lock").stat().st_mtime_ns == before
 
 

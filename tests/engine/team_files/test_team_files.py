@@ -16,7 +16,7 @@ from pipelines.config.read import read_sections
 from pipelines.model import critical_cases
 from pipelines.model.inputs import inputs_of
 from pipelines.model.value_rules import check_value
-from pipelines.reproduce.data import check_ingest
+from pipelines.repository.data_pointer import check_ingest
 from pipelines.tables.data import connect, read_rows
 from pipelines.training.validate import ValidateParams, find_data_errors
 
