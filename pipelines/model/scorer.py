@@ -116,6 +116,7 @@ def _session(model: Path, threads: int) -> Any:
         raise InputError(f"{model} is missing", "Reproduce the pipeline: `make review`.")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waiting threads leave the core to others
     options.log_severity_level = 4  # the exception below reports errors
     try:
         return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])

@@ -29,6 +29,8 @@ from tests.engine.github.test_one_issue import IssueGitHub
 from tests.engine.monitor.log_files import RELEASE
 from tests.engine.monitor.quality_cases import START, WEEK, assignment, history, params, record
 
+pytestmark = pytest.mark.repository
+
 NOW = START + 4 * WEEK + timedelta(hours=2)
 OLD, NEW = "fraud@v1.0.0", "fraud@v1.1.0"
 ASSIGNMENTS = [assignment("a" * 12, OLD), assignment(RELEASE, NEW, START + WEEK)]

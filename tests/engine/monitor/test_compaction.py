@@ -22,6 +22,8 @@ from pipelines.predictions.window import REQUEST_ID, open_connection, open_windo
 from testing.repository import quiet_environment
 from tests.engine.monitor.log_files import MONDAY, RELEASE, SIGNATURE, log_table, write_lines, write_log
 
+pytestmark = pytest.mark.repository
+
 START, END = MONDAY.replace(tzinfo=UTC), MONDAY.replace(tzinfo=UTC) + timedelta(days=7)
 
 

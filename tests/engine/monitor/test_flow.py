@@ -27,6 +27,8 @@ from tests.engine.fixtures_repo import CommandResult
 from tests.engine.in_process import must, verb
 from tests.engine.monitor.log_files import MONDAY, RELEASE, SIGNATURE, go_on, log_table, write_lines
 
+pytestmark = pytest.mark.repository
+
 OTHER = "b" * 12
 ROWS = 120  # of a day
 START = MONDAY.replace(tzinfo=UTC)

@@ -16,6 +16,8 @@ from tests.engine.release.release_world import World, kill_before_push
 from tests.engine.release.release_world import live as live
 from tests.engine.release.release_world import world as world
 
+pytestmark = pytest.mark.repository
+
 ROLLOUT: dict[str, Any] = {"steps": [5, 25]}
 DEPLOY = deploy.deploy
 

@@ -30,6 +30,8 @@ from tests.engine.release.tag_repository import tag_repository as tag_repository
 from tests.engine.rollout.logged_rollout import BEGAN, CANARY, PRODUCTION, label, write_arm
 from tests.engine.rollout.test_decide import record as some_record
 
+pytestmark = pytest.mark.repository
+
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:

@@ -25,6 +25,8 @@ from tests.engine.rollout.test_advance import params as params
 from tests.engine.rollout.test_advance import repository as repository
 from tests.engine.rollout.test_advance import started as started
 
+pytestmark = pytest.mark.repository
+
 
 def act_first(monkeypatch: pytest.MonkeyPatch, action: Callable[[], object], tmp_path: Path) -> None:
     """Let another clone act between the decision of this one and its tag."""
