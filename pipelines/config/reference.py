@@ -13,12 +13,13 @@ from pipelines.config.params import json_schema
 
 PAGE = Path("docs/params.md")
 _MARKED = re.compile(r"(<!-- keys of (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_METRICS = re.compile(r"(<!-- metrics -->\n).*?(<!-- end -->)", re.DOTALL)
 _LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 _HEADER = ("| key | type | default | means |", "|---|---|---|---|")
 
 
 def fill(page: str) -> str:
-    """Return the page with a current table between `<!-- keys of SECTION -->` and `<!-- end -->`."""
+    """Return the page with current tables, from `<!-- keys of SECTION -->` or `<!-- metrics -->` to `<!-- end -->`."""
     schema = json_schema()
 
     def table(match: re.Match[str]) -> str:
@@ -32,7 +33,17 @@ def fill(page: str) -> str:
         ]
         return match[1] + "\n".join([*_HEADER, *lines]) + "\n" + match[3]
 
-    return _MARKED.sub(table, page)
+    return _METRICS.sub(lambda match: match[1] + _metrics() + match[2], _MARKED.sub(table, page))
+
+
+def _metrics() -> str:
+    """The table of metrics."""
+    lines = ["| metric | in reports | of | better | without skill |", "|---|---|---|---|---|"]
+    for name, metric in METRICS.items():
+        no_skill = "the share of positives" if metric.no_skill is None else f"{metric.no_skill:g}"
+        better, without = ("lower", "—") if metric.lower_is_better else ("higher", no_skill)
+        lines.append(f"| `{name}` | {metric.label} | {metric.task} | {better} | {without} |")
+    return "\n".join(lines) + "\n"
 
 
 def _section(schema: dict[str, Any], name: str) -> Iterator[tuple[str, ...]]:

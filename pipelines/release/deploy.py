@@ -38,7 +38,7 @@ def deploy(params: Params, release_id: str, reference: str, version: str) -> Non
     if not isinstance(params.serving.deploy, tuple):
         ensure_in_production(Host.from_params(params), Version(release_id, reference, version))
         return
-    remedy = "Nothing was assigned. Fix it and run again, or revert the merge."
+    remedy = "Fix it and run again, or revert the merge."
     beside = tags.find_canary(params.model_name)
     share = beside.annotation.weight or 0 if beside and beside.release_id != release_id else 0
     _run_command(params, Version(release_id, reference, version), "production", 100 - share, remedy)
@@ -69,6 +69,8 @@ def ensure_deployed(params: Params, assignment: Assignment) -> None:
             failure = error
     if is_split or running(service_url()) != release_id:
         deploy(params, release_id, image, assignment.version)
+    else:
+        print(f"{service_url()} responds with {release_id} already: serving.deploy was not run.")
     if is_split and last and last.release_id == release_id:  # promoted: production has it now
         _give_share(params, last)
     if failure:
@@ -110,8 +112,14 @@ def _run_command(params: Params, version: Version, role: str, weight: int, remed
     """Run the deploy command with what it needs in its environment and, where its words name it, in its words."""
     command = params.serving.deploy
     assert isinstance(command, tuple)
-    share = {"ROLE": role, "WEIGHT": str(weight)}
-    variables = {"RELEASE_ID": version.release_id, "IMAGE": version.image, "MODEL_VERSION": version.tag, **share}
+    variables = {
+        "RELEASE_ID": version.release_id,
+        "IMAGE": version.image,
+        "MODEL_VERSION": version.tag,
+        "ROLE": role,
+        "WEIGHT": str(weight),
+        "SERVICE_URL": service_url(),
+    }
     words = [word.replace("{ROLE}", role).replace("{WEIGHT}", str(weight)) for word in command]
     try:
         done = subprocess.run(words, env={**os.environ, **variables}, stdin=subprocess.DEVNULL, check=False)

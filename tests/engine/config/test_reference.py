@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from pipelines.config.metrics import METRICS
 from pipelines.config.params import json_schema
 from pipelines.config.reference import fill
 from tests.engine.fixtures_repo import ROOT
@@ -50,6 +51,13 @@ def test_an_outdated_table_is_written_again_and_the_prose_stays():
 )
 def test_a_row_has_path_type_and_default(section, row):
     assert row in fill(f"<!-- keys of {section} -->\n<!-- end -->")
+
+
+def test_every_metric_has_a_row_with_its_direction():
+    page = fill("<!-- metrics -->\n| old |\n<!-- end -->")
+    assert "| `log_loss` | log loss | classification | lower | — |" in page and "old" not in page
+    assert "| `roc_auc` | ROC AUC | classification | higher | 0.5 |" in page
+    assert page.count("\n| `") == len(METRICS)
 
 
 def test_a_meaning_stands_in_the_json_schema_too():

@@ -165,7 +165,7 @@ def test_service_that_does_not_start_is_replaced_by_the_old_one(shop: TeamReposi
 def test_deploy_command_gets_the_release_and_is_verified(shop: TeamRepository, tmp_path: Path) -> None:
     script = tmp_path / "deploy"
     script.write_text(
-        f'#!/bin/sh\nset -eu\necho "$RELEASE_ID $IMAGE $MODEL_VERSION $1" >> {tmp_path}/seen\n'
+        f'#!/bin/sh\nset -eu\necho "$RELEASE_ID $IMAGE $MODEL_VERSION $SERVICE_URL $1" >> {tmp_path}/seen\n'
         f"docker rm -f {shop.model_name}-ours >/dev/null 2>&1 || true\n"
         f"exec docker run -d --name {shop.model_name}-ours --label mainline.model={shop.model_name} "
         '-e MODEL_VERSION="$MODEL_VERSION" '
@@ -177,7 +177,8 @@ def test_deploy_command_gets_the_release_and_is_verified(shop: TeamRepository, t
     shop.release()
     check(shop, f"{shop.model_name}@v1.0.0", 1)
     now = read_status(shop)[0]
-    assert (tmp_path / "seen").read_text() == f"{now['release']} {now['image']} {now['version']} $(reboot)\n"
+    assert (tmp_path / "seen").read_text() == f"{now['release']} {now['image']} {now['version']} {shop.url} $(reboot)\n"
+    assert f"{shop.url} responds with {now['release']} already" in shop.release("reconcile")
 
     script.write_text("#!/bin/sh\nexit 5\n")
     another(shop)
