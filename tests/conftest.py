@@ -6,6 +6,7 @@ import tempfile
 
 import hypothesis
 import pytest
+import yaml
 
 # Waiting threads of OpenMP spin otherwise, on cores that other tests use: a fit with two threads takes up to ten times
 # as long. OpenMP reads this when it is loaded; processes that tests start inherit it.
@@ -13,6 +14,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # Looking again and again through the million objects of DVC, MLflow and pandas took a tenth of a run.
 gc.set_threshold(50_000, 20, 50)
+
+# YAML is read in C: half of the tests read a params.yaml, which takes 20 ms otherwise.
+yaml.SafeLoader = yaml.CSafeLoader  # type: ignore[misc, assignment, unused-ignore]
 
 # How long an example takes depends on what else the machine does.
 hypothesis.settings.register_profile("mainline", deadline=None)

@@ -124,7 +124,7 @@ def parse_base_cases(text: str, source: str) -> tuple[tuple[Case, ...], tuple[st
 
 def _documents(text: str) -> list[Any]:
     """Return the cases of a file as plain JSON values."""
-    document = yaml.load(text, UniqueKeysLoader) or []  # noqa: S506 - a SafeLoader
+    document = yaml.load(text, UniqueKeysLoader) or []  # noqa: S506 - a CSafeLoader
     plain: list[Any] = json.loads(json.dumps(document, default=lambda value: value.isoformat()))
     return plain
 
