@@ -1,7 +1,5 @@
 """The values of a params.yaml of any commit, one by one and unchecked: another engine may have read other settings."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from typing import Any

@@ -4,8 +4,6 @@ Its job has write permissions and runs the base's code. The review's job runs th
 is read as data only.
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

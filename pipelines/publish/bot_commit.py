@@ -1,7 +1,5 @@
 """The bot commit: push generated files on top of the reviewed commit, and never overwrite a newer push."""
 
-from __future__ import annotations
-
 import subprocess
 import tempfile
 from pathlib import Path

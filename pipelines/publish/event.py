@@ -1,7 +1,5 @@
 """The event that started a workflow's run: the fields in use are validated strictly, all others ignored."""
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Publish a review: of a branch here (commit, check, comment), or of a fork or Dependabot (only the comment)."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The artifact of the review's job, read as data: known names, small sizes, nothing unpacked to disk or run."""
 
-from __future__ import annotations
-
 import io
 import zipfile
 import zlib

@@ -1,7 +1,5 @@
 """The findings about two models: measurements on the same rows, and the gates evaluated on them."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import replace

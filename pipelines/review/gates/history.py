@@ -3,8 +3,6 @@
 Small losses that pass one by one against the base add up.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from statistics import NormalDist

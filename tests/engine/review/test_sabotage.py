@@ -3,8 +3,6 @@
 Needs the small problem (git, DVC, the whole pipeline), or the quick one where a test trains again.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from datetime import datetime
