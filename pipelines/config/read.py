@@ -13,7 +13,7 @@ PATH = Path("params.yaml")
 Sections = TypeVar("Sections", bound=BaseModel)
 
 
-class UniqueKeysLoader(yaml.SafeLoader):
+class UniqueKeysLoader(yaml.CSafeLoader):
     """A safe YAML loader that refuses a repeated key and a key that is not text (an unquoted NO is false)."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
@@ -28,7 +28,7 @@ class UniqueKeysLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _refuse_as_no_text(_: yaml.SafeLoader, node: Any) -> None:
+def _refuse_as_no_text(_: yaml.CSafeLoader, node: Any) -> None:
     raise yaml.YAMLError(f"line {node.start_mark.line + 1}: {node.value} is not text: put it in quotes")
 
 
