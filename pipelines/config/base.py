@@ -1,7 +1,5 @@
 """The types that all sections of params.yaml are made of."""
 
-from __future__ import annotations
-
 import inspect
 import re
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """Set one value in the text of a params.yaml; comments and order stay."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

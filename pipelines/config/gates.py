@@ -1,10 +1,8 @@
 """Sections `gates`, `slices` and `fairness`: what blocks a merge."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
@@ -99,7 +97,7 @@ class SliceBy(Strict):
     high: float | None = Field(default=None, alias="to")
 
     @model_validator(mode="after")
-    def _one_way(self) -> SliceBy:
+    def _one_way(self) -> Self:
         if self.values is not None and (self.low is not None or self.high is not None):
             raise ValueError("a slice goes by values or by a range, not by both")
         return self

@@ -7,8 +7,6 @@ A metric is computed in one of three ways:
 - from all rows: `direct` is called once for each resample, which is slower.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """Section `monitor`: how the deployed model is watched, and what follows from an alarm."""
 
-from __future__ import annotations
-
 import re
 from typing import Annotated, Literal
 

@@ -1,7 +1,5 @@
 """The tables of docs/params.md, generated from the JSON schema; the prose around them is written by hand."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Section `rollout`: a release first gets a share of the requests, and is judged before it gets all."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Annotated, Literal
 

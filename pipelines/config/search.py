@@ -1,9 +1,7 @@
 """Section `search`: the parameters that `make tune` tries. No stage reads it, so a change retrains nothing."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
@@ -28,7 +26,7 @@ class Space(Strict):
     log: bool = False
 
     @model_validator(mode="after")
-    def _one_way(self) -> Space:
+    def _one_way(self) -> Self:
         ends = (self.low, self.high)
         if self.values is not None:
             if ends != (None, None) or self.log:

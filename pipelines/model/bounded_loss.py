@@ -1,7 +1,5 @@
 """Losses of one row between 0 and 1, for the alarm on the quality in production; their mean has exact bounds."""
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 

@@ -1,13 +1,11 @@
 """Critical cases: named requests in tests/critical/*.yaml with the expected prediction, and why."""
 
-from __future__ import annotations
-
 import itertools
 import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
@@ -56,7 +54,7 @@ class Case(Strict):
     direction: Direction | None = None
 
     @model_validator(mode="after")
-    def _has_one_expectation(self) -> Case:
+    def _has_one_expectation(self) -> Self:
         if sum(expectation is not None for expectation in (self.expect, self.invariance, self.direction)) != 1:
             raise ValueError("give exactly one of expect, invariance and direction")
         return self

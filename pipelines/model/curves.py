@@ -1,7 +1,5 @@
 """Points of the plots, at most 200 for each. A plot's name is y_by_x: y is drawn over x."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 

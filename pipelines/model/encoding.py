@@ -1,7 +1,5 @@
 """Encode raw values as the graph reads them. A missing number is NaN, a missing category the empty string."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta

@@ -4,8 +4,6 @@ Training fits the estimator to the output of this graph in ONNX Runtime, and the
 the converted estimator. Each feature therefore has a single definition.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """The raw request fields that a model of params.yaml reads."""
 
-from __future__ import annotations
-
 from pipelines.config.features import FeatureParams
 from pipelines.model.signature import Input
 

@@ -4,8 +4,6 @@ Equal weights give the value of a metric, resampled weights its bootstrap. The c
 sums are one matrix product, and ranking metrics need cumulated weights only at the ranks of positives (see `_rank`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Log a model to MLflow: the ONNX graph with its signature, an example and its requirements."""
 
-from __future__ import annotations
-
 import json
 import logging
 import os

@@ -1,7 +1,5 @@
 """models/profile.json as the monitor reads it: the reference distributions, and what the test rows promised."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

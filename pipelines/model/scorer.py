@@ -4,8 +4,6 @@ Evaluation, comparison, critical cases and batch scoring all use this scorer. It
 code that trained it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from math import isfinite
 from pathlib import Path

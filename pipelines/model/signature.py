@@ -1,12 +1,10 @@
 """models/signature.json: the inputs and the output of a model, and which rows it was trained on."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
@@ -40,7 +38,7 @@ class Input:
     prepared: bool = False
 
     @model_validator(mode="after")
-    def _a_time_is_never_missing(self) -> Input:
+    def _a_time_is_never_missing(self) -> Self:
         if self.type == "timestamp" and self.nullable:
             raise ValueError(f"{self.name} is a timestamp, which cannot be missing")
         return self
@@ -106,7 +104,7 @@ class Signature:
         return {key: value for key, value in document.items() if key not in absent}
 
     @staticmethod
-    def from_json(document: Mapping[str, Any]) -> Signature:
+    def from_json(document: Mapping[str, Any]) -> "Signature":
         """Read the content of a signature.json.
 
         Raises:

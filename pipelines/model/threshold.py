@@ -1,7 +1,5 @@
 """The threshold of the decision, chosen on the validation rows."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -5,8 +5,6 @@ number may stand for a time (seconds since 1970), and a whole number in a column
 value is checked as a column of one row, and the service has rules of its own: tests compare the two.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping, Sequence

@@ -4,8 +4,6 @@ The SVG has no colours and no fonts. It names classes (`head`, `base`, `good`, .
 drawing serves light, dark and print. Every text goes through Markup.format, which escapes it.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Iterable, Sequence

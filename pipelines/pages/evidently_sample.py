@@ -1,7 +1,5 @@
 """The rows that an Evidently page is drawn from: a sample, because Evidently takes minutes for ten million rows."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Numbers as texts of a report."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 

@@ -1,7 +1,5 @@
 """Templates of reports, in Markdown for comments and issues, in HTML for people; what they print is escaped."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import re

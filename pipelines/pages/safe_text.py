@@ -1,7 +1,5 @@
 """Texts that nobody vouches for (names, values, branches), made safe for GitHub's Markdown and for the page."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 

@@ -7,8 +7,6 @@ rejects file instead (`scored.rejects.csv` for `scored.csv`), unchanged and with
 every row was scored, there is no rejects file, and the exit code is 0.
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Score a table batch by batch, in bounded memory."""
 
-from __future__ import annotations
-
 import sys
 from collections import Counter
 from dataclasses import dataclass, field

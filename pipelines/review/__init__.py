@@ -1,7 +1,5 @@
 """Verb `review`: reproduce the head, compare it with the base on the same rows, evaluate the gates, write a report."""
 
-from __future__ import annotations
-
 import argparse
 
 

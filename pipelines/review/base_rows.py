@@ -1,7 +1,5 @@
 """The base's rows: found in DVC's cache or fetched from its remote, and drawn beside the head's by Evidently."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

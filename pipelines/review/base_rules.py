@@ -1,7 +1,5 @@
 """The rules of the base: the sections of its params.yaml that judge a model, read by the code of the head."""
 
-from __future__ import annotations
-
 import json
 import re
 import tempfile

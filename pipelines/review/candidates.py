@@ -1,7 +1,5 @@
 """The candidates of the head: what each is, what differs from the base, and its score on the validation rows."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from typing import Any

@@ -1,7 +1,5 @@
 """What the head changes besides the model: values of params.yaml, features, rows, and the review's own code."""
 
-from __future__ import annotations
-
 import json
 import math
 import os.path

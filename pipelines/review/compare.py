@@ -1,10 +1,8 @@
 """Base and head scored on the same rows: plots, and metrics with paired differences and their 95 % intervals."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import ibis.expr.types as ir
 import numpy as np
@@ -63,7 +61,7 @@ class Compared:
     choices: tuple[ThresholdChoice, ThresholdChoice] | None = None
     costs: npt.NDArray[np.float64] | None = None
 
-    def only(self, mask: npt.NDArray[np.bool_]) -> Compared:
+    def only(self, mask: npt.NDArray[np.bool_]) -> Self:
         """Some of the rows, by a mask of shape (n,); the result has no `arrow`."""
         return replace(
             self,

@@ -1,7 +1,5 @@
 """A model of an earlier commit, scored on the head's rows with the values of prepared columns that it learned from."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from functools import lru_cache

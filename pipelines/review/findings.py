@@ -1,7 +1,5 @@
 """The findings of a review: the one object that the verdict, review.json, review.md and review.html are made from."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field

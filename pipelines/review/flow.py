@@ -1,7 +1,5 @@
 """One review: reproduce the head, fetch the base's model, evaluate the gates, write the report, print the verdict."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

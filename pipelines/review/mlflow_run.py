@@ -3,8 +3,6 @@
 A run that cannot be logged does not change the verdict.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from pathlib import Path

@@ -1,8 +1,7 @@
 """The findings about two models: measurements on the same rows, and the gates evaluated on them."""
 
-from __future__ import annotations
-
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -25,7 +24,7 @@ from pipelines.review.base_rows import BaseRows
 from pipelines.review.base_rules import identity, is_new_reason
 from pipelines.review.candidates import candidate_rows
 from pipelines.review.earlier_model import comparable_model
-from pipelines.review.findings import Findings, Kind, ParamChange
+from pipelines.review.findings import Findings, HistoryRow, Kind, ParamChange
 from pipelines.review.gates import evaluate, history
 from pipelines.review.gates.evidence import Evidence
 from pipelines.review.gates.fairness import group_rows
@@ -126,12 +125,12 @@ def model_findings(findings: Findings, params: Params, base: Base | None, base_r
         allowed_gain=reason if is_new_reason("allow_gain", reason, base_sha) else "",
     )
     measure_history = partial(history.measure, table, split=split, head=head, base=earlier)
-    versions = measure_history(params)
+    versions, history_notes = measure_history(params)
     by_rules = partial(_by_rules, measured, table, compared)
     evidence = by_rules(params, versions)
     results = evaluate(evidence)
     weaker, weaker_rules = weaker_results(
-        base_sha, results, evidence, head, lambda rules: by_rules(rules, measure_history(rules))
+        base_sha, results, evidence, head, lambda rules: by_rules(rules, measure_history(rules)[0])
     )
     data = None
     sides, sides_changed = changes.side_changes(base_split.get("counts"), split.get("counts"))
@@ -154,7 +153,7 @@ def model_findings(findings: Findings, params: Params, base: Base | None, base_r
         history=evidence.history,
         notes=(
             *findings.notes,
-            *versions.notes,
+            *history_notes,
             *([] if evidence.critical else [NO_CASE]),
             *_note_on_weaker_rules(weaker_rules, params.gates.allow_weaker),
         ),
@@ -187,7 +186,7 @@ def _chooses_like_base(
 
 
 def _by_rules(
-    measured: Evidence, table: ir.Table, compared: compare.Compared, rules: Params, versions: history.History
+    measured: Evidence, table: ir.Table, compared: compare.Compared, rules: Params, versions: Sequence[HistoryRow]
 ) -> Evidence:
     """The evidence with what the rules of a params.yaml decide how to measure."""
     compared = replace(compared, costs=costs_of(compared.arrow, compared.target, rules.value))
@@ -198,7 +197,7 @@ def _by_rules(
         compared=compared,
         test_rows=int(test.count().execute()),
         metrics=compare.metric_rows(compared, rules.gates.resamples, rules.gates.seed),
-        history=versions.rows,
+        history=tuple(versions),
         slices=slice_rows(compared, rules),
         groups=group_rows(compared, rules),
     )

@@ -4,8 +4,6 @@ review.md and review.html are rendered from one view of the findings, ordered so
 that a template prints is escaped: in Markdown by `safe_text.escape`, in HTML by Jinja.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections import Counter

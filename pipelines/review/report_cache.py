@@ -3,8 +3,6 @@
 A review that ends early therefore leaves no report, neither an earlier one nor one that somebody committed.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Sequence

@@ -6,8 +6,6 @@ head's oldest one left with a moving window and are not lost; rows that are stil
 time.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What the head passes only because its rules are weaker than the base's: its gates and its critical cases."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 

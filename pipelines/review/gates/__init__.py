@@ -1,7 +1,5 @@
 """The gates of a review. To add a gate, write a function in a module here, and an entry of `GATES`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """Gates that pass or fail without a limit: valid rows, a comparable base, critical cases."""
 
-from __future__ import annotations
-
 from pipelines.pages.numbers import plain_number
 from pipelines.review.findings import GateResult
 from pipelines.review.gates.evidence import Evidence

@@ -1,7 +1,5 @@
 """What gates read: the measurements of one review."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Gate `fairness`: rates at the threshold do not differ too much between groups of a sensitive column."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from itertools import combinations

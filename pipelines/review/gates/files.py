@@ -1,7 +1,5 @@
 """Gates on the model file: its size, and the time that it takes for a row."""
 
-from __future__ import annotations
-
 import statistics
 import time
 

@@ -3,11 +3,8 @@
 Small losses that pass one by one against the base add up.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
 
@@ -92,37 +89,33 @@ def _p_value(row: HistoryRow, tolerance: float) -> float:
     return NORMAL.cdf(beyond / row.error)
 
 
-@dataclass(frozen=True)
-class History:
-    """The differences from earlier versions, and notes that say which of them are not compared, and why."""
-
-    rows: tuple[HistoryRow, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
-def measure(table: ir.Table, params: Params, split: dict[str, Any], head: Scorer, base: EarlierModel | None) -> History:
+def measure(
+    table: ir.Table, params: Params, split: dict[str, Any], head: Scorer, base: EarlierModel | None
+) -> tuple[list[HistoryRow], list[str]]:
     """Compare the head with each of the last versions that were not rolled back, and with the best of all.
 
     All are scored on the head's test rows that none of them, nor the base, was trained on.
 
     Args:
         base: None if there is no base to compare with.
+
+    Returns:
+        The differences, and notes that say which versions are not compared, and why.
     """
     if params.gates.history is None:
-        return History()
+        return [], []
     earlier, notes = _earlier_models(table, params, params.gates.history.versions)
     if not earlier:
-        return History(notes=tuple(notes))
+        return [], notes
     test = unseen_test_rows(table, params, split, [*earlier.values(), *([base] if base else [])])
     rows = load_rows(test, params, inputs_of_all(head, earlier.values()))
     if shortage := too_few(params.task, rows.target):
         why = f"{shortage} among the test rows that none of these models was trained on"
-        few = [
+        return [
             HistoryRow(tag, metric, math.nan, math.nan, math.nan, len(rows), why)
             for tag in earlier
             for metric in params.gates.history.regression
-        ]
-        return History(tuple(few), tuple(notes))
+        ], notes
     costs = costs_of(rows.arrow, rows.target, params.value)
     models = [
         Weighted(params.task, rows.target, model.score(rows), model.signature.threshold, costs)
@@ -131,7 +124,7 @@ def measure(table: ir.Table, params: Params, split: dict[str, Any], head: Scorer
     metrics = tuple(params.gates.history.regression)
     values = [model.values() for model in models]
     resampled = paired_bootstrap(models, len(rows), RESAMPLES, params.gates.seed, only=metrics)
-    compared = [
+    return [
         HistoryRow(
             version=tag,
             metric=metric,
@@ -142,8 +135,7 @@ def measure(table: ir.Table, params: Params, split: dict[str, Any], head: Scorer
         )
         for i, tag in enumerate(earlier, start=1)
         for metric in metrics
-    ]
-    return History(tuple(compared), tuple(notes))
+    ], notes
 
 
 def _earlier_models(table: ir.Table, params: Params, count: int) -> tuple[dict[str, EarlierModel], list[str]]:

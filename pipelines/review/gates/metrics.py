@@ -1,7 +1,5 @@
 """Gates on whole metrics: each reaches its minimum, and is not worse than the base's by more than its tolerance."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Gate `plausible`: the head is not too good to be true, unless a person confirms it."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Gates on the rows: few labels of the base changed, few of its rows are gone, and new rows are no copies of others."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from scipy.special import bdtrc

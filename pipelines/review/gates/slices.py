@@ -1,7 +1,5 @@
 """Gate `slices`: the metric on named parts of the test rows is not worse, from a minimum support on."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """Setting one value in the text of params.yaml."""
 
-from __future__ import annotations
-
 import pytest
 import yaml
 

@@ -1,7 +1,5 @@
 """docs/params.md lists every key of params.yaml, with what it means."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -1,7 +1,5 @@
 """What tests of reports share: nasty texts, Markdown as GitHub reads it, the tags and words of a page."""
 
-from __future__ import annotations
-
 import re
 from html.parser import HTMLParser
 

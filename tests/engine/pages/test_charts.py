@@ -1,7 +1,5 @@
 """Drawings stay within their frame for all numbers, and Mermaid charts have only texts and numbers that it can read."""
 
-from __future__ import annotations
-
 import itertools
 import math
 import re

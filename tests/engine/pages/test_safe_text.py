@@ -1,7 +1,5 @@
 """Texts that nobody vouches for stay texts in GitHub's Markdown."""
 
-from __future__ import annotations
-
 from hypothesis import given
 
 from pipelines.pages import safe_text

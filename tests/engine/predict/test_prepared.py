@@ -1,7 +1,5 @@
 """Tables without the prepared columns that the model reads: features/prepare.py makes them."""
 
-from __future__ import annotations
-
 import json
 import textwrap
 from dataclasses import replace

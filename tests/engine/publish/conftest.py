@@ -1,7 +1,5 @@
 """A clone whose origin holds a branch under review. Needs git."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

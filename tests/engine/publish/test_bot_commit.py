@@ -1,7 +1,5 @@
 """The bot commit against a real bare repository. Needs git."""
 
-from __future__ import annotations
-
 import subprocess
 from pathlib import Path
 

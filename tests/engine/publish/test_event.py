@@ -1,7 +1,5 @@
 """The event of a workflow's run."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

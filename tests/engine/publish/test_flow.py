@@ -1,7 +1,5 @@
 """`publish` with a real origin and a GitHub in memory, also after interruptions and pushes. Needs git."""
 
-from __future__ import annotations
-
 import html
 import json
 import os

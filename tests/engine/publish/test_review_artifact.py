@@ -1,7 +1,5 @@
 """Reading the artifact of a review: all but a small, valid report is refused, and nothing is unpacked to disk."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import json

@@ -1,7 +1,5 @@
 """Parameters, scored rows and evidence made up for the tests of a review."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -3,8 +3,6 @@
 Needs the small problem (git, DVC, all stages). The tests of this file share one clone and leave it unchanged.
 """
 
-from __future__ import annotations
-
 import os
 import resource
 import shutil

@@ -1,7 +1,5 @@
 """Where the base's rows are found."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import shutil

@@ -1,7 +1,5 @@
 """Which rules of a base are weaker in the head, and the head's parameters with the base's rules."""
 
-from __future__ import annotations
-
 import re
 from subprocess import CompletedProcess
 

@@ -1,7 +1,5 @@
 """The table of candidates."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

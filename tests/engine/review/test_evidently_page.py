@@ -1,7 +1,5 @@
 """The rows that the Evidently page is drawn from; test_sabotage.py draws a page."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from unittest.mock import Mock
 

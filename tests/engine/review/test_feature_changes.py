@@ -1,7 +1,5 @@
 """New, removed and changed features, by two texts of params.yaml and the rows of both sides."""
 
-from __future__ import annotations
-
 import ibis
 import pytest
 import yaml

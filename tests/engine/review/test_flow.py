@@ -1,7 +1,5 @@
 """Notes of a review."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 

@@ -3,8 +3,6 @@
 Needs the small problem (git, DVC, the whole pipeline).
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 from contextlib import chdir

@@ -1,7 +1,5 @@
 """Which earlier versions the head is compared with."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from typing import Any
 

@@ -1,7 +1,5 @@
 """One MLflow run a review. Needs MLflow, and SQLite in a folder of the test's own."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

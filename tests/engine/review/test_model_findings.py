@@ -1,7 +1,5 @@
 """The kind of a review, and the gates of a base that cannot be compared."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Prepared columns of the head's rows by the function of an earlier commit, and its model scored on them. Needs git."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path

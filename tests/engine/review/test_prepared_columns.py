@@ -3,8 +3,6 @@
 Needs git, DVC and all stages.
 """
 
-from __future__ import annotations
-
 from unittest import mock
 
 import pytest

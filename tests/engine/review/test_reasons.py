@@ -1,7 +1,5 @@
 """A reason counts once in the history of the base. Needs git."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -3,8 +3,6 @@
 Needs git, DVC and all stages.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

@@ -1,7 +1,5 @@
 """The texts of a report: the first screen, escaping of every value, the size of the comment, accessibility."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import json

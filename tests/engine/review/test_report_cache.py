@@ -1,7 +1,5 @@
 """When the last report is used again."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

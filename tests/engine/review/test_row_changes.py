@@ -1,7 +1,5 @@
 """Changed labels, lost rows and repeated rows, on tables small enough to count by hand."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -3,8 +3,6 @@
 Needs the small problem (git, DVC, the whole pipeline), or the quick one where a test trains again.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from datetime import datetime
@@ -182,16 +180,63 @@ def test_a_model_planted_in_cache_and_lock_passes_a_review_and_is_found_by_train
         assert "Verified: " in must(verb(quick, "verify")).last
 
 
-def test_labels_that_were_shuffled_fail_the_gates_and_late_labels_pass(quick: Repo) -> None:
+def few_of(in_test: np.ndarray) -> int:
+    """So many test rows that their share is below the limit of lost rows."""
+    return int(0.004 * len(in_test))
+
+
+def with_copies(repo: Repo, rows: pa.Table, of: np.ndarray) -> pa.Table:
+    """The rows, and copies of some of them under new keys and at times of training rows."""
+    early = np.flatnonzero(before_the_test_rows(repo, rows).to_numpy())[-4000:]  # none of the oldest
+    at = np.random.default_rng(2).choice(early, len(of), replace=False)
+    copies = set_column(rows.take(of), "payment_id", [f"copy-{i}" for i in range(len(of))])
+    for name in ("paid_at", "labelled_at"):
+        copies = set_column(copies, name, rows[name].take(at).to_pylist())
+    return pa.concat_tables([rows, copies])
+
+
+def with_hint(rows: pa.Table, share: float) -> pa.Table:
+    """The rows with a column that ranks them by the target (AUC of about 0.96 for a share of 1), or less well."""
+    fraud = pc.fill_null(rows["is_fraud"], 0).to_numpy()
+    values = share * 2.5 * fraud + np.random.default_rng(1).normal(size=len(rows))
+    return rows.append_column("hint", pa.array(values))
+
+
+def use_hint(repo: Repo) -> None:
+    """Make that column an input of the model."""
+
+    def use(document: dict[str, Any]) -> None:
+        document["schema"]["columns"]["hint"] = {"type": "number", "nullable": True}
+        document["features"]["use"].append("hint")
+
+    pointer = repo.path / "data.dvc"
+    pointer.write_text(yaml.safe_dump({"outs": yaml.safe_load(pointer.read_text())["outs"]}))  # not made by ingest
+    repo.params(use)
+
+
+def test_the_innocent_twins_of_sabotaged_rows_pass_together(quick: Repo) -> None:
+    """Late labels, few corrections, a moving window, few random losses, repeated training rows, a plausible input."""
     rows = rows_of(quick)
     labels = np.array(rows["is_fraud"].to_pylist(), dtype=object)
-
-    late = labels.copy()
-    late[np.flatnonzero([label is None for label in labels])[:50]] = 0
-    late[np.flatnonzero(labels == 1)[:4]] = 0  # corrections
-    change_all_rows(quick, lambda table: set_column(table, "is_fraud", late.tolist()))
+    labels[np.flatnonzero([label is None for label in labels])[:50]] = 0
+    labels[np.flatnonzero(labels == 1)[:4]] = 0
+    rows = set_column(rows, "is_fraud", labels.tolist())
+    draw = np.random.default_rng(1)
+    in_test = np.flatnonzero(mask_of_test_rows(quick, rows))
+    in_training = np.flatnonzero(before_the_test_rows(quick, rows).to_numpy())
+    oldest = np.argsort(rows["paid_at"].to_numpy())[:500]
+    lost = np.concatenate([oldest, draw.choice(in_test, few_of(in_test), replace=False)])
+    repeated = with_copies(quick, rows, draw.choice(in_training, 226, replace=False))
+    kept = repeated.take(np.setdiff1d(np.arange(len(repeated)), lost))
+    use_hint(quick)
+    change_all_rows(quick, lambda _: with_hint(kept, 0.1))
     assert gates_on_rows(quick) == {}
+    assert "\n- Test rows: " in (quick.path / "reports/review/review.md").read_text()
 
+
+def test_labels_that_were_shuffled_fail_the_gates(quick: Repo) -> None:
+    rows = rows_of(quick)
+    labels = np.array(rows["is_fraud"].to_pylist(), dtype=object)
     early = np.flatnonzero(before_the_test_rows(quick, rows).to_numpy())
     labels[early] = np.random.default_rng(1).permutation(labels[early])
     change_all_rows(quick, lambda table: set_column(table, "is_fraud", labels.tolist()))
@@ -200,26 +245,15 @@ def test_labels_that_were_shuffled_fail_the_gates_and_late_labels_pass(quick: Re
     assert (quick.path / "reports/review/data.html").is_file()
 
 
-def test_hard_test_rows_that_vanish_fail_the_gate_and_a_moving_window_passes(quick: Repo) -> None:
+def test_hard_test_rows_that_vanish_fail_the_gate(quick: Repo) -> None:
     rows = rows_of(quick)
     in_test = np.flatnonzero(mask_of_test_rows(quick, rows))
     scorer = Scorer(quick.path / "models/model.onnx", quick.path / "models/signature.json")
     prepared = rows_of(quick, "prepared")
     scores = scorer.score({i.name: encode(i, to_numpy(prepared, i.name)) for i in scorer.signature.inputs})
     loss = np.abs(scores - to_numpy(rows, "is_fraud"))[in_test]
-    few = int(0.004 * len(in_test))  # below the limit by their number
-
-    def without(lost: np.ndarray) -> Change:
-        return lambda table: table.take(np.setdiff1d(np.arange(len(table)), lost))
-
-    oldest = np.argsort(rows["paid_at"].to_numpy())[:500]
-    change_all_rows(quick, without(np.concatenate([oldest, np.random.default_rng(1).choice(in_test, few)])))
-    assert gates_on_rows(quick) == {}
-    assert any(
-        sentence.startswith("Test rows: ")
-        for sentence in (quick.path / "reports/review/review.md").read_text().split("- ")
-    )
-    change_all_rows(quick, lambda _: without(in_test[np.argsort(-loss)[:few]])(rows))
+    lost = in_test[np.argsort(-loss)[: few_of(in_test)]]
+    change_all_rows(quick, lambda _: rows.take(np.setdiff1d(np.arange(len(rows)), lost)))
     assert set(gates_on_rows(quick)) == {
         "lost rows: log loss on these test rows",
         "lost rows: log loss of the head's model on these test rows",
@@ -227,22 +261,10 @@ def test_hard_test_rows_that_vanish_fail_the_gate_and_a_moving_window_passes(qui
     }
 
 
-def test_test_rows_copied_into_the_training_period_fail_the_gate_and_repeated_training_rows_pass(quick: Repo) -> None:
+def test_test_rows_copied_into_the_training_period_fail_the_gate(quick: Repo) -> None:
     rows = rows_of(quick)
-    draw = np.random.default_rng(1)
-    in_test = draw.choice(np.flatnonzero(mask_of_test_rows(quick, rows)), 226, replace=False)
-    in_training = draw.choice(np.flatnonzero(before_the_test_rows(quick, rows).to_numpy())[:4000], 226, replace=False)
-
-    def with_copies(of: np.ndarray) -> pa.Table:
-        copies = rows.take(of)
-        copies = set_column(copies, "payment_id", [f"copy-{i}" for i in range(len(of))])
-        for name in ("paid_at", "labelled_at"):
-            copies = set_column(copies, name, rows[name].take(in_training).to_pylist())
-        return pa.concat_tables([rows, copies])
-
-    change_all_rows(quick, lambda _: with_copies(in_training))
-    assert gates_on_rows(quick) == {}
-    change_all_rows(quick, lambda _: with_copies(in_test))
+    in_test = np.random.default_rng(1).choice(np.flatnonzero(mask_of_test_rows(quick, rows)), 226, replace=False)
+    change_all_rows(quick, lambda _: with_copies(quick, rows, in_test))
     assert set(gates_on_rows(quick)) == {
         "repeated rows: new training rows equal a test row",
         "repeated rows: test rows of the rarer class equal a training row",
@@ -250,25 +272,8 @@ def test_test_rows_copied_into_the_training_period_fail_the_gate_and_repeated_tr
 
 
 def test_a_new_input_that_is_too_good_fails_the_gate_until_a_person_confirms_it(quick: Repo) -> None:
-    rows = rows_of(quick)
-    draw = np.random.default_rng(1)
-    fraud = pc.fill_null(rows["is_fraud"], 0).to_numpy()
-
-    def add(share: float) -> None:
-        """Add a column that ranks the rows by the target (AUC of about 0.96), or less well."""
-        values = share * 2.5 * fraud + draw.normal(size=len(rows))
-        change_all_rows(quick, lambda _: rows.append_column("hint", pa.array(values)))
-
-    def use(document: dict[str, Any]) -> None:
-        document["schema"]["columns"]["hint"] = {"type": "number", "nullable": True}
-        document["features"]["use"].append("hint")
-
-    pointer = quick.path / "data.dvc"
-    pointer.write_text(yaml.safe_dump({"outs": yaml.safe_load(pointer.read_text())["outs"]}))  # not made by ingest
-    quick.params(use)
-    add(0.1)
-    assert gates_on_rows(quick) == {}
-    add(1.0)
+    use_hint(quick)
+    change_all_rows(quick, lambda table: with_hint(table, 1.0))
     assert "plausible input hint" in gates_on_rows(quick)
     quick.params(lambda document: document["gates"].update(allow_gain="the bank scores each payment before it"))
     assert gates_on_rows(quick) == {}

@@ -1,7 +1,5 @@
 """When what the head passes by its own rules alone blocks; and the files that count as the review's own code."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import grimp

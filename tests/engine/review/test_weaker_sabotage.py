@@ -3,8 +3,6 @@
 Needs the small problem (git, DVC, the whole pipeline).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The gates that measure the head's files: size, and the time of scoring one row."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from types import SimpleNamespace
 

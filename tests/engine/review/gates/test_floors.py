@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from pipelines.review.findings import MetricRow
 from pipelines.review.gates.metrics import floors_gate
 from tests.engine.review.made_up import evidence

@@ -1,7 +1,5 @@
 """Which gates are evaluated, which of their results block, and how many gates every output counts."""
 
-from __future__ import annotations
-
 import io
 import re
 from dataclasses import replace

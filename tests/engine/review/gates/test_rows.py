@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import pytest
 
 from pipelines.review.gates.rows import changed_labels_gate, lost_rows_gate, repeated_rows_gate
