@@ -1,7 +1,5 @@
 """`python -m bench [SUBJECT...]`: measure, print a table, write bench/results.json; 1 if a target is missed."""
 
-from __future__ import annotations
-
 import argparse
 import importlib
 import sys

@@ -1,7 +1,5 @@
 """1,000 paired resamples of 50,000 rows with all metrics of two models, against one fit of the default model."""
 
-from __future__ import annotations
-
 from bench.problem import Problem
 from bench.results import Result
 from bench.timing import THREADS, Show, in_turns, threadpool_limits

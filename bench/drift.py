@@ -1,7 +1,5 @@
 """Drift over 15 inputs of Parquet files: against reading the columns with Arrow, and against Evidently."""
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

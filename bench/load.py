@@ -6,8 +6,6 @@ It speaks HTTP/1.1 over asyncio's protocols, without a library. Each run also me
 (`subjects/ceiling.py`), to show that it is fast enough.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import sys

@@ -1,7 +1,5 @@
 """Validation and split of ten million rows: the largest memory that either stage takes."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import time

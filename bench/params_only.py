@@ -1,7 +1,5 @@
 """A change of one candidate's parameter, against a cold `dvc repro`: it pays for train and what follows."""
 
-from __future__ import annotations
-
 import re
 from itertools import count
 

@@ -1,7 +1,5 @@
 """The problems to measure, created once per run in a temporary folder from the files that git would commit."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The image of a release: its size, its start, and the seconds until a revert is live. Needs Docker and a registry."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

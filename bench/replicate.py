@@ -1,7 +1,5 @@
 """A table of many rows, made of a small one: its months again and again, with keys of their own and later seconds."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Results of subjects with their targets, and bench/results.json."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable, Sequence

@@ -1,7 +1,5 @@
 """Batches of 100,000 rows: the scorer from Arrow columns, against scikit-learn's pipeline on a DataFrame."""
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 

@@ -4,8 +4,6 @@ The pipeline takes a DataFrame of one row with raw columns. The model alone take
 has already computed, on one thread: the strongest form of either library in Python. It has no target.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import chdir
 from typing import Any

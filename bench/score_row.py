@@ -1,7 +1,5 @@
 """One row in process: the scorer on a request's fields, against scikit-learn's pipeline on a DataFrame of one row."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from bench import tutorial

@@ -1,7 +1,5 @@
 """Searches of 30 trials on the default problem, from the start of the process to its end, against their fits alone."""
 
-from __future__ import annotations
-
 import json
 import sys
 import time

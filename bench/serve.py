@@ -4,8 +4,6 @@ All servers run from the beginning to the end and are loaded in turns; one witho
 compared with the scorer's before anything is timed, and a status other than 200 ends the benchmark.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 import time

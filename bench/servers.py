@@ -1,7 +1,5 @@
 """The servers that `serve.py` compares: each is a process, and answers with the same model."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

@@ -1,7 +1,5 @@
 """Medians of sides that run in turns, so that other load of the machine affects them alike."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

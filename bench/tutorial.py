@@ -1,7 +1,5 @@
 """The peer in scoring: the same model in scikit-learn, as a tutorial would write it, on pandas DataFrames."""
 
-from __future__ import annotations
-
 from functools import cache
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """A review that finds nothing changed, against `dvc repro` that finds nothing to do."""
 
-from __future__ import annotations
-
 from bench.problem import Problem, dvc, must, threads
 from bench.results import Result
 from bench.timing import Show, in_turns

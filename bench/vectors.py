@@ -1,7 +1,5 @@
 """The part of the model after its features, for the peer whose clients compute these themselves."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any

@@ -5,8 +5,6 @@ fitted on rows of its own, is scored once on a large pool of rows. A review take
 rows and validation rows from the pool; the gates that compare are then evaluated as `make review` does it.
 """
 
-from __future__ import annotations
-
 import json
 import multiprocessing
 import os

@@ -8,8 +8,6 @@ bins move together (as prices do), in the others each by itself. The reference a
 weeks before, as in models/profile.json.
 """
 
-from __future__ import annotations
-
 import sys
 import time
 from dataclasses import asdict, dataclass

@@ -1,7 +1,5 @@
 """`python -m pipelines VERB`. Only the called verb is imported, so that a light verb starts quickly."""
 
-from __future__ import annotations
-
 import argparse
 import importlib
 import sys

@@ -1,7 +1,5 @@
 """A Docker engine, Debian's registry on loopback, and a base image for machines that cannot pull one."""
 
-from __future__ import annotations
-
 import fcntl
 import hashlib
 import os

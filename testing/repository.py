@@ -1,7 +1,5 @@
 """Scratch repositories: the problem of the tests, copied with the sources into a repository to work in."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Fraudulent payments of four scenarios, from easy to very hard to detect."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The customers and merchants of the simulator."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

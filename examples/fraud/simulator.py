@@ -1,7 +1,5 @@
 """Source `simulator`: card payments of a simulated world; equal settings give equal bytes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path

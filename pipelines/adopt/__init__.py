@@ -1,7 +1,5 @@
 """Verb `adopt`: make this copy of the template the repository of a team's own table."""
 
-from __future__ import annotations
-
 import argparse
 
 

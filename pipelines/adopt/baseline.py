@@ -1,7 +1,5 @@
 """Minimums and tolerances from one baseline fit: what is reachable, and how far chance moves it."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field
 from typing import Any

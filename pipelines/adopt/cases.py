@@ -1,7 +1,5 @@
 """Two real rows as critical cases."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Any
 

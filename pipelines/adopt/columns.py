@@ -1,7 +1,5 @@
 """Infer the type of each column from its cells: one aggregate counts how many of them can be read as what."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Sequence

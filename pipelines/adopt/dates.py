@@ -1,7 +1,5 @@
 """Find the format in which people wrote the times of a column."""
 
-from __future__ import annotations
-
 import itertools
 from dataclasses import dataclass
 from datetime import UTC, datetime

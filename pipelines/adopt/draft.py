@@ -1,7 +1,5 @@
 """The decisions of an adoption: roles of the columns, task, positive class, split, and what the model may see."""
 
-from __future__ import annotations
-
 import difflib
 import re
 from collections import Counter

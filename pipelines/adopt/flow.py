@@ -1,7 +1,5 @@
 """One adoption: read the table, decide, write the team's files on the branch `adopt`, and make the first review."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 from dataclasses import dataclass

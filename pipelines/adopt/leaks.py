@@ -1,7 +1,5 @@
 """Find inputs that nearly are the target, alone or together, before anything is trained."""
 
-from __future__ import annotations
-
 import ibis.expr.types as ir
 
 from pipelines.adopt.draft import Draft

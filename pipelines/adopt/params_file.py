@@ -1,7 +1,5 @@
 """The text of params.yaml: each line that was inferred has a comment that tells how sure it is, and why."""
 
-from __future__ import annotations
-
 import json
 import math
 import re

@@ -1,7 +1,5 @@
 """Read a table without a description: encoding and separator are found, and every row goes into DuckDB."""
 
-from __future__ import annotations
-
 import codecs
 import os
 import tempfile

@@ -1,7 +1,5 @@
 """Replace what is the template's own by the team's first files."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

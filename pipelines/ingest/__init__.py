@@ -1,7 +1,5 @@
 """Verb `data`: fill data/ with the rows that params.yaml names, and point data.dvc to them."""
 
-from __future__ import annotations
-
 import argparse
 
 

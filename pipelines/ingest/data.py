@@ -1,7 +1,5 @@
 """Fill data/ with the rows of params.yaml's `ingest`, and point data.dvc to them."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Callable
 from pathlib import Path

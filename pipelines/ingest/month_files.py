@@ -1,7 +1,5 @@
 """Write rows to one Parquet file a month, in a folder that appears only when it is complete."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Rows to write, without those that are not known on a day, and with a key where the table has none."""
 
-from __future__ import annotations
-
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator

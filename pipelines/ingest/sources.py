@@ -1,7 +1,5 @@
 """Sources `files` and `sql`: their rows in the types of the schema, as far as the values allow it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path

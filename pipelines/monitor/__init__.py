@@ -1,7 +1,5 @@
 """Verb `monitor`: judge the predictions and labels of production since the last pass."""
 
-from __future__ import annotations
-
 import argparse
 import os
 

@@ -1,7 +1,5 @@
 """What follows from a verdict: one issue for each problem, a message to a webhook, a retraining or a rollback."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass

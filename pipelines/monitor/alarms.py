@@ -1,7 +1,5 @@
 """The alarms that follow from a judged pass, each with one sentence that holds the numbers."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 
 from pipelines.monitor.pass_record import Alarm, Budget, Check, Drift, Quality

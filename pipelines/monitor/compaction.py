@@ -5,8 +5,6 @@ killed, and two runs may do the same: the name of the Parquet file is a hash of 
 when the Parquet file that has its rows is complete.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import tempfile

@@ -3,8 +3,6 @@
 bench/watch.py simulates many histories at once, so tests and detectors of drift take arrays of any leading shape.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """What a pass tests of a window: drift of inputs and score, checks of the inputs, and the number of rows."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np

@@ -3,8 +3,6 @@
 No alarm depends on them. `monitor.evidently` names the presets; both sides are at most 10,000 rows.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

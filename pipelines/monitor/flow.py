@@ -1,7 +1,5 @@
 """The verb `monitor`: do the passes that are due, and report the newest."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from contextlib import suppress

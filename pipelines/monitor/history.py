@@ -8,8 +8,6 @@ that ended on 2026-03-16 reported.
 `monitor/metrics.prom` is the newest pass as metrics of Prometheus.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime

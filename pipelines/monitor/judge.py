@@ -1,7 +1,5 @@
 """Judge one pass: from a window and the passes before it to the record of the pass."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Metrics of labelled predictions with intervals, overall and by slice, beside what the test rows promised."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What a pass counts in the window's table: rows of each bin, values outside the training rows' range, latency."""
 
-from __future__ import annotations
-
 import math
 from bisect import bisect_left
 from collections.abc import Collection, Mapping, Sequence

@@ -1,7 +1,5 @@
 """The plots of the monitor's page: production and alarms, metrics, drift, traffic and budget over time."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

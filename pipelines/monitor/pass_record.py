@@ -1,7 +1,5 @@
 """What one pass of the monitor found: the content of passes/*.json beside the prediction log, and of verdict.json."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Literal
 

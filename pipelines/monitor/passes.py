@@ -1,7 +1,5 @@
 """The passes that are due: fetch the model of each, open its window, judge it, and add its record to the history."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What the monitor found as metrics of Prometheus: a text file beside the log, and a push to a Pushgateway."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator
 from typing import Any

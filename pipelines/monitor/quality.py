@@ -1,7 +1,5 @@
 """The quality of the deployed model on matured labels: metrics for people, and an alarm on a bounded loss."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass

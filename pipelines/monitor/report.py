@@ -4,8 +4,6 @@ Both are rendered from one view. Every value that a template prints is escaped: 
 HTML by Jinja, so that no text of the log or of the labels is more than text.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache

@@ -1,7 +1,5 @@
 """What the templates of verdict.md and of the page show of the verdict; `page_plots.py` has the plots."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,7 +1,5 @@
 """Which passes there are: a fixed grid of time, cut where another version was assigned to production."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta

@@ -1,7 +1,5 @@
 """The problems of the monitor itself and of the service that it watches."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterator, Sequence

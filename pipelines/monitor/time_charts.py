@@ -1,7 +1,5 @@
 """Plots over time as SVG, in the classes of the shared style sheet; all plots of a page have the same time axis."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass

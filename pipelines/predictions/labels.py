@@ -1,7 +1,5 @@
 """The labels of predictions: read where `monitor.labels` says, and joined with the rows of a window."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress

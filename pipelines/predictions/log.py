@@ -3,8 +3,6 @@
 serving/prediction_log.py writes gzipped lines of JSON, pipelines/monitor/compaction.py merges them to Parquet.
 """
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress

@@ -1,7 +1,5 @@
 """Files of the prediction log as the service writes them, gzipped lines of JSON, as Parquet."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import zlib

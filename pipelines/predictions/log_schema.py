@@ -1,7 +1,5 @@
 """The columns of the prediction log of a model, as serving/log_rows.py writes them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

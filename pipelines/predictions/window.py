@@ -1,7 +1,5 @@
 """The predictions of one release in one span of time, each request id once, without the rows that cannot be used."""
 
-from __future__ import annotations
-
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence

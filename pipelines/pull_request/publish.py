@@ -1,7 +1,5 @@
 """Review a branch in a worktree, and publish it: push it, set its checks, open or update its pull request."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """A retraining: move `ingest.until`, fetch the rows, review the new model, and open or update its pull request."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path

@@ -4,8 +4,6 @@ A review runs no stage whose inputs are those of dvc.lock, so it cannot tell whe
 names.
 """
 
-from __future__ import annotations
-
 import argparse
 import re
 from collections.abc import Sequence

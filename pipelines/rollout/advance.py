@@ -1,7 +1,5 @@
 """The next step of a rollout in git: a larger share, promotion, or the end."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 

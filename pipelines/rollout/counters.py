@@ -4,8 +4,6 @@ Predictions, their latencies and scores are the replicas' own counters, so that 
 never reached a replica, or never came back, is known to the front alone.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Mapping
 

@@ -1,7 +1,5 @@
 """What follows from the records of a canary's step: wait, a larger share, all requests, or the end."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta

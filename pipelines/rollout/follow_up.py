@@ -1,7 +1,5 @@
 """After an aborted canary: one issue, and one pull request that reverts what main still holds."""
 
-from __future__ import annotations
-
 import os
 
 from pipelines.cli.verbs import run_verb

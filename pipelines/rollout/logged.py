@@ -4,8 +4,6 @@ Without the front (`serving.deploy` is a command) nothing else is known. A reque
 canary whose requests fail shows as one with too few rows.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager

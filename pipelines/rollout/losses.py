@@ -1,7 +1,5 @@
 """The losses of both arms' labelled rows: a confidence sequence of how much higher those of the canary are."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ Written by the watch of each host into the folder of its front, and beside the p
 (`rollout/fraud-v1.4.0-25-HOST.json`), because rollout.yml may run on another machine.
 """
 
-from __future__ import annotations
-
 import socket
 from datetime import datetime
 from typing import Literal

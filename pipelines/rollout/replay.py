@@ -1,7 +1,5 @@
 """The newest logged requests, asked of a canary before it gets any: no user waits for these responses."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import math

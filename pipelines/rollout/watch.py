@@ -4,8 +4,6 @@ It needs neither git nor GitHub, so an abort takes effect while they do not resp
 tag gives it, once it has answered logged requests (replay.py); the watch raises no share by itself.
 """
 
-from __future__ import annotations
-
 import fcntl
 import time
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """Bins of a column and the rows in each bin, for the profile of the training rows, data shift and leakage."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The column types of the schema: what each one is in Arrow, and casts to it that change no value."""
 
-from __future__ import annotations
-
 import itertools
 from contextlib import suppress
 

@@ -1,7 +1,5 @@
 """What each row costs, by the section `value` of params.yaml."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

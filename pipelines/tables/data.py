@@ -1,7 +1,5 @@
 """The rows of data/ and prepared/ as an Ibis table, and columns of it as NumPy arrays."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """How well small models predict the target from inputs alone and together: too well means that the target leaks."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Run features/prepare.py, the team's function from a pandas frame of rows to the same rows with more columns."""
 
-from __future__ import annotations
-
 import runpy
 import sys
 import traceback

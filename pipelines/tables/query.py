@@ -1,7 +1,5 @@
 """The rows of a query to SQLite (standard library) or PostgreSQL (psycopg), as Arrow tables of texts."""
 
-from __future__ import annotations
-
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing

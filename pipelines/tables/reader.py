@@ -1,7 +1,5 @@
 """Read tables in CSV, gzipped CSV and Parquet files, from paths and fsspec URLs, as Arrow record batches."""
 
-from __future__ import annotations
-
 import codecs
 import csv
 import io

@@ -1,7 +1,5 @@
 """Load the rows of an expression into memory, encoded for the scorer."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import ibis.expr.types as ir

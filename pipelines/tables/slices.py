@@ -1,7 +1,5 @@
 """The slices of params.yaml as masks of rows."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The split of a table into training, validation and test rows, as models/split.json records it."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

@@ -3,8 +3,6 @@
 Both libraries are imported only if a candidate uses them.
 """
 
-from __future__ import annotations
-
 import inspect
 import sys
 from collections.abc import Callable, Container, Mapping

@@ -1,7 +1,5 @@
 """Fit estimators by their import path, and convert them to one graph from raw fields to the prediction."""
 
-from __future__ import annotations
-
 import importlib
 import inspect
 import warnings

@@ -1,7 +1,5 @@
 """Stage `evaluate`: metrics, plots, importance and model card of the exported file on the test rows."""
 
-from __future__ import annotations
-
 import sys
 
 import numpy as np

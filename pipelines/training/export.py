@@ -1,7 +1,5 @@
 """Stage `export`: write the winner as models/model.onnx, and its signature as models/signature.json."""
 
-from __future__ import annotations
-
 import json
 import sys
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Compare the ONNX file with the fitted estimator, because the conversion may change predictions."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Refuse a features/prepare.py whose columns a request could not have: made of later rows, or different each time."""
 
-from __future__ import annotations
-
 import os
 import signal
 from collections.abc import Callable, Iterator

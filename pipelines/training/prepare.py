@@ -1,7 +1,5 @@
 """Stage `prepare`: write prepared/, which holds the rows of data/ with the columns that features/prepare.py makes."""
 
-from __future__ import annotations
-
 import shutil
 import sys
 from collections.abc import Iterable, Iterator

@@ -4,8 +4,6 @@ It holds bins and counts of each input in the training rows and of the score in 
 by nature, and the mean loss of the test rows.
 """
 
-from __future__ import annotations
-
 import sys
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Stage `select`: choose the best candidate on the validation rows, by `selection.metric`."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Stage `split`: write models/split.json, which defines the training, validation and test rows."""
 
-from __future__ import annotations
-
 import sys
 from typing import Any
 

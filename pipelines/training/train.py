@@ -3,8 +3,6 @@
 A graph rather than a pickle: selection then scores what would ship, and loading a candidate runs no code.
 """
 
-from __future__ import annotations
-
 import sys
 
 import onnx

@@ -3,8 +3,6 @@
 One aggregate counts all of them, and examples are read only for those found.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import sys

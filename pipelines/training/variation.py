@@ -3,8 +3,6 @@
 The monitor tolerates so much before it calls a window of production shifted.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 
 import ibis

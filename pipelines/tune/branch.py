@@ -1,7 +1,5 @@
 """Commit params.yaml with other values on a branch, without a change to the work tree."""
 
-from __future__ import annotations
-
 import subprocess
 import tempfile
 from collections.abc import Mapping

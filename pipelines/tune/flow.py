@@ -1,7 +1,5 @@
 """A search: read the rows once, try parameters, report, and commit the best ones on a branch."""
 
-from __future__ import annotations
-
 import math
 import sys
 import time

@@ -1,7 +1,5 @@
 """The trials of a search as runs of the MLflow server of MLFLOW_TRACKING_URI; without one nothing is logged."""
 
-from __future__ import annotations
-
 import os
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The page of a search: what changed, the best trials, what failed, and Optuna's plots."""
 
-from __future__ import annotations
-
 import base64
 import io
 import warnings

@@ -1,7 +1,5 @@
 """The rows of a search, read once, and the score of a candidate on them."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import warnings

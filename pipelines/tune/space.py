@@ -1,7 +1,5 @@
 """The space of a search: values of a trial, the candidate with them, and a check before the first trial."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any

@@ -1,7 +1,5 @@
 """The trials of a search in a storage that survives a kill: SQLite here, or the database of SEARCH_STORAGE."""
 
-from __future__ import annotations
-
 import fcntl
 import hashlib
 import os

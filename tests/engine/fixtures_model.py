@@ -1,7 +1,5 @@
 """Small models for tests: a schema with a column of each type, a few hundred made-up rows, two estimators."""
 
-from __future__ import annotations
-
 import resource
 from contextlib import contextmanager
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """A PostgreSQL server of Debian's package, which listens on a free port of this machine and asks for a password."""
 
-from __future__ import annotations
-
 import os
 import pwd
 import shutil

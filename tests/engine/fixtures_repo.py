@@ -3,8 +3,6 @@
 Needs git and DVC. The clones share one DVC cache, so that a clone's first `dvc repro` runs nothing.
 """
 
-from __future__ import annotations
-
 import fcntl
 import os
 import shutil

@@ -1,7 +1,5 @@
 """A server that speaks S3's protocol (moto's, in this process), and an environment that knows its keys."""
 
-from __future__ import annotations
-
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path

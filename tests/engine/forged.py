@@ -1,7 +1,5 @@
 """Plant a model in a clone: its bytes in DVC's cache, and its md5 in dvc.lock, as if the pipeline had written it."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable
 from pathlib import Path

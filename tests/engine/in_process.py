@@ -5,8 +5,6 @@ and in `review` and `reproduce`, those run in this process too. An error that no
 and a traceback in what is printed.
 """
 
-from __future__ import annotations
-
 import io
 import logging
 import os

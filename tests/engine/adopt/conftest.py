@@ -1,7 +1,5 @@
 """Tables on disk, what is found out about them, and copies of the template to adopt them in."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path

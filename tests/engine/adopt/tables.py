@@ -1,7 +1,5 @@
 """Tables as teams have them: each has what makes one of them hard to adopt."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta

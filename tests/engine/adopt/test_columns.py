@@ -1,7 +1,5 @@
 """The type of a column follows from its cells; a cell that does not fit is named, not lost."""
 
-from __future__ import annotations
-
 from datetime import datetime
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The decisions of an adoption: task, class, key, split, and what the model must not see."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Whole adoptions in a copy of the template, and what stops one before anything is changed."""
 
-from __future__ import annotations
-
 import json
 import sqlite3
 from pathlib import Path

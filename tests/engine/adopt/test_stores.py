@@ -1,7 +1,5 @@
 """A table in a database, in S3's protocol or behind HTTPS: it is adopted, and params.yaml reads the same rows again."""
 
-from __future__ import annotations
-
 import datetime
 import functools
 import http.server

@@ -1,7 +1,5 @@
 """Scratch folders, and what a killed run leaves of them."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import tempfile

@@ -1,7 +1,5 @@
 """ONNX Runtime writes an identifier of the machine before it sends telemetry, but not in CI, so CI is unset."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """`python -m pipelines check-lock`, in a repository of its own. Needs git."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

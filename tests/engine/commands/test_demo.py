@@ -1,7 +1,5 @@
 """The demo: a worse model fails, a better one passes, and the repository is afterwards as it was."""
 
-from __future__ import annotations
-
 import subprocess
 from pathlib import Path
 from unittest import mock

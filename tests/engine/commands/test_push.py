@@ -3,8 +3,6 @@
 Needs the small problem (git, DVC, all stages).
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

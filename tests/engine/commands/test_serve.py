@@ -1,7 +1,5 @@
 """`make serve`: the service on the model of the work tree. Needs the small problem."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """The verb `template`: a copy with an unchanged engine tests only the team's files. Needs git."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

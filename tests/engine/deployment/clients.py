@@ -1,7 +1,5 @@
 """Clients that keep asking a service for predictions."""
 
-from __future__ import annotations
-
 import http.client
 import json
 import threading

@@ -1,7 +1,5 @@
 """A host of the tests: the real front before a stub of the service."""
 
-from __future__ import annotations
-
 import base64
 import os
 import subprocess

@@ -4,8 +4,6 @@ It needs nothing but Python. `/predict` answers with the request's headers; the 
 of them fail, are slow, or have other scores. `/metrics` counts as serving/metrics.py does.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import signal

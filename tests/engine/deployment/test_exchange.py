@@ -1,7 +1,5 @@
 """Exchanges of versions under load, and from every state that a kill, a crash or a person can leave."""
 
-from __future__ import annotations
-
 import shutil
 import time
 from collections.abc import Callable

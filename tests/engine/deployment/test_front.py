@@ -1,7 +1,5 @@
 """What the front does with requests: keys, TLS, broken replicas, no replica, bad clients, a canary's share."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

@@ -1,7 +1,5 @@
 """The front's files and roles, without a front."""
 
-from __future__ import annotations
-
 import dataclasses
 import time
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a replica inherits from the environment of the release."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The client against a scripted server; no sleep is real."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """An HTTP server on loopback that answers as each test scripts it."""
 
-from __future__ import annotations
-
 import json
 import threading
 from dataclasses import dataclass, field

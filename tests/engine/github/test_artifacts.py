@@ -1,7 +1,5 @@
 """Downloads of artifacts, which GitHub redirects to another host."""
 
-from __future__ import annotations
-
 import pytest
 
 from pipelines.cli.errors import Refused, Unreachable

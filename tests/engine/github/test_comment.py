@@ -1,7 +1,5 @@
 """The sticky comment, on a GitHub in memory and with a stand-in for CML."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import cast
 

@@ -1,7 +1,5 @@
 """Single endpoints, on a scripted server and on the fake GitHub (which needs `make workflow-tools`)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

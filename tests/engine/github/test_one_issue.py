@@ -1,7 +1,5 @@
 """The one open issue of a label, on a GitHub in memory."""
 
-from __future__ import annotations
-
 from typing import Any, cast
 
 import pytest

@@ -1,7 +1,5 @@
 """Lists of several pages."""
 
-from __future__ import annotations
-
 import pytest
 
 from pipelines.cli.errors import InputError, Unreachable

@@ -1,7 +1,5 @@
 """Requests of the client: token, headers, errors and environment variables."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Retries of the client after timeouts, 5xx responses and rate limits; no sleep is real."""
 
-from __future__ import annotations
-
 import socket
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Rows and labels that were known on a day."""
 
-from __future__ import annotations
-
 from datetime import date, datetime
 from typing import Any
 

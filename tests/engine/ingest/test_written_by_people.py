@@ -1,7 +1,5 @@
 """Tables as people and their programs write them: settings of `ingest` read them, and errors name those settings."""
 
-from __future__ import annotations
-
 import sqlite3
 from pathlib import Path
 from typing import Any

@@ -3,8 +3,6 @@
 The inputs never change, so that nothing drifts; only what they say about fraud does.
 """
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta

@@ -1,7 +1,5 @@
 """A prediction log for tests, with the columns that the service writes: lines of JSON, or the Parquet of before."""
 
-from __future__ import annotations
-
 import gzip
 import json
 from datetime import UTC, datetime, timedelta

@@ -1,7 +1,5 @@
 """Nine months of passes over a fraud model, made up: two upgrades, a rollback, then drift and fraud that changes."""
 
-from __future__ import annotations
-
 import itertools
 from datetime import UTC, datetime, timedelta
 from typing import Any

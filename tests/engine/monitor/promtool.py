@@ -1,7 +1,5 @@
 """Prometheus and promtool of Debian's package `prometheus`, for tests."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 

@@ -1,7 +1,5 @@
 """A log whose labels are known, for tests of the quality: the model's probability is the truth, until fraud changes."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path

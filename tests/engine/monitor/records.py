@@ -1,7 +1,5 @@
 """Records of passes for tests."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What follows from a verdict: issues, the message, and what a quality alarm starts."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 from datetime import timedelta

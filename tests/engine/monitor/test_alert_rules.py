@@ -1,7 +1,5 @@
 """The alert rules of docs/monitoring/ fire and stay silent when they should, by promtool."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from pathlib import Path

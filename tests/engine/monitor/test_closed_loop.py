@@ -4,8 +4,6 @@ Every verb is the real one, in a process of its own where another starts it. Git
 only the first tags and, after today, the monitor are given another.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import chdir
 from datetime import UTC, datetime, time, timedelta

@@ -1,7 +1,5 @@
 """Merging the lines of the log into Parquet files."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal

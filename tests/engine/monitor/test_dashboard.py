@@ -3,8 +3,6 @@
 Grafana itself does not run here: how the panels look is not tested.
 """
 
-from __future__ import annotations
-
 import json
 import subprocess
 import threading

@@ -1,7 +1,5 @@
 """The tests and detectors of the monitor, against simulation and known results."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

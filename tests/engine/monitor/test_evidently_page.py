@@ -1,7 +1,5 @@
 """Evidently pages of a pass, on the small problem's own rows as if they came from the log."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The verb: which passes it does, what it prints and writes, and how it ends."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta

@@ -1,7 +1,5 @@
 """The verb with labels: months in which fraud changes and quiet ones, and what follows from them."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess

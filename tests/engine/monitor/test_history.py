@@ -1,7 +1,5 @@
 """The history beside the log: passes and acknowledgements."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Judging a pass: what is named, what is not, and what an acknowledgement changes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Months of production, from real tags, a real model and the service's files of the log, to the verdict."""
 
-from __future__ import annotations
-
 import calendar
 import json
 import shutil

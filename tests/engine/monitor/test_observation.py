@@ -1,7 +1,5 @@
 """Counting a window: the same bins as the profile counts, values outside its range, and what never varies."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The metrics of the monitor: what they say, their escaping, where they are written, and the push."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer

@@ -1,7 +1,5 @@
 """The quality on matured labels: which rows and labels count, the limit, and the evidence against the promise."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Callable

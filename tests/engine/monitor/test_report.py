@@ -1,7 +1,5 @@
 """verdict.md and the page: the first screen, what follows, escaping of every value, size, accessibility."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import re

@@ -1,7 +1,5 @@
 """Which passes are due: a fixed grid, cut by assignments."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 from pipelines.monitor.schedule import LATE, DuePass, due_passes

@@ -1,7 +1,5 @@
 """The problems of the monitor itself and of the service, which is a server of a few lines."""
 
-from __future__ import annotations
-
 import json
 import os
 import threading

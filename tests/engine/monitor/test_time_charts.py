@@ -1,7 +1,5 @@
 """Plots over time stay within their frame and are well-formed for all numbers and times."""
 
-from __future__ import annotations
-
 import re
 import xml.etree.ElementTree as ET
 from datetime import UTC, datetime, timedelta

@@ -4,8 +4,6 @@ The tests' own problem is in tests/engine/fixtures/. A test about the repository
 Files that a process of a test reads are not checked.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Iterator

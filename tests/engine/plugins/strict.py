@@ -3,8 +3,6 @@
 A group is the first folder below tests/engine/, or else below tests/.
 """
 
-from __future__ import annotations
-
 import os
 from collections import defaultdict
 from pathlib import PurePosixPath

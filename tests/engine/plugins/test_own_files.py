@@ -1,7 +1,5 @@
 """Tests cannot read the team's files."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """The rows of the prediction log that a pass judges, and those that it sets aside."""
 
-from __future__ import annotations
-
 import gzip
 import json
 from collections.abc import Iterator

@@ -4,8 +4,6 @@ Without an engine (or debootstrap, skopeo, docker-registry) these tests are skip
 Each worker makes the image registry, the base image and the shop once.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 from collections.abc import Iterator

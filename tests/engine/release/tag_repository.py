@@ -1,7 +1,5 @@
 """A repository of empty commits with a bare origin, and helpers that create the tags of releases in it. Needs git."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

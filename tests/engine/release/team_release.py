@@ -1,7 +1,5 @@
 """Helpers of the tests with a Docker engine: commit to a team's repository, and read what is in production."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import urllib.request

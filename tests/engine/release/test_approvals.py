@@ -1,7 +1,5 @@
 """Approvals of a commit of main, read from a fake GitHub (emulate). Needs `make workflow-tools`."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path

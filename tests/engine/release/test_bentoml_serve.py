@@ -1,7 +1,5 @@
 """The image is a BentoML image: `bentoml serve` works in it, besides the default process."""
 
-from __future__ import annotations
-
 import json
 import time
 import urllib.error

@@ -1,7 +1,5 @@
 """Releases under a rollout: which begin as a canary, and what ends one. Docker and the image registry are fakes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

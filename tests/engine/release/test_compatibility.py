@@ -1,7 +1,5 @@
 """What breaks a client of the service."""
 
-from __future__ import annotations
-
 import copy
 import json
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Releases that run at the same time, with a Docker engine and a registry."""
 
-from __future__ import annotations
-
 import subprocess
 import threading
 from pathlib import Path

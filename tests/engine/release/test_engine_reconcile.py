@@ -1,7 +1,5 @@
 """`release reconcile` with a Docker engine and a registry."""
 
-from __future__ import annotations
-
 import shutil
 import sqlite3
 import subprocess

@@ -1,7 +1,5 @@
 """A canary from the merge to its promotion, and one whose merge is reverted: git, Docker, front, watch, GTO."""
 
-from __future__ import annotations
-
 import json
 import time
 

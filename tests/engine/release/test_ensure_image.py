@@ -1,7 +1,5 @@
 """What a release asks for before it trains or builds."""
 
-from __future__ import annotations
-
 import shutil
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Fetching the reviewed model, with the small problem's cache, remotes and reproduction. Needs git and DVC."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import shutil

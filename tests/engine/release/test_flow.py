@@ -3,8 +3,6 @@
 tests/engine/release/test_release.py runs the same with a Docker engine and a registry.
 """
 
-from __future__ import annotations
-
 import subprocess
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What goes into an image comes from git, not from the work tree."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from pipelines.release import image

@@ -1,7 +1,5 @@
 """Whether an error of skopeo means a missing image or an unreachable image registry. Skopeo is a stand-in."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

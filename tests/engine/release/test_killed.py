@@ -3,8 +3,6 @@
 Needs a Docker engine and a registry. The release runs in this process; the last test kills another with SIGKILL.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

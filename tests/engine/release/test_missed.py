@@ -1,7 +1,5 @@
 """When a release that GitHub skipped is started."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 

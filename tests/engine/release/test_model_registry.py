@@ -1,7 +1,5 @@
 """MLflow's model registry follows git, with a real SQLite store whose tables are created once."""
 
-from __future__ import annotations
-
 import dataclasses
 import fcntl
 import hashlib

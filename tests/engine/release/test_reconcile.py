@@ -1,7 +1,5 @@
 """Reconciling with git in a real repository with an origin; Docker engine and image registry are fakes."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

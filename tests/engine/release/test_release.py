@@ -1,7 +1,5 @@
 """A release from the merge to the response of the model, with the real parts: git, Docker, a registry, GTO."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import os

@@ -1,7 +1,5 @@
 """The release note on a fake GitHub (emulate). Needs `make workflow-tools` and git."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path

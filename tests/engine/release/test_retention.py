@@ -1,7 +1,5 @@
 """What `release retention` lists: images by tags, objects by dvc.lock and by DVC's lists of folders. Needs git, DVC."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from pathlib import Path

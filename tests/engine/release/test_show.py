@@ -1,7 +1,5 @@
 """What `release show` prints about a version, from tags and commits. Needs git."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 from pathlib import Path

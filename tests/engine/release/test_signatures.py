@@ -1,7 +1,5 @@
 """Verification by cosign: a stand-in that accepts only the documented command line and knows one signed image."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

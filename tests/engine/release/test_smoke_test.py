@@ -1,7 +1,5 @@
 """What the smoke test refuses, with a fake container; test_release.py runs real ones."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any

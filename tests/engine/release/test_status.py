@@ -1,7 +1,5 @@
 """What `release status` prints, from tags alone. Needs git."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Releases that run at the same time or are superseded; Docker engine and image registry are fakes."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """The tags that releases make, in a real repository with an origin; GTO reads the same from them."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta

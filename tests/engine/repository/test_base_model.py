@@ -1,7 +1,5 @@
 """The source of the base's model, and the kind of review that follows. Needs the small problem (git, DVC)."""
 
-from __future__ import annotations
-
 from contextlib import chdir
 from unittest import mock
 

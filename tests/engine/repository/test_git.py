@@ -1,7 +1,5 @@
 """Reading from git, in small repositories. Needs git."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 from pathlib import Path

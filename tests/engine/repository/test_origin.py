@@ -1,7 +1,5 @@
 """Reading from git's origin, and the errors when it does not respond. Needs git."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

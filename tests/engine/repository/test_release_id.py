@@ -1,7 +1,5 @@
 """The release id, in a repository of a few small files. Needs git."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """Two commands in one folder: the second names the first, and never advises to remove a file."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

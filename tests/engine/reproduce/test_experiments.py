@@ -1,7 +1,5 @@
 """DVC's experiments: parameters tried from the command line, without a commit."""
 
-from __future__ import annotations
-
 import json
 import os
 import shlex

@@ -3,8 +3,6 @@
 Needs the small problem (git, DVC, all stages), and for S3 moto's server.
 """
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import sys

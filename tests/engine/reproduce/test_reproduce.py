@@ -3,8 +3,6 @@
 The flow needs the small problem (git, DVC, all stages) and clones of it with caches of their own.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

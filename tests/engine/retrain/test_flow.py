@@ -3,8 +3,6 @@
 Needs git and DVC.
 """
 
-from __future__ import annotations
-
 import json
 import subprocess
 from dataclasses import dataclass, field

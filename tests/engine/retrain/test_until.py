@@ -1,7 +1,5 @@
 """Setting `ingest.until` in the text of params.yaml."""
 
-from __future__ import annotations
-
 from datetime import date
 
 import pytest

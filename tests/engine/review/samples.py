@@ -1,7 +1,5 @@
 """Findings of every kind for the tests of the report, with the figures of the default problem."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

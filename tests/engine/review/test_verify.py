@@ -4,8 +4,6 @@ Needs the small problem (git, DVC). The stages run in tests/engine/review/test_s
 outputs of the pipeline, unchanged.
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 import subprocess

@@ -4,8 +4,6 @@ Needs git, DVC and the small problem. tests/engine/workflows/test_release.py tes
 test_outcome.py kills, conflicts and what is published.
 """
 
-from __future__ import annotations
-
 from contextlib import chdir
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 Needs git and DVC. The review writes what one would write.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

@@ -1,7 +1,5 @@
 """The commits that a rollback reverts, in a repository of a few small files. Needs git."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A rollout whose rows and labels are in a folder, for the tests of what the prediction log tells."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

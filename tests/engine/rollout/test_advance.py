@@ -1,7 +1,5 @@
 """A rollout's steps in git: tags as GTO shows them, one issue, one revert. Other verbs are recorded, not run."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import time

@@ -1,7 +1,5 @@
 """Two runs at once of what changes a rollout's tags. Other verbs are recorded, not run."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from contextlib import chdir

@@ -1,7 +1,5 @@
 """Counting from the metrics that the service itself writes."""
 
-from __future__ import annotations
-
 import numpy as np
 from prometheus_client import generate_latest
 

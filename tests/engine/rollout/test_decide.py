@@ -1,7 +1,5 @@
 """What follows from the hosts' records of a canary."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 import pytest

@@ -1,7 +1,5 @@
 """The watch of a canary beside the real front: what it counts, when it takes the requests away, what it survives."""
 
-from __future__ import annotations
-
 import multiprocessing
 import threading
 import time

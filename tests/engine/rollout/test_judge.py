@@ -1,7 +1,5 @@
 """The judge of a canary, on simulated rollouts: 2,000 for each rate of errors, all at once in one array."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from scipy.stats import beta

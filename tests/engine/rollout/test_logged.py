@@ -1,7 +1,5 @@
 """What the prediction log tells of a canary: rows, latencies, scores, labels."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path

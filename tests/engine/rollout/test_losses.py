@@ -1,7 +1,5 @@
 """Comparing the losses of both arms' labelled rows, on simulated rollouts."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Logged requests asked of a service again: the real service, twice, over its own log."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The watch when something around it fails: clock, git, GitHub, the log's store, another watch. The front is a fake."""
 
-from __future__ import annotations
-
 import fcntl
 import subprocess
 import time

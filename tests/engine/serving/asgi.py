@@ -1,7 +1,5 @@
 """The application without a server: one ASGI call after another, on one loop."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The service as a process of its own, for tests over HTTP."""
 
-from __future__ import annotations
-
 import gzip
 import http.client
 import json

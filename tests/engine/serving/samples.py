@@ -1,7 +1,5 @@
 """What the tests of the service share: a valid row, strategies for rows, signatures and settings."""
 
-from __future__ import annotations
-
 import json
 import re
 from datetime import UTC

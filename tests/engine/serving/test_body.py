@@ -1,7 +1,5 @@
 """Reading bodies within limits of size and memory."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import socket

@@ -1,7 +1,5 @@
 """The end of the service under load: what was accepted is answered and logged, and then nothing is accepted."""
 
-from __future__ import annotations
-
 import http.client
 import json
 import signal

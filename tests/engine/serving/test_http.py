@@ -1,7 +1,5 @@
 """Responses of the running service, compared with the scorer that judged the model."""
 
-from __future__ import annotations
-
 import datetime as dt
 import hashlib
 import hmac

@@ -1,7 +1,5 @@
 """The running service while its prediction log cannot be written."""
 
-from __future__ import annotations
-
 import resource
 import socket
 import time

@@ -1,7 +1,5 @@
 """Requests that the running service refuses."""
 
-from __future__ import annotations
-
 import http.client
 import socket
 

@@ -1,7 +1,5 @@
 """Requests that schemathesis generates from the OpenAPI document of the running service."""
 
-from __future__ import annotations
-
 import pytest
 import requests
 import schemathesis

@@ -1,7 +1,5 @@
 """Clients of the running service that are slow, disconnect, or do not send HTTP."""
 
-from __future__ import annotations
-
 import http.client
 import json
 import socket

@@ -1,7 +1,5 @@
 """Files and settings with which the service refuses to start."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Scores of inputs alone and together; two columns whose sum is the target must stand out."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What features/prepare.py is given, what it may return, and how a function that may not be used is refused."""
 
-from __future__ import annotations
-
 import textwrap
 from datetime import datetime, timedelta
 

@@ -1,7 +1,5 @@
 """The team's files fit each other and the engine. In a copy with an unchanged engine, `make test` runs these checks."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The small schema with two inputs, rows placed by hand, and a folder in which stages run on them in this process."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path

@@ -1,7 +1,5 @@
 """LightGBM and XGBoost as candidates, alone and inside other estimators."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

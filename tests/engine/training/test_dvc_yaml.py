@@ -1,7 +1,5 @@
 """dvc.yaml lists, for each stage, exactly the files that its module imports and the sections that it reads."""
 
-from __future__ import annotations
-
 import ast
 import importlib
 from pathlib import Path

@@ -3,8 +3,6 @@
 As a program it trains five kinds of candidates and prints the md5 of each file.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """docs/features.md line by line: its functions run on payments, its refusals happen, its operations are complete."""
 
-from __future__ import annotations
-
 import re
 import textwrap
 from pathlib import Path

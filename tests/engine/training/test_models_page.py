@@ -1,7 +1,5 @@
 """The candidates and the estimator that docs/models.md shows are fitted and converted as they stand there."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The stage `prepare`: which rows it writes, and which functions it refuses."""
 
-from __future__ import annotations
-
 import textwrap
 from pathlib import Path
 from typing import Any

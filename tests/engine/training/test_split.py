@@ -1,7 +1,5 @@
 """Laws of the split: every known row is on one side, later rows never move earlier ones by hash, sides do not mix."""
 
-from __future__ import annotations
-
 import itertools
 from typing import Any
 

@@ -1,7 +1,5 @@
 """DVC reruns no stage after a change to what only judges or serves the model."""
 
-from __future__ import annotations
-
 import os
 from contextlib import chdir
 from typing import Any

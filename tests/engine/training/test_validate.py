@@ -1,7 +1,5 @@
 """Every data error of a table is found, counted and shown with at most five masked examples, all in one report."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any

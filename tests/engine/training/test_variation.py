@@ -1,7 +1,5 @@
 """Natural variation: what is found in days of counts that were drawn with and without it."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import ibis

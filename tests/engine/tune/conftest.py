@@ -1,7 +1,5 @@
 """A team's repository of a few hundred rows, as the current folder, with a space to search."""
 
-from __future__ import annotations
-
 import subprocess
 import time
 from collections.abc import Callable

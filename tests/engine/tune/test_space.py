@@ -1,7 +1,5 @@
 """The space of a search: what is refused, and what a trial's candidate is."""
 
-from __future__ import annotations
-
 import pytest
 import yaml
 

@@ -1,7 +1,5 @@
 """A search from the first trial to the branch."""
 
-from __future__ import annotations
-
 import fcntl
 import re
 import subprocess

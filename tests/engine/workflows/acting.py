@@ -4,8 +4,6 @@ Needs act, git and Node (both come with the environment) and bash. Third-party a
 standins/, at whatever commit the files pin; checkout is one of them, so that what a job sees came through git.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

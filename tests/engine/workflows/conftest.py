@@ -1,7 +1,5 @@
 """What the tests of the workflow files share: one GitHub a worker, emptied for each test."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterator
 from pathlib import Path

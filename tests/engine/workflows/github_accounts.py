@@ -1,7 +1,5 @@
 """The repository, users and tokens of the fake GitHub."""
 
-from __future__ import annotations
-
 REPOSITORY = "acme/fraud"
 FORK = "mallory/fraud"
 BOT = "github-actions[bot]"

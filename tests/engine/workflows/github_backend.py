@@ -1,7 +1,5 @@
 """emulate, with heads and merges as they are in git, and the endpoints that it lacks."""
 
-from __future__ import annotations
-
 import http.client
 import itertools
 import json

@@ -3,8 +3,6 @@
 Needs the tools of `make workflow-tools`. The requests are handled by emulate and github_backend.py.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import random

@@ -4,8 +4,6 @@ They are Node packages, pinned by package-lock.json; Node itself comes with the 
 lock's hash and appears whole or not at all, so it may be killed at any moment and started twice at once.
 """
 
-from __future__ import annotations
-
 import fcntl
 import hashlib
 import os

@@ -4,8 +4,6 @@ actionlint knows expressions and contexts, zizmor what is dangerous, check-jsons
 scripts.
 """
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

@@ -3,8 +3,6 @@
 Needs the tools of `make workflow-tools`. The description is trimmed to the paths in use: Prism then starts in a second.
 """
 
-from __future__ import annotations
-
 import http.client
 import json
 import subprocess

@@ -3,8 +3,6 @@
 Needs act, git and bash.
 """
 
-from __future__ import annotations
-
 import subprocess
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 Needs git, act and the tools of `make workflow-tools`.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -3,8 +3,6 @@
 Needs emulate and Prism (`make workflow-tools`).
 """
 
-from __future__ import annotations
-
 import pytest
 import requests
 

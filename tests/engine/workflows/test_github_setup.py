@@ -1,7 +1,5 @@
 """`make github-setup` on the fake GitHub, which checks every request (needs `make workflow-tools`)."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess

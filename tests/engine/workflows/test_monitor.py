@@ -3,8 +3,6 @@
 Needs the small problem, act, emulate, Prism and moto.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from contextlib import chdir

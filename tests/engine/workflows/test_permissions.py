@@ -1,7 +1,5 @@
 """Permissions, secrets and untrusted code in the workflow files."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

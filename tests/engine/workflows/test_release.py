@@ -3,8 +3,6 @@
 Needs a Docker engine and a registry besides what other workflow tests need: the small problem, act, emulate and Prism.
 """
 
-from __future__ import annotations
-
 import json
 import urllib.request
 from collections.abc import Iterator

@@ -4,8 +4,6 @@ The deployment is a command, so that what the workflow asks for is seen without 
 Needs the small problem, act, emulate and Prism.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """The files that configure GitHub: rulesets, owners, Dependabot. Needs the tools of `make workflow-tools`."""
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

@@ -3,8 +3,6 @@
 The linters need the tools of `make workflow-tools`.
 """
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The workflow files, parsed."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

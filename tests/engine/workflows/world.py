@@ -3,8 +3,6 @@
 Needs the small problem (git, DVC, the whole pipeline), act, emulate and Prism.
 """
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import sys

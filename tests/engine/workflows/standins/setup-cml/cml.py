@@ -4,8 +4,6 @@
 ITERATIVE_DO_NOT_TRACK=1. As CML does, it looks at the 30 oldest comments and no more.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

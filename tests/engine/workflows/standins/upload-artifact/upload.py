@@ -1,7 +1,5 @@
 """Copy the files of an artifact by the rules of actions/upload-artifact's README."""
 
-from __future__ import annotations
-
 import glob
 import os
 import shutil
