@@ -9,11 +9,10 @@ from typing import Any
 import ibis
 
 from pipelines.adopt.baseline import Baseline, fit_baseline, unknown_limits
-from pipelines.adopt.cases import cases_text
 from pipelines.adopt.columns import VIEW, find_columns
 from pipelines.adopt.draft import Draft, Request, make_draft
+from pipelines.adopt.first_files import cases_text, params_text
 from pipelines.adopt.leaks import flag_leaks
-from pipelines.adopt.params_file import params_text
 from pipelines.adopt.source import Source, path_inside, read_source
 from pipelines.adopt.team_files import ignore_table, replace_template
 from pipelines.cli.errors import AlreadyPrinted, InputError, Refused

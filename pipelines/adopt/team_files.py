@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from pipelines.adopt.params_file import render
+from pipelines.adopt.first_files import render
 from pipelines.cli.files import write_text
 
 # Also a folder of the work tree that git does not hold: models/.

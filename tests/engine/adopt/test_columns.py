@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipelines.adopt import names
 from pipelines.adopt.columns import find_columns, schema_name, typed_table
-from pipelines.adopt.params_file import as_yaml
+from pipelines.adopt.first_files import as_yaml
 from pipelines.adopt.source import read_source
 from pipelines.cli.errors import InputError
 from tests.engine.adopt.tables import rents, wide, write_csv

@@ -1,19 +1,25 @@
-"""The text of params.yaml: each line that was inferred has a comment that tells how sure it is, and why."""
+"""The texts of the team's first files.
+
+Each line of params.yaml that was inferred has a comment that tells how sure it is, and why.
+"""
 
 import json
 import math
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from pipelines.adopt.baseline import Limits
+from pipelines.adopt.baseline import Baseline, Limits
 from pipelines.adopt.columns import Found
 from pipelines.adopt.draft import Draft
 from pipelines.adopt.names import slug
+from pipelines.config.params import Params
 
 WRITTEN = ("model_name", "task", "schema", "ingest", "validation", "split", "features", "candidates", "selection",
            "value", "gates", "slices", "fairness")  # fmt: skip
@@ -151,3 +157,34 @@ def _slices(draft: Draft) -> dict[str, str]:
     for column in few[:3]:
         names.setdefault(slug(column.name), column.name)
     return names
+
+
+def cases_text(params: Params, baseline: Baseline) -> str:
+    """Return tests/critical/first.yaml: a row that the baseline answers well on each side."""
+    target, scores, rows = baseline.rows.target, baseline.scores, baseline.rows.arrow
+    if params.task == "classification":
+        positives, negatives = np.flatnonzero(target == 1), np.flatnonzero(target == 0)
+        chosen = {
+            "a typical positive row": (int(positives[np.argmax(scores[positives])]), "positive"),
+            "a typical negative row": (int(negatives[np.argmin(scores[negatives])]), "negative"),
+        }
+    else:
+        error = np.abs(scores - target)
+        room = 3 * float(np.median(error)) or 1.0
+        chosen = {}
+        for name, share in (("a row with a low value", 0.25), ("a row with a high value", 0.75)):
+            near = np.argsort(np.abs(target - np.quantile(target, share)))[:50]
+            index = int(near[np.argmin(error[near])])
+            low, high = target[index] - room, target[index] + room
+            chosen[name] = (index, f"{{at_least: {low:.4g}, at_most: {high:.4g}}}")
+    cases = []
+    for name, (index, expected) in chosen.items():
+        row = rows.select(list(params.inputs)).slice(index, 1).to_pylist()[0]
+        cases.append((name, {key: _plain(value) for key, value in row.items()}, expected))
+    return render("first.yaml.j2", cases=cases)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=None, microsecond=0).isoformat() + "Z"
+    return None if isinstance(value, float) and np.isnan(value) else value
