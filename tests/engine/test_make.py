@@ -37,7 +37,8 @@ def venv(tmp_path):
 
 
 def make(*arguments, folder=ROOT, **changes):
-    own = ("MAKE", "MFLAGS", "VENV", "MAINLINE_CACHE", "PYTHON", "DVC_NO", "ITERATIVE", "DO_NOT_TRACK")
+    # ARGS and ENGINE are there if the make that runs these tests got them.
+    own = ("MAKE", "MFLAGS", "ARGS", "ENGINE", "VENV", "MAINLINE_CACHE", "PYTHON", "DVC_NO", "ITERATIVE", "DO_NOT")
     env = {key: value for key, value in os.environ.items() if not key.startswith(own)} | changes
     command = [str(shutil.which("make")), *arguments]
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=60)
