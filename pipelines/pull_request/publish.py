@@ -66,11 +66,17 @@ def publish(branch: str, commit: str, title: str, body: str, passed: bool, own: 
 
     Raises:
         Unreachable: if origin or GitHub does not respond, or origin does not accept the branch.
-        Refused: if the branch holds commits of others, or workflows may not open pull requests.
+        Refused: if the branch holds commits of others or, without an origin, is checked out; or if workflows may not
+            open pull requests.
     """
     code = 0 if passed else 1
     if not has_origin():
-        git("branch", "--force", branch, commit)
+        try:
+            git("branch", "--force", branch, commit)
+        except subprocess.CalledProcessError as error:
+            raise Refused(
+                error.stderr.strip().removeprefix("fatal: "), "Check out another branch, and run this again."
+            ) from error
         print(f"Branch {branch} is ready; there is no origin to push it to.")
         return code
     head = _push_branch(branch, commit, own)

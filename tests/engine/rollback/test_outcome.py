@@ -75,7 +75,7 @@ def rollback(world: World, verdict: str = "pass", *arguments: str, **environment
     """`python -m pipelines rollback` with a review of that verdict."""
 
     def review(name: str, *options: str, cwd: Path) -> Any:
-        assert (name, *options) == ("review", "--base", git("rev-parse", "origin/main"))
+        assert (name, *options) == ("review", "--base", git("rev-parse", "main"))
         folder = cwd / "reports/review"
         folder.mkdir(parents=True)
         (folder / "review.md").write_text("report\n")
@@ -256,3 +256,13 @@ def test_an_origin_that_fails_during_the_review_is_unreachable_and_the_next_run_
     git("remote", "set-url", "origin", str(tmp_path / "whole.git"))
     assert rollback(two_releases).code == 0
     assert len(list_pushed_commits(two_releases)) == 1
+
+
+def test_without_an_origin_a_branch_that_is_checked_out_stays_as_it_is(two_releases: World) -> None:
+    name = f"rollback/fraud-v1.0.0-{git('rev-parse', 'main')[:8]}"
+    git("remote", "remove", "origin")
+    assert rollback(two_releases).code == 0
+    git("checkout", "--quiet", name)
+    head = git("rev-parse", "HEAD")
+    done = rollback(two_releases)
+    assert done.code == 1 and f"branch '{name}' checked out" in done.out and git("rev-parse", "HEAD") == head, done.out
