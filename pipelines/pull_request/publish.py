@@ -16,10 +16,11 @@ from pipelines.github.client import GitHub, run_url
 from pipelines.github.comment import post_comment
 from pipelines.github.transport import Json
 from pipelines.repository import origin, tags
-from pipelines.repository.git import git, has_origin
+from pipelines.repository.git import git, has_origin, object_at
 from pipelines.repository.tags import Assignment
 
 REPRODUCED = "Reproduce the pipeline"  # title of the commit of what a review reproduced
+LOCK = "requirements/dev.txt"  # of the environment
 
 
 def fetch_state(progress: Progress) -> tuple[str, list[Assignment]]:
@@ -37,6 +38,8 @@ def review_worktree(tree: Path, base: str) -> bool:
         AlreadyPrinted: if the review could not be made.
         Refused: if it made no report.
     """
+    if object_at(git("rev-parse", "HEAD", cwd=tree), LOCK) != object_at("HEAD", LOCK):
+        print(f"{LOCK} of the branch is not that of this checkout, in whose environment the review runs.")
     code = run_verb("review", "--base", base, cwd=tree).returncode
     if not (tree / REVIEW / "review.json").is_file():
         if code > 1:

@@ -266,3 +266,15 @@ def test_without_an_origin_a_branch_that_is_checked_out_stays_as_it_is(two_relea
     head = git("rev-parse", "HEAD")
     done = rollback(two_releases)
     assert done.code == 1 and f"branch '{name}' checked out" in done.out and git("rev-parse", "HEAD") == head, done.out
+
+
+def test_a_revert_of_other_packages_says_in_which_environment_it_is_reviewed(two_releases: World) -> None:
+    told = "requirements/dev.txt of the branch is not that of this checkout"
+    assert told not in rollback(two_releases).out
+    lock = two_releases.clone / "requirements/dev.txt"
+    lock.parent.mkdir(exist_ok=True)
+    lock.write_text("scikit-learn==9.9\n")
+    two_releases.commit_model("m3")
+    two_releases.release()
+    done = rollback(two_releases)
+    assert done.code == 0 and told in done.out, done.out
