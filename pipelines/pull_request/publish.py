@@ -46,7 +46,8 @@ def review_worktree(tree: Path, base: str) -> bool:
             raise AlreadyPrinted(code)
         raise Refused(f"the review ended with {code} and made no report", "Fix the error above, and run this again.")
     commit(tree, REPRODUCED, "dvc.lock", "reports")
-    shutil.copytree(tree / REVIEW, REVIEW, dirs_exist_ok=True)
+    shutil.rmtree(REVIEW, ignore_errors=True)  # an earlier review's key would make this report its own
+    shutil.copytree(tree / REVIEW, REVIEW)
     return code == 0
 
 

@@ -278,3 +278,11 @@ def test_a_revert_of_other_packages_says_in_which_environment_it_is_reviewed(two
     two_releases.release()
     done = rollback(two_releases)
     assert done.code == 0 and told in done.out, done.out
+
+
+def test_the_report_replaces_that_of_an_earlier_review(two_releases: World) -> None:
+    folder = two_releases.clone / "reports/review"
+    folder.mkdir(parents=True)
+    (folder / ".inputs").write_text("of the earlier review, which would take this report for its own")
+    assert rollback(two_releases).code == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["review.json", "review.md"]
