@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from pipelines.cli.errors import Refused
 from pipelines.github.client import GitHub
 from pipelines.pull_request import publish
 from pipelines.repository import origin, push_tags, tags
+from pipelines.repository.base_model import temporary_worktree
 from pipelines.repository.git import git
 from pipelines.repository.release_id import release_id
 from pipelines.rollback import flow
@@ -286,3 +288,19 @@ def test_the_report_replaces_that_of_an_earlier_review(two_releases: World) -> N
     (folder / ".inputs").write_text("of the earlier review, which would take this report for its own")
     assert rollback(two_releases).code == 0
     assert sorted(path.name for path in folder.iterdir()) == ["review.json", "review.md"]
+
+
+def test_a_second_rollback_waits_until_the_first_has_left_its_worktree(two_releases: World) -> None:
+    entered: list[Path] = []
+
+    def enter() -> None:
+        with temporary_worktree("main", "rollback") as tree:
+            entered.append(tree)
+
+    second = threading.Thread(target=enter)
+    with temporary_worktree("main", "rollback") as tree:
+        second.start()
+        second.join(1)
+        assert not entered and (tree / ".git").is_file()
+    second.join()
+    assert entered == [tree] and not tree.exists()
