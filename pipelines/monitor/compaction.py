@@ -65,9 +65,14 @@ def _upload(log: Location, source: Path, name: str) -> None:
     """Write a file, which appears when it is whole."""
     temporary = f"{name.removesuffix(_base(name))}.{_base(name)}.{os.getpid()}.tmp"
     with store_errors(log):
-        log.filesystem.put_file(str(source), temporary if log.is_local else name)
-        if log.is_local:
+        if not log.is_local:
+            log.filesystem.put_file(str(source), name)
+            return
+        try:
+            log.filesystem.put_file(str(source), temporary)
             os.replace(temporary, name)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
 
 
 def _remove(log: Location, names: Sequence[str]) -> None:

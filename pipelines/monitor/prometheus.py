@@ -55,9 +55,12 @@ def push_metrics(verdict: Verdict, every_days: int) -> None:
     group = {"model_name": verdict.model_name}
     try:
         push_to_gateway(url.rstrip("/"), JOB, _gauges(verdict, every_days), group, timeout=30, handler=_send)
-    except requests.RequestException as error:
+    except (requests.RequestException, ValueError) as error:  # ValueError: what urlsplit and urllib3 raise of a URL
+        response = getattr(error, "response", None)
         # Without the URL, which may hold a password.
-        reason = type(error).__name__ if error.response is None else " ".join(error.response.text.split())[:200]
+        reason = type(error).__name__
+        if response is not None:
+            reason = f"{response.status_code}: {' '.join(response.text.split())[:200]}"
         raise Unreachable(f"the Pushgateway does not take the metrics ({reason})", "Check PUSHGATEWAY_URL.") from error
 
 

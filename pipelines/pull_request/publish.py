@@ -16,10 +16,11 @@ from pipelines.github.client import GitHub, run_url
 from pipelines.github.comment import post_comment
 from pipelines.github.transport import Json
 from pipelines.repository import origin, tags
-from pipelines.repository.git import git, has_origin
+from pipelines.repository.git import git, has_origin, object_at
 from pipelines.repository.tags import Assignment
 
 REPRODUCED = "Reproduce the pipeline"  # title of the commit of what a review reproduced
+LOCK = "requirements/dev.txt"  # of the environment
 
 
 def fetch_state(progress: Progress) -> tuple[str, list[Assignment]]:
@@ -37,13 +38,16 @@ def review_worktree(tree: Path, base: str) -> bool:
         AlreadyPrinted: if the review could not be made.
         Refused: if it made no report.
     """
+    if object_at(git("rev-parse", "HEAD", cwd=tree), LOCK) != object_at("HEAD", LOCK):
+        print(f"{LOCK} of the branch is not that of this checkout, in whose environment the review runs.")
     code = run_verb("review", "--base", base, cwd=tree).returncode
     if not (tree / REVIEW / "review.json").is_file():
         if code > 1:
             raise AlreadyPrinted(code)
         raise Refused(f"the review ended with {code} and made no report", "Fix the error above, and run this again.")
     commit(tree, REPRODUCED, "dvc.lock", "reports")
-    shutil.copytree(tree / REVIEW, REVIEW, dirs_exist_ok=True)
+    shutil.rmtree(REVIEW, ignore_errors=True)  # an earlier review's key would make this report its own
+    shutil.copytree(tree / REVIEW, REVIEW)
     return code == 0
 
 
@@ -66,11 +70,17 @@ def publish(branch: str, commit: str, title: str, body: str, passed: bool, own: 
 
     Raises:
         Unreachable: if origin or GitHub does not respond, or origin does not accept the branch.
-        Refused: if the branch holds commits of others, or workflows may not open pull requests.
+        Refused: if the branch holds commits of others or, without an origin, is checked out; or if workflows may not
+            open pull requests.
     """
     code = 0 if passed else 1
     if not has_origin():
-        git("branch", "--force", branch, commit)
+        try:
+            git("branch", "--force", branch, commit)
+        except subprocess.CalledProcessError as error:
+            raise Refused(
+                error.stderr.strip().removeprefix("fatal: "), "Check out another branch, and run this again."
+            ) from error
         print(f"Branch {branch} is ready; there is no origin to push it to.")
         return code
     head = _push_branch(branch, commit, own)

@@ -197,17 +197,20 @@ def test_a_reader_is_not_disturbed_by_a_merge(tmp_path: Path, monkeypatch: pytes
     assert read(tmp_path) == before
 
 
-def test_a_log_that_may_not_be_written_is_unreachable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_on_a_full_disk_is_unreachable_and_keeps_no_part_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fill(tmp_path)
-    before = read(tmp_path)
+    before = read(tmp_path), names(tmp_path)
 
-    def refuse(*arguments: Any) -> None:
-        raise PermissionError(13, "Permission denied")
+    def copy_a_part(_: str, target: str) -> None:
+        Path(target).write_bytes(b"PAR1")
+        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(shutil, "copyfile", refuse)
+    monkeypatch.setattr(shutil, "copyfile", copy_a_part)
     with pytest.raises(Unreachable):
         merge(tmp_path)
-    assert read(tmp_path) == before
+    assert (read(tmp_path), names(tmp_path)) == before
 
 
 @pytest.mark.server

@@ -128,10 +128,12 @@ def test_a_refused_push_and_a_wrong_address_are_errors_without_the_password(
 ) -> None:
     Gateway.status = 400
     for address, message in (
-        (f"http://ann:secret@127.0.0.1:{gateway.server_port}", "pushed metrics are invalid"),
+        (f"http://ann:secret@127.0.0.1:{gateway.server_port}", "400: pushed metrics are invalid"),
         ("http://ann:secret@127.0.0.1:1", "ConnectionError"),
         ("ann:secret@gateway.invalid", "ConnectionError"),
         ("http://ann:secret@", "Invalid"),
+        ("http://ann:secret[@gateway.invalid", "ValueError"),
+        ("http://ann:secret@gateway..invalid", "LocationParseError"),
     ):
         monkeypatch.setenv("PUSHGATEWAY_URL", address)
         with pytest.raises(Unreachable, match=message) as error:

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from pipelines.cli.errors import Refused
 from pipelines.github.client import GitHub
 from pipelines.pull_request import publish
 from pipelines.repository import origin, push_tags, tags
+from pipelines.repository.base_model import temporary_worktree
 from pipelines.repository.git import git
 from pipelines.repository.release_id import release_id
 from pipelines.rollback import flow
@@ -75,7 +77,7 @@ def rollback(world: World, verdict: str = "pass", *arguments: str, **environment
     """`python -m pipelines rollback` with a review of that verdict."""
 
     def review(name: str, *options: str, cwd: Path) -> Any:
-        assert (name, *options) == ("review", "--base", git("rev-parse", "origin/main"))
+        assert (name, *options) == ("review", "--base", git("rev-parse", "main"))
         folder = cwd / "reports/review"
         folder.mkdir(parents=True)
         (folder / "review.md").write_text("report\n")
@@ -256,3 +258,49 @@ def test_an_origin_that_fails_during_the_review_is_unreachable_and_the_next_run_
     git("remote", "set-url", "origin", str(tmp_path / "whole.git"))
     assert rollback(two_releases).code == 0
     assert len(list_pushed_commits(two_releases)) == 1
+
+
+def test_without_an_origin_a_branch_that_is_checked_out_stays_as_it_is(two_releases: World) -> None:
+    name = f"rollback/fraud-v1.0.0-{git('rev-parse', 'main')[:8]}"
+    git("remote", "remove", "origin")
+    assert rollback(two_releases).code == 0
+    git("checkout", "--quiet", name)
+    head = git("rev-parse", "HEAD")
+    done = rollback(two_releases)
+    assert done.code == 1 and f"branch '{name}' checked out" in done.out and git("rev-parse", "HEAD") == head, done.out
+
+
+def test_a_revert_of_other_packages_says_in_which_environment_it_is_reviewed(two_releases: World) -> None:
+    told = "requirements/dev.txt of the branch is not that of this checkout"
+    assert told not in rollback(two_releases).out
+    lock = two_releases.clone / "requirements/dev.txt"
+    lock.parent.mkdir(exist_ok=True)
+    lock.write_text("scikit-learn==9.9\n")
+    two_releases.commit_model("m3")
+    two_releases.release()
+    done = rollback(two_releases)
+    assert done.code == 0 and told in done.out, done.out
+
+
+def test_the_report_replaces_that_of_an_earlier_review(two_releases: World) -> None:
+    folder = two_releases.clone / "reports/review"
+    folder.mkdir(parents=True)
+    (folder / ".inputs").write_text("of the earlier review, which would take this report for its own")
+    assert rollback(two_releases).code == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["review.json", "review.md"]
+
+
+def test_a_second_rollback_waits_until_the_first_has_left_its_worktree(two_releases: World) -> None:
+    entered: list[Path] = []
+
+    def enter() -> None:
+        with temporary_worktree("main", "rollback") as tree:
+            entered.append(tree)
+
+    second = threading.Thread(target=enter)
+    with temporary_worktree("main", "rollback") as tree:
+        second.start()
+        second.join(1)
+        assert not entered and (tree / ".git").is_file()
+    second.join()
+    assert entered == [tree] and not tree.exists()
