@@ -5,7 +5,7 @@ import ibis.expr.types as ir
 from pipelines.adopt.draft import Draft
 from pipelines.config.params import Params
 from pipelines.model.inputs import inputs_of
-from pipelines.tables.binning import leak_scores
+from pipelines.tables.bin_scores import bin_scores
 from pipelines.tables.leak_scores import Sample
 from pipelines.tables.split import split_boundaries
 
@@ -21,7 +21,7 @@ def flag_leaks(table: ir.Table, params: Params, draft: Draft) -> None:
     limit, measure = params.validation.leak_score, "AUC" if params.task == "classification" else "R2"
     sample = Sample(table, params, split_boundaries(table, params), inputs_of(params))
     names = [name for name in draft.use if name in params.inputs]
-    by_bins = leak_scores(table, params, set())  # as validation has it
+    by_bins = bin_scores(table, params, set())  # as validation has it
     for name in list(names):
         alone = sample.leak_score([name])
         score = max(by_bins.get(name, 0.0), alone.value - 2 * alone.error)

@@ -16,8 +16,8 @@ from pipelines.cli.files import write_text
 from pipelines.cli.verbs import run_verb
 from pipelines.config.params import load
 from pipelines.config.paths import REVIEW
-from pipelines.repository.base_model import temporary_worktree
 from pipelines.repository.git import branch, commit_of, git, try_git
+from pipelines.repository.worktree import temporary_worktree
 
 BRANCH = "mainline-demo"
 REPORTS = Path(".mainline/demo")

@@ -19,16 +19,16 @@ _LABELS = ("model", "slot", "number", "release", "version", "role")
 _WAIT = f"""
 import json, sys, time
 from urllib.request import urlopen
-end, said = time.monotonic() + {READY_SECONDS}, None
+end, release = time.monotonic() + {READY_SECONDS}, None
 while time.monotonic() < end:
     try:
-        said = json.load(urlopen("http://127.0.0.1:{PORT}/info", timeout=5))["release"]
-        if said == sys.argv[1] and urlopen("http://127.0.0.1:{PORT}/readyz", timeout=5).status == 200:
+        release = json.load(urlopen("http://127.0.0.1:{PORT}/info", timeout=5))["release"]
+        if release == sys.argv[1] and urlopen("http://127.0.0.1:{PORT}/readyz", timeout=5).status == 200:
             sys.exit()
     except OSError:
         pass
     time.sleep(0.02)
-sys.exit(f"/info responds with {{said}}")
+sys.exit(f"/info responds with {{release}}")
 """
 
 

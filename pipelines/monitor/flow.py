@@ -10,8 +10,9 @@ from pipelines.cli.files import write_text
 from pipelines.cli.progress import Progress
 from pipelines.config.params import Params, load
 from pipelines.monitor import actions
+from pipelines.monitor.acknowledge import acknowledge
 from pipelines.monitor.alarms import counted
-from pipelines.monitor.history import PROBLEMS, History, acknowledge
+from pipelines.monitor.history import ACCEPTABLE, History
 from pipelines.monitor.pass_record import PassRecord, Verdict
 from pipelines.monitor.passes import MONITOR, Judge
 from pipelines.monitor.prometheus import FILE, metrics_text, push_metrics
@@ -161,6 +162,6 @@ def _conclude(verdict: Verdict) -> int:
         return 0
     number = len(verdict.alarms)
     remedy = f"Read {MONITOR}/"
-    if any(alarm.problem in PROBLEMS for alarm in verdict.alarms):
+    if any(alarm.problem in ACCEPTABLE for alarm in verdict.alarms):
         remedy += '; if this is the new normal: make monitor ACKNOWLEDGE="why"'
     raise Refused(f"{number} alarm{'s' if number > 1 else ''}", f"{remedy}.")

@@ -8,9 +8,7 @@ that ended on 2026-03-16 reported.
 `monitor/metrics.prom` is the newest pass as metrics of Prometheus.
 """
 
-import os
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -19,11 +17,10 @@ from pydantic import BaseModel, ValidationError
 from pipelines.cli.errors import InputError
 from pipelines.cli.files import write_text
 from pipelines.monitor.pass_record import Alarm, PassRecord, Record
-from pipelines.repository.git import try_git
 from pipelines.tables.locations import Location, store_errors
 
 _Model = TypeVar("_Model", bound=BaseModel)
-PROBLEMS = ("drift", "input")  # of the others, none is a distribution that can be accepted
+ACCEPTABLE = ("drift", "input")  # problems; of the others, none is a distribution that can be accepted
 
 
 class Acknowledgement(Record):
@@ -80,7 +77,7 @@ class History:
         accepted = {(item.version, item.end, name) for item in self.acknowledgements() for name in item.inputs}
 
         def is_open(record: PassRecord, alarm: Alarm) -> bool:
-            return alarm.problem not in PROBLEMS or (record.version, record.end, alarm.name) not in accepted
+            return alarm.problem not in ACCEPTABLE or (record.version, record.end, alarm.name) not in accepted
 
         return [
             record.model_copy(update={"alarms": tuple(alarm for alarm in record.alarms if is_open(record, alarm))})
@@ -143,35 +140,6 @@ class History:
 
     def _write(self, name: str, record: Record) -> None:
         self.write_file(name, record.model_dump_json(indent=2) + "\n")
-
-
-def acknowledge(history: History, passes: Sequence[PassRecord], why: str) -> list[str]:
-    """Accept the alarms of the newest passes, and return the paths of the acknowledgements: one for each such pass.
-
-    Args:
-        passes: those of the verdict, with their open alarms: several if a release split the newest window.
-
-    Raises:
-        InputError: without a reason, or without an alarm.
-    """
-    if not why.strip():
-        raise InputError("ACKNOWLEDGE is empty", 'Say why: make monitor ACKNOWLEDGE="prices rose in March".')
-    author = os.environ.get("GITHUB_ACTOR") or try_git("config", "user.name") or "unknown"
-    at = datetime.now(UTC).replace(microsecond=0)
-    paths = []
-    for record in passes:
-        names = {alarm.name for alarm in record.alarms if alarm.problem in PROBLEMS}
-        if names:
-            inputs = tuple(sorted(names | {item.name for item in record.drift if item.listed}))
-            accepted = Acknowledgement(
-                version=record.version, end=record.end, inputs=inputs, why=why.strip(), by=author, at=at
-            )
-            paths.append(history.add_acknowledgement(accepted))
-    if not paths:
-        raise InputError(
-            "there is no alarm of drift or input to acknowledge", "Run `make monitor` without ACKNOWLEDGE."
-        )
-    return paths
 
 
 def _name(record: PassRecord) -> str:

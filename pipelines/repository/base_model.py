@@ -1,9 +1,5 @@
 """Fetch the model of a past commit: from the cache, else from the remote, else by reproducing it."""
 
-import fcntl
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +10,8 @@ from pipelines.cli.verbs import run_verb
 from pipelines.repository import dvc_lock
 from pipelines.repository.dvc import fetch_from_remote, file_md5, open_dvc
 from pipelines.repository.dvc_remote import default_remote
-from pipelines.repository.git import git, text_at
+from pipelines.repository.git import text_at
+from pipelines.repository.worktree import temporary_worktree
 
 MODEL, SIGNATURE, PROFILE = "models/model.onnx", "models/signature.json", "models/profile.json"
 FILES = (MODEL, SIGNATURE, PROFILE, "models/split.json")
@@ -168,34 +165,3 @@ def _reproduce_into(folder: Path, commit: str, reason: str) -> None:
             )
         # The model last: where it is, the others are.
         _copy_files({name: tree / name for name in reversed(FILES) if (tree / name).is_file()}, folder)
-
-
-@contextmanager
-def temporary_worktree(commit: str, name: str = "worktree") -> Iterator[Path]:
-    """Yield a temporary git worktree of a commit, which shares this repository's DVC cache and remote.
-
-    Args:
-        name: of its folder in .mainline/; a killed run's is replaced, and the end of another run's is waited for.
-    """
-    from dvc.config import Config
-    from dvc.repo import Repo
-
-    path = Path(".mainline", name).absolute()
-    path.parent.mkdir(exist_ok=True)
-    with path.with_name(f"{name}.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two runs would remove each other's worktree
-        _remove_worktree(path)  # of a killed run
-        git("worktree", "add", "--detach", "--force", str(path), commit)
-        try:
-            # DVC reads and writes its configuration, because it resolves relative paths against that one's folder.
-            with Repo() as repo, Config(str(path / ".dvc"), validate=False).edit("local") as local:
-                local.update(Config(str(Path(".dvc").absolute())).read())
-                local["cache"]["dir"] = repo.cache.local_cache_dir
-            yield path
-        finally:
-            _remove_worktree(path)
-
-
-def _remove_worktree(path: Path) -> None:
-    shutil.rmtree(path, ignore_errors=True)
-    git("worktree", "prune")

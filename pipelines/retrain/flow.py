@@ -11,11 +11,11 @@ from pipelines.cli.verbs import run_verb
 from pipelines.config.edit import with_value
 from pipelines.config.params import Params, load, parse
 from pipelines.pull_request.publish import REPRODUCED, commit, fetch_state, publish, read_own_branch, review_worktree
-from pipelines.repository.base_model import temporary_worktree
 from pipelines.repository.data_pointer import md5_of, read_pointer
 from pipelines.repository.dvc_remote import default_remote
 from pipelines.repository.git import git, has_origin
 from pipelines.repository.tags import Assignment
+from pipelines.repository.worktree import temporary_worktree
 from pipelines.tables.locations import PREDICTION_LOG, prediction_log
 
 BRANCH = "retrain"

@@ -80,7 +80,7 @@ def _compared(findings: Findings, params: Params, progress: Progress) -> Finding
         findings: what is known before a model is scored.
     """
     from pipelines.repository import base_model
-    from pipelines.review import base_rows
+    from pipelines.review import base_rows, evidently_page
     from pipelines.review.changes import changed_code
     from pipelines.review.model_findings import model_findings, new_model, review_kind
 
@@ -116,7 +116,7 @@ def _compared(findings: Findings, params: Params, progress: Progress) -> Finding
         findings = model_findings(findings, params, base, rows_of_base)
     if findings.data and not rows_of_base.prepared_alike:
         with progress.step("Drawing what changed in the data (Evidently)"):
-            outcome = base_rows.draw_page(REVIEW / "data.html", params, rows_of_base)
+            outcome = evidently_page.draw_page(REVIEW / "data.html", params, rows_of_base)
         findings = replace(findings, data=replace(findings.data, evidently=outcome))
     return findings
 

@@ -24,6 +24,7 @@ from pipelines.review.base_rows import BaseRows
 from pipelines.review.base_rules import identity, is_new_reason
 from pipelines.review.candidates import candidate_rows
 from pipelines.review.earlier_model import comparable_model
+from pipelines.review.feature_changes import feature_changes
 from pipelines.review.findings import Findings, HistoryRow, Kind, ParamChange
 from pipelines.review.gates import evaluate, history
 from pipelines.review.gates.evidence import Evidence
@@ -169,7 +170,7 @@ def model_findings(findings: Findings, params: Params, base: Base | None, base_r
         plots=compare.plots(compared) if evidence.rows else (),
         value=params.value,
         threshold=(compared.base_threshold, compared.head_threshold),
-        features=changes.feature_changes(*texts, params.table.key, table, before) if base else None,
+        features=feature_changes(*texts, params.table.key, table, before) if base else None,
         data=data,
     )
 

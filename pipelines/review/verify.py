@@ -28,6 +28,7 @@ from pipelines.repository.dvc import fetch_folder
 from pipelines.repository.dvc_remote import set_remote_from_environment
 from pipelines.repository.git import commit_of, dirty, git, resolve_commit, text_at
 from pipelines.repository.release_id import registered_version, release_id
+from pipelines.repository.worktree import temporary_worktree
 from pipelines.tables.data import connect, read_rows
 from pipelines.tables.rows import load_rows
 from pipelines.tables.split import load_split, rows_on_side
@@ -77,7 +78,7 @@ def _verify(commit: str, params: Params) -> None:
         names = ", ".join(paths[:6]) + (f" and {len(paths) - 6} more" if len(paths) > 6 else "")
         progress.print(f"Uncommitted changes are not verified, only the commit is: {names}")
     progress.print(f"Training the model of {commit[:12]} again")
-    with base_model.temporary_worktree(commit, "verify") as tree:
+    with temporary_worktree(commit, "verify") as tree:
         if code := run_verb("repro", "--anew", "--exact-data", cwd=tree).returncode:
             raise AlreadyPrinted(code)
         rebuilt = dvc_lock.outputs(dvc_lock.read(tree))

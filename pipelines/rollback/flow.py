@@ -6,10 +6,10 @@ from pathlib import Path
 from pipelines.cli.errors import InputError, Refused
 from pipelines.cli.progress import Progress
 from pipelines.pull_request.publish import REPRODUCED, fetch_state, publish, review_worktree
-from pipelines.repository.base_model import temporary_worktree
 from pipelines.repository.git import git
 from pipelines.repository.release_id import release_id
 from pipelines.repository.tags import Assignment
+from pipelines.repository.worktree import temporary_worktree
 from pipelines.rollback.revert import MainCommit, list_commits_to_revert, revert_commits
 
 _OWN = ("Revert ", "Reapply ", REPRODUCED)  # beginnings of the commits that may be replaced

@@ -15,11 +15,11 @@ from pipelines.model import curves
 from pipelines.model.encoding import Columns
 from pipelines.model.metrics import compute
 from pipelines.model.scorer import Scorer
-from pipelines.model.signature import Signature
 from pipelines.tables.costs import costs_of
 from pipelines.tables.data import connect, read_rows
 from pipelines.tables.rows import Rows, load_rows
-from pipelines.tables.split import SIDES, load_split, rows_on_side
+from pipelines.tables.split import load_split, rows_on_side
+from pipelines.training.model_card import model_card
 
 IMPORTANCE_ROWS = 20_000
 REPEATS = 3
@@ -48,63 +48,6 @@ def importance(
         shuffled = [score({**columns, name: columns[name][generator.permutation(len(sample))]}) for _ in range(REPEATS)]
         losses[name] = gain(metric, unshuffled - float(np.mean(shuffled)))
     return losses
-
-
-def model_card(
-    params: ComparedParams,
-    signature: Signature,
-    metrics: dict[str, float],
-    rows: int,
-    importance: dict[str, float],
-    sides: dict[str, dict[str, int]],
-) -> str:
-    """Return the model card (Mitchell et al., 2019) in Markdown: purpose, data, metrics and importance.
-
-    Args:
-        metrics: metric -> value on the test rows.
-        importance: input -> loss of the selection metric when it is shuffled.
-        sides: side of the split -> its counts.
-    """
-    candidate = params.candidates[signature.candidate]
-    kinds = ("rows", "positives") if params.task == "classification" else ("rows",)
-    lines = [
-        f"# Model card: {params.model_name}",
-        "",
-        f"A {params.task} of `{params.table.target}` by `{candidate.estimator}` (candidate `{signature.candidate}`), "
-        f"shipped as one ONNX graph that reads {len(signature.inputs)} raw fields.",
-        "",
-        f"## Metrics on {rows:,} test rows",
-        "",
-        "| metric | value |",
-        "|---|---:|",
-        *[f"| {name} | {value:.4f} |" for name, value in metrics.items()],
-        "",
-        "## Rows",
-        "",
-        f"| side | {' | '.join(kinds)} |",
-        "|---|" + "---:|" * len(kinds),
-        *[f"| {side} | " + " | ".join(f"{sides[side][kind]:,}" for kind in kinds) + " |" for side in SIDES],
-        "",
-        "The test rows are the newest; nothing is chosen on them."
-        if signature.trained_until
-        else "A hash of the key assigns each row to a side; nothing is chosen on the test rows.",
-        "",
-        "## Importance",
-        "",
-        f"Loss of {params.selection.metric} when a field is shuffled:",
-        "",
-        "| field | loss |",
-        "|---|---:|",
-        *[f"| {name} | {value:.4f} |" for name, value in sorted(importance.items(), key=lambda i: -i[1])],
-    ]
-    if signature.threshold is not None:
-        decision = f"is predicted as {signature.classes[-1]} from a probability of {signature.threshold:g} on."
-        lines += ["", "## Decision", "", f"`{params.table.target}` {decision}"]
-    if sensitive := sorted(params.table.sensitive):
-        used = [name for name in sensitive if name in signature.names]
-        columns = f"{', '.join(sensitive)}; read by the model: {', '.join(used) or 'none'}."
-        lines += ["", "## Sensitive columns", "", columns]
-    return "\n".join(lines) + "\n"
 
 
 def main() -> None:

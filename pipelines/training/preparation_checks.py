@@ -42,10 +42,10 @@ def prepared_apart(preparation: Preparation) -> Iterator[Run]:
         theirs.close()
 
         def run(rows: pa.Table) -> pa.Table:
-            ours.send(rows)
             try:
+                ours.send(rows)
                 made, error = ours.recv()
-            except EOFError:
+            except (EOFError, BrokenPipeError, ConnectionResetError):
                 raise InputError(f"{FUNCTION} ended its process", REMEDY) from None
             if error:
                 raise InputError(*error)

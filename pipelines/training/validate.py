@@ -22,7 +22,7 @@ from pipelines.config.paths import VALIDATION
 from pipelines.config.read import read_sections
 from pipelines.config.table_schema import Column
 from pipelines.config.validation import Validation
-from pipelines.tables.binning import leak_scores
+from pipelines.tables.bin_scores import bin_scores
 from pipelines.tables.cast import MISSING_WORDS, has_type
 from pipelines.tables.data import connect, read_rows, target_value
 
@@ -263,7 +263,7 @@ def _category_errors(
 
 def _leak_errors(table: ir.Table, params: ValidateParams, invalid: set[str]) -> Iterator[DataError]:
     limit = params.validation.leak_score
-    for name, score in leak_scores(table, params, invalid).items():
+    for name, score in bin_scores(table, params, invalid).items():
         if score >= limit:
             measure = "an AUC" if params.task == "classification" else "an R2"
             why = f"{name} alone predicts the target with {measure} of {score:.3f}; validation.leak_score is {limit:g}"

@@ -253,7 +253,7 @@ def test_unsigned_image_is_built_again(live: World, monkeypatch: pytest.MonkeyPa
 def test_with_rebuild_a_model_that_training_does_not_give_again_is_not_built(
     live: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The verb itself does not train what was released: tests/engine/commands/test_verify.py."""
+    """The verb itself does not train what was released: tests/engine/review/test_verify.py."""
     calls: list[tuple[str, ...]] = []
 
     def refuse_model(*arguments: str) -> subprocess.CompletedProcess[str]:

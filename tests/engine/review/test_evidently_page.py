@@ -6,7 +6,7 @@ from unittest.mock import Mock
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.review import base_rows
+from pipelines.review import evidently_page
 from pipelines.review.base_rows import BaseRows
 from tests.engine.review.made_up import params, table
 
@@ -25,8 +25,8 @@ def rows_of_base(logistic, tmp_path, monkeypatch):
 
 def test_the_page_is_drawn_from_both_samples_without_sensitive_columns(rows_of_base, monkeypatch):
     draw = Mock(return_value="a page")
-    monkeypatch.setattr(base_rows, "_page", draw)
-    assert base_rows.draw_page(PAGE, params(), rows_of_base).startswith("data.html beside this report")
+    monkeypatch.setattr(evidently_page, "_page", draw)
+    assert evidently_page.draw_page(PAGE, params(), rows_of_base).startswith("data.html beside this report")
     current, reference, _, columns = draw.call_args.args
     assert "price" in columns
     assert "region" not in {*current.columns, *reference.columns, *columns}
@@ -34,5 +34,5 @@ def test_the_page_is_drawn_from_both_samples_without_sensitive_columns(rows_of_b
 
 
 def test_without_the_rows_of_the_base_the_outcome_is_why_there_is_no_page():
-    outcome = base_rows.draw_page(PAGE, params(), BaseRows(why_not="the rows are in no cache"))
+    outcome = evidently_page.draw_page(PAGE, params(), BaseRows(why_not="the rows are in no cache"))
     assert outcome == "no Evidently page: the rows are in no cache"

@@ -4,7 +4,7 @@ import ibis
 import pytest
 import yaml
 
-from pipelines.review.changes import feature_changes
+from pipelines.review.feature_changes import feature_changes
 from pipelines.review.findings import FeatureChanges
 
 PRICE, DAY, WEEK = {"type": "number"}, {"type": "integer", "prepared": True}, {"type": "integer", "prepared": True}

@@ -12,7 +12,7 @@ from tests.engine.fixtures_repo import Repo
 from tests.engine.in_process import must, review
 from tests.engine.review.test_history import register
 
-no_page = mock.patch("pipelines.review.base_rows.draw_page", return_value="not drawn here")
+no_page = mock.patch("pipelines.review.evidently_page.draw_page", return_value="not drawn here")
 
 
 def edit(repo: Repo, old: str, new: str) -> None:

@@ -25,7 +25,7 @@ from tests.engine.in_process import must, reproduce, review, stages_in_process, 
 
 Change = Callable[[pa.Table], pa.Table]
 # Drawing an Evidently page is slow; one test draws it.
-no_page = mock.patch("pipelines.review.base_rows.draw_page", return_value="not drawn here")
+no_page = mock.patch("pipelines.review.evidently_page.draw_page", return_value="not drawn here")
 
 
 def change_rows(repo: Repo, change: Change) -> None:

@@ -1,5 +1,6 @@
 """The stage `prepare`: which rows it writes, and which functions it refuses."""
 
+import multiprocessing
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from pipelines.cli.errors import InputError
 from pipelines.cli.files import write_text
 from pipelines.config.paths import PREPARED
 from pipelines.config.read import PATH
-from pipelines.tables.preparation import FUNCTION
+from pipelines.tables.preparation import FUNCTION, load_preparation
 from pipelines.training import preparation_checks, prepare
 from tests.engine.training.conftest import orders, small_params
 
@@ -236,3 +237,18 @@ def test_rows_with_an_error_are_left_to_the_validation(
 def test_a_column_of_data_that_is_marked_as_prepared_is_refused(stage: Any) -> None:
     with pytest.raises(InputError, match="data/ has the column items, which schema.columns marks as prepared"):
         stage("return frame", items={"type": "integer", "prepared": True})
+
+
+@pytest.mark.parametrize("killed_before", [True, False])
+def test_a_process_that_ends_is_an_error_of_the_function_and_not_of_the_disk(stage: Any, killed_before: bool) -> None:
+    exits = "" if killed_before else "import pathlib, os\npathlib.Path('data').exists() or os._exit(9)\n"
+    stage("return frame")
+    write_text(FUNCTION, f"def prepare(frame):\n{textwrap.indent(exits + BEFORE, '    ')}\n")
+    preparation = load_preparation(small_params().table)
+    with preparation_checks.prepared_apart(preparation) as run:
+        if killed_before:
+            (process,) = multiprocessing.active_children()
+            process.kill()
+            process.join()
+        with pytest.raises(InputError, match="ended its process"):
+            run(orders(DAYS))

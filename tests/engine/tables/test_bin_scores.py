@@ -4,13 +4,13 @@ from typing import Any
 import ibis
 import pytest
 
-from pipelines.tables.binning import leak_scores
+from pipelines.tables.bin_scores import bin_scores
 from tests.engine.training.conftest import REGRESSION, orders, small_params
 
 
 def scores(returned: Sequence[Any], price: Sequence[float], without: set[str] | None = None, **changes: Any) -> Any:
     table = ibis.memtable(orders([0.0] * len(returned), returned, price))
-    return leak_scores(table, small_params(**changes), {"items"} if without is None else without)
+    return bin_scores(table, small_params(**changes), {"items"} if without is None else without)
 
 
 def test_the_leak_score_of_a_classification_is_the_auc_of_the_share_of_positives_by_value() -> None:
