@@ -19,9 +19,9 @@ from pipelines.cli.errors import Refused
 from pipelines.github.client import GitHub
 from pipelines.pull_request import publish
 from pipelines.repository import origin, push_tags, tags
-from pipelines.repository.base_model import temporary_worktree
 from pipelines.repository.git import git
 from pipelines.repository.release_id import release_id
+from pipelines.repository.worktree import temporary_worktree
 from pipelines.rollback import flow
 from tests.engine.fixtures_repo import CommandResult
 from tests.engine.in_process import verb
