@@ -219,7 +219,7 @@ def test_a_run_after_a_killed_one_pushes_one_branch(
 
     with monkeypatch.context() as patch:
         patch.setattr(flow, step, kill)
-        patch.setattr("pipelines.repository.base_model._remove_worktree", lambda _: None)  # nor does a killed run
+        patch.setattr("pipelines.repository.worktree._remove_worktree", lambda _: None)  # nor does a killed run
         assert rollback(two_releases).code != 0
     assert rollback(two_releases).code == 0
     first = list_pushed_commits(two_releases)
