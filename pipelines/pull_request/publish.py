@@ -47,7 +47,7 @@ def review_worktree(tree: Path, base: str) -> bool:
         raise Refused(f"the review ended with {code} and made no report", "Fix the error above, and run this again.")
     commit(tree, REPRODUCED, "dvc.lock", "reports")
     shutil.rmtree(REVIEW, ignore_errors=True)  # an earlier review's key would make this report its own
-    shutil.copytree(tree / REVIEW, REVIEW)
+    shutil.copytree(tree / REVIEW, REVIEW, dirs_exist_ok=True)
     return code == 0
 
 

@@ -114,14 +114,15 @@ class Assignment:
 
 
 def fetch_tags(model_name: str) -> None:
-    """Make the tags of a model equal to origin's, and fetch origin's branches. Without an origin, do nothing.
+    """Make the tags of a model equal to origin's, and fetch origin's main. Without an origin, do nothing.
 
     Tags of the model that origin does not have are deleted: they would hide what is in production.
     """
     if has_origin():
         patterns = [f"+{name}:{name}" for name in (f"refs/tags/{model_name}@v*", f"refs/tags/{model_name}#*")]
-        branches = "+refs/heads/*:refs/remotes/origin/*"
-        origin.read("fetch", "--quiet", "--no-tags", "--prune", "origin", branches, *patterns)
+        # A pattern, because an empty origin has no main. Of other branches, --prune would delete people's copies.
+        main = "+refs/heads/main*:refs/remotes/origin/main*"
+        origin.read("fetch", "--quiet", "--no-tags", "--prune", "origin", main, *patterns)
 
 
 def list_versions(model_name: str) -> list[Version]:

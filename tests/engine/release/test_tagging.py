@@ -187,6 +187,16 @@ def test_tags_are_local_without_an_origin(tag_repository: Path) -> None:
     assert assign_version(version).tag == "fraud#production#1"
 
 
+def test_a_fetch_deletes_tags_that_origin_lacks_but_no_branch_that_was_fetched_before(tag_repository: Path) -> None:
+    git("tag", "fraud@v9.0.0")
+    git("push", "--quiet", "origin", "HEAD:feature")
+    git("fetch", "--quiet", "origin")
+    git("push", "--quiet", "origin", ":feature")
+    git("update-ref", "refs/remotes/origin/feature", "HEAD")  # of another clone, which did not delete it
+    tags.fetch_tags("fraud")
+    assert git("tag") == "" and git("rev-parse", "origin/feature")
+
+
 def test_unreachable_origin_is_an_error(tag_repository: Path, tmp_path: Path) -> None:
     (tmp_path / "origin.git").rename(tmp_path / "gone.git")
     with pytest.raises(Unreachable, match="origin cannot be reached"):
