@@ -219,4 +219,4 @@ hooks: setup  ## let git run `make lint` before each commit, and `dvc checkout` 
 
 .PHONY: clean
 clean:  ## remove the environment, caches and generated reports; never data, models or mlflow.db
-	rm -rf .venv .mainline .mypy_cache .pytest_cache .ruff_cache .hypothesis reports/review reports/monitor reports/tune
+	rm -rf .venv .mainline .mypy_cache .pytest_cache .ruff_cache .hypothesis reports/review reports/monitor reports/tune dvc_plots

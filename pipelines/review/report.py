@@ -215,8 +215,9 @@ def saving(findings: Findings) -> str:
     if row.delta == row.low == row.high == 0:
         return f"It costs what the base costs: {number(row.head)} {unit} {per}."
     if row.low <= 0 <= row.high:
-        interval = f"95 % CI {signed(row.low)} to {signed(row.high)}"
-        return f"Savings are not clear: the cost changes by {signed(row.delta)} {unit} {per} ({interval})."
+        like = max(-row.low, row.high)
+        interval = f"95 % CI {signed(row.low, like)} to {signed(row.high, like)}"
+        return f"Savings are not clear: the cost changes by {signed(row.delta, like)} {unit} {per} ({interval})."
     verb, sign = ("Saves", -1) if row.delta < 0 else ("Costs", 1)
     low, high = sorted((sign * row.low, sign * row.high))
     amount = f"{number(abs(row.delta), digits=3)} {unit} {'more ' * (sign > 0)}{per}"

@@ -1,6 +1,7 @@
 """Reading from git, in small repositories. Needs git."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from pipelines.cli.errors import InputError
 from pipelines.repository import git
+from testing.repository import ROOT
 
 
 @pytest.fixture
@@ -124,3 +126,12 @@ def test_tree_of_worktree_omits_ignored_files(repository: Path) -> None:
     (repository / "serving" / "__pycache__" / "service.pyc").write_bytes(b"\0")
     tree = git.tree_of_worktree(["serving"])
     assert git.git("ls-tree", "-r", "--name-only", tree, "serving") == "serving/service.py"
+
+
+def test_what_dvc_draws_makes_no_work_tree_dirty(repository: Path) -> None:
+    shutil.copy(ROOT / ".gitignore", repository)
+    run("add", ".gitignore")
+    run("commit", "--quiet", "--message", "ignore")
+    (repository / "dvc_plots").mkdir()
+    (repository / "dvc_plots/index.html").touch()
+    assert git.dirty() == []

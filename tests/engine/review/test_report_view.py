@@ -15,7 +15,7 @@ from tests.engine.review import samples
     [
         (-1240.0, -2100.0, -300.0, "Saves 1,240 EUR per 10,000 payments (95 % CI 300 to 2,100)."),
         (620.0, 100.0, 1300.0, "Costs 620 EUR more per 10,000 payments (95 % CI 100 to 1,300)."),
-        (620.0, -100.0, 1300.0, "not clear: the cost changes by +620.0 EUR per 10,000 payments (95 % CI −100.0 to"),
+        (620.0, -100.0, 1300.0, "not clear: the cost changes by +620 EUR per 10,000 payments (95 % CI −100 to +1,300)"),
         (0.0, 0.0, 0.0, "It costs what the base costs: 8,000 EUR per 10,000 payments."),
         (620.0, None, None, "It costs 8,620 EUR per 10,000 payments, the base 8,000."),
     ],
@@ -89,3 +89,11 @@ def test_the_numbers_of_a_column_have_equally_many_decimals(make) -> None:
             assert len(places) <= 1, cells
             checked += len(places)
     assert checked >= 5
+
+
+def test_the_numbers_of_a_metric_have_equally_many_decimals() -> None:
+    row = MetricRow("calibration_error", 0.0007838, 0.0049704, 0.0041866, 0.002924, 0.004852, lower_is_better=True)
+    findings = replace(samples.passing(), metrics=(row,))
+    assert "| 0.000784 | 0.004970 | +0.004187 | +0.002924 to +0.004852 | worse |" in report.markdown(findings)
+    page = report.page(findings)
+    assert page.count("0.004970") == 2 and page.count("0.000784") == 2 and "0.0049704" not in page
