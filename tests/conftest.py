@@ -36,6 +36,12 @@ pytest_plugins = (
     "tests.engine.plugins.strict",
 )
 
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """One worker more than cores, since tests wait for processes that they start; with containers, as many as cores."""
+    return None if config.option.markexpr == "engine" else (os.cpu_count() or 1) + 1
+
+
 # A test is of the layer of the costliest fixture that it uses; a module with a setup of its own sets `pytestmark`.
 LAYERS = {
     "workflow": {"shared_github"},
@@ -50,8 +56,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         used = set(getattr(item, "fixturenames", ()))
         if layer := next((name for name, fixtures in LAYERS.items() if fixtures & used), None):
             item.add_marker(layer)
-    # Two workers end at the same time if the short tests are the last. One builds the small problem at the beginning;
-    # the other meanwhile runs tests that do not wait for it.
+    # Workers end at the same time if the short tests are the last. One builds the small problem at the beginning; the
+    # others meanwhile run tests that do not wait for it.
     first = next((item for item in items if "small_problem" in getattr(item, "fixturenames", ())), None)
     items.sort(key=lambda item: (item is not first, _rank(item)))
 
