@@ -264,10 +264,10 @@ def _typed_column(connection: duckdb.DuckDBPyConnection, base: dict[str, Any], k
     found = {**base, "present": present, "distinct": distinct, "why": "sure: declared by the file"}
     if kind == "BOOLEAN":
         return Found(**found, type="boolean")
-    if kind.startswith(("TIMESTAMP", "DATE")):
+    if re.fullmatch(r"(TIMESTAMP|DATE)[^\[]*", kind):
         low, high = one_row(connection, f"SELECT min({cell})::VARCHAR, max({cell})::VARCHAR FROM {RAW}")
         return Found(**found, type="timestamp", low=low, high=high)
-    if re.match(r"U?(TINY|SMALL|BIG|HUGE)?INT|DOUBLE|FLOAT|DECIMAL", kind):
+    if re.fullmatch(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|DOUBLE|FLOAT|DECIMAL\(\d+,\d+\)", kind):
         low, high, whole = one_row(
             connection,
             f"SELECT min({cell})::DOUBLE, max({cell})::DOUBLE, bool_and({cell} = floor({cell})) FROM {RAW}",

@@ -75,8 +75,8 @@ def params_text(draft: Draft, ingest: dict[str, Any], limits: Limits, old: str) 
     return re.sub(r"\n{3,}", "\n\n", placed).strip("\n") + "\n"
 
 
-def as_yaml(value: Any) -> str:
-    """Return a value as YAML in one line."""
+def as_yaml(value: Any, exact: bool = False) -> str:
+    """Return a value as YAML in one line; a number `exact`, or without digits that say nothing."""
     match value:
         case str():
             return _quote(value)
@@ -86,7 +86,7 @@ def as_yaml(value: Any) -> str:
             return "[" + ", ".join(map(as_yaml, value)) + "]"
         case bool() | None:
             return json.dumps(value)
-    return _number(value)
+    return _number(value, exact)
 
 
 def _quote(text: str) -> str:
@@ -97,9 +97,10 @@ def _quote(text: str) -> str:
     return "".join(sign if sign.isprintable() else f"\\U{ord(sign):08x}" for sign in quoted)
 
 
-def _number(value: float) -> str:
-    """Return a number without digits that say nothing."""
-    digits, exponent, power = (f"{value:.10g}" if abs(value) < 1e15 else f"{value:.0f}").partition("e")
+def _number(value: float, exact: bool = False) -> str:
+    """Return a number, unless `exact` without digits that say nothing."""
+    text = repr(value) if exact else f"{value:.10g}" if abs(value) < 1e15 else f"{value:.0f}"
+    digits, exponent, power = text.partition("e")
     # YAML reads 6e-10 as a text.
     return f"{digits}.0e{power}" if exponent and "." not in digits else f"{digits}{exponent}{power}"
 

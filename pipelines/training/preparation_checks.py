@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
@@ -15,7 +16,7 @@ import pyarrow.compute as pc
 
 from pipelines.cli.errors import InputError
 from pipelines.config.table_schema import Column, Table
-from pipelines.tables.preparation import FUNCTION, REMEDY, Preparation, count_differences, load_preparation
+from pipelines.tables.preparation import FUNCTION, REMEDY, count_differences, load_preparation
 
 Run = Callable[[pa.Table], pa.Table]
 
@@ -28,16 +29,19 @@ ROUNDING = 1e-9
 
 
 @contextmanager
-def prepared_apart(preparation: Preparation) -> Iterator[Run]:
+def prepared_apart(table: Table) -> Iterator[Run]:
     """Start a process that has seen no row, in a folder with features/ alone, and yield what prepares rows there.
 
     What the features keep in a module, the environment, a library or a file of that folder is then made of the rows of
-    earlier checks alone. Begin before the function runs here, since the process is a copy of this one.
+    earlier checks alone. Begin before features/ is loaded here: the process is a copy of this one, in which a library
+    that started threads, as OpenMP does, would wait for them forever.
     """
+    import pandas  # noqa: F401 - once for both processes
+
     context = get_context("fork")
     ours, theirs = context.Pipe()
     with TemporaryDirectory() as folder:
-        process = context.Process(target=_prepare_rows, args=(ours, theirs, folder, preparation), daemon=True)
+        process = context.Process(target=_prepare_rows, args=(ours, theirs, folder, table, Path.cwd()))
         process.start()
         theirs.close()
 
@@ -54,21 +58,21 @@ def prepared_apart(preparation: Preparation) -> Iterator[Run]:
         try:
             yield run
         finally:
-            process.terminate()
+            process.kill()
             process.join()
             ours.close()
 
 
-def _prepare_rows(ours: Connection, theirs: Connection, folder: str, preparation: Preparation) -> None:
+def _prepare_rows(ours: Connection, theirs: Connection, folder: str, table: Table, root: Path) -> None:
     ours.close()
     os.chdir(folder)
-    FUNCTION.parent.symlink_to(preparation.root / FUNCTION.parent)
+    FUNCTION.parent.symlink_to(root / FUNCTION.parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that asks ends this one
     with suppress(EOFError):  # the process that asks has ended
         while True:
             rows = theirs.recv()
             try:
-                theirs.send((load_preparation(preparation.table, preparation.root).run(rows), None))
+                theirs.send((load_preparation(table, root).run(rows), None))
             except InputError as error:
                 theirs.send((None, (str(error), error.remedy)))
 

@@ -38,11 +38,12 @@ def main() -> None:
         InputError: if features/prepare.py may not be used: see docs/features.md.
     """
     table = read_sections(TableParams).table
-    preparation, files = load_preparation(table), parquet_files(DATA)
-    print(prepare_files(preparation, files))
+    with prepared_apart(table) as run:
+        preparation, files = load_preparation(table), parquet_files(DATA)
+        print(prepare_files(preparation, files, run))
 
 
-def prepare_files(preparation: Preparation, files: list[Path]) -> str:
+def prepare_files(preparation: Preparation, files: list[Path], run: Run) -> str:
     """Write prepared/, and return a line that describes what was done.
 
     Rows with an error that `validate` reports are copied without a call of the function: it need not cope with them.
@@ -66,9 +67,8 @@ def prepare_files(preparation: Preparation, files: list[Path]) -> str:
             if not sum(pq.read_metadata(path).num_rows for path in files):
                 raise DataErrorFound("data/ has no rows")
             parts = _prepare_by_parts if preparation.row_wise else _prepare_at_once
-            with prepared_apart(preparation) as run:
-                for path, tables in parts(preparation, files, run):
-                    _write(PREPARED / path.name, tables)
+            for path, tables in parts(preparation, files, run):
+                _write(PREPARED / path.name, tables)
         except DataErrorFound as error:
             _copy(files)
             return f"{FUNCTION} was not run: {error}"

@@ -3,13 +3,15 @@
 from datetime import datetime
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.adopt import names
 from pipelines.adopt.columns import find_columns, schema_name, typed_table
-from pipelines.adopt.first_files import as_yaml
+from pipelines.adopt.first_files import as_yaml, render
 from pipelines.adopt.source import read_source
 from pipelines.cli.errors import InputError
 from tests.engine.adopt.tables import rents, wide, write_csv
@@ -174,6 +176,24 @@ def test_any_text_survives_as_yaml(text):
 
     assert yaml.safe_load(f"[{as_yaml(text)}]") == [text]
     assert yaml.safe_load(as_yaml({text: 1})) == {text: 1}
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False) | st.integers())
+def test_any_number_of_a_case_keeps_its_digits(number):
+    import yaml
+
+    text = render("first.yaml.j2", cases=[("a row", {"big": number}, "positive")])
+    assert yaml.safe_load(text)[0]["row"] == {"big": number}
+
+
+def test_a_column_of_lists_or_durations_is_left_out(tmp_path):
+    path, days = tmp_path / "table.parquet", pa.array([n % 7 for n in range(MANY)])
+    lists = pa.FixedSizeListArray.from_arrays(pa.array([0.5] * 2 * MANY), 2)
+    columns = {"n": days, "lists": lists, "times": pa.array([[datetime(2025, 1, 1)]] * MANY)}
+    pq.write_table(pa.table({**columns, "duration": days.cast(pa.duration("s"))}), path)
+    number, *others = find_columns(read_source(str(path), None, tmp_path).connection)[0]
+    assert number.type == "integer"
+    assert [(column.is_text, "is left out" in column.unsure[0]) for column in others] == [(True, True)] * 3
 
 
 @given(st.text(max_size=30))

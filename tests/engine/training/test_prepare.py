@@ -13,7 +13,8 @@ import yaml
 from pipelines.cli.errors import InputError
 from pipelines.cli.files import write_text
 from pipelines.config.paths import PREPARED
-from pipelines.config.read import PATH
+from pipelines.config.read import PATH, read_sections
+from pipelines.config.table_schema import TableParams
 from pipelines.tables.preparation import FUNCTION, load_preparation
 from pipelines.training import preparation_checks, prepare
 from tests.engine.training.conftest import orders, small_params
@@ -144,6 +145,32 @@ def test_what_a_function_keeps_outside_its_folder_does_not_hide_it_either(
     rows = orders(DAYS, price=[float(i * 37 % 101) for i in range(len(DAYS))])
     with pytest.raises(InputError, match=message):
         stage(f"{body}\nframe['made'] = frame['price'] / float(mean)\nreturn frame", before, rows, **MADE)
+
+
+def test_a_function_may_start_processes(stage: Any) -> None:
+    body = "with Pool(1) as pool:\n    frame['made'] = pool.map(float, frame['items'])\nreturn frame"
+    assert len(stage(body, "from multiprocessing import Pool", **MADE)) == len(DAYS)
+
+
+def test_a_library_that_keeps_threads_from_loading_the_file_does_not_stop_the_checks(
+    stage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pandas.pool", None, raising=False)
+    before = "import pandas\nfrom concurrent.futures import ThreadPoolExecutor\n"
+    before += "pandas.pool = pandas.pool or ThreadPoolExecutor(1)\npandas.pool.submit(float).result(timeout=5)"
+    assert len(stage("frame['made'] = 1.0\nreturn frame", before, **MADE)) == len(DAYS)
+
+
+def test_a_function_that_ends_its_process_or_ignores_signals_is_told_and_ended(stage: Any) -> None:
+    stage("frame['made'] = 1.0\nreturn frame", **MADE)
+    body = "import os, signal\n    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    len(frame) < 9 or os._exit(1)"
+    write_text(FUNCTION, f"def prepare(frame):\n    {body}\n    return frame.assign(made=1.0)\n")
+    with preparation_checks.prepared_apart(read_sections(TableParams).table) as run:
+        assert len(run(orders(DAYS[:8]))) == 8
+    with preparation_checks.prepared_apart(read_sections(TableParams).table) as run:
+        for _ in range(2):
+            with pytest.raises(InputError, match="ended its process"):
+                run(orders(DAYS))
 
 
 @pytest.mark.parametrize("body", FUTURE)
