@@ -145,9 +145,7 @@ def _listed(alarms: Sequence[Alarm]) -> str:
 def describe_pass(record: PassRecord) -> str:
     """A pass in one sentence."""
     text = f"{record.version}, {period(record)} (UTC): {of(record.rows, 'prediction')}"
-    if not record.judged:
-        return f"{text}, too few to judge (monitor.min_rows)."
-    parts = [text]
+    parts = [text if record.judged else f"{text}, too few to judge (monitor.min_rows)"]
     if listed := [drift for drift in record.drift if drift.listed]:
         most = max(listed, key=_excess)
         psi, natural = number(most.psi, digits=2), number(most.tolerance, digits=2)

@@ -1,5 +1,6 @@
 """Review a branch in a worktree, and publish it: push it, set its checks, open or update its pull request."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,14 +10,15 @@ from urllib.parse import quote
 from pipelines.cli.errors import AlreadyPrinted, Refused, Unreachable
 from pipelines.cli.progress import Progress
 from pipelines.cli.verbs import run_verb
-from pipelines.config.params import load
 from pipelines.config.paths import REVIEW
+from pipelines.config.read import PATH
 from pipelines.github.checks import ensure_checks
 from pipelines.github.client import GitHub, run_url
 from pipelines.github.comment import post_comment
 from pipelines.github.transport import Json
 from pipelines.repository import origin, tags
-from pipelines.repository.git import git, has_origin, object_at
+from pipelines.repository.git import git, has_origin, object_at, text_at
+from pipelines.repository.leaves import leaves
 from pipelines.repository.tags import Assignment
 
 REPRODUCED = "Reproduce the pipeline"  # title of the commit of what a review reproduced
@@ -24,11 +26,15 @@ LOCK = "requirements/dev.txt"  # of the environment
 
 
 def fetch_state(progress: Progress) -> tuple[str, list[Assignment]]:
-    """Fetch main and the tags; return main's commit, and the assignments to production, the oldest first."""
-    model_name = load().model_name
+    """Fetch main and the tags; return main's commit, and the assignments to production, the oldest first.
+
+    The model is that of main: the work tree may be another branch's, or half edited.
+    """
     with progress.step("Fetching main and the tags"):
-        tags.fetch_tags(model_name)
-        return origin.main() or git("rev-parse", "main"), tags.list_assignments(model_name)
+        main = "refs/remotes/origin/main" if origin.main() else "refs/heads/main"
+        model_name = json.loads(dict(leaves(text_at(main, str(PATH)))).get("model_name", "null"))
+        tags.fetch_tags(model_name)  # with main, which has all that was released by then
+        return git("rev-parse", main), tags.list_assignments(model_name)
 
 
 def review_worktree(tree: Path, base: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from pipelines.monitor import report
+from pipelines.monitor import report, report_view
 from pipelines.monitor.pass_record import Alarm, PassRecord, Verdict
 from pipelines.monitor.prometheus import metrics_text
 from tests.engine.monitor import made_up_history as made_up
@@ -112,6 +112,15 @@ def test_a_pass_with_too_few_rows_is_neither_good_nor_bad() -> None:
     assert not records[-1].judged
     assert "too few" in report.markdown(verdict, records, assignments).split("\n", 1)[0]
     assert 'class="verdict warned"' in report.page(verdict, records, assignments)
+
+
+def test_a_pass_with_too_few_rows_says_why_it_has_no_label() -> None:
+    newest = made_up.records(4)[-1]
+    assert newest.quality
+    quality = newest.quality.model_copy(update={"loss": None, "no_labels": "no labels found at x"})
+    few = newest.model_copy(update={"judged": False, "drift": (), "quality": quality})
+    sentence = report_view.describe_pass(few)
+    assert sentence.endswith("predictions, too few to judge (monitor.min_rows); no labels found at x.")
 
 
 def test_ten_minutes_of_a_new_version_do_not_hide_the_week_before_them() -> None:

@@ -304,3 +304,11 @@ def test_a_second_rollback_waits_until_the_first_has_left_its_worktree(two_relea
         assert not entered and (tree / ".git").is_file()
     second.join()
     assert entered == [tree] and not tree.exists()
+
+
+def test_the_model_is_that_of_main_whatever_the_work_tree_holds(two_releases: World) -> None:
+    params = two_releases.clone / "params.yaml"
+    for text in ("model_name: [half edited", params.read_text().replace("model_name: fraud", "model_name: churn")):
+        params.write_text(text)
+        done = rollback(two_releases)
+        assert done.code == 0 and params.read_text() == text, done.out
