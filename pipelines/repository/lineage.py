@@ -23,8 +23,11 @@ def describe_version(model_name: str, tag: str, qualities: Iterable[Mapping[str,
     versions = tags.list_versions(model_name)
     index = next((i for i, version in enumerate(versions) if version.tag == tag), None)
     if index is None:
-        known = ", ".join(version.tag for version in versions[-5:]) or "none"
-        raise InputError(f"there is no version {tag}", f"Name a registered one (the newest: {known}).")
+        known = ", ".join(version.tag for version in versions[-5:])
+        newest = f"Name a registered one (the newest: {known})."
+        raise InputError(
+            f"there is no version {tag}", newest if known else "Nothing is registered yet: release a model first."
+        )
     version, before = versions[index], versions[index - 1] if index else None
     annotation, commit = version.annotation, version.commit
     assignments = list(_assignments(model_name, tag))

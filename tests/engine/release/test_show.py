@@ -114,3 +114,10 @@ def test_an_unknown_version_names_those_that_exist(versions: dict[str, str]) -> 
     with pytest.raises(InputError) as error:
         describe_version("fraud", "fraud@v9.0.0")
     assert "fraud@v1.1.0" in error.value.remedy
+
+
+@pytest.mark.usefixtures("tag_repository")
+def test_before_the_first_release_the_remedy_names_no_version() -> None:
+    with pytest.raises(InputError) as error:
+        describe_version("fraud", "fraud@v1.0.0")
+    assert error.value.remedy == "Nothing is registered yet: release a model first."

@@ -97,3 +97,12 @@ def test_the_numbers_of_a_metric_have_equally_many_decimals() -> None:
     assert "| 0.000784 | 0.004970 | +0.004187 | +0.002924 to +0.004852 | worse |" in report.markdown(findings)
     page = report.page(findings)
     assert page.count("0.004970") == 2 and page.count("0.000784") == 2 and "0.0049704" not in page
+
+
+def test_a_candidate_is_described_in_one_cell_so_that_all_columns_fit_the_page() -> None:
+    page = html.unescape(report.page(samples.failing()))
+    (row,) = re.findall(r'<tr><th scope="row">boosting .*</tr>', page)
+    cell, _, rest = row.partition("</th>")
+    assert "(chosen)" in cell and "changed: learning_rate 0.1 → 0.06" in cell and "learning_rate" not in rest
+    (head,) = re.findall(r"<thead>.*?Candidate</th>.*?</thead>", page)
+    assert head.count("<th ") == row.count("<td ") + 1
