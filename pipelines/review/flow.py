@@ -79,6 +79,7 @@ def _compared(findings: Findings, params: Params, progress: Progress) -> Finding
     Args:
         findings: what is known before a model is scored.
     """
+    from pipelines.model.signature import load_signature
     from pipelines.repository import base_model
     from pipelines.review import base_rows, evidently_page
     from pipelines.review.changes import changed_code
@@ -88,6 +89,8 @@ def _compared(findings: Findings, params: Params, progress: Progress) -> Finding
     new = new_model(params, git.text_at(base_sha, str(PATH)))
     # A new model is compared with nothing, so the base's is not trained where no cache holds it.
     base = None if new else base_model.fetch(base_sha, progress)
+    if base and (new := new_model(params, load_signature(base.signature))):
+        base = None  # its commit has other parameters than its model
     release_id = worktree_release_id()
     model = file_md5(MODEL)
     version = registered_version(params.model_name, release_id, dvc_lock.data_md5(dvc_lock.read()))

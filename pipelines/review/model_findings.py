@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from pipelines.config.read import PATH, read_yaml
 from pipelines.model import critical_cases
 from pipelines.model.inputs import inputs_of
 from pipelines.model.scorer import Scorer
-from pipelines.model.signature import Input
+from pipelines.model.signature import Input, Signature
 from pipelines.repository import git
 from pipelines.repository.base_model import Base
 from pipelines.repository.leaves import leaves
@@ -39,17 +39,21 @@ from pipelines.tables.split import load_split, rows_on_side, split_boundaries
 NO_CASE = "No critical case: write the requests that the model must answer right into tests/critical/ (docs/review.md)."
 
 
-def new_model(params: Params, base_params: str | None) -> str:
-    """Say what makes the head a new model by the base's params.yaml; empty if it is the base's.
+def new_model(params: Params, base: str | Signature | None) -> str:
+    """Say what makes the head a new model; empty if it is the base's.
 
-    The base's model is then not needed, and not trained where no cache holds it.
+    Args:
+        base: its params.yaml, by which its model need not be trained where no cache holds it; then what that model
+            predicts, which the parameters of a commit that was not reproduced do not tell.
     """
     try:
-        before = identity(read_yaml(base_params or "", "params.yaml of the base"))
+        before = (
+            asdict(base) if isinstance(base, Signature) else identity(read_yaml(base or "", "params.yaml of the base"))
+        )
     except InputError:
         return ""
     now = identity(params.model_dump(by_alias=True))
-    changed = [f"{key} {value!r} → {now[key]!r}" for key, value in before.items() if value not in (None, now[key])]
+    changed = [f"{key} {before[key]!r} → {value!r}" for key, value in now.items() if before[key] not in (None, value)]
     return f"A new model ({', '.join(changed)}): only absolute gates count." if changed else ""
 
 

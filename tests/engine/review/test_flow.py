@@ -27,10 +27,13 @@ def test_a_report_from_before_a_crash_is_not_the_report_of_the_next_review(tmp_p
     assert list(REVIEW.iterdir()) == []
 
 
-def test_candidates_that_are_not_reproducible_are_named_on_the_console_and_in_the_report(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def compared(tmp_path, monkeypatch):
+    """Compare the head of a work tree of nothing but params.yaml with a base that has no model."""
     monkeypatch.chdir(tmp_path)
     PATH.write_text(SMALL)
     SELECTION.parent.mkdir()
+    SELECTION.write_text("{}")
     monkeypatch.setattr(base_model, "fetch", lambda *_: None)
     monkeypatch.setattr(model_findings, "model_findings", lambda findings, *_: findings)
     monkeypatch.setattr(flow, "worktree_release_id", lambda: "0" * 12)
@@ -41,10 +44,23 @@ def test_candidates_that_are_not_reproducible_are_named_on_the_console_and_in_th
     monkeypatch.setattr(git, "commit_of", lambda _: "0" * 40)
 
     start = Findings("orders", "classification", "comparison", "roc_auc", *[Side("main", "0" * 40, None)] * 2)
+    return lambda: flow._compared(start, load(), Progress())
 
+
+def test_a_base_whose_model_predicts_something_else_than_its_parameters_say_is_not_compared(
+    compared, logistic, tmp_path, monkeypatch
+):
+    signature = json.loads(logistic.signature.read_text())
+    (tmp_path / "signature.json").write_text(json.dumps({**signature, "target": "another"}))
+    monkeypatch.setattr(base_model, "fetch", lambda *_: base_model.Base("b" * 40, tmp_path, "cache", *["1" * 32] * 2))
+    assert (compared().kind, compared().base.model) == ("new model", None)
+    assert "'another' → 'returned'" in compared().explanation
+
+
+def test_candidates_that_are_not_reproducible_are_named_on_the_console_and_in_the_report(compared, capsys):
     def notes(selection):
         SELECTION.write_text(json.dumps(selection))
-        return " ".join(flow._compared(start, load(), Progress()).notes)
+        return " ".join(compared().notes)
 
     assert "Not reproducible: forest, mine." in notes({"not_reproducible": ["forest", "mine"]})
     assert "Not reproducible: forest, mine." in capsys.readouterr().err
