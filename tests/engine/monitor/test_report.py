@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from pipelines.monitor import report, report_view
+from pipelines.monitor import actions, report, report_view
 from pipelines.monitor.pass_record import Alarm, PassRecord, Verdict
 from pipelines.monitor.prometheus import metrics_text
 from tests.engine.monitor import made_up_history as made_up
@@ -74,6 +74,7 @@ def check_issue(body: str) -> None:
 @settings(max_examples=25)
 def test_no_text_of_log_or_labels_becomes_markup_in_an_issue(text: str) -> None:
     check_issue(report.markdown(*hostile(text)))
+    check_issue(actions.format_issue(hostile(text)[0], "input") or "")
 
 
 @given(texts)
