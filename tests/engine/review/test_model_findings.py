@@ -11,7 +11,7 @@ from pipelines.cli.files import write_json
 from pipelines.repository.base_model import Base
 from pipelines.review.base_rows import BaseRows
 from pipelines.review.findings import Findings, Side
-from pipelines.review.model_findings import model_findings, new_model, review_kind
+from pipelines.review.model_findings import _chooses_like_base, model_findings, new_model, review_kind
 from tests.engine.fixtures_model import SMALL
 from tests.engine.review.made_up import params, table
 
@@ -67,3 +67,13 @@ def test_a_base_that_was_trained_on_every_test_row_fails_a_gate_of_its_own(base)
     findings = model_findings(start, lax, base, rows)
     assert findings.rows == 0
     assert [(gate.name, gate.blocks) for gate in findings.gates if not gate.passed] == [("comparable", True)]
+
+
+def test_a_base_with_another_rule_or_split_keeps_its_threshold():
+    text, split = "selection: {threshold: {maximise: f1}}", {"by": "hash", "salt": "a", "counts": {"test": 1}}
+    same = params(selection={"threshold": {"maximise": "f1"}})
+    assert _chooses_like_base(same, split, {**split, "counts": {}}, text)
+    assert not _chooses_like_base(same, split, {**split, "salt": "b"}, text)
+    assert not _chooses_like_base(same, split, split, text.replace("maximise: f1", "minimise: cost"))
+    assert not _chooses_like_base(same, split, split, None)
+    assert not _chooses_like_base(params("regression"), split, split, None)

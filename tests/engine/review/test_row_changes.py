@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.model.scorer import Scorer
 from pipelines.review.gates.rows import changed_labels_gate, lost_rows_gate, repeated_rows_gate
-from pipelines.review.row_changes import _repeated, row_changes
+from pipelines.review.row_changes import RowChanges, _repeated, row_changes
 from pipelines.tables.data import connect
 from tests.engine.review.made_up import evidence, params, table
 
@@ -26,7 +26,7 @@ def rows(logistic) -> pa.Table:
 def compare(logistic, tmp_path):
     """Changes from one Arrow table (or a reason why it is not known) to another."""
 
-    def compared(before, after, positive="true", delay=0, head_scorer=None):
+    def compared(before, after, positive="true", delay=0, head_scorer=None, unchanged=False):
         connection = connect()
         tables = [
             side if isinstance(side, str) else as_table(connection, tmp_path / name, side)
@@ -35,7 +35,7 @@ def compare(logistic, tmp_path):
         scorer = Scorer(logistic.model, logistic.signature)
         scorer.signature = replace(scorer.signature, classes=("other", positive))
         chosen = params(schema={"label_delay_days": delay})
-        return row_changes(tables[1], tables[0], chosen, SPLIT, scorer, head_scorer)
+        return row_changes(tables[1], tables[unchanged], chosen, SPLIT, scorer, head_scorer)
 
     return compared
 
@@ -80,9 +80,11 @@ def test_a_provisional_label_that_becomes_final_is_no_change(rows, compare):
     assert compare(before, with_column(rows, "returned", ~labels), delay=14).labels[0].count == (~young).sum()
 
 
-def test_another_positive_class_changes_every_label(rows, compare):
-    part = compare(rows, rows, positive="false").labels[0]
+@pytest.mark.parametrize("unchanged", [False, True])
+def test_another_positive_class_changes_every_label(rows, compare, unchanged):
+    part = compare(rows, rows, positive="false", unchanged=unchanged).labels[0]
     assert part.count == 400 and part.share > 1
+    assert compare(rows, rows, unchanged=True) == RowChanges()
 
 
 def test_a_row_is_lost_with_its_key_its_label_or_its_place_in_the_test_rows(rows, compare):
