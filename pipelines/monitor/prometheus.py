@@ -54,6 +54,8 @@ def push_metrics(verdict: Verdict, every_days: int) -> None:
         return
     group = {"model_name": verdict.model_name}
     try:
+        if not url.startswith(("http://", "https://")):
+            raise ValueError  # prometheus_client takes http: for a password, too
         push_to_gateway(url.rstrip("/"), JOB, _gauges(verdict, every_days), group, timeout=30, handler=_send)
     except (requests.RequestException, ValueError) as error:  # ValueError: what urlsplit and urllib3 raise of a URL
         response = getattr(error, "response", None)
@@ -61,7 +63,8 @@ def push_metrics(verdict: Verdict, every_days: int) -> None:
         reason = type(error).__name__
         if response is not None:
             reason = f"{response.status_code}: {' '.join(response.text.split())[:200]}"
-        raise Unreachable(f"the Pushgateway does not take the metrics ({reason})", "Check PUSHGATEWAY_URL.") from error
+        remedy = "Check PUSHGATEWAY_URL, which begins with https:// or http://."
+        raise Unreachable(f"the Pushgateway does not take the metrics ({reason})", remedy) from error
 
 
 def _send(

@@ -130,7 +130,7 @@ def test_a_refused_push_and_a_wrong_address_are_errors_without_the_password(
     for address, message in (
         (f"http://ann:secret@127.0.0.1:{gateway.server_port}", "400: pushed metrics are invalid"),
         ("http://ann:secret@127.0.0.1:1", "ConnectionError"),
-        ("ann:secret@gateway.invalid", "ConnectionError"),
+        ("ann:secret@gateway.invalid", "ValueError"),
         ("http://ann:secret@", "Invalid"),
         ("http://ann:secret[@gateway.invalid", "ValueError"),
         ("http://ann:secret@gateway..invalid", "LocationParseError"),
