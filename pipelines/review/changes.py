@@ -25,7 +25,7 @@ MAX_LENGTH = 80  # characters of a value that are shown
 # rows, choose the test rows and measure the importance of the inputs.
 _OWN = re.compile(
     r"pipelines/(__main__\.py|(cli|config|model|pages|repository|reproduce|review|tables)/.*(?<!\.md)"
-    r"|training/(evaluate|prepare|preparation_checks|split|validate)\.py)"
+    r"|training/(evaluate|model_card|prepare|preparation_checks|split|validate)\.py)"
     r"|Makefile|dvc\.yaml|\.github/workflows/review\.yml"
 )
 
