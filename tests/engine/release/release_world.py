@@ -80,7 +80,7 @@ class World:
         return made
 
     def resume(self, name: str, make: Callable[[], object]) -> World:
-        """Bring the clone and its origin into a state that takes several releases: made once, then copied."""
+        """Put the clone and its origin into a state that takes several releases: made once, then copied."""
         if make_once(name, self.clone.parent, make):
             _STATES[name] = {key: copy(value) for key, value in vars(self).items() if key != "clone"}
         self.__dict__ |= {key: copy(value) for key, value in _STATES[name].items()}
